@@ -1,0 +1,64 @@
+//! Forming batches: lines that wait become a batch, its task and its queued delegation in one transaction.
+
+use std::time::Duration;
+
+use domain::{Actor, DelegationId, IngestRunId, TaskId, TaskKind};
+use ports::repos::{LockedIngestRun, NewDelegation, NewTask};
+use ports::Repos;
+use serde::{Deserialize, Serialize};
+
+use crate::OWN_WORKERS;
+use crate::failure::Failure;
+
+/// The caller of the delegations of ingest runs.
+pub(crate) const CALLER: &str = "hallmark:ingest";
+
+/// The parameters of a task of the kind `ingest_batch`.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct BatchParams {
+    pub(crate) ingest_run_id: uuid::Uuid,
+    pub(crate) batch: u32,
+}
+
+impl BatchParams {
+    pub(crate) const fn run(self) -> IngestRunId {
+        IngestRunId::from_uuid(self.ingest_run_id)
+    }
+}
+
+/// Cuts batches of a locked run while a full one waits, and the last one too if `rest`. Gives how many were cut.
+pub(crate) async fn cut_batches(repos: &mut dyn Repos, run: IngestRunId, locked: &LockedIngestRun, actor: &Actor, rest: bool) -> Result<u32, Failure> {
+    let mut waiting = repos.ingests().waiting(run).await?;
+    let mut cut = 0;
+    while waiting >= u64::from(locked.batch_size) || (rest && waiting > 0) {
+        let batch = locked.next_batch + cut;
+        let task = TaskId::of_batch(run, batch);
+        let name = format!("run the hooks of {} over batch {batch} of ingest run {run}", locked.convention);
+        let params = serde_json::json!(BatchParams { ingest_run_id: run.as_uuid(), batch });
+        repos.tasks().create(&NewTask { id: task, kind: TaskKind::IngestBatch, name: name.clone(), params, creator: actor.clone() }).await?;
+        let records = repos.ingests().cut_batch(run, batch, task, locked.batch_size).await?;
+        repos.delegations().create(&delegation(task, 0, &name, Duration::ZERO)).await?;
+        waiting = waiting.saturating_sub(u64::from(records));
+        cut += 1;
+    }
+    Ok(cut)
+}
+
+/// The n-th delegation of a task to the server's own workers.
+pub(crate) fn delegation(task: TaskId, retry: u32, preview: &str, delay: Duration) -> NewDelegation {
+    NewDelegation {
+        id: DelegationId::of_task(task, retry),
+        task: Some(task),
+        caller: CALLER.to_owned(),
+        callee: OWN_WORKERS.to_owned(),
+        preview: preview.to_owned(),
+        idempotency_key: None,
+        retry_count: retry,
+        delay,
+    }
+}
+
+/// How long a task waits before it is delegated for the n-th time after a failure: 1 s, doubled, at most 5 minutes.
+pub(crate) fn backoff(retry: u32) -> Duration {
+    Duration::from_secs(1 << retry.min(8)).min(Duration::from_secs(300))
+}

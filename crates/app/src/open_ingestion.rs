@@ -1,0 +1,81 @@
+//! `POST /ingestions`: opens an ingest run; one active run per convention, which the database decides (D32).
+
+use std::sync::Arc;
+
+use auth::{Permit, act};
+use domain::ingest::{DEFAULT_BATCH_SIZE, IngestError, MOST_BATCH_SIZE};
+use domain::{Actor, ConventionSlug, Event, IngestMode, IngestRunId, Invalid};
+use ports::queries::IngestRunView;
+use ports::repos::NewIngestRun;
+use ports::{Committed, Ids, IngestQueries, Store, UnitOfWork};
+use serde_json::json;
+
+use crate::failure::Failure;
+use crate::retry::retried;
+
+/// What a client asks for.
+#[derive(Clone, Debug)]
+pub struct OpenIngestionRequest {
+    /// The convention.
+    pub convention: ConventionSlug,
+    /// Where the records come from.
+    pub mode: IngestMode,
+    /// Records per batch; from 1 to [`MOST_BATCH_SIZE`].
+    pub batch_size: Option<i64>,
+    /// The most records of the run.
+    pub limit: Option<i64>,
+}
+
+/// Opens ingest runs.
+pub struct OpenIngestion {
+    store: Arc<dyn Store>,
+    ids: Arc<dyn Ids>,
+    ingests: Arc<dyn IngestQueries>,
+}
+
+impl OpenIngestion {
+    /// A use case on this store.
+    pub fn new(store: Arc<dyn Store>, ids: Arc<dyn Ids>, ingests: Arc<dyn IngestQueries>) -> Self {
+        Self { store, ids, ingests }
+    }
+
+    /// Opens one; gives it as it stands.
+    pub async fn run(&self, permit: Permit<act::WriteIngestions>, request: OpenIngestionRequest) -> Result<IngestRunView, Failure> {
+        let batch_size = request.batch_size.unwrap_or_else(|| i64::from(DEFAULT_BATCH_SIZE));
+        let batch_size = u32::try_from(batch_size).ok().filter(|n| (1..=MOST_BATCH_SIZE).contains(n));
+        let batch_size = batch_size.ok_or_else(|| Invalid::value(format!("must lie between 1 and {MOST_BATCH_SIZE}")).of_field("batch_size"))?;
+        if request.limit.is_some() {
+            let why = if request.mode == IngestMode::Push { "cannot be given for a push: the client decides what it sends" } else { "must be at least 1" };
+            if request.mode == IngestMode::Push || request.limit.is_some_and(|n| n < 1) {
+                return Err(Invalid::value(why).of_field("limit").into());
+            }
+        }
+        let actor = permit.actor();
+        let opened = retried!(self.attempt(&actor, &request, batch_size))?.into_inner();
+        Ok(self.ingests.run(opened).await?.ok_or(IngestError::UnknownRun(opened))?)
+    }
+
+    async fn attempt(&self, actor: &Actor, request: &OpenIngestionRequest, batch_size: u32) -> Result<Committed<IngestRunId>, Failure> {
+        let mut uow = UnitOfWork::begin(&*self.store).await?;
+        let slug = &request.convention;
+        let convention = uow.conventions().find(slug).await?.ok_or_else(|| IngestError::UnknownConvention(slug.clone()))?;
+        if request.mode == IngestMode::Pull {
+            return Err(if convention.ingester.is_none() { IngestError::NoIngester(slug.clone()) } else { IngestError::PullUnavailable }.into());
+        }
+        let run = NewIngestRun {
+            id: IngestRunId::from_uuid(self.ids.new_id()),
+            convention: slug.clone(),
+            mode: request.mode,
+            schema: convention.schema,
+            batch_size,
+            limit: None,
+            opened_by: actor.clone(),
+        };
+        if let Some(active) = uow.ingests().open(&run).await? {
+            return Err(IngestError::AlreadyRunning { convention: slug.clone(), run: active }.into());
+        }
+        let payload = json!({"ingest_run_id": run.id.to_string(), "convention_id": slug.as_str(), "batch_size": batch_size});
+        uow.activity().append(&Event { kind: "IngestRunStarted", subject: format!("ingest_run:{}", run.id), actor: actor.clone(), payload }).await?;
+        Ok(uow.commit(run.id).await?)
+    }
+}

@@ -1,0 +1,27 @@
+//! `GET /auth/me`.
+
+use std::sync::Arc;
+
+use auth::{AuthError, Permit, Who, act};
+use ports::IdentityQueries;
+use ports::queries::UserProfile;
+
+use crate::failure::Failure;
+
+/// Reads the caller's own profile.
+pub struct ReadProfile {
+    identities: Arc<dyn IdentityQueries>,
+}
+
+impl ReadProfile {
+    /// A use case on these queries.
+    pub fn new(identities: Arc<dyn IdentityQueries>) -> Self {
+        Self { identities }
+    }
+
+    /// The caller's profile.
+    pub async fn run(&self, permit: Permit<act::ReadOwnProfile>) -> Result<UserProfile, Failure> {
+        let Who::User { id, .. } = permit.principal().who() else { return Err(AuthError::NotAUser.into()) };
+        Ok(self.identities.user(*id).await?.ok_or(AuthError::InvalidToken("its user is not known here"))?)
+    }
+}

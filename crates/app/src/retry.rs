@@ -1,0 +1,39 @@
+//! Doing a contended unit of work again, a bounded number of times.
+
+use std::time::Duration;
+
+/// How often a unit of work is tried.
+const MOST_TRIES: u32 = 6;
+
+/// Counts tries.
+pub(crate) struct Tries(u32);
+
+impl Tries {
+    pub(crate) const fn new() -> Self {
+        Self(1)
+    }
+
+    /// Waits a little, longer each time, and says whether there is another try.
+    pub(crate) async fn another(&mut self) -> bool {
+        if self.0 >= MOST_TRIES {
+            return false;
+        }
+        tokio::time::sleep(Duration::from_millis(5 << self.0)).await;
+        self.0 += 1;
+        true
+    }
+}
+
+/// Runs a method again while it fails for contention.
+macro_rules! retried {
+    ($attempt:expr) => {{
+        let mut tries = $crate::retry::Tries::new();
+        loop {
+            match $attempt.await {
+                Err(failure) if failure.is_contention() && tries.another().await => {}
+                other => break other,
+            }
+        }
+    }};
+}
+pub(crate) use retried;

@@ -1,0 +1,144 @@
+//! The worker: claims, works, beats, sweeps, and drains when it is told to stop.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use domain::{DelegationId, TaskKind};
+use ports::{Claim, WorkQueue, WorkerIdentity};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::process_batch::ProcessBatch;
+use crate::sweep::Sweep;
+
+/// How a worker behaves.
+#[derive(Clone, Debug)]
+pub struct WorkerOptions {
+    /// Who it is.
+    pub identity: WorkerIdentity,
+    /// How many claims it works on at once.
+    pub concurrency: u32,
+    /// After how long without a beat others take its work.
+    pub silence: Duration,
+    /// How long it waits between looks when nothing wakes it.
+    pub poll: Duration,
+    /// How long it goes on with what it holds after it was told to stop.
+    pub drain: Duration,
+}
+
+/// Works.
+pub struct Worker {
+    options: WorkerOptions,
+    queue: Arc<dyn WorkQueue>,
+    batches: Arc<ProcessBatch>,
+    sweep: Arc<Sweep>,
+    held: Mutex<BTreeMap<DelegationId, (i64, CancellationToken)>>,
+}
+
+impl Worker {
+    /// A worker on these use cases.
+    pub fn new(options: WorkerOptions, queue: Arc<dyn WorkQueue>, batches: Arc<ProcessBatch>, sweep: Arc<Sweep>) -> Self {
+        Self { options, queue, batches, sweep, held: Mutex::new(BTreeMap::new()) }
+    }
+
+    /// Works until `stop`, then makes no new claims, goes on with what it holds for at most the drain time, and lets go.
+    pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+        let beats = tokio::spawn(Arc::clone(&self).beat_loop());
+        let sweeps = tokio::spawn(Arc::clone(&self).sweep_loop(stop.clone()));
+        let mut running = JoinSet::new();
+        while !stop.is_cancelled() {
+            while running.try_join_next().is_some() {}
+            let free = self.options.concurrency.saturating_sub(u32::try_from(running.len()).unwrap_or(u32::MAX));
+            let claims = if free == 0 { Vec::new() } else { self.claim(free).await };
+            let none = claims.is_empty();
+            for claim in claims {
+                running.spawn(Arc::clone(&self).work(claim));
+            }
+            if free == 0 {
+                tokio::select! { _ = running.join_next() => {}, () = stop.cancelled() => {} }
+            } else if none {
+                tokio::select! {
+                    () = self.queue.wait(self.options.poll) => {}
+                    _ = running.join_next(), if !running.is_empty() => {}
+                    () = stop.cancelled() => {}
+                }
+            }
+        }
+        let drained = tokio::time::timeout(self.options.drain, async { while running.join_next().await.is_some() {} }).await.is_ok();
+        if !drained {
+            tracing::warn!(left = running.len(), "the drain time is over; what is left will be taken up by others");
+            running.shutdown().await;
+        }
+        beats.abort();
+        sweeps.abort();
+    }
+
+    async fn claim(&self, most: u32) -> Vec<Claim> {
+        match self.queue.claim(&self.options.identity, most).await {
+            Ok(claims) => claims,
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "claiming failed");
+                tokio::time::sleep(self.options.poll).await;
+                Vec::new()
+            }
+        }
+    }
+
+    /// A failure of one claim ends neither the worker nor its other claims (D7).
+    async fn work(self: Arc<Self>, claim: Claim) {
+        let lost = CancellationToken::new();
+        self.holding().insert(claim.delegation.clone(), (claim.attempt, lost.clone()));
+        let work = async {
+            match claim.kind {
+                TaskKind::IngestBatch => self.batches.run(&claim).await,
+            }
+        };
+        tokio::select! {
+            result = work => if let Err(error) = result {
+                tracing::error!(error = &error as &dyn std::error::Error, delegation = %claim.delegation, "work failed; it will be taken up again when its lease runs out");
+            },
+            () = lost.cancelled() => tracing::warn!(delegation = %claim.delegation, attempt = claim.attempt, "the claim was taken away; its work was stopped"),
+        }
+        self.holding().remove(&claim.delegation);
+    }
+
+    fn holding(&self) -> std::sync::MutexGuard<'_, BTreeMap<DelegationId, (i64, CancellationToken)>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Beats at a sixth of the silence limit, at most every 30 s, in one statement for all claims (ledger.md 6.3).
+    async fn beat_loop(self: Arc<Self>) {
+        let every = (self.options.silence / 6).min(Duration::from_secs(30));
+        loop {
+            tokio::time::sleep(every).await;
+            let claims: Vec<(DelegationId, i64)> = self.holding().iter().map(|(id, (attempt, _))| (id.clone(), *attempt)).collect();
+            if claims.is_empty() {
+                continue;
+            }
+            match self.queue.beat(&claims).await {
+                Ok(kept) => {
+                    for (id, attempt) in claims.iter().filter(|(id, _)| !kept.contains(id)) {
+                        // It may have ended meanwhile; then nobody listens to the token.
+                        if let Some((_, lost)) = self.holding().get(id).filter(|(held, _)| held == attempt) {
+                            lost.cancel();
+                        }
+                    }
+                }
+                Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "no beat was taken"),
+            }
+        }
+    }
+
+    async fn sweep_loop(self: Arc<Self>, stop: CancellationToken) {
+        let every = (self.options.silence / 4).min(Duration::from_secs(30));
+        while !stop.is_cancelled() {
+            match self.sweep.run(&self.options.identity, self.options.silence).await {
+                Ok(0) => {}
+                Ok(taken) => tracing::warn!(taken, "stuck work was handed out again"),
+                Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "sweeping failed"),
+            }
+            tokio::time::sleep(every).await;
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Principals, actions and permits: the gate as a type.
+
+use std::collections::BTreeSet;
+use std::marker::PhantomData;
+
+use domain::{Actor, ServiceAccountId, UserId};
+
+use crate::error::AuthError;
+use crate::role::Role;
+use crate::verify::{VerifiedMachine, VerifiedUser};
+
+/// Who is asking.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// Nobody that we know.
+    Anonymous,
+    /// A person.
+    User {
+        /// The user's id.
+        id: UserId,
+        /// The identity provider of the token.
+        provider: String,
+        /// The provider's id of the user.
+        external_id: String,
+        /// The roles, from the database.
+        roles: BTreeSet<Role>,
+    },
+    /// A machine.
+    ServiceAccount {
+        /// The account's id.
+        id: ServiceAccountId,
+        /// The scopes, from the token.
+        scopes: BTreeSet<String>,
+    },
+}
+
+/// A caller whose credentials were verified, or nobody.
+///
+/// ```compile_fail
+/// // Only verified credentials become a principal with rights.
+/// let forged = auth::Principal { who: todo!() };
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Principal {
+    who: Who,
+}
+
+impl Principal {
+    /// Nobody that we know; may do what is open to anyone.
+    pub const fn anonymous() -> Self {
+        Self { who: Who::Anonymous }
+    }
+
+    /// A user with the roles that the database has for them.
+    pub fn user(verified: VerifiedUser, roles: impl IntoIterator<Item = Role>) -> Self {
+        let (id, provider, external_id) = verified.into_parts();
+        Self { who: Who::User { id, provider, external_id, roles: roles.into_iter().collect() } }
+    }
+
+    /// A service account that the database does not have as disabled.
+    pub fn service_account(verified: VerifiedMachine) -> Self {
+        let (id, scopes) = verified.into_parts();
+        Self { who: Who::ServiceAccount { id, scopes } }
+    }
+
+    /// Who it is.
+    pub const fn who(&self) -> &Who {
+        &self.who
+    }
+
+    /// The permit for the action `A`, if its policy admits this principal.
+    pub fn permit<A: Action>(self) -> Result<Permit<A>, AuthError> {
+        if A::REQUIREMENT.admits(&self.who) {
+            return Ok(Permit { principal: self, _action: PhantomData });
+        }
+        match (&self.who, A::REQUIREMENT) {
+            (Who::Anonymous, _) => Err(AuthError::MissingToken),
+            (Who::ServiceAccount { .. }, Requirement::AnyUser) => Err(AuthError::NotAUser),
+            _ => Err(AuthError::Denied { action: A::NAME, needs: A::REQUIREMENT.to_string() }),
+        }
+    }
+}
+
+/// What an action asks of its caller. The OpenAPI document states it for every operation (AUT-5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Requirement {
+    /// Nothing.
+    Anyone,
+    /// To be a user.
+    AnyUser,
+    /// To be a user with this role or a higher one.
+    Role(Role),
+    /// To be a service account with this scope, or a user who is at least admin (AUT-4).
+    Scope(&'static str),
+}
+
+impl Requirement {
+    fn admits(self, who: &Who) -> bool {
+        let at_least = |role: Role| matches!(who, Who::User { roles, .. } if roles.iter().any(|r| *r >= role));
+        match self {
+            Self::Anyone => true,
+            Self::AnyUser => matches!(who, Who::User { .. }),
+            Self::Role(role) => at_least(role),
+            Self::Scope(scope) => at_least(Role::Admin) || matches!(who, Who::ServiceAccount { scopes, .. } if scopes.contains(scope)),
+        }
+    }
+}
+
+impl std::fmt::Display for Requirement {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Anyone => f.write_str("nothing: it is public"),
+            Self::AnyUser => f.write_str("a user's token"),
+            Self::Role(role) => write!(f, "the role {role} or a higher one"),
+            Self::Scope(scope) => write!(f, "the scope {scope}, or the role admin"),
+        }
+    }
+}
+
+/// Something that can be done, with the policy of who may.
+pub trait Action: Send + Sync + 'static {
+    /// What it is, as the words after "not allowed to".
+    const NAME: &'static str;
+    /// What it asks of its caller.
+    const REQUIREMENT: Requirement;
+}
+
+/// Proof that a principal may do `A`. Use cases take it by value, so an operation without its gate does not compile.
+///
+/// ```compile_fail
+/// // Nobody but a principal makes a permit.
+/// let forged = auth::Permit::<auth::act::DeployConvention> { principal: todo!(), _action: todo!() };
+/// ```
+#[derive(Debug)]
+pub struct Permit<A> {
+    principal: Principal,
+    _action: PhantomData<fn() -> A>,
+}
+
+impl<A> Permit<A> {
+    /// The principal who may.
+    pub const fn principal(&self) -> &Principal {
+        &self.principal
+    }
+
+    /// The same, as the activity log and `built_by` name it. Nobody is the system.
+    pub fn actor(&self) -> Actor {
+        match self.principal.who() {
+            Who::Anonymous => Actor::System,
+            Who::User { id, .. } => Actor::User(*id),
+            Who::ServiceAccount { id, .. } => Actor::ServiceAccount(*id),
+        }
+    }
+}

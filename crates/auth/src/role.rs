@@ -1,0 +1,54 @@
+//! The roles of users (AUT-1).
+
+use std::fmt;
+use std::str::FromStr;
+
+use domain::Invalid;
+
+/// A user's role. Each includes those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// May read what is public.
+    Public,
+    /// May deposit.
+    Depositor,
+    /// May judge depositions.
+    Curator,
+    /// May do everything but hand out roles.
+    Admin,
+    /// May hand out roles.
+    Superadmin,
+}
+
+impl Role {
+    /// Every role, lowest first.
+    pub const ALL: [Self; 5] = [Self::Public, Self::Depositor, Self::Curator, Self::Admin, Self::Superadmin];
+
+    /// The name in the database and on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::Depositor => "depositor",
+            Self::Curator => "curator",
+            Self::Admin => "admin",
+            Self::Superadmin => "superadmin",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Role {
+    type Err = Invalid;
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let lower = text.to_ascii_lowercase();
+        Self::ALL
+            .into_iter()
+            .find(|role| role.as_str() == lower)
+            .ok_or_else(|| Invalid::value("must be public, depositor, curator, admin or superadmin"))
+    }
+}

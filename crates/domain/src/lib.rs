@@ -1,0 +1,56 @@
+//! What Hallmark knows about its world: hooks and their releases, conventions, schemas, records,
+//! ingest runs, hook runs, tasks and delegations, and the rules between them.
+//!
+//! Nothing here does I/O, reads a clock or makes a random number: times and ids are arguments.
+//! Types that are stored or sent as documents (field definitions, columns, limits, docs) carry their
+//! serde form, because that form is itself part of the contract; everything else is converted at the edge.
+//!
+//! ```
+//! use domain::{Digest, HookName, MemoryLimit};
+//!
+//! let name: HookName = "body_shape".parse()?;
+//! let memory: MemoryLimit = "512m".parse()?;
+//! assert_eq!(memory.bytes(), 512 * 1024 * 1024);
+//! assert!("Body Shape".parse::<HookName>().is_err());
+//! assert!("sha256:abc".parse::<Digest>().is_err());
+//! # Ok::<(), domain::Invalid>(())
+//! ```
+
+pub mod activity;
+pub mod cell;
+pub mod convention;
+pub mod delegation;
+pub mod digest;
+pub mod failure;
+pub mod hook;
+pub mod ids;
+pub mod ingest;
+pub mod kind;
+pub mod limits;
+pub mod names;
+pub mod outcome;
+pub mod page;
+pub mod provenance;
+pub mod record;
+pub mod schema;
+pub mod task;
+pub mod version;
+
+pub use activity::{Actor, Event};
+pub use cell::{Cell, ColumnType};
+pub use convention::{Convention, ConventionDocs, ConventionExample, FileRequirements, IngesterDefinition};
+pub use delegation::{DelegationId, DelegationStatus};
+pub use digest::Digest;
+pub use failure::{FailureAction, FailureKind};
+pub use hook::{Cardinality, ColumnDef, FeatureContract, Hook, HookRelease, JsonType, NewRelease, ReleaseContent};
+pub use ids::{IngestRunId, RecordId, ReleaseId, RunId, ServiceAccountId, TaskId, UserId};
+pub use ingest::{IngestMode, IngestStatus, SourceId};
+pub use kind::{Fault, Invalid, Kind, Loc};
+pub use limits::{CpuLimit, Limits, MemoryLimit};
+pub use names::{ColumnName, ConventionSlug, HookName, NodeDomain, SchemaId};
+pub use outcome::RecordOutcome;
+pub use provenance::{HookRun, RunStatus};
+pub use record::{RecordSource, RecordSrn};
+pub use schema::{FieldCardinality, FieldConstraints, FieldDefinition, FieldType, Schema};
+pub use task::{TaskKind, TaskStatus};
+pub use version::{ReleaseVersion, SchemaRef, SchemaVersion};

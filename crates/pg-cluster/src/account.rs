@@ -1,0 +1,161 @@
+//! The user that PostgreSQL runs as: ourselves, or somebody unprivileged when we are root.
+
+use std::{
+    fs::{self, DirBuilder, Permissions},
+    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use tokio::process::Command;
+
+use crate::error::{Error, io};
+
+/// The user that PostgreSQL runs as.
+#[derive(Debug, Clone)]
+pub(crate) struct Account {
+    /// User and group to change to; `None` when we are unprivileged and stay who we are.
+    switch: Option<(u32, u32)>,
+    name: String,
+}
+
+impl Account {
+    /// Chooses the user for the data directory `data`, which may be missing still.
+    pub(crate) async fn choose(data: &Path) -> Result<Self, Error> {
+        if !rustix::process::geteuid().is_root() {
+            return Ok(Self {
+                switch: None,
+                name: "the current user".to_owned(),
+            });
+        }
+        // Data that an unprivileged run has made stays with its owner.
+        if let Ok(found) = fs::metadata(data)
+            && found.uid() != 0
+        {
+            return Ok(Self {
+                switch: Some((found.uid(), found.gid())),
+                name: found.uid().to_string(),
+            });
+        }
+        for name in ["postgres", "nobody"] {
+            if let (Some(user), Some(group)) = (id("-u", name).await, id("-g", name).await)
+                && user != 0
+            {
+                return Ok(Self {
+                    switch: Some((user, group)),
+                    name: name.to_owned(),
+                });
+            }
+        }
+        Err(Error::NoUser)
+    }
+
+    /// Whether PostgreSQL runs as somebody else than us.
+    pub(crate) fn is_other(&self) -> bool {
+        self.switch.is_some()
+    }
+
+    /// Gives a file or directory to the user.
+    pub(crate) fn own(&self, path: &Path) -> Result<(), Error> {
+        match self.switch {
+            Some((user, group)) => {
+                std::os::unix::fs::chown(path, Some(user), Some(group)).map_err(io("give away", path))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Makes a directory that only the user can enter. Fails when something is there already.
+    pub(crate) fn private_directory(&self, path: &Path) -> Result<(), Error> {
+        DirBuilder::new()
+            .mode(0o700)
+            .create(path)
+            .map_err(io("make the directory", path))?;
+        self.own(path)
+    }
+
+    /// A command that runs as the user, in a process group of its own (so that Ctrl-C in a
+    /// terminal does not hit it) and with a clean environment: `PG*` variables would change what
+    /// the programs do, and our secrets are none of their business. When the user changes, the
+    /// standard library drops the supplementary groups of root.
+    pub(crate) fn command(&self, program: &Path, directory: &Path) -> Command {
+        let mut command = Command::new(program);
+        command
+            .env_clear()
+            .env("LC_ALL", "C")
+            .current_dir(directory)
+            .process_group(0);
+        for name in ["PATH", "TZ", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"] {
+            if let Some(value) = std::env::var_os(name) {
+                command.env(name, value);
+            }
+        }
+        if let Some((user, group)) = self.switch {
+            command.uid(user).gid(group);
+        }
+        command
+    }
+
+    /// Makes the cluster's own directory, and what is missing above it, so that the user can get
+    /// there. Returns its canonical path.
+    pub(crate) async fn make_reachable(&self, directory: &Path) -> Result<PathBuf, Error> {
+        let missing: Vec<&Path> = directory.ancestors().take_while(|path| !path.exists()).collect();
+        if let Some(existing) = directory.ancestors().find(|path| path.exists()) {
+            // Before anything is made, so that a refusal leaves nothing behind.
+            self.check_reachable(existing, directory).await?;
+        }
+        for path in missing.iter().rev() {
+            match fs::create_dir(path) {
+                Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                    return Err(io("make the directory", path)(error));
+                }
+                _ => {}
+            }
+            // Whatever the umask: others need to pass through, and nothing more of the last one.
+            let mode = match (self.is_other(), *path == directory) {
+                (true, true) => 0o711,
+                (true, false) => 0o755,
+                (false, true) => 0o700,
+                (false, false) => continue,
+            };
+            fs::set_permissions(path, Permissions::from_mode(mode))
+                .map_err(io("change the mode of", path))?;
+        }
+        directory.canonicalize().map_err(io("find", directory))
+    }
+
+    /// Fails with the first directory on the way to `existing` that the user cannot enter. Asked
+    /// of the system, by a shell that runs as the user, as modes are not all that counts.
+    async fn check_reachable(&self, existing: &Path, directory: &Path) -> Result<(), Error> {
+        if !self.is_other() {
+            return Ok(());
+        }
+        let existing = existing.canonicalize().map_err(io("find", existing))?;
+        let mut way: Vec<&Path> = existing.ancestors().collect();
+        way.reverse();
+        let script =
+            r#"n=0; for d do [ -d "$d" ] && [ -x "$d" ] || { echo $n; exit 0; }; n=$((n + 1)); done"#;
+        let shell = Path::new("/bin/sh");
+        let output = self
+            .command(shell, Path::new("/"))
+            .args(["-c", script, "sh"])
+            .args(&way)
+            .output()
+            .await
+            .map_err(io("run", shell))?;
+        let index = String::from_utf8_lossy(&output.stdout).trim().parse::<usize>();
+        match index.ok().and_then(|index| way.get(index)) {
+            None => Ok(()),
+            Some(ancestor) => Err(Error::NotReachable {
+                directory: directory.to_path_buf(),
+                ancestor: ancestor.to_path_buf(),
+                user: self.name.clone(),
+            }),
+        }
+    }
+}
+
+/// Asks `id` for a number of a user, so that users from LDAP and the like are found as well.
+async fn id(which: &str, name: &str) -> Option<u32> {
+    let output = Command::new("id").args([which, name]).output().await.ok()?;
+    String::from_utf8(output.stdout).ok()?.trim().parse().ok()
+}

@@ -1,0 +1,211 @@
+//! Finds the programs of PostgreSQL.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use tokio::process::Command;
+
+use crate::{error::Error, options::BinarySearch};
+
+/// Where packages put PostgreSQL: the parent directory, how the entry's name begins, and the path
+/// of the programs below the entry.
+const PLACES: &[(&str, &str, &str)] = &[
+    ("/usr/lib/postgresql", "", "bin"),
+    ("/usr", "pgsql-", "bin"),
+    ("/opt/homebrew/opt", "postgresql", "bin"),
+    ("/usr/local/opt", "postgresql", "bin"),
+];
+
+/// The programs of one installed PostgreSQL.
+#[derive(Debug, Clone)]
+pub(crate) struct Binaries {
+    directory: PathBuf,
+    major: u32,
+}
+
+impl Binaries {
+    pub(crate) fn program(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    pub(crate) fn major(&self) -> u32 {
+        self.major
+    }
+
+    /// What is in `directory`, if it is a whole PostgreSQL. Links are followed, since a link to
+    /// `postgres` in `/usr/local/bin` need not have `psql` beside it.
+    pub(crate) async fn open(directory: &Path) -> Option<Self> {
+        let postgres = directory.join("postgres").canonicalize().ok()?;
+        let directory = postgres.parent()?.to_path_buf();
+        if !["initdb", "psql"]
+            .iter()
+            .all(|name| directory.join(name).is_file())
+        {
+            return None;
+        }
+        let output = Command::new(&postgres)
+            .arg("--version")
+            .env("LC_ALL", "C")
+            .output()
+            .await
+            .ok()?;
+        let major = major_of(&String::from_utf8_lossy(&output.stdout))?;
+        Some(Self { directory, major })
+    }
+
+    /// Chooses the programs: those of the major version `needed`, or the first that are found.
+    /// `data` is for the error. `Ok(None)` when there are none, of any version.
+    async fn choose(search: &BinarySearch, needed: Option<u32>, data: &Path) -> Result<Option<Self>, Error> {
+        let mut others = Vec::new();
+        for found in candidates(search).await {
+            if needed.is_none_or(|major| major == found.major) {
+                return Ok(Some(found));
+            }
+            others.push(format!("{} ({})", found.major, found.directory.display()));
+        }
+        match needed {
+            Some(needed) if !others.is_empty() => {
+                let found = others.join(", ");
+                Err(Error::VersionMissing {
+                    directory: data.to_path_buf(),
+                    needed,
+                    found,
+                })
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Finds the programs for the data directory `data`, which may be missing still. Downloads
+    /// go to `downloads`, with the feature `fetch`.
+    pub(crate) async fn find(search: &BinarySearch, data: &Path, downloads: &Path) -> Result<Self, Error> {
+        let needed = version_of(data)?;
+        let chosen = Self::choose(search, needed, data).await;
+        #[cfg(feature = "fetch")]
+        if *search == BinarySearch::System && !matches!(chosen, Ok(Some(_))) {
+            return crate::fetch::fetch(needed, downloads).await;
+        }
+        #[cfg(not(feature = "fetch"))]
+        let _ = downloads;
+        match chosen? {
+            Some(found) => Ok(found),
+            None => Err(Error::BinariesMissing {
+                looked: places(search),
+            }),
+        }
+    }
+}
+
+/// All that is installed, the best first.
+async fn candidates(search: &BinarySearch) -> Vec<Binaries> {
+    let mut found = Vec::new();
+    match search {
+        BinarySearch::Only(directories) => collect(directories, &mut found).await,
+        BinarySearch::System => {
+            let path = std::env::var_os("PATH").unwrap_or_default();
+            // A relative entry means another directory for each process; none of those.
+            let path: Vec<PathBuf> = std::env::split_paths(&path)
+                .filter(|entry| entry.is_absolute())
+                .collect();
+            collect(&path, &mut found).await;
+            let mut installed = Vec::new();
+            for place in PLACES {
+                collect(&entries(place), &mut installed).await;
+            }
+            installed.sort_by_key(|one| std::cmp::Reverse(one.major));
+            found.extend(installed);
+        }
+    }
+    found
+}
+
+async fn collect(directories: &[PathBuf], found: &mut Vec<Binaries>) {
+    for directory in directories {
+        if let Some(one) = Binaries::open(directory).await {
+            found.push(one);
+        }
+    }
+}
+
+fn entries((parent, begin, below): &(&str, &str, &str)) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(parent) else {
+        return Vec::new();
+    };
+    entries
+        .filter_map(Result::ok)
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with(begin))
+        .map(|entry| entry.path().join(below))
+        .collect()
+}
+
+/// The places that are searched, for people.
+fn places(search: &BinarySearch) -> String {
+    match search {
+        BinarySearch::System => {
+            let known = PLACES
+                .iter()
+                .map(|(parent, begin, below)| format!("{parent}/{begin}*/{below}"));
+            std::iter::once("PATH".to_owned())
+                .chain(known)
+                .collect::<Vec<_>>()
+                .join(", ")
+        }
+        BinarySearch::Only(directories) if directories.is_empty() => "no directory at all".to_owned(),
+        BinarySearch::Only(directories) => directories
+            .iter()
+            .map(|one| one.display().to_string())
+            .collect::<Vec<_>>()
+            .join(", "),
+    }
+}
+
+/// The major version that made a data directory; `None` when there is none yet.
+fn version_of(data: &Path) -> Result<Option<u32>, Error> {
+    if !data.exists() {
+        return Ok(None);
+    }
+    let wrong = |problem: String| Error::NotADataDirectory {
+        directory: data.to_path_buf(),
+        problem,
+    };
+    let text = fs::read_to_string(data.join("PG_VERSION"))
+        .map_err(|error| wrong(format!("cannot be read ({error})")))?;
+    let major = text.trim().split('.').next().and_then(|part| part.parse().ok());
+    major
+        .map(Some)
+        .ok_or_else(|| wrong(format!("holds {:?}", text.trim())))
+}
+
+/// The major version in `postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)` or `… 18beta1`.
+fn major_of(version: &str) -> Option<u32> {
+    let number = version
+        .split_whitespace()
+        .find(|word| word.starts_with(|first: char| first.is_ascii_digit()))?;
+    let digits = number.split(|one: char| !one.is_ascii_digit()).next()?;
+    digits.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{major_of, places};
+    use crate::options::BinarySearch;
+
+    #[test]
+    fn the_major_version_is_read() {
+        assert_eq!(
+            major_of("postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)\n"),
+            Some(15)
+        );
+        assert_eq!(major_of("postgres (PostgreSQL) 18beta1\n"), Some(18));
+        assert_eq!(major_of("nothing of the kind"), None);
+    }
+
+    #[test]
+    fn the_places_are_told() {
+        assert!(
+            places(&BinarySearch::System).starts_with("PATH, /usr/lib/postgresql/*/bin, /usr/pgsql-*/bin")
+        );
+    }
+}

@@ -1,0 +1,234 @@
+//! A running cluster.
+
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    process::ExitStatus,
+    time::Duration,
+};
+
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::{
+    account::Account,
+    binaries::Binaries,
+    directory::{self, Directory},
+    error::{Error, io},
+    initdb, occupants,
+    options::Options,
+    psql::Psql,
+    socket::{self, SocketDirectory},
+    supervisor::{Plan, Supervisor},
+};
+
+/// The superuser that [`Cluster::url`] connects as, and the owner of all databases.
+pub const ROLE: &str = "hallmark";
+
+/// Makes a database unless it is there.
+const CREATE: &str = r"SELECT format('CREATE DATABASE %I', :'name')
+    WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = :'name') \gexec
+";
+
+/// A running PostgreSQL that belongs to this process.
+///
+/// Dropped without [`Cluster::stop`], PostgreSQL still stops by itself (a fast shutdown), only
+/// nobody waits for that. The same holds when this process is killed.
+#[derive(Debug)]
+pub struct Cluster {
+    // Before the lock: dropped first, so that the next owner finds the server on its way out.
+    supervisor: Supervisor,
+    psql: Psql,
+    directory: Directory,
+    major: u32,
+    lock_wait: Duration,
+    stop_timeout: Duration,
+    remove_when_stopped: bool,
+    lock: File,
+}
+
+impl Cluster {
+    /// Starts PostgreSQL in a directory, which is made when missing, and waits until it accepts
+    /// connections. Needs a tokio runtime with I/O and time.
+    ///
+    /// Waits for a predecessor in the same directory, for [`Options::lock_wait`]. Dropping the
+    /// future is safe at any point: what was begun is ended, or cleared away by the next start.
+    ///
+    /// # Errors
+    /// Says what is missing: see [`Error`]. Nothing is left running.
+    pub async fn start(options: Options) -> Result<Self, Error> {
+        let wanted = options.absolute().map_err(io("find", &options.directory))?;
+        let account = Account::choose(&wanted.join("data")).await?;
+        let root = account.make_reachable(&wanted).await?;
+        let directory = Directory::new(root);
+        let lock = directory.lock(options.lock_wait).await?;
+        let data = directory.data();
+        let binaries = Binaries::find(&options.binaries, &data, &directory.root().join("postgresql")).await?;
+        let password = directory.password()?;
+        if data.exists() {
+            occupants::wait_gone(&data, options.lock_wait).await?;
+        }
+        initdb::ensure(
+            &directory,
+            &account,
+            &binaries,
+            options.durability,
+            &password,
+            options.lock_wait,
+        )
+        .await?;
+
+        let (log, log_begin) = directory.open_log()?;
+        let socket_directory = SocketDirectory::make(&directory, &account).await?;
+        if options.remove_when_stopped {
+            // The supervisor removes it, as the user that PostgreSQL runs as.
+            account.own(directory.root())?;
+        }
+        let mut arguments = vec!["-D".to_owned(), unicode(&data)?];
+        for (name, value) in options.settings_for(&socket_directory.path) {
+            arguments.extend(["-c".to_owned(), format!("{name}={value}")]);
+        }
+        let plan = Plan {
+            data: &data,
+            log,
+            grace: options.stop_timeout,
+            socket: socket_directory.outside.then_some(&*socket_directory.path),
+            remove: options.remove_when_stopped.then_some(directory.root()),
+        };
+        let supervisor = Supervisor::spawn(plan, &account, &binaries.program("postgres"), &arguments)?;
+        let mut cluster = Self {
+            supervisor,
+            psql: Psql {
+                program: binaries.program("psql"),
+                socket_directory: socket_directory.path,
+                password,
+            },
+            directory,
+            major: binaries.major(),
+            lock_wait: options.lock_wait,
+            stop_timeout: options.stop_timeout,
+            remove_when_stopped: options.remove_when_stopped,
+            lock,
+        };
+        if let Err(reason) = cluster.wait_ready(options.start_timeout).await {
+            let (log, tail) = (cluster.directory.log(), cluster.directory.log_tail(log_begin));
+            // The reason that it did not start is worth more than that it did not stop.
+            let _ = cluster.stop().await;
+            return Err(Error::NotReady { reason, log, tail });
+        }
+        tracing::info!(directory = %cluster.directory.root().display(), major = cluster.major, "PostgreSQL runs");
+        Ok(cluster)
+    }
+
+    /// The URL of a database of this cluster, existing or not, for libpq programs (psql, pgbench)
+    /// and sqlx. It holds the superuser's password: do not log it.
+    pub fn url(&self, database: &str) -> String {
+        socket::url(&self.psql.socket_directory, &self.psql.password, database)
+    }
+
+    /// The directory that the unix socket is in.
+    pub fn socket_directory(&self) -> &Path {
+        Path::new(&self.psql.socket_directory)
+    }
+
+    /// The directory of the cluster, as a canonical path.
+    pub fn directory(&self) -> &Path {
+        self.directory.root()
+    }
+
+    /// The file that PostgreSQL writes its log to.
+    pub fn log(&self) -> PathBuf {
+        self.directory.log()
+    }
+
+    /// The major version of PostgreSQL, such as 15.
+    pub fn major_version(&self) -> u32 {
+        self.major
+    }
+
+    /// Makes a database unless it is there. Several may ask for one name at once.
+    ///
+    /// # Errors
+    /// [`Error::DatabaseName`] when the name is empty, longer than 63 bytes or has control
+    /// characters; [`Error::Psql`] when PostgreSQL refuses.
+    pub async fn ensure_database(&self, name: &str) -> Result<(), Error> {
+        // PostgreSQL would cut a longer name short, and find nothing under the whole name.
+        if name.is_empty() || name.len() > 63 || name.contains(char::is_control) {
+            return Err(Error::DatabaseName {
+                name: name.to_owned(),
+            });
+        }
+        let mut last = String::new();
+        // Who loses a race for the name is told so, and finds the database at the second look.
+        for _ in 0..3 {
+            match self.psql.run(&[("name", name)], CREATE).await {
+                Ok(()) => return Ok(()),
+                Err(output) => last = output,
+            }
+        }
+        Err(Error::Psql {
+            action: format!("make the database {name:?}"),
+            output: last,
+        })
+    }
+
+    /// Waits until PostgreSQL ends by itself, which it should not: to notice a crash of it. Safe
+    /// to drop, and to call again. Works in the runtime that started the cluster only; all other
+    /// methods work in any.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the system cannot tell.
+    pub async fn wait(&mut self) -> Result<ExitStatus, Error> {
+        self.supervisor
+            .wait()
+            .await
+            .map_err(io("wait for PostgreSQL in", self.directory.root()))
+    }
+
+    /// Stops PostgreSQL and waits for its end: a fast shutdown, which cuts off the clients and
+    /// writes everything; after [`Options::stop_timeout`] an immediate one, which the next start
+    /// recovers from; at last SIGKILL.
+    ///
+    /// # Errors
+    /// [`Error::NotStopped`] or [`Error::StillRunning`] when it still runs then; [`Error::Io`]
+    /// when the directory is to be removed and cannot be.
+    pub async fn stop(self) -> Result<(), Error> {
+        self.supervisor.stop(self.stop_timeout).await?;
+        // Usually nothing: but somebody may have killed the supervisor.
+        occupants::wait_gone(&self.directory.data(), self.lock_wait).await?;
+        if self.remove_when_stopped {
+            directory::remove_tree(self.directory.root()).await?;
+        }
+        drop(self.lock);
+        Ok(())
+    }
+
+    /// Waits until a client gets an answer. The error is why none did.
+    async fn wait_ready(&mut self, wait: Duration) -> Result<(), String> {
+        let end = Instant::now() + wait;
+        let mut last = "it does not accept connections yet".to_owned();
+        while Instant::now() < end {
+            if let Some(status) = self.supervisor.ended() {
+                return Err(format!("it ended at once ({status})"));
+            }
+            if occupants::says_ready(&self.directory.data()) {
+                match timeout_at(end, self.psql.run(&[], "SELECT 1;")).await {
+                    Ok(Ok(())) => return Ok(()),
+                    // It will not know the password later either.
+                    Ok(Err(output)) if output.contains("authentication failed") => return Err(output),
+                    Ok(Err(output)) => last = output,
+                    Err(_) => "psql got no answer".clone_into(&mut last),
+                }
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+        Err(format!("not ready after {wait:?}: {last}"))
+    }
+}
+
+fn unicode(path: &Path) -> Result<String, Error> {
+    path.to_str()
+        .map(ToOwned::to_owned)
+        .ok_or_else(|| Error::NotUnicode {
+            path: path.to_path_buf(),
+        })
+}

@@ -1,0 +1,109 @@
+//! Makes the data directory, whole or not at all.
+
+use std::{fs, path::Path, process::Stdio, time::Duration};
+
+use crate::{
+    account::Account,
+    binaries::Binaries,
+    cluster::ROLE,
+    directory::{self, Directory},
+    error::{Error, io},
+    occupants,
+    options::Durability,
+};
+
+/// Makes the data directory unless it is there. `wait` is for an `initdb` that an earlier owner,
+/// killed meanwhile, has left at work.
+pub(crate) async fn ensure(
+    directory: &Directory,
+    account: &Account,
+    binaries: &Binaries,
+    durability: Durability,
+    password: &str,
+    wait: Duration,
+) -> Result<(), Error> {
+    let unfinished = directory.unfinished();
+    let password_file = directory.root().join("password.initdb");
+    if unfinished.exists() {
+        occupants::wait_gone(&unfinished, wait).await?;
+        directory::remove_tree(&unfinished).await?;
+    }
+    remove_file(&password_file)?;
+    let data = directory.data();
+    if data.exists() {
+        return Ok(());
+    }
+    tracing::info!(directory = %data.display(), major = binaries.major(), "making a PostgreSQL cluster");
+    // Its user must read it, and that user may not be us.
+    directory::write_private(&password_file, password)?;
+    account.own(&password_file)?;
+    let made = make(&unfinished, account, binaries, durability, &password_file).await;
+    remove_file(&password_file)?;
+    made?;
+    fs::rename(&unfinished, &data).map_err(io("put in place", &data))?;
+    directory::sync(directory.root())
+}
+
+/// Runs `initdb`, with the locale C where the system has no C.UTF-8.
+async fn make(
+    target: &Path,
+    account: &Account,
+    binaries: &Binaries,
+    durability: Durability,
+    password_file: &Path,
+) -> Result<(), Error> {
+    let first = run(target, "C.UTF-8", account, binaries, durability, password_file).await;
+    match first {
+        Err(Error::Initdb { output, .. }) if output.contains("locale") => {
+            run(target, "C", account, binaries, durability, password_file).await
+        }
+        other => other,
+    }
+}
+
+async fn run(
+    target: &Path,
+    locale: &str,
+    account: &Account,
+    binaries: &Binaries,
+    durability: Durability,
+    password_file: &Path,
+) -> Result<(), Error> {
+    directory::remove_tree(target).await?;
+    // Made by us, as its user may not make anything in our directory. As the working directory it
+    // tells a later owner that this initdb still works in it.
+    account.private_directory(target)?;
+    let program = binaries.program("initdb");
+    let mut command = account.command(&program, target);
+    command
+        .arg("--encoding=UTF8")
+        .arg(format!("--locale={locale}"))
+        .arg(format!("--username={ROLE}"))
+        .arg("--auth=scram-sha-256")
+        .arg("--pwfile")
+        .arg(password_file)
+        .arg("--pgdata")
+        .arg(target)
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    if durability == Durability::Throwaway {
+        command.arg("--no-sync");
+    }
+    let output = command.output().await.map_err(io("run", &program))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let text = [output.stdout, output.stderr].concat();
+    let output = directory::last_lines(&String::from_utf8_lossy(&text));
+    Err(Error::Initdb {
+        directory: target.to_path_buf(),
+        output,
+    })
+}
+
+fn remove_file(path: &Path) -> Result<(), Error> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io("remove", path)(error)),
+        _ => Ok(()),
+    }
+}

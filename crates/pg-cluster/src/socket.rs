@@ -1,0 +1,95 @@
+//! The directory of the unix socket, and the URL that leads to it.
+
+use std::path::{Path, PathBuf};
+
+use crate::{
+    account::Account,
+    cluster::ROLE,
+    directory::{self, Directory},
+    error::Error,
+};
+
+/// The number in the socket's name. Nothing listens on a TCP port.
+pub(crate) const PORT: u16 = 5432;
+/// The longest path of a socket, in bytes: 107 on Linux, 103 on macOS.
+const LONGEST: usize = 103;
+
+/// The directory that the socket is in.
+#[derive(Debug)]
+pub(crate) struct SocketDirectory {
+    /// Its path, which is valid UTF-8.
+    pub(crate) path: String,
+    /// Whether it is outside of the cluster's directory, and so must be removed at the end.
+    pub(crate) outside: bool,
+}
+
+impl SocketDirectory {
+    /// Makes it anew, mode 0700 and owned by the user of PostgreSQL. Call it when no server
+    /// works in the cluster.
+    pub(crate) async fn make(directory: &Directory, account: &Account) -> Result<Self, Error> {
+        let inside = directory.socket();
+        directory::remove_tree(&inside).await?;
+        let outside = !fits(&inside);
+        let path = if outside {
+            // Not the system's temporary directory, whose name may be long as well.
+            PathBuf::from(format!("/tmp/pg-socket-{}", directory::random_hex(8)?))
+        } else {
+            inside
+        };
+        account.private_directory(&path)?;
+        match path.into_os_string().into_string() {
+            Ok(path) => Ok(Self { path, outside }),
+            Err(path) => Err(Error::NotUnicode { path: path.into() }),
+        }
+    }
+}
+
+/// Whether a socket in this directory can be connected to: its path is short enough, and libpq does
+/// not take it for a list of hosts, as it does with commas.
+fn fits(directory: &Path) -> bool {
+    if directory.as_os_str().as_encoded_bytes().contains(&b',') {
+        return false;
+    }
+    directory.as_os_str().len() + format!("/.s.PGSQL.{PORT}").len() <= LONGEST
+}
+
+/// The URL of a database, for libpq and for sqlx.
+pub(crate) fn url(socket_directory: &str, password: &str, database: &str) -> String {
+    let (database, host) = (encode(database), encode(socket_directory));
+    format!("postgres://{ROLE}:{password}@localhost/{database}?host={host}&port={PORT}")
+}
+
+/// Percent-encodes all that is not unreserved in a URL.
+fn encode(text: &str) -> String {
+    let encode = |byte: u8| {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            char::from(byte).to_string()
+        } else {
+            format!("%{byte:02X}")
+        }
+    };
+    text.bytes().map(encode).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{fits, url};
+
+    #[test]
+    fn a_url_is_encoded() {
+        assert_eq!(
+            url("/tmp/a b,c", "0f", "my db?"),
+            "postgres://hallmark:0f@localhost/my%20db%3F?host=%2Ftmp%2Fa%20b%2Cc&port=5432"
+        );
+    }
+
+    #[test]
+    fn a_path_of_103_bytes_fits() {
+        let directory = format!("/{}", "d".repeat(103 - 1 - "/.s.PGSQL.5432".len()));
+        assert!(fits(Path::new(&directory)));
+        assert!(!fits(Path::new(&format!("{directory}d"))));
+        assert!(!fits(Path::new("/a,b")));
+    }
+}

@@ -1,0 +1,37 @@
+//! What the use cases need of the outside, as traits.
+//!
+//! Writes go through a [`UnitOfWork`]: one transaction that *is* every repository. Reads go through the query ports on a pool.
+//! A port never says how; `contract` (feature `testing`) says what, and every adapter must pass it.
+
+pub mod blobs;
+#[cfg(feature = "testing")]
+pub mod contract;
+pub mod error;
+pub mod queries;
+pub mod repos;
+pub mod runner;
+pub mod unit_of_work;
+pub mod worker;
+
+pub use blobs::Blobs;
+pub use error::StoreError;
+pub use queries::{DataQueries, IdentityQueries, IngestQueries, ProvenanceQueries, RegistryQueries};
+pub use repos::{Activity, Conventions, Delegations, Features, Hooks, Ingests, Records, Repos, Runs, Schemas, Tasks};
+pub use runner::{Attempt, HookJob, HookRecord, HookRunner, RunnerError};
+pub use unit_of_work::{Committed, Store, Tx, UnitOfWork};
+pub use worker::{Claim, WorkQueue, WorkerIdentity};
+
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+/// New ids. A port, because a use case that makes them itself cannot be repeated by a test.
+pub trait Ids: Send + Sync {
+    /// A new UUIDv7 (RFC 9562 5.7).
+    fn new_id(&self) -> Uuid;
+}
+
+/// The local clock: for tokens and logs. Order, leases and stored times use the database's clock.
+pub trait Clock: Send + Sync {
+    /// Now, in UTC.
+    fn now(&self) -> OffsetDateTime;
+}

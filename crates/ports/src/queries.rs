@@ -1,0 +1,346 @@
+//! Reads, on a pool and outside any unit of work.
+
+use std::pin::Pin;
+
+use async_trait::async_trait;
+use domain::convention::Convention;
+use domain::hook::{FeatureContract, HookRelease};
+use domain::{
+    Actor, Cell, ColumnType, ConventionSlug, HookName, HookRun, IngestMode, IngestRunId, IngestStatus, NodeDomain, RecordSrn, ReleaseVersion, RunId,
+    Schema, SchemaId, SchemaRef, SourceId, TaskId, UserId,
+};
+use domain::record::RecordRef;
+use futures::Stream;
+use serde_json::{Map, Value};
+use time::OffsetDateTime;
+
+use crate::error::StoreError;
+
+/// A user as the database knows them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserProfile {
+    /// The id.
+    pub id: UserId,
+    /// What people call them.
+    pub display_name: String,
+    /// The identity provider.
+    pub provider: String,
+    /// The provider's id.
+    pub external_id: String,
+    /// The roles, by name.
+    pub roles: Vec<String>,
+}
+
+/// Users and service accounts.
+#[async_trait]
+pub trait IdentityQueries: Send + Sync {
+    /// A user.
+    async fn user(&self, id: UserId) -> Result<Option<UserProfile>, StoreError>;
+    /// Writes down that a service account was seen (AUT-3), at most about once a minute per account; gives whether it is enabled.
+    async fn see_service_account(&self, issuer: &str, subject: &str) -> Result<bool, StoreError>;
+    /// Makes the local administrator of dev mode (wire contract 3), if there is none.
+    async fn ensure_local_admin(&self) -> Result<(), StoreError>;
+}
+
+/// A hook in the catalogue.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HookSummary {
+    /// Its name.
+    pub name: HookName,
+    /// Its contract.
+    pub contract: FeatureContract,
+    /// The live release.
+    pub live: Option<HookRelease>,
+}
+
+/// Hooks and conventions.
+#[async_trait]
+pub trait RegistryQueries: Send + Sync {
+    /// Every hook, by name.
+    async fn hooks(&self) -> Result<Vec<HookSummary>, StoreError>;
+    /// One hook.
+    async fn hook(&self, name: &HookName) -> Result<Option<HookSummary>, StoreError>;
+    /// The releases of a hook, newest first.
+    async fn releases(&self, name: &HookName) -> Result<Vec<HookRelease>, StoreError>;
+    /// One release.
+    async fn release(&self, name: &HookName, version: ReleaseVersion) -> Result<Option<HookRelease>, StoreError>;
+    /// Every convention, newest first.
+    async fn conventions(&self) -> Result<Vec<Convention>, StoreError>;
+    /// One convention.
+    async fn convention(&self, slug: &ConventionSlug) -> Result<Option<Convention>, StoreError>;
+}
+
+/// An ingest run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IngestRunView {
+    /// Its id.
+    pub id: IngestRunId,
+    /// The convention.
+    pub convention: ConventionSlug,
+    /// The schema version of its records.
+    pub schema: SchemaRef,
+    /// Where its records come from.
+    pub mode: IngestMode,
+    /// Its state.
+    pub status: IngestStatus,
+    /// Whether all records have come.
+    pub ingestion_finished: bool,
+    /// Records per batch.
+    pub batch_size: u32,
+    /// The most records of the run.
+    pub limit: Option<u64>,
+    /// Records received, repeats not counted.
+    pub received: u64,
+    /// Of these, equal to what was published before.
+    pub unchanged: u64,
+    /// Batches formed.
+    pub batches_ingested: u32,
+    /// Batches done.
+    pub batches_completed: u32,
+    /// Batches given up.
+    pub batches_failed: u32,
+    /// Records published.
+    pub published: u64,
+    /// Records rejected.
+    pub rejected: u64,
+    /// Records errored.
+    pub errored: u64,
+    /// When it was opened.
+    pub started_at: OffsetDateTime,
+    /// When it ended.
+    pub completed_at: Option<OffsetDateTime>,
+    /// Why it or a batch of it failed.
+    pub failure_reason: Option<String>,
+    /// The kind of that failure.
+    pub failure_kind: Option<String>,
+}
+
+/// How many records were refused for one reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReasonCount {
+    /// `rejected` or `errored`.
+    pub outcome: String,
+    /// The hook.
+    pub hook: String,
+    /// The reason.
+    pub reason: String,
+    /// How many.
+    pub records: u64,
+}
+
+/// Ingest runs.
+#[async_trait]
+pub trait IngestQueries: Send + Sync {
+    /// The newest runs.
+    async fn runs(&self, most: u32) -> Result<Vec<IngestRunView>, StoreError>;
+    /// One run.
+    async fn run(&self, id: IngestRunId) -> Result<Option<IngestRunView>, StoreError>;
+    /// Why records of a run were refused, most frequent first, at most `most` reasons.
+    async fn reasons(&self, id: IngestRunId, most: u32) -> Result<Vec<ReasonCount>, StoreError>;
+    /// One schema version.
+    async fn schema(&self, reference: &SchemaRef) -> Result<Option<Schema>, StoreError>;
+}
+
+/// One column of a table that can be read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TableColumn {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub column_type: ColumnType,
+    /// Its type's name on the wire.
+    pub wire_type: &'static str,
+    /// Its format.
+    pub format: Option<String>,
+    /// What it means.
+    pub description: Option<String>,
+    /// Its unit.
+    pub unit: Option<String>,
+    /// Whether the server adds it.
+    pub implicit: bool,
+}
+
+/// Which table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TableKind {
+    /// The records of a schema.
+    Records,
+    /// A hook's feature table.
+    Feature(HookName),
+}
+
+/// A table that can be read: resolved from the catalogue, without touching its rows (D31).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Table {
+    /// Which.
+    pub kind: TableKind,
+    /// The schema's id.
+    pub schema: SchemaId,
+    /// The metadata table's major version.
+    pub major: u64,
+    /// The schema versions whose records it shows.
+    pub versions: Vec<String>,
+    /// Its columns, in wire order.
+    pub columns: Vec<TableColumn>,
+}
+
+/// Where a page begins: after this row, in the table's order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PageKey {
+    /// Records: newest first, then by SRN.
+    Record(OffsetDateTime, String),
+    /// Feature rows: by id.
+    Row(i64),
+}
+
+/// A published record.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RecordView {
+    /// Its SRN.
+    pub srn: RecordSrn,
+    /// Its schema version.
+    pub schema: SchemaRef,
+    /// The metadata as given.
+    pub metadata: Value,
+    /// When it was published.
+    pub created_at: OffsetDateTime,
+}
+
+/// A stream of rows; it ends with an error when the table could not be read to its end.
+pub type RowStream = Pin<Box<dyn Stream<Item = Result<Vec<Cell>, StoreError>> + Send>>;
+
+/// Counts of a table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TableCounts {
+    /// Rows.
+    pub rows: u64,
+    /// Distinct records among them.
+    pub records: u64,
+}
+
+/// Tables of records and features.
+#[async_trait]
+pub trait DataQueries: Send + Sync {
+    /// Every schema version, by id and version.
+    async fn schemas(&self) -> Result<Vec<Schema>, StoreError>;
+    /// The versions of one schema, with the hooks that each has had.
+    async fn schema_versions(&self, id: &SchemaId) -> Result<Vec<(Schema, Vec<HookName>)>, StoreError>;
+    /// The hooks of every schema version.
+    async fn schema_features(&self) -> Result<Vec<(SchemaRef, HookName)>, StoreError>;
+    /// At most `limit` rows after `after`.
+    async fn page(&self, table: &Table, after: Option<&PageKey>, limit: u32) -> Result<Vec<Vec<Cell>>, StoreError>;
+    /// All rows after `after`, in bounded memory.
+    fn stream(&self, table: &Table, after: Option<PageKey>) -> RowStream;
+    /// Counts of a table.
+    async fn counts(&self, table: &Table) -> Result<TableCounts, StoreError>;
+    /// A record: the version asked for, or the newest.
+    async fn record(&self, node: &NodeDomain, reference: RecordRef) -> Result<Option<RecordView>, StoreError>;
+}
+
+/// One delegation of the work that made a row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TraceDelegation {
+    /// Its id.
+    pub id: String,
+    /// Who handed it over.
+    pub caller: String,
+    /// To whom.
+    pub callee: String,
+    /// Its state.
+    pub status: String,
+    /// The number of its last claim.
+    pub attempt: i64,
+    /// How often the task was delegated before.
+    pub retry_count: i32,
+    /// Which worker held it last.
+    pub worker: Option<String>,
+    /// When it was handed over.
+    pub created_at: OffsetDateTime,
+    /// When it last changed.
+    pub updated_at: OffsetDateTime,
+}
+
+/// Who somebody was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Who.
+    pub actor: Actor,
+    /// A user's display name, or a service account's subject.
+    pub name: Option<String>,
+    /// A user's identity provider, or a service account's issuer.
+    pub authority: Option<String>,
+}
+
+/// Where a record's line came in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TraceSource {
+    /// The convention.
+    pub convention: ConventionSlug,
+    /// The ingest run.
+    pub run: IngestRunId,
+    /// The source's id of the record.
+    pub source_id: SourceId,
+    /// Which upload of the run.
+    pub upload: i32,
+    /// The line in it.
+    pub line: i64,
+    /// The batch.
+    pub batch: Option<i32>,
+    /// Who opened the run.
+    pub opened_by: Identity,
+}
+
+/// The task that made a row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TraceTask {
+    /// Its id.
+    pub id: TaskId,
+    /// What kind.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// Its state.
+    pub status: String,
+    /// Who asked for it.
+    pub creator: Identity,
+    /// When.
+    pub created_at: OffsetDateTime,
+    /// To whom it was handed, in order.
+    pub delegations: Vec<TraceDelegation>,
+}
+
+/// Everything that one row came from (PRV-6).
+#[derive(Clone, Debug, PartialEq)]
+pub struct RowTrace {
+    /// The row: its id, its values by column, when it was written.
+    pub row_id: i64,
+    /// Its values.
+    pub values: Map<String, Value>,
+    /// When it was written.
+    pub created_at: OffsetDateTime,
+    /// The run that replaced it, if it is no longer current.
+    pub superseded_by: Option<RunId>,
+    /// The run that made it.
+    pub run: HookRun,
+    /// The release that ran.
+    pub release: HookRelease,
+    /// Who released it.
+    pub built_by: Identity,
+    /// Which release is live now.
+    pub live: Option<ReleaseVersion>,
+    /// The record it is about.
+    pub record: RecordView,
+    /// Where the record came from.
+    pub source: Option<TraceSource>,
+    /// The task, and through it whom it was handed to and who asked.
+    pub task: Option<TraceTask>,
+}
+
+/// Provenance.
+#[async_trait]
+pub trait ProvenanceQueries: Send + Sync {
+    /// A hook run.
+    async fn run(&self, id: RunId) -> Result<Option<HookRun>, StoreError>;
+    /// The trace of a row of a feature table, if its record lies in the table's scope. Rows that were superseded can be traced too.
+    async fn trace(&self, node: &NodeDomain, table: &Table, row: i64) -> Result<Option<RowTrace>, StoreError>;
+}

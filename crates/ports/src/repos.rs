@@ -1,0 +1,424 @@
+//! The repositories of a unit of work. All of them are one transaction; each call is one or few statements in it.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::hook::HookRelease;
+use domain::ingest::PushedRecord;
+use domain::{
+    Actor, Cell, ConventionSlug, DelegationId, Event, FeatureContract, FieldDefinition, HookName, HookRun, IngestMode, IngestRunId,
+    IngestStatus, NewRelease, RecordSrn, ReleaseId, ReleaseVersion, RunId, Schema, SchemaId, SchemaRef, SourceId, TaskId, TaskKind,
+};
+use domain::convention::{Convention, DeployPlan};
+use serde_json::{Map, Value};
+use time::OffsetDateTime;
+
+use crate::error::StoreError;
+use crate::worker::WorkerIdentity;
+
+/// Every repository that a unit of work reaches.
+pub trait Repos: Send {
+    /// Schemas and their metadata tables.
+    fn schemas(&mut self) -> &mut dyn Schemas;
+    /// Hooks, releases, and pointers.
+    fn hooks(&mut self) -> &mut dyn Hooks;
+    /// Conventions.
+    fn conventions(&mut self) -> &mut dyn Conventions;
+    /// Feature tables and their rows.
+    fn features(&mut self) -> &mut dyn Features;
+    /// Ingest runs.
+    fn ingests(&mut self) -> &mut dyn Ingests;
+    /// Records.
+    fn records(&mut self) -> &mut dyn Records;
+    /// Hook runs and pins.
+    fn runs(&mut self) -> &mut dyn Runs;
+    /// Tasks.
+    fn tasks(&mut self) -> &mut dyn Tasks;
+    /// Delegations.
+    fn delegations(&mut self) -> &mut dyn Delegations;
+    /// The activity log.
+    fn activity(&mut self) -> &mut dyn Activity;
+}
+
+/// Schemas and their metadata tables.
+#[async_trait]
+pub trait Schemas: Send {
+    /// Takes the metadata table of `id`'s major version for it and locks it until the end of the unit of work.
+    /// `Some(other)` when another schema's id makes the same table name.
+    async fn take_table(&mut self, id: &SchemaId, major: u64) -> Result<Option<SchemaId>, StoreError>;
+    /// Every version of one major, in no order.
+    async fn of_major(&mut self, id: &SchemaId, major: u64) -> Result<Vec<Schema>, StoreError>;
+    /// Keeps a new version.
+    async fn insert(&mut self, schema: &Schema) -> Result<(), StoreError>;
+    /// Makes the metadata table hold these fields: creates it, adds columns, drops NOT NULL where a field became optional.
+    async fn shape_table(&mut self, id: &SchemaId, major: u64, fields: &[FieldDefinition]) -> Result<(), StoreError>;
+}
+
+/// A hook whose row is locked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LockedHook {
+    /// Its contract.
+    pub contract: FeatureContract,
+    /// The live release.
+    pub live: Option<(ReleaseId, ReleaseVersion)>,
+    /// The highest version there is.
+    pub last: Option<ReleaseVersion>,
+}
+
+/// Hooks, releases, and pointers. Everything about one hook happens under its row's lock.
+#[async_trait]
+pub trait Hooks: Send {
+    /// Registers a hook if it is new, and locks it until the end of the unit of work. Lock several in the order of their names.
+    async fn register(&mut self, name: &HookName, contract: &FeatureContract) -> Result<LockedHook, StoreError>;
+    /// Locks a hook until the end of the unit of work.
+    async fn lock(&mut self, name: &HookName) -> Result<Option<LockedHook>, StoreError>;
+    /// Replaces descriptions and units; the caller has checked that the contract is the same (D14).
+    async fn set_contract_words(&mut self, name: &HookName, contract: &FeatureContract) -> Result<(), StoreError>;
+    /// The release with this content.
+    async fn find_content(&mut self, name: &HookName, key: [u8; 32]) -> Result<Option<HookRelease>, StoreError>;
+    /// The release with this version.
+    async fn find_version(&mut self, name: &HookName, version: ReleaseVersion) -> Result<Option<HookRelease>, StoreError>;
+    /// Keeps a new release; gives it as kept, with the database's time.
+    async fn insert_release(
+        &mut self,
+        id: ReleaseId,
+        name: &HookName,
+        version: ReleaseVersion,
+        release: &NewRelease,
+        built_by: &Actor,
+    ) -> Result<HookRelease, StoreError>;
+    /// Moves the pointer.
+    async fn set_live(&mut self, name: &HookName, release: ReleaseId) -> Result<(), StoreError>;
+}
+
+/// Conventions.
+#[async_trait]
+pub trait Conventions: Send {
+    /// Serialises deploys of one slug until the end of the unit of work, also while there is no row yet.
+    async fn lock(&mut self, slug: &ConventionSlug) -> Result<(), StoreError>;
+    /// The convention.
+    async fn find(&mut self, slug: &ConventionSlug) -> Result<Option<Convention>, StoreError>;
+    /// Keeps it: new, or in place of what stood there (its first time of creation stays). Remembers which schema version has had
+    /// which hooks (D17).
+    async fn put(&mut self, plan: &DeployPlan) -> Result<Convention, StoreError>;
+}
+
+/// The rows that a hook computed for one record.
+pub type RecordRows = (RecordSrn, Vec<Vec<Cell>>);
+
+/// Feature tables and their rows.
+#[async_trait]
+pub trait Features: Send {
+    /// Makes the hook's feature table if there is none.
+    async fn create_table(&mut self, hook: &HookName, contract: &FeatureContract) -> Result<(), StoreError>;
+    /// Makes `rows` the current rows of their records: what the hook held for them is superseded by `run`, also where it computed
+    /// none (PIP-6). Rows of `run` that are there already are left alone, so that a redo changes nothing. Gives the number of rows written.
+    async fn replace(&mut self, hook: &HookName, contract: &FeatureContract, run: RunId, rows: &[RecordRows]) -> Result<u64, StoreError>;
+}
+
+/// A new ingest run.
+#[derive(Clone, Debug)]
+pub struct NewIngestRun {
+    /// Its id.
+    pub id: IngestRunId,
+    /// The convention.
+    pub convention: ConventionSlug,
+    /// Where the records come from.
+    pub mode: IngestMode,
+    /// The schema version of its records.
+    pub schema: SchemaRef,
+    /// Records per batch.
+    pub batch_size: u32,
+    /// The most records of the run.
+    pub limit: Option<u64>,
+    /// Who opened it.
+    pub opened_by: Actor,
+}
+
+/// An ingest run whose row is locked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LockedIngestRun {
+    /// The convention.
+    pub convention: ConventionSlug,
+    /// The schema version of its records.
+    pub schema: SchemaRef,
+    /// Its state.
+    pub status: IngestStatus,
+    /// Whether it was closed.
+    pub ingestion_finished: bool,
+    /// Records per batch.
+    pub batch_size: u32,
+    /// The most records of the run.
+    pub limit: Option<u64>,
+    /// How many records it has received.
+    pub received: u64,
+    /// The number of the next batch.
+    pub next_batch: u32,
+    /// How many batches have an end.
+    pub batches_done: u32,
+}
+
+/// One line that came in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IngestLine {
+    /// Its number in its upload, from 1; for CSV, the line on which the row begins.
+    pub line: u64,
+    /// What it says.
+    pub record: PushedRecord,
+}
+
+/// What became of a line that came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LineResult {
+    /// New in this run, and waiting for a batch.
+    Accepted,
+    /// New in this run, and equal to the newest published version of its record: nothing to do (D21).
+    Unchanged,
+    /// It came before in this run, with the same content: nothing changes.
+    Repeated,
+    /// It came before in this run, with other content: refused, for the run cannot hold both.
+    Contradicts,
+}
+
+/// What a batch holds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BatchRecord {
+    /// The source's id.
+    pub source_id: SourceId,
+    /// The metadata as given.
+    pub metadata: Map<String, Value>,
+    /// Its hash.
+    pub content_hash: [u8; 32],
+}
+
+/// What became of one record of a batch.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RecordEnd {
+    /// Published under this SRN.
+    Published(RecordSrn),
+    /// Refused by this hook, for this reason.
+    Rejected(HookName, String),
+    /// Not judged by this hook, for this reason.
+    Errored(HookName, String),
+}
+
+/// What a batch came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BatchCounts {
+    /// Records published.
+    pub published: u64,
+    /// Records rejected.
+    pub rejected: u64,
+    /// Records errored.
+    pub errored: u64,
+}
+
+/// Ingest runs, their lines and batches.
+#[async_trait]
+pub trait Ingests: Send {
+    /// The schema of a run's records.
+    async fn schema(&mut self, run: IngestRunId) -> Result<Option<Schema>, StoreError>;
+    /// Opens a run; `Some(active)` when the convention has an active one (D32), which the database decides.
+    async fn open(&mut self, run: &NewIngestRun) -> Result<Option<IngestRunId>, StoreError>;
+    /// Locks a run until the end of the unit of work.
+    async fn lock(&mut self, run: IngestRunId) -> Result<Option<LockedIngestRun>, StoreError>;
+    /// Numbers a new upload of a locked run, from 1.
+    async fn next_upload(&mut self, run: IngestRunId) -> Result<u32, StoreError>;
+    /// Adds lines to a locked run; one result per line, in order. A source id that stands twice among `lines` is judged as if the
+    /// second had come later.
+    async fn add_lines(&mut self, run: IngestRunId, convention: &ConventionSlug, upload: u32, lines: &[IngestLine]) -> Result<Vec<LineResult>, StoreError>;
+    /// How many lines of a locked run wait for a batch.
+    async fn waiting(&mut self, run: IngestRunId) -> Result<u64, StoreError>;
+    /// Makes the oldest `most` waiting lines of a locked run the batch `batch` of `task`; gives how many they are.
+    async fn cut_batch(&mut self, run: IngestRunId, batch: u32, task: TaskId, most: u32) -> Result<u32, StoreError>;
+    /// Marks a locked run as closed: no more lines.
+    async fn close(&mut self, run: IngestRunId) -> Result<(), StoreError>;
+    /// The records of a batch, in the order in which they came.
+    async fn batch_records(&mut self, run: IngestRunId, batch: u32) -> Result<Vec<BatchRecord>, StoreError>;
+    /// Writes what became of a batch's records and adds it to the run's counts. Lock the run first.
+    async fn end_batch(&mut self, run: IngestRunId, batch: u32, ends: &[(SourceId, RecordEnd)]) -> Result<(), StoreError>;
+    /// Writes that a batch was given up: its records are errored with `reason`. Lock the run first.
+    async fn fail_batch(&mut self, run: IngestRunId, batch: u32, kind: &str, reason: &str) -> Result<u64, StoreError>;
+    /// Ends a locked run that is closed and whose every batch has an end; gives whether it did.
+    async fn complete_if_done(&mut self, run: IngestRunId) -> Result<bool, StoreError>;
+}
+
+/// A record to publish.
+#[derive(Clone, Debug)]
+pub struct NewRecord {
+    /// The source's id.
+    pub source_id: SourceId,
+    /// The metadata as given.
+    pub metadata: Map<String, Value>,
+    /// The same, typed, in the order of the fields.
+    pub cells: Vec<Cell>,
+    /// Its hash.
+    pub content_hash: [u8; 32],
+}
+
+/// What the records of one batch have in common.
+#[derive(Clone, Debug)]
+pub struct RecordBatch<'a> {
+    /// The convention.
+    pub convention: &'a ConventionSlug,
+    /// The schema version.
+    pub schema: &'a SchemaRef,
+    /// Its fields, in order.
+    pub fields: &'a [FieldDefinition],
+    /// The ingest run.
+    pub run: IngestRunId,
+}
+
+/// Records and their metadata rows, written together (D7).
+#[async_trait]
+pub trait Records: Send {
+    /// Publishes records with their metadata rows, each as the next version of its record; gives the SRN of each, in order.
+    async fn publish(&mut self, batch: &RecordBatch<'_>, records: &[NewRecord]) -> Result<Vec<RecordSrn>, StoreError>;
+}
+
+/// A release that a unit of work uses, whatever becomes live meanwhile.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pin {
+    /// The run.
+    pub run: RunId,
+    /// The release.
+    pub release: HookRelease,
+    /// The hook's contract.
+    pub contract: FeatureContract,
+}
+
+/// Hook runs and pins.
+#[async_trait]
+pub trait Runs: Send {
+    /// The time, by the database's clock.
+    async fn now(&mut self) -> Result<OffsetDateTime, StoreError>;
+    /// Pins the releases that are live now for the hooks of a convention to a task, in the convention's order (PRV-2). Every
+    /// hook of a convention has a live release.
+    async fn pin_live(&mut self, task: TaskId, convention: &ConventionSlug) -> Result<(), StoreError>;
+    /// The pins of a task, in order.
+    async fn pins(&mut self, task: TaskId) -> Result<Vec<Pin>, StoreError>;
+    /// Keeps a run; a run that is kept already stays as it is (PRV-4).
+    async fn insert(&mut self, run: &HookRun) -> Result<(), StoreError>;
+}
+
+/// A new task.
+#[derive(Clone, Debug)]
+pub struct NewTask {
+    /// Its id.
+    pub id: TaskId,
+    /// What kind.
+    pub kind: TaskKind,
+    /// Its name, for people.
+    pub name: String,
+    /// What it needs.
+    pub params: Value,
+    /// Who asked for it; the system is nobody (AUD-3).
+    pub creator: Actor,
+}
+
+/// Tasks.
+#[async_trait]
+pub trait Tasks: Send {
+    /// Keeps a new task; a task that is kept already stays as it is, and the answer is `false`.
+    async fn create(&mut self, task: &NewTask) -> Result<bool, StoreError>;
+}
+
+/// A new delegation.
+#[derive(Clone, Debug)]
+pub struct NewDelegation {
+    /// Its id, chosen by the caller.
+    pub id: DelegationId,
+    /// The task.
+    pub task: Option<TaskId>,
+    /// Who hands it over.
+    pub caller: String,
+    /// To whom.
+    pub callee: String,
+    /// What it is about, for people.
+    pub preview: String,
+    /// Two delegations of one caller with one key are one.
+    pub idempotency_key: Option<String>,
+    /// How often its task was delegated before.
+    pub retry_count: u32,
+    /// How long it waits before it can be claimed.
+    pub delay: Duration,
+}
+
+/// A delegation that was taken away from a worker that fell silent, died, or ran out of time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stuck {
+    /// The delegation; its state is `stuck`, which is final.
+    pub id: DelegationId,
+    /// Who handed it over.
+    pub caller: String,
+    /// To whom.
+    pub callee: String,
+    /// What it was about, for people.
+    pub preview: String,
+    /// The task, which can be delegated again.
+    pub task: Option<(TaskId, TaskKind, Value)>,
+    /// How often its task was delegated before.
+    pub retry_count: u32,
+    /// Why it was taken away.
+    pub why: String,
+}
+
+/// What became of a new delegation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Delegated {
+    /// It is new and queued.
+    New,
+    /// One with this id, or with this caller's key, was there; this is its id (LED-3).
+    Existing(DelegationId),
+}
+
+/// How a delegation ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DelegationEnd {
+    /// Done; a preview of the result.
+    Completed(String),
+    /// Given up; why.
+    Failed(String),
+}
+
+/// A delegation as it stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DelegationView {
+    /// Its id.
+    pub id: DelegationId,
+    /// Its state.
+    pub status: domain::DelegationStatus,
+    /// The number of its last claim.
+    pub attempt: i64,
+    /// The last beat: the lease's, if it is held.
+    pub last_heartbeat: Option<OffsetDateTime>,
+    /// How often its task was delegated before.
+    pub retry_count: u32,
+}
+
+/// Delegations, as far as they belong to the transaction of their cause or effect.
+#[async_trait]
+pub trait Delegations: Send {
+    /// Keeps and queues a new delegation (LED-3).
+    async fn create(&mut self, delegation: &NewDelegation) -> Result<Delegated, StoreError>;
+    /// Ends a delegation and its task, if `attempt` still holds it; `false` and no change if not (LED-6). Call it first: it locks
+    /// the lease, so that no sweep can take it away before the commit.
+    async fn finish(&mut self, id: &DelegationId, attempt: i64, end: &DelegationEnd) -> Result<bool, StoreError>;
+    /// Takes away at most `most` delegations whose lease is silent for longer than `silence`, is past its deadline, or is held by
+    /// an earlier boot of `worker`: their state becomes `stuck`. Any number of servers may call it at once; each row is taken once.
+    async fn take_stuck(&mut self, worker: &WorkerIdentity, silence: Duration, most: u32) -> Result<Vec<Stuck>, StoreError>;
+    /// Makes a task whose delegation failed one that waits for its next delegation.
+    async fn requeue(&mut self, task: TaskId) -> Result<(), StoreError>;
+    /// Marks a task as given up.
+    async fn give_up(&mut self, task: TaskId) -> Result<(), StoreError>;
+    /// The delegation.
+    async fn find(&mut self, id: &DelegationId) -> Result<Option<DelegationView>, StoreError>;
+}
+
+/// The activity log.
+#[async_trait]
+pub trait Activity: Send {
+    /// Appends an entry.
+    async fn append(&mut self, event: &Event) -> Result<(), StoreError>;
+}
+

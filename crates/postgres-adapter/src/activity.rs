@@ -1,0 +1,26 @@
+//! The activity log: appended to in the transaction of what it tells, never changed.
+
+use async_trait::async_trait;
+use domain::{Event, ServiceAccountId, UserId};
+use ports::{Activity, StoreError};
+
+use crate::tx::PgTx;
+
+#[async_trait]
+impl Activity for PgTx {
+    async fn append(&mut self, event: &Event) -> Result<(), StoreError> {
+        sqlx::query!(
+            "insert into activity_log (id, kind, subject, actor_user_id, actor_service_account_id, payload)
+             values (gen_random_uuid(), $1, $2, $3, $4, $5)",
+            event.kind,
+            event.subject,
+            event.actor.user().map(UserId::as_uuid),
+            event.actor.service_account().map(ServiceAccountId::as_uuid),
+            event.payload,
+        )
+        .execute(self.conn())
+        .await
+        .map(|_| ())
+        .map_err(|e| self.fail(e))
+    }
+}

@@ -1,0 +1,139 @@
+//! The one place where statements are built: over feature and metadata tables, whose names and columns come from deploys.
+//!
+//! Every identifier in a statement is a [`HookName`], a [`ColumnName`] or a metadata table's name, all of them validated to
+//! `[a-z][a-z0-9_]*`, and stands in double quotes, because some of them are SQL's own words (`user`, `order`). Values are never in a statement.
+
+use domain::{ColumnName, ColumnType, FeatureContract, FieldDefinition, HookName};
+use ports::queries::{Table, TableKind};
+
+/// A column's type in PostgreSQL.
+const fn sql_type(column: ColumnType) -> &'static str {
+    match column {
+        ColumnType::Text => "text",
+        ColumnType::Number => "double precision",
+        ColumnType::Integer => "bigint",
+        ColumnType::Boolean => "boolean",
+        ColumnType::Date => "date",
+        ColumnType::Timestamp => "timestamptz",
+        ColumnType::Uuid => "uuid",
+        ColumnType::Json => "jsonb",
+    }
+}
+
+fn column(name: &ColumnName, column_type: ColumnType, required: bool) -> String {
+    format!("\"{name}\" {}{}", sql_type(column_type), if required { " not null" } else { "" })
+}
+
+/// The statements that make a metadata table hold `fields`, given the columns it has (name, nullable); none when it does already.
+pub(crate) fn shape_metadata_table(table: &str, has: &[(String, bool)], fields: &[FieldDefinition]) -> Option<String> {
+    if has.is_empty() {
+        let columns: String = fields.iter().map(|f| format!(", {}", column(&f.name, f.field_type.column(), f.required))).collect();
+        return Some(format!(
+            "create table metadata.\"{table}\" (record_srn text primary key references records (srn){columns});
+             create trigger tr_immutable before update or delete or truncate on metadata.\"{table}\" for each statement execute function refuse_change();"
+        ));
+    }
+    let mut changes = Vec::new();
+    for field in fields {
+        match has.iter().find(|(name, _)| name == field.name.as_str()) {
+            // A field that is new within a major version is optional, or older records would break it.
+            None => changes.push(format!("add column {}", column(&field.name, field.field_type.column(), false))),
+            Some((_, false)) if !field.required => changes.push(format!("alter column \"{}\" drop not null", field.name)),
+            Some(_) => {}
+        }
+    }
+    (!changes.is_empty()).then(|| format!("alter table metadata.\"{table}\" {}", changes.join(", ")))
+}
+
+/// The statements that make a hook's feature table.
+pub(crate) fn create_feature_table(hook: &HookName, contract: &FeatureContract) -> String {
+    let columns: String = contract.columns.iter().map(|c| format!(", {}", column(&c.name, c.column_type(), c.required))).collect();
+    format!(
+        "create table features.\"{hook}\" (
+           id bigint generated always as identity primary key,
+           record_srn text not null references records (srn),
+           run_id uuid not null references hook_runs (id),
+           created_at timestamptz not null default now(),
+           superseded_by uuid references hook_runs (id){columns});
+         create index on features.\"{hook}\" (record_srn) where superseded_by is null;
+         create index on features.\"{hook}\" (run_id);
+         create trigger tr_only_supersede before update on features.\"{hook}\" for each row execute function only_supersede();
+         create trigger tr_immutable before delete or truncate on features.\"{hook}\" for each statement execute function refuse_change();"
+    )
+}
+
+/// Marks the current rows of records ($2) as superseded by a run ($1).
+pub(crate) fn supersede(hook: &HookName) -> String {
+    format!("update features.\"{hook}\" set superseded_by = $1 where record_srn = any($2) and superseded_by is null")
+}
+
+/// Whether a run ($1) has rows.
+pub(crate) fn has_rows_of_run(hook: &HookName) -> String {
+    format!("select exists (select 1 from features.\"{hook}\" where run_id = $1)")
+}
+
+/// COPY into a feature table.
+pub(crate) fn copy_features(hook: &HookName, contract: &FeatureContract) -> String {
+    let columns: String = contract.columns.iter().map(|c| format!(", \"{}\"", c.name)).collect();
+    format!("copy features.\"{hook}\" (record_srn, run_id{columns}) from stdin")
+}
+
+/// COPY into a metadata table.
+pub(crate) fn copy_metadata(table: &str, fields: &[FieldDefinition]) -> String {
+    let columns: String = fields.iter().map(|f| format!(", \"{}\"", f.name)).collect();
+    format!("copy metadata.\"{table}\" (record_srn{columns}) from stdin")
+}
+
+/// From, joins and scope of a table that is read: schema ($1), its versions ($2), newest record versions only.
+fn source(table: &Table) -> String {
+    match &table.kind {
+        TableKind::Records => format!(
+            "from records r join record_heads h on h.srn = r.srn join metadata.\"{}\" t on t.record_srn = r.srn where r.schema_id = $1 and r.schema_version = any($2)",
+            table.schema.metadata_table(table.major)
+        ),
+        TableKind::Feature(hook) => format!(
+            "from features.\"{hook}\" t join records r on r.srn = t.record_srn join record_heads h on h.srn = r.srn where t.superseded_by is null and r.schema_id = $1 and r.schema_version = any($2)"
+        ),
+    }
+}
+
+/// The columns of a table, in its order.
+fn selected(table: &Table) -> String {
+    let one = |name: &str, implicit: bool| match (&table.kind, implicit, name) {
+        (TableKind::Records, true, "schema_id") => "r.schema_id || '@' || r.schema_version".to_owned(),
+        (TableKind::Records, true, "version") => "r.version::bigint".to_owned(),
+        (TableKind::Records, true, name) => format!("r.\"{name}\""),
+        (_, _, name) => format!("t.\"{name}\""),
+    };
+    table.columns.iter().map(|c| one(&c.name, c.implicit)).collect::<Vec<_>>().join(", ")
+}
+
+/// The rows of a table in its order, after a key ($3, and $4 for records) if `after`; at most `limit` if there is one.
+pub(crate) fn select_rows(table: &Table, after: bool, limit: Option<u32>) -> String {
+    let (key, order) = match table.kind {
+        TableKind::Records => ("(r.created_at, r.srn) < ($3, $4)", "r.created_at desc, r.srn desc"),
+        TableKind::Feature(_) => ("t.id > $3", "t.id"),
+    };
+    let after = if after { format!(" and {key}") } else { String::new() };
+    let limit = limit.map(|n| format!(" limit {n}")).unwrap_or_default();
+    format!("select {} {}{after} order by {order}{limit}", selected(table), source(table))
+}
+
+/// The counts of a table.
+pub(crate) fn count_rows(table: &Table) -> String {
+    let records = match table.kind {
+        TableKind::Records => "count(*)",
+        TableKind::Feature(_) => "count(distinct t.record_srn)",
+    };
+    format!("select count(*), {records} {}", source(table))
+}
+
+/// One row of a feature table ($3), superseded or not, as JSON, with what traces it.
+pub(crate) fn traced_row(hook: &HookName) -> String {
+    format!(
+        "select t.record_srn, t.run_id, t.created_at, t.superseded_by,
+                to_jsonb(t) - '{{id,record_srn,run_id,created_at,superseded_by}}'::text[] as \"values\"
+         from features.\"{hook}\" t join records r on r.srn = t.record_srn
+         where r.schema_id = $1 and r.schema_version = any($2) and t.id = $3"
+    )
+}

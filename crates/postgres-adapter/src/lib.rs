@@ -1,0 +1,35 @@
+//! Every port on PostgreSQL. All SQL of the project is here.
+//!
+//! Static statements are checked at compile time against the migrated schema (`.sqlx/`); statements over feature and metadata tables,
+//! which are made at deploy, are built in `dynamic` from validated identifiers only.
+
+mod activity;
+mod conventions;
+mod copy;
+mod data;
+mod delegations;
+mod dynamic;
+mod error;
+mod features;
+mod hooks;
+mod identities;
+mod ingest_queries;
+mod ingests;
+mod migrate;
+mod pool;
+mod provenance;
+mod queue;
+mod records;
+mod registry;
+mod rows;
+mod runs;
+mod schemas;
+mod tasks;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod tx;
+
+pub use migrate::{MigrateError, migrate};
+pub use pool::{PoolOptions, connect};
+pub use queue::PgQueue;
+pub use tx::PgStore;

@@ -1,0 +1,199 @@
+//! Where a row comes from (PRV-6).
+
+use async_trait::async_trait;
+use domain::{Actor, HookName, HookRun, NodeDomain, RunId, TaskId};
+use domain::{IngestRunId, SchemaRef};
+use ports::queries::{Identity, RecordView, RowTrace, Table, TableKind, TraceDelegation, TraceSource, TraceTask};
+use ports::{ProvenanceQueries, RegistryQueries, StoreError};
+use serde_json::Value;
+use sqlx::{AssertSqlSafe, Row};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::dynamic;
+use crate::error::store_error;
+use crate::rows::{ReleaseRow, actor, object, parsed, small};
+use crate::tx::PgStore;
+
+struct RunRow {
+    id: Uuid,
+    release_id: Uuid,
+    status: String,
+    started_at: OffsetDateTime,
+    finished_at: OffsetDateTime,
+    duration_s: f64,
+    oom_retries: i32,
+    worker: String,
+    log_ref: Option<String>,
+    failure: Option<String>,
+}
+
+impl RunRow {
+    fn run(self) -> Result<HookRun, StoreError> {
+        const TABLE: &str = "hook_runs";
+        Ok(HookRun {
+            id: RunId::from_uuid(self.id),
+            release: domain::ReleaseId::from_uuid(self.release_id),
+            status: parsed(TABLE, &self.status)?,
+            started_at: self.started_at,
+            finished_at: self.finished_at,
+            duration_s: self.duration_s,
+            oom_retries: small(TABLE, self.oom_retries)?,
+            worker: self.worker,
+            log_ref: self.log_ref,
+            failure: self.failure,
+        })
+    }
+}
+
+impl PgStore {
+    /// Who an actor was (REG-7).
+    async fn identity(&self, actor: Actor) -> Result<Identity, StoreError> {
+        let (name, authority) = match &actor {
+            Actor::User(id) => {
+                let row = sqlx::query!("select display_name, provider from users where id = $1", id.as_uuid()).fetch_optional(&self.pool).await.map_err(store_error)?;
+                row.map(|row| (row.display_name, row.provider)).unzip()
+            }
+            Actor::ServiceAccount(id) => {
+                let row = sqlx::query!("select subject, issuer from service_accounts where id = $1", id.as_uuid()).fetch_optional(&self.pool).await.map_err(store_error)?;
+                row.map(|row| (row.subject, row.issuer)).unzip()
+            }
+            Actor::System => (None, None),
+        };
+        Ok(Identity { actor, name, authority })
+    }
+
+    async fn release_of(&self, run: &HookRun) -> Result<domain::HookRelease, StoreError> {
+        sqlx::query_as!(
+            ReleaseRow,
+            "select id, hook_name, version, image, digest, config, limits, source_ref, built_by_user_id, built_by_service_account_id, built_at
+             from hook_releases where id = $1",
+            run.release.as_uuid()
+        )
+        .fetch_one(&self.pool)
+        .await
+        .map_err(store_error)?
+        .release()
+    }
+
+    async fn source_of(&self, srn: &str) -> Result<Option<TraceSource>, StoreError> {
+        const TABLE: &str = "ingest_records";
+        let row = sqlx::query!(
+            "select r.convention_slug, r.ingest_run_id, r.source_id, i.upload, i.line, i.batch, n.opened_by_user_id, n.opened_by_service_account_id
+             from records r join ingest_records i on i.ingest_run_id = r.ingest_run_id and i.source_id = r.source_id
+             join ingest_runs n on n.id = r.ingest_run_id where r.srn = $1",
+            srn
+        )
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(store_error)?;
+        let Some(row) = row else { return Ok(None) };
+        let Some(run) = row.ingest_run_id else { return Ok(None) };
+        Ok(Some(TraceSource {
+            convention: parsed(TABLE, &row.convention_slug)?,
+            run: IngestRunId::from_uuid(run),
+            source_id: parsed(TABLE, &row.source_id)?,
+            upload: row.upload,
+            line: row.line,
+            batch: row.batch,
+            opened_by: self.identity(actor(row.opened_by_user_id, row.opened_by_service_account_id)).await?,
+        }))
+    }
+
+    async fn task_of(&self, run: RunId) -> Result<Option<TraceTask>, StoreError> {
+        let task = sqlx::query!(
+            "select t.id, t.kind, t.name, t.status, t.creator_user_id, t.creator_service_account_id, t.created_at
+             from release_pins p join tasks t on t.id = p.task_id where p.run_id = $1",
+            run.as_uuid()
+        )
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(store_error)?;
+        let Some(task) = task else { return Ok(None) };
+        let delegations = sqlx::query!(
+            r#"select d.delegation_id, d.caller_id, d.callee_id, d.status, d.attempt, d.retry_count, d.created_at, d.updated_at,
+                 (select worker_id from delegation_attempts a where a.delegation_id = d.delegation_id and a.attempt = d.attempt and a.event = 'claimed' limit 1) as worker
+               from delegations d where d.task_id = $1 order by d.created_at, d.retry_count"#,
+            task.id
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(store_error)?;
+        let delegations = delegations
+            .into_iter()
+            .map(|d| TraceDelegation {
+                id: d.delegation_id,
+                caller: d.caller_id,
+                callee: d.callee_id,
+                status: d.status,
+                attempt: d.attempt,
+                retry_count: d.retry_count,
+                worker: d.worker,
+                created_at: d.created_at,
+                updated_at: d.updated_at,
+            })
+            .collect();
+        Ok(Some(TraceTask {
+            id: TaskId::from_uuid(task.id),
+            kind: task.kind,
+            name: task.name,
+            status: task.status,
+            creator: self.identity(actor(task.creator_user_id, task.creator_service_account_id)).await?,
+            created_at: task.created_at,
+            delegations,
+        }))
+    }
+
+    async fn traced_row(&self, table: &Table, hook: &HookName, row: i64) -> Result<Option<(String, Uuid, OffsetDateTime, Option<Uuid>, Value)>, StoreError> {
+        #[expect(clippy::disallowed_methods, reason = "the table's name is known at run time only")]
+        let query = sqlx::query(AssertSqlSafe(dynamic::traced_row(hook)));
+        let found = query.bind(table.schema.to_string()).bind(table.versions.clone()).bind(row).fetch_optional(&self.pool).await.map_err(store_error)?;
+        let read = |row: sqlx::postgres::PgRow| -> Result<_, sqlx::Error> { Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?, row.try_get(4)?)) };
+        found.map(|row| read(row).map_err(|e| StoreError::corrupt("features", e))).transpose()
+    }
+}
+
+#[async_trait]
+impl ProvenanceQueries for PgStore {
+    async fn run(&self, id: RunId) -> Result<Option<HookRun>, StoreError> {
+        let row = sqlx::query_as!(
+            RunRow,
+            "select id, release_id, status, started_at, finished_at, duration_s, oom_retries, worker, log_ref, failure from hook_runs where id = $1",
+            id.as_uuid()
+        )
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(store_error)?;
+        row.map(RunRow::run).transpose()
+    }
+
+    async fn trace(&self, _node: &NodeDomain, table: &Table, row: i64) -> Result<Option<RowTrace>, StoreError> {
+        let TableKind::Feature(hook) = &table.kind else { return Ok(None) };
+        let Some((srn, run, created_at, superseded_by, values)) = self.traced_row(table, hook, row).await? else { return Ok(None) };
+        // Everything from here on is immutable, but for the task's and the pointer's state, so several statements tell one story.
+        let run = ProvenanceQueries::run(self, RunId::from_uuid(run)).await?.ok_or_else(|| StoreError::corrupt("features", "a row without its run"))?;
+        let release = self.release_of(&run).await?;
+        let record = sqlx::query!("select schema_id, schema_version, metadata, created_at from records where srn = $1", srn)
+            .fetch_one(&self.pool)
+            .await
+            .map_err(store_error)?;
+        Ok(Some(RowTrace {
+            row_id: row,
+            values: object("features", values)?,
+            created_at,
+            superseded_by: superseded_by.map(RunId::from_uuid),
+            built_by: self.identity(release.built_by.clone()).await?,
+            live: self.hook(hook).await?.and_then(|h| h.live).map(|r| r.version),
+            source: self.source_of(&srn).await?,
+            task: self.task_of(run.id).await?,
+            record: RecordView {
+                srn: parsed("records", &srn)?,
+                schema: SchemaRef { id: parsed("records", &record.schema_id)?, version: parsed("records", &record.schema_version)? },
+                metadata: record.metadata,
+                created_at: record.created_at,
+            },
+            run,
+            release,
+        }))
+    }
+}

@@ -1,0 +1,91 @@
+//! Throwaway databases for tests: one cluster per run, one migrated template, one database per test.
+
+use std::time::Duration;
+
+use domain::NodeDomain;
+use pg_cluster::{Cluster, Options};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool};
+use tokio::sync::OnceCell;
+
+use crate::PgStore;
+
+/// Where tests find a server that others started (`cargo xtask ci` does); unset, each test program starts its own.
+pub const SERVER: &str = "HALLMARK_TEST_DATABASE_URL";
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// The server that the tests of this process share. It is stopped by its supervisor when the process ends.
+static OWN: OnceCell<Cluster> = OnceCell::const_new();
+
+/// The URL of a database on the tests' server.
+async fn url(database: &str) -> Result<String, Failure> {
+    if let Ok(url) = std::env::var(SERVER) {
+        let (base, query) = url.split_once('?').map_or((url.as_str(), String::new()), |(b, q)| (b, format!("?{q}")));
+        let (server, _) = base.rsplit_once('/').ok_or("the test server's URL has no database")?;
+        return Ok(format!("{server}/{database}{query}"));
+    }
+    let start = || async { Cluster::start(Options { max_connections: 400, ..Options::temporary()? }).await };
+    Ok(OWN.get_or_try_init(start).await?.url(database))
+}
+
+/// A new, migrated, empty database.
+#[derive(Debug)]
+pub struct TestDatabase {
+    /// Its URL.
+    pub url: String,
+    /// A pool on it.
+    pub pool: PgPool,
+}
+
+impl TestDatabase {
+    /// Makes one. The template is migrated once per server and set of migrations, under a lock.
+    pub async fn new() -> Result<Self, Failure> {
+        let mut admin = PgConnection::connect(&url("postgres").await?).await?;
+        let template = format!("hallmark_template_{}", fingerprint());
+        admin.execute("select pg_advisory_lock(1)").await?;
+        let there: bool = sqlx_exists(&mut admin, &template).await?;
+        if !there {
+            let fresh = format!("{template}_new");
+            admin.execute(AssertSqlSafe(format!("drop database if exists {fresh}"))).await?;
+            admin.execute(AssertSqlSafe(format!("create database {fresh}"))).await?;
+            let pool = PgPoolOptions::new().max_connections(2).connect(&url(&fresh).await?).await?;
+            crate::migrate(&pool, Duration::from_secs(60)).await?;
+            pool.close().await;
+            admin.execute(AssertSqlSafe(format!("alter database {fresh} rename to {template}"))).await?;
+        }
+        admin.execute("select pg_advisory_unlock(1)").await?;
+        let name = format!("test_{}", uuid::Uuid::new_v4().simple());
+        admin.execute(AssertSqlSafe(format!("create database {name} template {template}"))).await?;
+        admin.close().await?;
+        let url = url(&name).await?;
+        let pool = PgPoolOptions::new().max_connections(10).connect_with(url.parse::<PgConnectOptions>()?).await?;
+        Ok(Self { url, pool })
+    }
+
+    /// A store on it.
+    pub fn store(&self) -> PgStore {
+        let node: Result<NodeDomain, _> = "localhost".parse();
+        match node {
+            Ok(node) => PgStore::new(self.pool.clone(), node),
+            Err(_) => unreachable!("localhost is a domain"),
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "asks the server, not a migrated database")]
+async fn sqlx_exists(admin: &mut PgConnection, name: &str) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar("select exists (select 1 from pg_database where datname = $1)").bind(name).fetch_one(admin).await
+}
+
+/// Another set of migrations is another template.
+fn fingerprint() -> String {
+    let migrator = sqlx::migrate!("../../migrations");
+    let mut sum: u64 = 0;
+    for migration in migrator.iter() {
+        for byte in migration.checksum.iter() {
+            sum = sum.wrapping_mul(1_099_511_628_211).wrapping_add(u64::from(*byte));
+        }
+    }
+    format!("{sum:x}")
+}

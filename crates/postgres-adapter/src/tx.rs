@@ -1,0 +1,85 @@
+//! The unit of work: one transaction that is every repository.
+
+use async_trait::async_trait;
+use domain::NodeDomain;
+use ports::{Activity, Conventions, Delegations, Features, Hooks, Ingests, Records, Repos, Runs, Schemas, Store, StoreError, Tasks, Tx};
+use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+
+use crate::error::store_error;
+
+/// Opens units of work, and is every query port.
+#[derive(Clone, Debug)]
+pub struct PgStore {
+    pub(crate) pool: PgPool,
+    pub(crate) node: NodeDomain,
+}
+
+impl PgStore {
+    /// A store on this pool, for this node.
+    pub const fn new(pool: PgPool, node: NodeDomain) -> Self {
+        Self { pool, node }
+    }
+}
+
+/// One open transaction.
+pub(crate) struct PgTx {
+    tx: Transaction<'static, Postgres>,
+    failed: bool,
+    pub(crate) node: NodeDomain,
+}
+
+impl PgTx {
+    pub(crate) fn conn(&mut self) -> &mut PgConnection {
+        &mut self.tx
+    }
+
+    /// Maps a statement's failure and remembers it: PostgreSQL would answer COMMIT with a silent rollback.
+    pub(crate) fn fail(&mut self, error: sqlx::Error) -> StoreError {
+        self.failed = true;
+        store_error(error)
+    }
+
+    /// Remembers that this unit of work went wrong.
+    pub(crate) fn poison(&mut self, error: StoreError) -> StoreError {
+        self.failed = true;
+        error
+    }
+}
+
+#[async_trait]
+impl Store for PgStore {
+    async fn open(&self) -> Result<Box<dyn Tx>, StoreError> {
+        let pool = self.pool.clone();
+        // sqlx 0.9.0: a `begin` that is dropped half-way leaves the pooled connection inside a transaction. A spawned one is never dropped.
+        #[expect(clippy::disallowed_methods, reason = "the one place where a transaction opens")]
+        let begun = tokio::spawn(async move { pool.begin().await });
+        let tx = begun.await.map_err(|e| StoreError::Internal(e.into()))?.map_err(store_error)?;
+        Ok(Box::new(PgTx { tx, failed: false, node: self.node.clone() }))
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        sqlx::query_scalar!(r#"select 1 as "one!""#).fetch_one(&self.pool).await.map(|_| ()).map_err(store_error)
+    }
+}
+
+#[async_trait]
+impl Tx for PgTx {
+    async fn commit(self: Box<Self>) -> Result<(), StoreError> {
+        if self.failed {
+            return Err(StoreError::Poisoned);
+        }
+        self.tx.commit().await.map_err(store_error)
+    }
+}
+
+macro_rules! is_every_repository {
+    ($($name:ident: $port:ident),+) => {
+        impl Repos for PgTx {
+            $(fn $name(&mut self) -> &mut dyn $port { self })+
+        }
+    };
+}
+is_every_repository!(
+    schemas: Schemas, hooks: Hooks, conventions: Conventions, features: Features, ingests: Ingests,
+    records: Records, runs: Runs, tasks: Tasks, delegations: Delegations, activity: Activity
+);

@@ -1,0 +1,9 @@
+DROP INDEX idx_delegations_inflight_heartbeat;
+DROP INDEX idx_delegations_caller_created;
+DROP INDEX idx_delegations_callee_created;
+DROP INDEX idx_delegations_idempotency;
+DROP TABLE delegation_attempts;
+DROP TABLE delegation_leases;
+DROP TABLE delegation_ready;
+DROP TABLE delegations;
+DROP FUNCTION check_delegation_move();
