@@ -1,0 +1,83 @@
+//! The outermost layer: every answer that is an error has our body, and a handler that was begun is ended.
+
+use std::sync::Arc;
+
+use poem::error::{MethodNotAllowedError, NotFoundError, ParsePathError, SizedLimitError};
+use poem::http::StatusCode;
+use poem::{Endpoint, IntoResponse, Middleware, Request, Response, Result};
+use poem_openapi::error::{ContentTypeError, ParseParamError, ParsePathError as OaiPathError, ParseRequestPayloadError};
+use tracing::Instrument as _;
+
+use crate::problem::{Problem, ProblemJson};
+use domain::{Fault, Invalid};
+
+/// Makes problems of framework errors and panics, and detaches handlers from their connection: a client that resets it would
+/// otherwise drop the handler in the middle of a transaction (style.md 4.2).
+pub(crate) struct Edge;
+
+pub(crate) struct EdgeEndpoint<E>(Arc<E>);
+
+impl<E: Endpoint + 'static> Middleware<E> for Edge {
+    type Output = EdgeEndpoint<E>;
+    fn transform(&self, endpoint: E) -> Self::Output {
+        EdgeEndpoint(Arc::new(endpoint))
+    }
+}
+
+impl<E: Endpoint + 'static> Endpoint for EdgeEndpoint<E> {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> Result<Response> {
+        let auth = request.uri().path().starts_with("/api/v1/auth/");
+        let span = tracing::info_span!("http", method = %request.method(), path = request.uri().path());
+        let begun = std::time::Instant::now();
+        let inner = Arc::clone(&self.0);
+        let handler = async move { inner.call(request).await.map(IntoResponse::into_response) };
+        let answer = tokio::spawn(handler.instrument(span.clone())).await;
+        let response = match answer {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => of_framework(error, auth),
+            Err(gone) => {
+                tracing::error!(parent: &span, panic = gone.is_panic(), "a handler did not end");
+                ProblemJson(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "the server failed; the fault was logged").into_body()).into_response()
+            }
+        };
+        let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(parent: &span, status = response.status().as_u16(), took_ms, "request");
+        Ok(response)
+    }
+}
+
+fn of_framework(error: poem::Error, auth: bool) -> Response {
+    if error.is_from_response() {
+        return error.into_response();
+    }
+    let named = |name: &str, reason: &str, place| Problem::invalid(&Invalid::one(Fault::value([name.into()], format!("cannot be read: {reason}"))), place);
+    let problem = if error.is::<NotFoundError>() {
+        Problem::new(StatusCode::NOT_FOUND, "not_found", "there is nothing at this path")
+    } else if error.is::<MethodNotAllowedError>() {
+        Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path does not take this method")
+    } else if let Some(e) = error.downcast_ref::<ParseParamError>() {
+        named(e.name, &e.reason, "query")
+    } else if let Some(e) = error.downcast_ref::<OaiPathError>() {
+        named(e.name, &e.reason, "path")
+    } else if error.is::<ParsePathError>() {
+        Problem::invalid(&Invalid::value("the path is not UTF-8"), "path")
+    } else if let Some(e) = error.downcast_ref::<ParseRequestPayloadError>() {
+        Problem::invalid(&Invalid::value(e.reason.clone()), "body")
+    } else if error.is::<ContentTypeError>() {
+        Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", error.to_string())
+    } else if error.is::<SizedLimitError>() || error.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "the body is larger than is taken")
+    } else {
+        let status = error.status();
+        if status.is_server_error() {
+            tracing::error!(%error, "request failed in the framework");
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "the server failed; the fault was logged")
+        } else {
+            Problem::new(StatusCode::BAD_REQUEST, "bad_request", error.to_string())
+        }
+    };
+    let problem = if auth { problem.for_auth() } else { problem };
+    ProblemJson(problem.into_body()).into_response()
+}

@@ -1,0 +1,88 @@
+//! The only way a handler gets a permit. Always the first argument: who may not ask learns nothing of shapes.
+
+use std::sync::Arc;
+
+use app::Authenticate;
+use auth::{Action, Permit, Principal, Requirement};
+use domain::kind::Coded;
+use poem::http::header::AUTHORIZATION;
+use poem::{Request, RequestBody};
+use poem_openapi::registry::{MetaSecurityScheme, Registry};
+use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
+
+use crate::problem::Problem;
+
+/// The name of the scheme; what follows it, after a space, is what the operation needs. [`crate::spec`] takes the two apart.
+pub(crate) const SCHEME: &str = "bearer";
+
+/// The caller may do `A`.
+pub(crate) struct Gate<A>(pub(crate) Permit<A>);
+
+/// What a requirement is called between here and [`crate::spec`].
+const fn security_name(requirement: Requirement) -> &'static str {
+    use auth::Role;
+    match requirement {
+        Requirement::Anyone | Requirement::AnyUser => "bearer",
+        Requirement::Role(Role::Superadmin) => "bearer role:superadmin",
+        Requirement::Role(Role::Admin) => "bearer role:admin",
+        Requirement::Role(Role::Curator) => "bearer role:curator",
+        Requirement::Role(_) => "bearer role:depositor",
+        Requirement::Scope(scope) => match scope.as_bytes() {
+            b"conventions:write" => "bearer scope:conventions:write",
+            b"hooks:write" => "bearer scope:hooks:write",
+            b"ingestions:write" => "bearer scope:ingestions:write",
+            b"ingestions:read" => "bearer scope:ingestions:read",
+            // Evaluated at compile time for every action that a route names.
+            _ => panic!("name the new scope here, so that the OpenAPI document can state it"),
+        },
+    }
+}
+
+impl<'a, A: Action> ApiExtractor<'a> for Gate<A> {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        registry.create_security_scheme(
+            SCHEME,
+            MetaSecurityScheme {
+                ty: "http",
+                description: Some("A JSON Web Token: of a user (HS256, from this node) or of a service account (EdDSA, from a configured issuer)."),
+                name: None,
+                key_in: None,
+                scheme: Some("bearer"),
+                bearer_format: Some("JWT"),
+                flows: None,
+                openid_connect_url: None,
+            },
+        );
+    }
+
+    fn security_schemes() -> Vec<&'static str> {
+        vec![const { security_name(A::REQUIREMENT) }]
+    }
+
+    fn has_security_fallback() -> bool {
+        matches!(A::REQUIREMENT, Requirement::Anyone)
+    }
+
+    async fn from_request(request: &'a Request, _: &mut RequestBody, _: ExtractParamOptions<()>) -> poem::Result<Self> {
+        let told = |problem: Problem| if request.uri().path().contains("/auth/") { problem.for_auth() } else { problem };
+        let authenticate = request.data::<Arc<Authenticate>>();
+        let authenticate = authenticate.ok_or_else(|| Problem::new(poem::http::StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "no authenticator"))?;
+        let principal = match authenticate.run(bearer(request)).await {
+            Ok(principal) => principal,
+            // What is open to anyone stays open to somebody with a bad token (wire contract 3).
+            Err(failure) if matches!(A::REQUIREMENT, Requirement::Anyone) && failure.kind() == domain::Kind::Unauthenticated => Principal::anonymous(),
+            Err(failure) => return Err(told(Problem::from(failure)).into()),
+        };
+        let permit = principal.permit::<A>().map_err(|e| told(Problem::of_error(&e, "header")))?;
+        Ok(Self(permit))
+    }
+}
+
+/// The token of `Authorization: Bearer <token>`; any other scheme is no token (wire contract 3).
+fn bearer(request: &Request) -> Option<&str> {
+    request.headers().get(AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ").map(str::trim).filter(|token| !token.is_empty())
+}

@@ -1,0 +1,273 @@
+//! `/hooks`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use app::Committed;
+use app::create_release::Released;
+use app::views::HookSummary;
+use auth::act;
+use domain::hook::HookRelease;
+use domain::{HookName, HookRun, Invalid};
+use poem_openapi::param::Path;
+use poem_openapi::payload::Json;
+use poem_openapi::{ApiResponse, Object, OpenApi, Tags};
+use serde_json::Value;
+
+use crate::Services;
+use crate::body::Body;
+use crate::gate::Gate;
+use crate::problem::{Problem, path};
+use crate::render::model_time;
+use crate::wire::{NewReleaseBody, WireFeature, WireLimits};
+
+#[derive(Tags)]
+enum Tag {
+    /// The hook registry: what ran, and what runs next.
+    Hooks,
+}
+
+pub(crate) struct HooksApi(pub(crate) Arc<Services>);
+
+/// A release, as its submission answers.
+#[derive(Debug, Object)]
+struct SubmittedRelease {
+    hook_name: String,
+    version: u32,
+    id: String,
+    digest: String,
+    source_ref: String,
+    built_at: String,
+    /// Whether this version is live.
+    live: bool,
+}
+
+#[derive(Debug, ApiResponse)]
+enum SubmitResponse {
+    /// The hook has a release of this digest, config and limits; nothing changed.
+    #[oai(status = 200)]
+    Existing(Json<SubmittedRelease>),
+    /// A new release; it is live.
+    #[oai(status = 201)]
+    Created(Json<SubmittedRelease>),
+}
+
+impl From<Committed<Released>> for SubmitResponse {
+    fn from(done: Committed<Released>) -> Self {
+        let Released { release, created, live } = done.into_inner();
+        let body = Json(SubmittedRelease {
+            live: live == Some(release.version),
+            hook_name: release.hook.into(),
+            version: release.version.get(),
+            id: release.id.to_string(),
+            digest: release.release.content.digest.to_string(),
+            source_ref: release.release.source_ref,
+            built_at: model_time(release.built_at),
+        });
+        if created { Self::Created(body) } else { Self::Existing(body) }
+    }
+}
+
+/// `PUT /hooks/{name}/live`.
+#[derive(Debug, Object)]
+struct LiveBody {
+    /// The version to make live.
+    version: i64,
+}
+
+/// Which release is live.
+#[derive(Debug, Object)]
+struct LiveRelease {
+    hook_name: String,
+    live_version: u32,
+    live_release_id: String,
+}
+
+/// The live release of a hook in a list.
+#[derive(Debug, Object)]
+struct LiveSummary {
+    version: u32,
+    digest: String,
+    source_ref: String,
+    built_at: String,
+}
+
+/// A hook in a list.
+#[derive(Debug, Object)]
+struct HookItem {
+    name: String,
+    feature: WireFeature,
+    live_release: Option<LiveSummary>,
+}
+
+/// Hooks.
+#[derive(Debug, Object)]
+struct HookList {
+    items: Vec<HookItem>,
+}
+
+/// A release in a history.
+#[derive(Debug, Object)]
+struct ReleaseItem {
+    version: u32,
+    digest: String,
+    image: String,
+    source_ref: String,
+    /// Who released it: `user:<id>` or `service_account:<id>`.
+    built_by: String,
+    built_at: String,
+}
+
+/// A hook's releases, newest first.
+#[derive(Debug, Object)]
+struct ReleaseHistory {
+    hook_name: String,
+    live_version: Option<u32>,
+    releases: Vec<ReleaseItem>,
+}
+
+/// A release.
+#[derive(Debug, Object)]
+struct ReleaseDetail {
+    hook_name: String,
+    version: u32,
+    id: String,
+    image: String,
+    digest: String,
+    config: BTreeMap<String, Value>,
+    limits: WireLimits,
+    source_ref: String,
+    /// Who released it: `user:<id>` or `service_account:<id>`.
+    built_by: String,
+    built_at: String,
+    live: bool,
+}
+
+impl ReleaseDetail {
+    fn new(release: HookRelease, live: bool) -> Self {
+        Self {
+            hook_name: release.hook.into(),
+            version: release.version.get(),
+            id: release.id.to_string(),
+            image: release.release.image,
+            digest: release.release.content.digest.to_string(),
+            limits: (&release.release.content.limits).into(),
+            config: release.release.content.config.into_iter().collect(),
+            source_ref: release.release.source_ref,
+            built_by: release.built_by.to_string(),
+            built_at: model_time(release.built_at),
+            live,
+        }
+    }
+}
+
+/// A hook run.
+#[derive(Debug, Object)]
+struct RunDetail {
+    id: String,
+    release_id: String,
+    /// `passed`, `failed` or `error`.
+    status: String,
+    started_at: String,
+    finished_at: String,
+    /// How long the hook itself ran, in seconds, over all tries.
+    duration_s: f64,
+    /// How often it was run again with more memory.
+    oom_retries: u32,
+    has_logs: bool,
+    /// Which worker ran it.
+    worker: String,
+    /// Why it failed.
+    failure: Option<String>,
+}
+
+impl From<HookRun> for RunDetail {
+    fn from(run: HookRun) -> Self {
+        Self {
+            id: run.id.to_string(),
+            release_id: run.release.to_string(),
+            status: run.status.as_str().to_owned(),
+            started_at: model_time(run.started_at),
+            finished_at: model_time(run.finished_at),
+            duration_s: run.duration_s,
+            oom_retries: run.oom_retries,
+            has_logs: run.log_ref.is_some(),
+            worker: run.worker,
+            failure: run.failure,
+        }
+    }
+}
+
+/// The version of a path: a positive number; what no hook can have is an unknown version.
+fn version(text: &str) -> Result<u32, Problem> {
+    let number = text.parse::<u64>().map_err(|_| Problem::invalid(&Invalid::value("must be a whole number from 1").of_field("version"), "path"))?;
+    Ok(u32::try_from(number).unwrap_or(u32::MAX))
+}
+
+#[OpenApi(tag = "Tag::Hooks")]
+impl HooksApi {
+    /// Submit a release.
+    ///
+    /// New content becomes the next version and is live at once. Content that exists is answered with its release.
+    #[oai(path = "/hooks/:name/releases", method = "post", operation_id = "createHookRelease")]
+    async fn create_release(&self, Gate(permit): Gate<act::WriteHooks>, name: Path<String>, body: Body<NewReleaseBody>) -> Result<SubmitResponse, Problem> {
+        let name: HookName = path("name", &name.0)?;
+        let release = body.0.into_domain().map_err(|e| Problem::invalid(&e, "body"))?;
+        Ok(self.0.create_release.run(permit, name, release).await?.into())
+    }
+
+    /// Make a release live: roll back or forward.
+    #[oai(path = "/hooks/:name/live", method = "put", operation_id = "setLiveRelease")]
+    async fn set_live(&self, Gate(permit): Gate<act::WriteHooks>, name: Path<String>, body: Body<LiveBody>) -> Result<Json<LiveRelease>, Problem> {
+        let name: HookName = path("name", &name.0)?;
+        let version = u32::try_from(body.0.version).ok().filter(|v| *v > 0);
+        let version = version.ok_or_else(|| Problem::invalid(&Invalid::value("must be a version number from 1").of_field("version"), "body"))?;
+        let release = self.0.set_live.run(permit, name, version).await?.into_inner();
+        Ok(Json(LiveRelease { hook_name: release.hook.into(), live_version: release.version.get(), live_release_id: release.id.to_string() }))
+    }
+
+    /// List hooks, by name.
+    #[oai(path = "/hooks", method = "get", operation_id = "listHooks")]
+    async fn list(&self, Gate(permit): Gate<act::ReadHooks>) -> Result<Json<HookList>, Problem> {
+        let live = |r: HookRelease| LiveSummary {
+            version: r.version.get(),
+            digest: r.release.content.digest.to_string(),
+            source_ref: r.release.source_ref,
+            built_at: model_time(r.built_at),
+        };
+        let item = |h: HookSummary| HookItem { name: h.name.into(), feature: (&h.contract).into(), live_release: h.live.map(live) };
+        Ok(Json(HookList { items: self.0.read_hooks.list(permit).await?.into_iter().map(item).collect() }))
+    }
+
+    /// Read a hook's releases, newest first.
+    #[oai(path = "/hooks/:name/releases", method = "get", operation_id = "listHookReleases")]
+    async fn history(&self, Gate(permit): Gate<act::ReadHooks>, name: Path<String>) -> Result<Json<ReleaseHistory>, Problem> {
+        let name: HookName = path("name", &name.0)?;
+        let (hook, releases) = self.0.read_hooks.history(permit, &name).await?;
+        let item = |r: HookRelease| ReleaseItem {
+            version: r.version.get(),
+            digest: r.release.content.digest.to_string(),
+            image: r.release.image,
+            source_ref: r.release.source_ref,
+            built_by: r.built_by.to_string(),
+            built_at: model_time(r.built_at),
+        };
+        let live_version = hook.live.map(|release| release.version.get());
+        Ok(Json(ReleaseHistory { hook_name: hook.name.into(), live_version, releases: releases.into_iter().map(item).collect() }))
+    }
+
+    /// Read a release.
+    #[oai(path = "/hooks/:name/releases/:version", method = "get", operation_id = "getHookRelease")]
+    async fn release(&self, Gate(permit): Gate<act::ReadHooks>, name: Path<String>, #[oai(name = "version")] number: Path<String>) -> Result<Json<ReleaseDetail>, Problem> {
+        let name: HookName = path("name", &name.0)?;
+        let (release, live) = self.0.read_hooks.release(permit, &name, version(&number.0)?).await?;
+        Ok(Json(ReleaseDetail::new(release, live)))
+    }
+
+    /// Read a hook run.
+    #[oai(path = "/hooks/runs/:run_id", method = "get", operation_id = "getHookRun")]
+    async fn run(&self, Gate(permit): Gate<act::ReadHookRuns>, run_id: Path<String>) -> Result<Json<RunDetail>, Problem> {
+        let run = path("run_id", &run_id.0)?;
+        Ok(Json(self.0.read_provenance.run(permit, run).await?.into()))
+    }
+}

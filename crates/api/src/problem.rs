@@ -1,0 +1,195 @@
+//! Every failure that a client sees: one body (RFC 9457, wire contract 0 "Errors"), one place that decides the status.
+
+use app::Failure;
+use domain::kind::{Coded, Kind, Loc};
+use domain::{Fault, Invalid};
+use poem::http::{StatusCode, header};
+use poem::{IntoResponse, Response};
+use poem_openapi::payload::Payload;
+use poem_openapi::registry::{MetaSchemaRef, Registry};
+use poem_openapi::types::{ToJSON, Type};
+use poem_openapi::{ApiResponse, Object};
+use serde_json::{Value, json};
+
+/// One fault of a request.
+#[derive(Clone, Debug, Object)]
+#[oai(rename = "Fault")]
+pub(crate) struct FaultBody {
+    /// The way to it: `["body", "hooks", 0, "name"]`.
+    loc: Vec<Value>,
+    /// What is wrong.
+    msg: String,
+    /// Its stable type.
+    #[oai(rename = "type")]
+    rule: String,
+}
+
+/// A problem (RFC 9457).
+#[derive(Clone, Debug, Object)]
+#[oai(rename = "Problem")]
+pub(crate) struct ProblemBody {
+    /// A URI for the kind of problem; `about:blank` means that the status says it.
+    #[oai(rename = "type")]
+    uri: String,
+    /// The status in words.
+    title: String,
+    /// The status.
+    status: u16,
+    /// What went wrong, in a sentence. On `/api/v1/auth/*` an object `{code, message}`.
+    detail: Value,
+    /// The stable code.
+    code: String,
+    /// What went wrong, in a sentence.
+    message: String,
+    /// The field that it is about, if it is about one.
+    #[oai(skip_serializing_if_is_none)]
+    field: Option<String>,
+    /// Every fault that was found in the request.
+    #[oai(skip_serializing_if_is_none)]
+    errors: Option<Vec<FaultBody>>,
+}
+
+/// `application/problem+json`.
+#[derive(Clone, Debug)]
+pub(crate) struct ProblemJson(pub(crate) ProblemBody);
+
+impl Payload for ProblemJson {
+    const CONTENT_TYPE: &'static str = "application/problem+json";
+    fn schema_ref() -> MetaSchemaRef {
+        ProblemBody::schema_ref()
+    }
+    fn register(registry: &mut Registry) {
+        ProblemBody::register(registry);
+    }
+}
+
+impl IntoResponse for ProblemJson {
+    fn into_response(self) -> Response {
+        let mut response = Response::builder().content_type(Self::CONTENT_TYPE);
+        if self.0.status == 401 {
+            // RFC 9110 11.6.1: a 401 names the scheme.
+            response = response.header(header::WWW_AUTHENTICATE, "Bearer");
+        }
+        response.body(self.0.to_json_string())
+    }
+}
+
+macro_rules! problems {
+    ($($status:literal $name:ident $what:literal),+ $(,)?) => {
+        /// A failure, by status.
+        #[derive(Debug, ApiResponse)]
+        pub(crate) enum Problem {
+            $(#[doc = $what] #[oai(status = $status)] $name(ProblemJson),)+
+        }
+
+        impl Problem {
+            fn of(body: ProblemBody) -> Self {
+                match body.status {
+                    $($status => Self::$name(ProblemJson(body)),)+
+                    _ => Self::Internal(ProblemJson(body)),
+                }
+            }
+
+            /// The body.
+            pub(crate) fn into_body(self) -> ProblemBody {
+                match self { $(Self::$name(ProblemJson(body)) => body,)+ }
+            }
+        }
+    };
+}
+problems! {
+    400 BadRequest "The name is reserved, or the request is malformed.",
+    401 Unauthorized "No credentials, or none that hold.",
+    403 Forbidden "The caller lacks the right.",
+    404 NotFound "It does not exist.",
+    405 MethodNotAllowed "The path has no such method.",
+    409 Conflict "It clashes with what is there.",
+    413 TooLarge "The body is larger than is taken.",
+    415 UnsupportedMediaType "The body is of a type that is not taken.",
+    422 Invalid "What was sent breaks a rule; every fault is listed.",
+    500 Internal "A defect of the server.",
+    503 Unavailable "Something that the server needs is not to be had now.",
+}
+
+impl Problem {
+    /// A problem of this status.
+    pub(crate) fn new(status: StatusCode, code: &str, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self::of(ProblemBody {
+            uri: "about:blank".to_owned(),
+            title: status.canonical_reason().unwrap_or("Error").to_owned(),
+            status: status.as_u16(),
+            detail: Value::String(message.clone()),
+            code: code.to_owned(),
+            message,
+            field: None,
+            errors: None,
+        })
+    }
+
+    /// The problem of an error, whose faults lie in `place` (`body`, `query`, `path`).
+    pub(crate) fn of_error(error: &(impl Coded + 'static), place: &'static str) -> Self {
+        let status = match error.kind() {
+            Kind::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
+            Kind::Reserved => StatusCode::BAD_REQUEST,
+            Kind::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Kind::Forbidden => StatusCode::FORBIDDEN,
+            Kind::NotFound => StatusCode::NOT_FOUND,
+            Kind::Conflict => StatusCode::CONFLICT,
+            Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Kind::Bug => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        // What goes wrong inside is for the log; a client learns that it did.
+        let message = match error.kind() {
+            Kind::Bug => "the server failed; the fault was logged".to_owned(),
+            Kind::Unavailable => "the server cannot do this now; try again".to_owned(),
+            _ => error.to_string(),
+        };
+        if matches!(error.kind(), Kind::Bug | Kind::Unavailable) {
+            tracing::error!(error = error as &dyn std::error::Error, "request failed");
+        }
+        let mut body = Self::new(status, error.code(), message).into_body();
+        let faults = error.faults();
+        if !faults.is_empty() {
+            body.field = faults.first().map(Fault::path).filter(|path| !path.is_empty());
+            body.errors = Some(faults.iter().map(|fault| fault_body(fault, place)).collect());
+        }
+        Self::of(body)
+    }
+
+    /// Faults in a part of the request.
+    pub(crate) fn invalid(invalid: &Invalid, place: &'static str) -> Self {
+        Self::of_error(invalid, place)
+    }
+
+    /// The same problem as `/auth/*` tells it: osa-py reads `body["detail"]["code"]` there (wire contract 0).
+    pub(crate) fn for_auth(self) -> Self {
+        let mut body = self.into_body();
+        body.detail = json!({"code": body.code, "message": body.message});
+        Self::of(body)
+    }
+}
+
+fn fault_body(fault: &Fault, place: &str) -> FaultBody {
+    let step = |loc: &Loc| match loc {
+        Loc::Key(key) => Value::String(key.clone()),
+        Loc::Index(index) => json!(index),
+    };
+    let loc = std::iter::once(Value::String(place.to_owned())).chain(fault.loc.iter().map(step)).collect();
+    FaultBody { loc, msg: fault.message.clone(), rule: fault.rule.to_owned() }
+}
+
+impl From<Failure> for Problem {
+    fn from(failure: Failure) -> Self {
+        let place = match failure {
+            Failure::Data(_) | Failure::Provenance(_) => "query",
+            _ => "body",
+        };
+        Self::of_error(&failure, place)
+    }
+}
+
+/// What a path's parameter is, or a problem that names it.
+pub(crate) fn path<T: std::str::FromStr<Err = Invalid>>(name: &'static str, text: &str) -> Result<T, Problem> {
+    text.parse().map_err(|e: Invalid| Problem::invalid(&e.of_field(name), "path"))
+}

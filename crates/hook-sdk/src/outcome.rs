@@ -1,0 +1,96 @@
+//! What a hook says of one record.
+
+use std::error::Error;
+
+/// What a hook says of a record that it could judge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome<R> {
+    /// The record passes, with these rows for the hook's feature table; there may be none.
+    Passed(Vec<R>),
+    /// The record does not pass, for this reason. People read it: say what is wrong with the record.
+    Rejected(String),
+}
+
+impl<R> Outcome<R> {
+    /// It passes, with one row.
+    pub fn pass(row: R) -> Self {
+        Self::Passed(vec![row])
+    }
+
+    /// It passes, with these rows; more than one only if the hook's cardinality is `many`.
+    pub const fn rows(rows: Vec<R>) -> Self {
+        Self::Passed(rows)
+    }
+
+    /// It passes, without a row.
+    pub const fn none() -> Self {
+        Self::Passed(Vec::new())
+    }
+
+    /// It does not pass.
+    pub fn reject(reason: impl Into<String>) -> Self {
+        Self::Rejected(reason.into())
+    }
+}
+
+/// Why a record could not be judged: neither passed nor rejected.
+///
+/// Every error type turns into one, so `?` works in a hook's function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HookError {
+    pub(crate) message: String,
+    pub(crate) retryable: bool,
+}
+
+impl HookError {
+    /// An error with this message for people.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            retryable: false,
+        }
+    }
+
+    /// The same error, marked as one that may not happen again (the contract's `retryable`).
+    #[must_use]
+    pub fn retryable(self) -> Self {
+        Self {
+            retryable: true,
+            ..self
+        }
+    }
+
+    /// The message.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+// HookError itself is no std Error: this conversion would then overlap with the one from a type to itself.
+impl<E: Error> From<E> for HookError {
+    fn from(error: E) -> Self {
+        let mut message = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            message = format!("{message}: {cause}");
+            source = cause.source();
+        }
+        Self::new(message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_becomes_a_message_with_its_causes() {
+        let cause = "x".parse::<u8>().unwrap_err();
+        let error = crate::RunError::Input("a".into(), std::io::Error::other(cause));
+        assert_eq!(
+            HookError::from(error).message(),
+            "a cannot be read: invalid digit found in string: invalid digit found in string"
+        );
+        assert!(HookError::new("x").retryable().retryable);
+    }
+}

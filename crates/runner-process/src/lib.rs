@@ -1,0 +1,52 @@
+//! Runs hooks as local processes (PIP-4, PIP-5): the container contract (wire contract 5.1) without a container engine.
+//!
+//! - An image is `file:/absolute/path`, one executable file. What is run is a private copy whose bytes were hashed while they
+//!   were copied.
+//! - A hook finds the files and the environment of the contract and nothing of the server's environment. When the server
+//!   is root, the hook is uid and gid 65534.
+//! - A watchdog holds the limits over everything that the hook starts: wall clock, processor time, resident memory, number of
+//!   processes, disk. Memory that is in no process (files in `/dev/shm`, unmapped memfds) is seen by the disk limit only, and only in
+//!   bubblewrap. There is no limit on address space: run-times reserve many times what they use, and a hook that fails to
+//!   allocate would end with an exit status of its own instead of being run again with more memory. Instead the
+//!   watchdog looks five times as often once half of the memory is used, and tells the kernel to choose the hook first when memory runs out.
+//! - Nothing of a hook outlives the future, nor the server. With bubblewrap the kernel sees to the latter; without, a
+//!   supervisor does; without either, `setpriv --pdeathsig` does for the hook's first process.
+//!
+//! Where bubblewrap works, a hook has no network, sees of the file system only programs and its own directories, and no other process.
+//! Without it a hook is an ordinary local process: [`ProcessRunner::describe`] says which it is.
+//!
+//! ```no_run
+//! use std::process::ExitCode;
+//!
+//! use runner_process::{ProcessRunner, ProcessRunnerOptions, SupervisorProgram, supervise};
+//!
+//! fn main() -> ExitCode {
+//!     // Before anything else: the server's program is its hooks' supervisor too.
+//!     if std::env::args_os().nth(1).is_some_and(|word| word == "supervise-hook") {
+//!         return supervise(std::env::args_os().skip(2));
+//!     }
+//!     let supervisor = SupervisorProgram { path: "/proc/self/exe".into(), arguments: vec!["supervise-hook".into()] };
+//!     let options = ProcessRunnerOptions { supervisor: Some(supervisor), ..ProcessRunnerOptions::new("/var/lib/hallmark/work") };
+//!     match ProcessRunner::new(options) {
+//!         Ok(runner) => println!("{}", runner.describe()),
+//!         Err(error) => eprintln!("{error}"),
+//!     }
+//!     ExitCode::SUCCESS
+//! }
+//! ```
+
+mod disk;
+mod image;
+mod launch;
+mod log;
+mod options;
+mod output;
+mod runner;
+mod supervisor;
+mod tree;
+mod watch;
+mod workdir;
+
+pub use options::{ProcessRunnerOptions, SupervisorProgram, UseBwrap};
+pub use runner::ProcessRunner;
+pub use supervisor::supervise;

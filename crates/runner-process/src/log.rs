@@ -1,0 +1,63 @@
+//! The last part of what a hook prints, in bounded memory.
+
+/// Keeps the last bytes of a stream and counts the others.
+#[derive(Debug)]
+pub(crate) struct LogTail {
+    most: usize,
+    kept: Vec<u8>,
+    dropped: u64,
+}
+
+impl LogTail {
+    /// A tail that keeps `most` bytes.
+    pub(crate) const fn new(most: usize) -> Self {
+        Self {
+            most,
+            kept: Vec::new(),
+            dropped: 0,
+        }
+    }
+
+    /// Takes the next bytes.
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        self.kept.extend_from_slice(bytes);
+        // Shifting only at twice the size makes the cost of a byte constant.
+        if self.kept.len() > self.most.saturating_mul(2) {
+            self.shorten();
+        }
+    }
+
+    fn shorten(&mut self) {
+        let over = self.kept.len().saturating_sub(self.most);
+        self.kept.drain(..over);
+        self.dropped += over as u64;
+    }
+
+    /// The last bytes, after a line that says how many came before them, if any did.
+    pub(crate) fn into_bytes(mut self) -> Vec<u8> {
+        self.shorten();
+        if self.dropped == 0 {
+            return self.kept;
+        }
+        let mut all = format!("[{} earlier bytes are not kept]\n", self.dropped).into_bytes();
+        all.append(&mut self.kept);
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_bytes_are_kept_and_the_others_counted() {
+        let mut tail = LogTail::new(4);
+        for part in [&b"abc"[..], b"", b"defghijkl", b"mn"] {
+            tail.push(part);
+        }
+        assert_eq!(tail.into_bytes(), b"[10 earlier bytes are not kept]\nklmn");
+        let mut short = LogTail::new(4);
+        short.push(b"abcd");
+        assert_eq!(short.into_bytes(), b"abcd");
+    }
+}

@@ -1,0 +1,75 @@
+//! What the server says about how hooks are to be run.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// Whether bubblewrap is used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UseBwrap {
+    /// Where it is installed and a trial run of it succeeds.
+    #[default]
+    Auto,
+    /// Not at all.
+    Never,
+}
+
+/// The program that stands between the server and a hook that runs without bubblewrap, and ends everything that the
+/// hook started when the server dies: one whose `main` calls [`supervise`](crate::supervise) with the arguments
+/// after `arguments`. The server's own executable with a hidden argument will do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SupervisorProgram {
+    /// The executable, absolute. `/proc/self/exe` is the server itself, also after its file was replaced by an upgrade.
+    pub path: PathBuf,
+    /// What is put before the supervisor's own arguments.
+    pub arguments: Vec<OsString>,
+}
+
+/// How hooks are run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProcessRunnerOptions {
+    /// Where attempts get their work directories; no other server may use it. Made if it is missing. When the server
+    /// runs as root, every directory above it must be open (`o+x`) to uid 65534, as which hooks run.
+    pub work_root: PathBuf,
+    /// Directories of the server that a hook in bubblewrap finds empty, such as its data directory. Only those
+    /// below the system directories that a hook sees at all (`/usr`, `/etc`, `/opt` and the like) matter.
+    pub hidden: Vec<PathBuf>,
+    /// Whether bubblewrap is used.
+    pub use_bwrap: UseBwrap,
+    /// The supervisor of hooks that run without bubblewrap. Without one, only the hook's own process (not what it
+    /// started) is sure to end with a server that is killed, by `setpriv --pdeathsig`.
+    pub supervisor: Option<SupervisorProgram>,
+    /// The most bytes of an image.
+    pub most_image_bytes: u64,
+    /// The most bytes of `features.jsonl` (or `features.json`) that are read.
+    pub most_features_bytes: u64,
+    /// The most bytes of each other output file that are read.
+    pub most_other_bytes: u64,
+    /// The most bytes that a work directory may take up on disk.
+    pub most_disk_bytes: u64,
+    /// The most files and directories in a work directory.
+    pub most_files: usize,
+    /// The most processes that a hook may have at once; the container contract allows 256 (wire contract 5.1).
+    pub most_processes: usize,
+    /// How many bytes of what a hook prints are kept: the last ones.
+    pub most_log_bytes: usize,
+}
+
+impl ProcessRunnerOptions {
+    /// The default options, with this work root.
+    pub fn new(work_root: impl Into<PathBuf>) -> Self {
+        const MIB: u64 = 1024 * 1024;
+        Self {
+            work_root: work_root.into(),
+            hidden: Vec::new(),
+            use_bwrap: UseBwrap::Auto,
+            supervisor: None,
+            most_image_bytes: 2048 * MIB,
+            most_features_bytes: 256 * MIB,
+            most_other_bytes: 64 * MIB,
+            most_disk_bytes: 2048 * MIB,
+            most_files: 50_000,
+            most_processes: 256,
+            most_log_bytes: 1024 * 1024,
+        }
+    }
+}

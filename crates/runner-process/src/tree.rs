@@ -1,0 +1,335 @@
+//! The processes that a hook started, found in `/proc`: what they use, and how they are ended.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::time::Duration;
+
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitOptions, kill_process_group, pidfd_open, pidfd_send_signal, waitpid,
+};
+
+/// What `/proc/<pid>/stat` says of a process (proc(5)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Process {
+    pid: i32,
+    zombie: bool,
+    parent: i32,
+    group: i32,
+    /// Clock ticks of itself and of the children that it has waited for.
+    ticks: u64,
+    /// Since boot, in clock ticks; with the pid it names one process for good.
+    started: u64,
+    resident_pages: u64,
+}
+
+impl Process {
+    fn read(pid: i32) -> Option<Self> {
+        Self::parse(pid, &fs::read(format!("/proc/{pid}/stat")).ok()?)
+    }
+
+    fn parse(pid: i32, stat: &[u8]) -> Option<Self> {
+        // The name, in brackets, may hold anything, brackets and line breaks too.
+        let end = stat.iter().rposition(|b| *b == b')')?;
+        let text = std::str::from_utf8(stat.get(end + 1..)?).ok()?;
+        let fields: Vec<&str> = text.split_ascii_whitespace().collect();
+        let number = |index: usize| fields.get(index).and_then(|f| f.parse::<i64>().ok());
+        let count = |index: usize| number(index).and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
+        Some(Self {
+            pid,
+            zombie: matches!(fields.first().copied(), Some("Z" | "X" | "x")),
+            parent: number(1)?.try_into().ok()?,
+            group: number(2)?.try_into().ok()?,
+            ticks: (11..=14).map(count).sum(),
+            started: count(19),
+            resident_pages: count(21),
+        })
+    }
+}
+
+fn every_process() -> Vec<Process> {
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    let pids = entries
+        .flatten()
+        .filter_map(|e| e.file_name().to_str()?.parse::<i32>().ok());
+    pids.filter_map(Process::read).collect()
+}
+
+/// The children of all threads of `pid`.
+fn children(pid: i32) -> Vec<i32> {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return Vec::new();
+    };
+    let lists = threads
+        .flatten()
+        .filter_map(|t| fs::read_to_string(t.path().join("children")).ok());
+    lists
+        .flat_map(|list| {
+            list.split_ascii_whitespace()
+                .filter_map(|p| p.parse().ok())
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+/// What a tree of processes uses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Usage {
+    /// Resident memory, in bytes; a page that several processes share is counted for each of them.
+    pub(crate) resident: u64,
+    /// Processor time, with that of ended processes as far as their parents waited for them.
+    pub(crate) processor: Duration,
+    /// Processes that have not ended.
+    pub(crate) processes: usize,
+}
+
+/// A hook's processes: all descendants of the one that the server started.
+///
+/// A process whose parent ended is found because it was seen before, or, under the supervisor (a child subreaper) or in
+/// bubblewrap (a pid namespace), because it became a child of that. Without either it is found by the mark in its environment, which
+/// only a process that leaves its parent and its group within one look at the tree, and clears its environment, escapes.
+#[derive(Debug)]
+pub(crate) struct Tree {
+    root: i32,
+    /// Whether the root is not the hook but what runs it.
+    wrapped: bool,
+    /// Every process seen in the tree that may live, with the time of its start.
+    seen: BTreeMap<i32, u64>,
+    /// An entry (`NAME=value`) that only the environments of this tree's processes have.
+    mark: Option<Vec<u8>>,
+    /// Processes without the mark, with the times of their starts; none is asked twice.
+    strangers: BTreeMap<i32, u64>,
+}
+
+impl Tree {
+    /// The tree below this child of the server, which must lead its own process group and not be waited for while
+    /// the tree is in use: only then does its pid stay its own.
+    pub(crate) fn new(root: Pid, wrapped: bool) -> Self {
+        Self {
+            root: root.as_raw_pid(),
+            wrapped,
+            seen: BTreeMap::new(),
+            mark: None,
+            strangers: BTreeMap::new(),
+        }
+    }
+
+    /// The same tree, of which every process that was not made to forget it has this entry in its environment.
+    pub(crate) fn marked(mut self, entry: Vec<u8>) -> Self {
+        self.mark = Some(entry);
+        self
+    }
+
+    /// Adds the processes that have the mark.
+    fn add_marked(&mut self, all: &[Process], found: &mut BTreeMap<i32, Process>) {
+        let Some(mark) = &self.mark else { return };
+        let mut strangers = BTreeMap::new();
+        for process in all.iter().filter(|p| !p.zombie) {
+            if found.contains_key(&process.pid) {
+                continue;
+            }
+            let known = self.strangers.get(&process.pid) == Some(&process.started);
+            let environment = if known {
+                Vec::new()
+            } else {
+                fs::read(format!("/proc/{}/environ", process.pid)).unwrap_or_default()
+            };
+            if environment.split(|b| *b == 0).any(|entry| entry == mark) {
+                found.insert(process.pid, *process);
+            } else {
+                strangers.insert(process.pid, process.started);
+            }
+        }
+        self.strangers = strangers;
+    }
+
+    fn alive(&self) -> Vec<Process> {
+        let known = self
+            .seen
+            .iter()
+            .filter_map(|(pid, started)| Process::read(*pid).filter(|p| p.started == *started));
+        known.collect()
+    }
+
+    /// The tree's processes. Looking only at the children of known ones is cheap; `thorough` reads all of `/proc`.
+    fn members(&mut self, thorough: bool) -> Vec<Process> {
+        let mut found: BTreeMap<i32, Process> = self.alive().into_iter().map(|p| (p.pid, p)).collect();
+        if let Some(root) = Process::read(self.root) {
+            found.insert(root.pid, root);
+        }
+        if thorough {
+            let all = every_process();
+            self.add_marked(&all, &mut found);
+            loop {
+                let belongs = |p: &&Process| {
+                    !found.contains_key(&p.pid) && (found.contains_key(&p.parent) || p.group == self.root)
+                };
+                let more: Vec<Process> = all.iter().filter(belongs).copied().collect();
+                if more.is_empty() {
+                    break;
+                }
+                found.extend(more.into_iter().map(|p| (p.pid, p)));
+            }
+        } else {
+            let mut ask: Vec<i32> = found.keys().copied().collect();
+            while let Some(pid) = ask.pop() {
+                for child in children(pid)
+                    .into_iter()
+                    .filter(|c| !found.contains_key(c))
+                    .collect::<Vec<_>>()
+                {
+                    if let Some(process) = Process::read(child) {
+                        found.insert(child, process);
+                        ask.push(child);
+                    }
+                }
+            }
+        }
+        for process in found.values() {
+            if self.seen.get(&process.pid) != Some(&process.started)
+                && !(self.wrapped && process.pid == self.root)
+            {
+                // If the machine runs out of memory, the kernel is to choose the hook and not the server.
+                let _ = fs::write(format!("/proc/{}/oom_score_adj", process.pid), "1000");
+            }
+        }
+        self.seen = found.values().map(|p| (p.pid, p.started)).collect();
+        found.into_values().collect()
+    }
+
+    fn counts(&self, process: &Process) -> bool {
+        let wrapper = self.wrapped && process.pid == self.root;
+        !process.zombie && !wrapper
+    }
+
+    /// What the tree uses now.
+    pub(crate) fn usage(&mut self, thorough: bool) -> Usage {
+        let members = self.members(thorough);
+        let ticks: u64 = members.iter().map(|p| p.ticks).sum();
+        let per_second = rustix::param::clock_ticks_per_second().max(1);
+        let counted: Vec<&Process> = members.iter().filter(|p| self.counts(p)).collect();
+        Usage {
+            resident: counted.iter().map(|p| p.resident_pages).sum::<u64>()
+                * rustix::param::page_size() as u64,
+            processor: Duration::from_millis(ticks.saturating_mul(1000) / per_second),
+            processes: counted.len(),
+        }
+    }
+
+    /// The tree's resident memory with each shared page divided among those that share it, in bytes. Slow: the kernel
+    /// walks every page table. Where it cannot be read, all of a process's resident memory counts.
+    pub(crate) fn proportional_memory(&self) -> u64 {
+        let alive = self.alive();
+        let counted = alive.iter().filter(|p| self.counts(p));
+        counted
+            .map(|p| proportional(p.pid).unwrap_or(p.resident_pages * rustix::param::page_size() as u64))
+            .sum()
+    }
+
+    /// Waits for those of the tree's ended processes that became children of the server. That happens when the server is
+    /// the first process of a container, and nobody else would: they would stay as zombies.
+    pub(crate) fn reap(&self) {
+        let server = rustix::process::getpid().as_raw_pid();
+        for process in self
+            .alive()
+            .iter()
+            .filter(|p| p.zombie && p.parent == server && p.pid != self.root)
+        {
+            let _ = waitpid(Pid::from_raw(process.pid), WaitOptions::NOHANG);
+        }
+    }
+
+    /// Sends SIGKILL to everything in the tree, except to the root if `spare_root`, and says how many processes had
+    /// not ended yet.
+    pub(crate) fn kill(&mut self, spare_root: bool) -> usize {
+        let members = self.members(true);
+        let spared = |pid: i32| spare_root && pid == self.root;
+        let alive: Vec<&Process> = members.iter().filter(|p| !p.zombie && !spared(p.pid)).collect();
+        let pids: BTreeSet<i32> = members.iter().map(|p| p.pid).collect();
+        // A whole group at once, because a group that forks faster than it is killed one by one would win. Only groups
+        // that one of the tree leads: a hook may have joined somebody else's.
+        let groups: BTreeSet<i32> = alive
+            .iter()
+            .map(|p| p.group)
+            .filter(|g| pids.contains(g) && !spared(*g))
+            .collect();
+        for group in groups.into_iter().filter_map(Pid::from_raw) {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+        for process in &alive {
+            kill_exactly(process);
+        }
+        alive.len()
+    }
+}
+
+/// Kills this process and never another one that got its pid since.
+fn kill_exactly(process: &Process) {
+    let Some(pid) = Pid::from_raw(process.pid) else {
+        return;
+    };
+    let Ok(handle) = pidfd_open(pid, PidfdFlags::empty()) else {
+        return;
+    };
+    if Process::read(process.pid).is_some_and(|now| now.started == process.started) {
+        let _ = pidfd_send_signal(&handle, Signal::KILL);
+    }
+}
+
+fn proportional(pid: i32) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+    line.trim()
+        .strip_suffix("kB")?
+        .trim()
+        .parse::<u64>()
+        .ok()
+        .map(|kib| kib * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::process::CommandExt as _;
+    use std::process::Command;
+    use std::time::Instant;
+
+    #[test]
+    fn a_name_with_brackets_and_spaces_does_not_shift_the_fields() {
+        let stat = b"7 (a) R 1) S 3 4 5 0 -1 0 0 0 0 0 10 20 30 40 20 0 1 0 999 1000 55 0";
+        let process = Process::parse(7, stat).unwrap();
+        let expected = Process {
+            pid: 7,
+            zombie: false,
+            parent: 3,
+            group: 4,
+            ticks: 100,
+            started: 999,
+            resident_pages: 55,
+        };
+        assert_eq!(process, expected);
+        assert!(Process::parse(7, b"7 (a").is_none());
+    }
+
+    #[test]
+    fn a_tree_is_found_with_its_setsid_part_and_ended_whole() {
+        let mut child = Command::new("/bin/sh")
+            .args(["-c", "setsid sleep 61 & sleep 61 & wait"])
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let mut tree = Tree::new(Pid::from_child(&child), false);
+        let patience = Instant::now() + Duration::from_secs(5);
+        while tree.usage(false).processes < 3 {
+            assert!(Instant::now() < patience, "the tree was not found");
+        }
+        assert_eq!(tree.usage(true).processes, 3);
+        assert!(tree.usage(false).resident > 100_000);
+        assert!(tree.proportional_memory() > 0);
+        while tree.kill(false) > 0 {
+            assert!(Instant::now() < patience, "the tree was not ended");
+        }
+        child.wait().unwrap();
+    }
+}

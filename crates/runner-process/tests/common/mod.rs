@@ -1,0 +1,177 @@
+//! What the tests of this crate share: a work root, hooks written as scripts, and the three ways to run them.
+#![expect(dead_code, reason = "each test file uses its own part")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "these are tests, though not all of them functions with #[test]"
+)]
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use domain::{Digest, Limits, ReleaseId, RunId};
+use ports::{Attempt, HookJob, HookRecord, HookRunner as _};
+use runner_process::{ProcessRunner, ProcessRunnerOptions, SupervisorProgram, UseBwrap};
+use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
+
+/// A directory that hooks can reach, with the hooks' images beside the work root.
+pub(crate) struct Place {
+    dir: tempfile::TempDir,
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
+        Self { dir }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub(crate) fn work_root(&self) -> PathBuf {
+        self.path().join("work")
+    }
+
+    /// A file that any hook may write, where there is no sandbox.
+    pub(crate) fn writable(&self, name: &str) -> PathBuf {
+        let path = self.path().join(name);
+        fs::create_dir(&path).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o777)).unwrap();
+        path
+    }
+
+    /// An image that is this shell script.
+    pub(crate) fn script(&self, body: &str) -> Image {
+        let path = self.path().join(format!("{}.sh", uuid::Uuid::new_v4()));
+        fs::write(&path, format!("#!/bin/sh\n{body}\n")).unwrap();
+        Image::of(&path)
+    }
+
+    pub(crate) fn attempts_left(&self) -> usize {
+        fs::read_dir(self.work_root()).unwrap().count()
+    }
+}
+
+pub(crate) struct Image {
+    pub(crate) path: PathBuf,
+    pub(crate) digest: Digest,
+}
+
+impl Image {
+    pub(crate) fn of(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            digest: Digest::from_sha256(Sha256::digest(fs::read(path).unwrap()).into()),
+        }
+    }
+}
+
+pub(crate) fn options(place: &Place) -> ProcessRunnerOptions {
+    ProcessRunnerOptions::new(place.work_root())
+}
+
+pub(crate) fn supervisor() -> SupervisorProgram {
+    SupervisorProgram {
+        path: env!("CARGO_BIN_EXE_hook-supervisor").into(),
+        arguments: vec![],
+    }
+}
+
+/// The same options for every way in which this machine can run hooks.
+pub(crate) fn every_way(options: &ProcessRunnerOptions) -> Vec<(&'static str, ProcessRunner)> {
+    let mut ways = Vec::new();
+    let bwrap = ProcessRunner::new(ProcessRunnerOptions {
+        use_bwrap: UseBwrap::Auto,
+        ..options.clone()
+    })
+    .unwrap();
+    if bwrap.is_sandboxed() {
+        ways.push(("bwrap", bwrap));
+    }
+    let never = ProcessRunnerOptions {
+        use_bwrap: UseBwrap::Never,
+        ..options.clone()
+    };
+    ways.push((
+        "supervised",
+        ProcessRunner::new(ProcessRunnerOptions {
+            supervisor: Some(supervisor()),
+            ..never.clone()
+        })
+        .unwrap(),
+    ));
+    ways.push(("direct", ProcessRunner::new(never).unwrap()));
+    ways
+}
+
+pub(crate) fn job(image: &Image) -> HookJob {
+    HookJob {
+        run: RunId::from_uuid(uuid::Uuid::new_v4()),
+        hook: "the_hook".parse().unwrap(),
+        release: ReleaseId::from_uuid(uuid::Uuid::new_v4()),
+        image: format!("file:{}", image.path.display()),
+        digest: image.digest.clone(),
+        config: Map::new(),
+        limits: Limits::parse(20, "512m", "2").unwrap(),
+        records: vec![record("a:1@2", json!({"x": 1})), record("b", json!({"y": "ü"}))],
+    }
+}
+
+pub(crate) fn record(id: &str, metadata: Value) -> HookRecord {
+    let Value::Object(metadata) = metadata else {
+        panic!("an object")
+    };
+    HookRecord {
+        id: id.parse().unwrap(),
+        metadata,
+        size_hint_mb: 0.5,
+    }
+}
+
+pub(crate) fn limited(image: &Image, seconds: i64, memory: &str, cpu: &str) -> HookJob {
+    HookJob {
+        limits: Limits::parse(seconds, memory, cpu).unwrap(),
+        ..job(image)
+    }
+}
+
+pub(crate) async fn run(runner: &ProcessRunner, job: &HookJob) -> Attempt {
+    runner.run(job).await.unwrap()
+}
+
+pub(crate) fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// How many processes have this word among their arguments.
+pub(crate) fn processes_with(word: &str) -> usize {
+    let pids = fs::read_dir("/proc")
+        .unwrap()
+        .flatten()
+        .filter(|e| e.file_name().to_str().unwrap_or("").parse::<u32>().is_ok());
+    pids.filter(|e| {
+        fs::read(e.path().join("cmdline"))
+            .unwrap_or_default()
+            .split(|b| *b == 0)
+            .any(|a| a == word.as_bytes())
+    })
+    .count()
+}
+
+/// A number of seconds that no other `sleep` on the machine has, so that this one can be found.
+pub(crate) fn unusual_seconds() -> String {
+    format!("100000.{:09}", uuid::Uuid::new_v4().as_u128() % 1_000_000_000)
+}
+
+/// Waits until the condition holds; panics after `seconds`.
+pub(crate) async fn eventually(seconds: u64, what: &str, mut condition: impl FnMut() -> bool) {
+    let patience = Instant::now() + Duration::from_secs(seconds);
+    while !condition() {
+        assert!(Instant::now() < patience, "{what} within {seconds} s");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}

@@ -1,0 +1,299 @@
+//! The configuration, typed. `docs/configuration.md` lists every key.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use domain::NodeDomain;
+
+use crate::source::{ConfigFaults, Source};
+
+/// The secret that osa-py signs local tokens with (wire contract 3): known to everybody, so it is taken in dev mode and on loopback only.
+pub(crate) const WELL_KNOWN_SECRET: &str = "osa-local-dev-jwt-secret-CHANGE-IN-PRODUCTION-not-suitable-for-real-use";
+
+/// A text that must not reach a log.
+pub(crate) struct Secret(String);
+
+impl Secret {
+    /// The text.
+    pub(crate) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("[secret]")
+    }
+}
+
+/// The whole configuration.
+#[derive(Debug)]
+pub(crate) struct Config {
+    pub(crate) listen: SocketAddr,
+    pub(crate) data_dir: PathBuf,
+    pub(crate) domain: NodeDomain,
+    pub(crate) dev_mode: bool,
+    /// None: the server starts its own PostgreSQL in its data directory.
+    pub(crate) database_url: Option<Secret>,
+    pub(crate) max_connections: u32,
+    /// None: the server makes one and keeps it in its data directory.
+    pub(crate) jwt_secret: Option<Secret>,
+    pub(crate) issuers: Vec<Issuer>,
+    pub(crate) worker: WorkerConfig,
+    pub(crate) sandbox: Sandbox,
+    pub(crate) log: Log,
+}
+
+/// An issuer of machine credentials.
+#[derive(Debug)]
+pub(crate) struct Issuer {
+    pub(crate) issuer: String,
+    pub(crate) audience: Option<String>,
+    pub(crate) scope_claim: String,
+    /// (kid, PEM).
+    pub(crate) keys: Vec<(Option<String>, String)>,
+}
+
+/// How this process works batches off.
+#[derive(Debug)]
+pub(crate) struct WorkerConfig {
+    pub(crate) concurrency: u32,
+    pub(crate) silence: Duration,
+    pub(crate) poll: Duration,
+    pub(crate) drain: Duration,
+}
+
+/// Whether hooks are put into bubblewrap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sandbox {
+    /// Where it is installed and works.
+    Auto,
+    /// Never.
+    Never,
+}
+
+/// Logging.
+#[derive(Debug)]
+pub(crate) struct Log {
+    pub(crate) level: String,
+    pub(crate) format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    Human,
+    Json,
+}
+
+macro_rules! word {
+    ($name:ident { $($text:literal => $variant:ident),+ }) => {
+        impl std::str::FromStr for $name {
+            type Err = ();
+            fn from_str(text: &str) -> Result<Self, ()> {
+                match text { $($text => Ok(Self::$variant),)+ _ => Err(()) }
+            }
+        }
+    };
+}
+word!(Sandbox { "auto" => Auto, "never" => Never });
+word!(LogFormat { "human" => Human, "json" => Json });
+
+/// `true`, `1`, `yes`, `on` and their opposites, as OSA's settings take them.
+struct Truth(bool);
+
+impl std::str::FromStr for Truth {
+    type Err = ();
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text.to_ascii_lowercase().as_str() {
+            "true" | "1" | "yes" | "on" => Ok(Self(true)),
+            "false" | "0" | "no" | "off" | "" => Ok(Self(false)),
+            _ => Err(()),
+        }
+    }
+}
+
+impl Config {
+    /// The configuration, or every fault of it.
+    pub(crate) fn read(mut source: Source) -> Result<Self, ConfigFaults> {
+        let s = &mut source;
+        let seconds = |s: &mut Source, key: &str, default: f64| {
+            let given: Option<f64> = s.parsed(key, "must be a number of seconds");
+            let value = given.unwrap_or(default);
+            Duration::try_from_secs_f64(value).ok().filter(|d| !d.is_zero() && *d <= Duration::from_secs(86_400 * 7)).unwrap_or_else(|| {
+                s.fault(format!("{key}: must be more than 0 and at most a week, in seconds"));
+                Duration::from_secs(1)
+            })
+        };
+        let worker = WorkerConfig {
+            concurrency: s.parsed("worker.concurrency", "must be a number from 1 to 256").unwrap_or(2),
+            silence: seconds(s, "worker.silence_seconds", 600.0),
+            poll: seconds(s, "worker.poll_seconds", 1.0),
+            drain: seconds(s, "worker.drain_seconds", 30.0),
+        };
+        let loopback = SocketAddr::from(([127, 0, 0, 1], 8000));
+        let localhost = || "localhost".parse::<NodeDomain>();
+        let domain = s.parsed("domain", "must be a lower-case host name such as archive.example.org").map_or_else(localhost, Ok);
+        let config = Self {
+            listen: s.parsed("listen", "must be an address and a port such as 127.0.0.1:8000").unwrap_or(loopback),
+            data_dir: s.text("data_dir").map_or_else(|| PathBuf::from("hallmark-data"), PathBuf::from),
+            domain: domain.unwrap_or_else(|_| unreachable!("localhost is a domain")),
+            dev_mode: s.parsed::<Truth>("dev_mode", "must be true or false").is_some_and(|t| t.0),
+            database_url: s.text("database.url").map(|url| Secret(plain_url(&url))),
+            max_connections: s.parsed("database.max_connections", "must be a number from 2 to 1000").unwrap_or(20),
+            jwt_secret: s.text("auth.jwt.secret").map(Secret),
+            issuers: issuers(s),
+            worker,
+            sandbox: s.parsed("runner.sandbox", "must be auto or never").unwrap_or(Sandbox::Auto),
+            log: Log {
+                level: s.text("log.level").filter(|level| !level.is_empty()).unwrap_or_else(|| "info".to_owned()).to_ascii_lowercase(),
+                format: s.parsed("log.format", "must be human or json").unwrap_or(LogFormat::Human),
+            },
+        };
+        // Kept for what shows them; nothing does yet.
+        for key in ["name", "description", "base_url"] {
+            s.text(key);
+        }
+        config.check(s);
+        source.finish().map(|()| config)
+    }
+
+    fn check(&self, s: &mut Source) {
+        if !(1..=256).contains(&self.worker.concurrency) {
+            s.fault("worker.concurrency: must be a number from 1 to 256");
+        }
+        if !(2..=1000).contains(&self.max_connections) {
+            s.fault("database.max_connections: must be a number from 2 to 1000");
+        }
+        if self.data_dir.as_os_str().is_empty() {
+            s.fault("data_dir: must not be empty");
+        }
+        if let Some(secret) = &self.jwt_secret {
+            if secret.reveal().len() < 32 {
+                s.fault("auth.jwt.secret: must have at least 32 bytes");
+            }
+            if secret.reveal() == WELL_KNOWN_SECRET && !self.dev_mode {
+                s.fault("auth.jwt.secret: is the well-known development secret, which everybody can sign with; it is taken with dev_mode = true only");
+            }
+        }
+        let well_known = self.jwt_secret.as_ref().map_or(self.dev_mode, |secret| secret.reveal() == WELL_KNOWN_SECRET);
+        if well_known && !self.listen.ip().is_loopback() {
+            s.fault(format!("listen: {} is no loopback address; dev mode with the well-known secret listens on loopback only", self.listen));
+        }
+        if !self.dev_mode && self.listen.ip().is_unspecified() && self.domain.as_str() == "localhost" {
+            s.fault("domain: is localhost, but listen takes requests from everywhere; SRNs carry the domain and never change, so set it first");
+        }
+    }
+
+    /// The audience of machine tokens that every node accepts.
+    pub(crate) fn own_audience(&self) -> String {
+        format!("https://{}", self.domain)
+    }
+}
+
+/// `postgresql+asyncpg://` and the like are `postgresql://` (wire contract 8).
+fn plain_url(url: &str) -> String {
+    match url.split_once("://") {
+        Some((scheme, rest)) => format!("{}://{rest}", scheme.split('+').next().unwrap_or(scheme)),
+        None => url.to_owned(),
+    }
+}
+
+fn issuers(s: &mut Source) -> Vec<Issuer> {
+    let mut all = Vec::new();
+    for name in s.below("auth.issuers") {
+        let at = format!("auth.issuers.{name}");
+        let issuer = s.text(&format!("{at}.issuer")).filter(|text| !text.is_empty());
+        let mut keys = Vec::new();
+        if let Some(pem) = s.text(&format!("{at}.public_key")) {
+            // Environment variables often carry a PEM's line breaks as \n.
+            keys.push((None, pem.replace("\\n", "\n")));
+        }
+        for number in s.below(&format!("{at}.keys")) {
+            let key = format!("{at}.keys.{number}");
+            let kid = s.text(&format!("{key}.kid"));
+            match (s.text(&format!("{key}.pem")), s.text(&format!("{key}.file"))) {
+                (Some(pem), None) => keys.push((kid, pem.replace("\\n", "\n"))),
+                (None, Some(file)) => match std::fs::read_to_string(&file) {
+                    Ok(pem) => keys.push((kid, pem)),
+                    Err(error) => s.fault(format!("{key}.file: {file} cannot be read: {error}")),
+                },
+                _ => s.fault(format!("{key}: needs either pem or file")),
+            }
+        }
+        for (kid, pem) in &keys {
+            if auth::IssuerKey::from_pem(kid.clone(), pem).is_err() {
+                s.fault(format!("{at}: a key is no Ed25519 public key in PEM (BEGIN PUBLIC KEY)"));
+            }
+        }
+        if keys.is_empty() {
+            s.fault(format!("{at}: has no key; give public_key, or keys with pem or file"));
+        }
+        let audience = s.text(&format!("{at}.audience")).filter(|text| !text.is_empty());
+        let scope_claim = s.text(&format!("{at}.scope_claim")).filter(|text| !text.is_empty()).unwrap_or_else(|| "scope".to_owned());
+        match issuer {
+            Some(issuer) if all.iter().any(|other: &Issuer| other.issuer == issuer) => s.fault(format!("{at}.issuer: {issuer:?} is configured twice")),
+            Some(issuer) => all.push(Issuer { issuer, audience, scope_claim, keys }),
+            None => s.fault(format!("{at}.issuer: is required")),
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(variables: &[(&str, &str)]) -> Result<Config, String> {
+        let mut source = Source::new();
+        source.read_environment(variables.iter().map(|(name, value)| ((*name).into(), (*value).into())));
+        Config::read(source).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn nothing_configured_is_a_configuration() {
+        let config = read(&[("HALLMARK_TEST_X", "1"), ("PATH", "/bin")]).unwrap();
+        assert!(config.database_url.is_none() && !config.dev_mode && config.listen.ip().is_loopback());
+    }
+
+    #[test]
+    fn every_fault_is_told_at_once_with_its_key_and_origin() {
+        let told = read(&[
+            ("HALLMARK_LISTEN", "nowhere"),
+            ("HALLMARK_WORKER__CONCURRENCY", "many"),
+            ("HALLMARK_WORKER__SILENCE_SECONDS", "-1"),
+            ("HALLMARK_NO__SUCH", "x"),
+            ("OSA_AUTH__JWT__SECRET", "short"),
+            ("HALLMARK_AUTH__ISSUERS__0__AUDIENCE", "x"),
+        ])
+        .unwrap_err();
+        for part in ["listen (from HALLMARK_LISTEN)", "worker.concurrency", "worker.silence_seconds", "no.such", "auth.jwt.secret", "auth.issuers.0.issuer", "auth.issuers.0: has no key"] {
+            assert!(told.contains(part), "{part} is not in {told}");
+        }
+    }
+
+    #[test]
+    fn osa_names_are_taken_and_our_own_win() {
+        let config = read(&[("DATABASE_URL", "postgres://a/z"), ("OSA_DATABASE__URL", "postgresql+asyncpg://u:p@h/d"), ("OSA_DOMAIN", "a.example"), ("HALLMARK_DOMAIN", "b.example")]).unwrap();
+        assert_eq!(config.database_url.unwrap().reveal(), "postgresql://u:p@h/d");
+        assert_eq!(config.domain.as_str(), "b.example");
+    }
+
+    #[test]
+    fn the_well_known_secret_is_for_dev_mode_on_loopback_only() {
+        let secret = ("OSA_AUTH__JWT__SECRET", WELL_KNOWN_SECRET);
+        assert!(read(&[secret]).unwrap_err().contains("well-known"));
+        assert!(read(&[secret, ("OSA_DEV_MODE", "true")]).is_ok());
+        let open = ("HALLMARK_LISTEN", "0.0.0.0:8000");
+        assert!(read(&[secret, ("OSA_DEV_MODE", "true"), open]).unwrap_err().contains("loopback"));
+        assert!(read(&[("OSA_DEV_MODE", "true"), open]).unwrap_err().contains("loopback"));
+    }
+
+    #[test]
+    fn secrets_do_not_reach_a_log() {
+        let config = read(&[("HALLMARK_AUTH__JWT__SECRET", "a secret that is long enough for HS256"), ("DATABASE_URL", "postgres://u:hidden@h/d")]).unwrap();
+        let shown = format!("{config:?}");
+        assert!(!shown.contains("long enough") && !shown.contains("hidden"), "{shown}");
+    }
+}

@@ -1,0 +1,107 @@
+//! `hallmark`: the server and its commands.
+
+mod config;
+mod database;
+mod home;
+mod serve;
+mod source;
+mod telemetry;
+mod wiring;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::Config;
+use crate::source::Source;
+
+/// An archive server for derived scientific data.
+#[derive(Debug, Parser)]
+#[command(name = "hallmark", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the API and workers.
+    Serve(ServeArguments),
+    /// Bring the database up to date, and end.
+    Migrate(ConfigArguments),
+    /// Print the OpenAPI document.
+    Openapi,
+}
+
+#[derive(Debug, Args)]
+struct ServeArguments {
+    #[command(flatten)]
+    config: ConfigArguments,
+    /// Where to listen, such as 127.0.0.1:8000; port 0 takes a free one.
+    #[arg(long)]
+    listen: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct ConfigArguments {
+    /// A configuration file (TOML).
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// Where the server keeps its files, and its database if none is given.
+    #[arg(long)]
+    data_dir: Option<PathBuf>,
+}
+
+impl ConfigArguments {
+    fn read(&self, listen: Option<&str>) -> anyhow::Result<Config> {
+        let mut source = Source::new();
+        if let Some(file) = &self.config {
+            source.read_file(file)?;
+        }
+        source.read_environment(std::env::vars_os());
+        if let Some(directory) = &self.data_dir {
+            source.set("data_dir", &directory.to_string_lossy(), "--data-dir");
+        }
+        if let Some(listen) = listen {
+            source.set("listen", listen, "--listen");
+        }
+        Ok(Config::read(source)?)
+    }
+}
+
+fn main() -> ExitCode {
+    // The process runner starts this program again as the keeper of each hook.
+    if std::env::args_os().nth(1).is_some_and(|word| word == "supervise-hook") {
+        return runner_process::supervise(std::env::args_os().skip(2));
+    }
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("hallmark: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime could not start")?;
+    match cli.command {
+        Command::Serve(arguments) => {
+            let config = arguments.config.read(arguments.listen.as_deref())?;
+            telemetry::start(&config.log)?;
+            runtime.block_on(serve::serve(config))
+        }
+        Command::Migrate(arguments) => {
+            let config = arguments.read(None)?;
+            telemetry::start(&config.log)?;
+            runtime.block_on(serve::migrate(config))
+        }
+        Command::Openapi => {
+            let document = runtime.block_on(async { wiring::openapi_document() })?;
+            print!("{document}");
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! `hallmark serve` and `hallmark migrate`.
+
+use std::io::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use app::{OWN_WORKERS, ProcessBatch, Sweep, Worker, WorkerOptions};
+use poem::Server;
+use poem::listener::{Acceptor as _, Listener as _, TcpListener};
+use ports::{IdentityQueries as _, WorkerIdentity};
+use postgres_adapter::{PgQueue, PgStore};
+use runner_process::{ProcessRunner, ProcessRunnerOptions, SupervisorProgram, UseBwrap};
+use storage_adapter::BlobStore;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::config::{Config, Sandbox};
+use crate::database::Database;
+use crate::home::Home;
+use crate::wiring;
+
+/// Runs the server until it is told to stop: no new claims, requests and work in flight end, then it does.
+pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
+    let home = Home::open(&config.data_dir)?;
+    let verifier = wiring::verifier(&config, &home)?;
+    let runner = runner(&config, &home)?;
+    let blobs = BlobStore::local(&home.join("blobs")).context("data_dir: the directory for files and logs cannot be used")?;
+    let stop = CancellationToken::new();
+    tokio::spawn(stop_on_signal(stop.clone())?);
+
+    let mut database = Database::open(&config, &home).await?;
+    let result = run(&config, &home, &mut database, verifier, runner, blobs, &stop).await;
+    let closed = database.close().await;
+    tracing::info!("stopped");
+    result.and(closed)
+}
+
+async fn run(
+    config: &Config,
+    home: &Home,
+    database: &mut Database,
+    verifier: auth::Verifier,
+    runner: ProcessRunner,
+    blobs: BlobStore,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    let store = PgStore::new(database.pool.clone(), config.domain.clone());
+    if config.dev_mode {
+        tracing::warn!("dev mode: everybody on this machine can sign tokens of the local administrator");
+        store.ensure_local_admin().await.context("the local administrator could not be made")?;
+    }
+    let queue = Arc::new(PgQueue::start(database.pool.clone(), OWN_WORKERS));
+    let services = wiring::services(&store, &queue, config.domain.clone(), verifier, runner.describe());
+    let acceptor = TcpListener::bind(config.listen).into_acceptor().await.with_context(|| format!("listen: {} cannot be listened on", config.listen))?;
+    let address = acceptor.local_addr().into_iter().find_map(|a| a.as_socket_addr().copied()).unwrap_or(config.listen);
+
+    let worker = worker(config, home, &store, &queue, runner, blobs);
+    let working = tokio::spawn(worker.run(stop.clone()));
+    let stopped = stop.clone();
+    let serving = Server::new_with_acceptor(acceptor).run_with_graceful_shutdown(api::routes(services), async move { stopped.cancelled().await }, Some(config.worker.drain));
+    let mut serving = std::pin::pin!(serving);
+
+    announce(address)?;
+    let mut fault = None;
+    tokio::select! {
+        ended = &mut serving => ended.context("the HTTP server ended")?,
+        ended = ended_by_itself(database) => {
+            fault = Some(format!("the embedded PostgreSQL ended by itself: {ended}"));
+            stop.cancel();
+        }
+        () = stop.cancelled() => {}
+    }
+    if fault.is_none() {
+        tracing::info!("stopping: no new claims, what is in flight ends");
+        // It may have ended above, in the moment of the stop; then there is nothing to wait for.
+        let _ = tokio::time::timeout(config.worker.drain + Duration::from_secs(5), serving).await;
+    }
+    working.await.context("the worker did not end")?;
+    match fault {
+        Some(fault) => bail!(fault),
+        None => Ok(()),
+    }
+}
+
+fn worker(config: &Config, home: &Home, store: &PgStore, queue: &Arc<PgQueue>, runner: ProcessRunner, blobs: BlobStore) -> Arc<Worker> {
+    let store = Arc::new(store.clone());
+    let batches = ProcessBatch::new(store.clone(), queue.clone(), Arc::new(runner), Arc::new(blobs));
+    let sweep = Sweep::new(store, queue.clone());
+    let options = WorkerOptions {
+        identity: WorkerIdentity { name: home.worker.clone(), boot: Uuid::new_v4() },
+        concurrency: config.worker.concurrency,
+        silence: config.worker.silence,
+        poll: config.worker.poll,
+        drain: config.worker.drain,
+    };
+    Arc::new(Worker::new(options, queue.clone(), Arc::new(batches), Arc::new(sweep)))
+}
+
+/// The one line on standard output: whoever started the server waits for it.
+fn announce(address: std::net::SocketAddr) -> anyhow::Result<()> {
+    let mut out = std::io::stdout();
+    writeln!(out, "listening on http://{address}").and_then(|()| out.flush()).context("standard output is closed")?;
+    tracing::info!(%address, "listening");
+    Ok(())
+}
+
+/// Waits until the embedded PostgreSQL ends; for ever, if there is none.
+async fn ended_by_itself(database: &mut Database) -> String {
+    match &mut database.cluster {
+        Some(cluster) => match cluster.wait().await {
+            Ok(status) => status.to_string(),
+            Err(error) => error.to_string(),
+        },
+        None => std::future::pending().await,
+    }
+}
+
+fn runner(config: &Config, home: &Home) -> anyhow::Result<ProcessRunner> {
+    let options = ProcessRunnerOptions {
+        hidden: vec![home.path().to_owned()],
+        use_bwrap: if config.sandbox == Sandbox::Auto { UseBwrap::Auto } else { UseBwrap::Never },
+        supervisor: Some(SupervisorProgram { path: "/proc/self/exe".into(), arguments: vec!["supervise-hook".into()] }),
+        ..ProcessRunnerOptions::new(home.join("work"))
+    };
+    let runner = ProcessRunner::new(options).context("the process runner cannot be used")?;
+    // The data directory is locked, so what lies there is of a server that is gone.
+    let stale = runner.clean_stale().context("left-over work directories cannot be removed")?;
+    if runner.is_sandboxed() {
+        tracing::info!(stale, "{}", runner.describe());
+    } else {
+        tracing::warn!(stale, "{}", runner.describe());
+    }
+    Ok(runner)
+}
+
+/// A future that cancels `stop` at the first SIGTERM or SIGINT.
+fn stop_on_signal(stop: CancellationToken) -> anyhow::Result<impl Future<Output = ()> + Send> {
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be caught")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be caught")?;
+    Ok(async move {
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        stop.cancel();
+    })
+}
+
+/// Brings the database up to date.
+pub(crate) async fn migrate(config: Config) -> anyhow::Result<()> {
+    let home = Home::open(&config.data_dir)?;
+    Database::open(&config, &home).await?.close().await
+}

@@ -1,0 +1,145 @@
+//! Where configuration comes from: a TOML file, then the environment, then arguments; later ones win. Every value keeps its origin,
+//! and every fault is gathered, so that all of them are told at once.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+
+use anyhow::Context as _;
+
+/// The environment's names begin with this; `__` nests.
+const PREFIX: &str = "HALLMARK_";
+/// Variables of tests, which are no configuration.
+const TEST_PREFIX: &str = "HALLMARK_TEST_";
+
+/// Names of the Open Science Archive server (wire contract 8) and what they are here.
+const ALIASES: &[(&str, &str)] = &[
+    ("OSA_DATABASE__URL", "database.url"),
+    ("OSA_DATA_DIR", "data_dir"),
+    ("OSA_NAME", "name"),
+    ("OSA_DESCRIPTION", "description"),
+    ("OSA_DOMAIN", "domain"),
+    ("OSA_BASE_URL", "base_url"),
+    ("OSA_DEV_MODE", "dev_mode"),
+    ("OSA_LOGGING__LEVEL", "log.level"),
+    ("OSA_AUTH__JWT__SECRET", "auth.jwt.secret"),
+    ("OSA_AUTH__EXTRA_ISSUER__ISSUER", "auth.issuers.osa.issuer"),
+    ("OSA_AUTH__EXTRA_ISSUER__PUBLIC_KEY", "auth.issuers.osa.public_key"),
+    ("OSA_AUTH__EXTRA_ISSUER__AUDIENCE", "auth.issuers.osa.audience"),
+    ("OSA_AUTH__EXTRA_ISSUER__SCOPE_CLAIM", "auth.issuers.osa.scope_claim"),
+    ("OSA_WORKER__HOOK_CONCURRENCY", "worker.concurrency"),
+];
+
+/// Values by key, with where they came from.
+#[derive(Debug, Default)]
+pub(crate) struct Source {
+    values: BTreeMap<String, (String, String)>,
+    faults: Vec<String>,
+}
+
+/// Every fault of a configuration.
+#[derive(Debug)]
+pub(crate) struct ConfigFaults(Vec<String>);
+
+impl fmt::Display for ConfigFaults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the configuration has {} fault(s):", self.0.len())?;
+        self.0.iter().try_for_each(|fault| write!(f, "\n  {fault}"))
+    }
+}
+
+impl std::error::Error for ConfigFaults {}
+
+impl Source {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets a value.
+    pub(crate) fn set(&mut self, key: &str, value: &str, origin: &str) {
+        self.values.insert(key.to_owned(), (value.to_owned(), origin.to_owned()));
+    }
+
+    /// Reads a TOML file.
+    pub(crate) fn read_file(&mut self, file: &Path) -> anyhow::Result<()> {
+        let text = std::fs::read_to_string(file).with_context(|| format!("the configuration file {} cannot be read", file.display()))?;
+        let table: toml::Table = text.parse().with_context(|| format!("the configuration file {} is not TOML", file.display()))?;
+        self.flatten("", &toml::Value::Table(table), &file.display().to_string());
+        Ok(())
+    }
+
+    fn flatten(&mut self, key: &str, value: &toml::Value, origin: &str) {
+        let inner = |name: &str| if key.is_empty() { name.to_owned() } else { format!("{key}.{name}") };
+        match value {
+            toml::Value::Table(table) => table.iter().for_each(|(name, value)| self.flatten(&inner(name), value, origin)),
+            toml::Value::Array(items) => items.iter().enumerate().for_each(|(index, value)| self.flatten(&inner(&index.to_string()), value, origin)),
+            toml::Value::String(text) => self.set(key, text, origin),
+            other => self.set(key, &other.to_string(), origin),
+        }
+    }
+
+    /// Reads the environment: our own names, `OSA_...` aliases below them, and `DATABASE_URL` below both.
+    pub(crate) fn read_environment(&mut self, variables: impl Iterator<Item = (OsString, OsString)>) {
+        let mut own = Vec::new();
+        let mut aliased = Vec::new();
+        for (name, value) in variables {
+            let Some(name) = name.to_str() else { continue };
+            let alias = ALIASES.iter().find(|(alias, _)| *alias == name).map(|(_, key)| (*key).to_owned());
+            let key = if name.starts_with(TEST_PREFIX) { None } else { name.strip_prefix(PREFIX).map(|rest| rest.to_ascii_lowercase().replace("__", ".")) };
+            let plain = (name == "DATABASE_URL").then(|| "database.url".to_owned());
+            let (Some(key), list) = (match (&key, &alias, &plain) {
+                (Some(_), ..) => (key, &mut own),
+                (_, Some(_), _) => (alias, &mut aliased),
+                _ => (plain, &mut aliased),
+            }) else {
+                continue;
+            };
+            match value.to_str() {
+                Some(value) => list.push((key, value.to_owned(), name.to_owned())),
+                None => self.faults.push(format!("{key} (from {name}): is not UTF-8")),
+            }
+        }
+        // `DATABASE_URL` sorts before `OSA_...`, so the more specific name wins.
+        aliased.sort_by(|a, b| a.2.cmp(&b.2));
+        for (key, value, origin) in aliased.into_iter().chain(own) {
+            self.set(&key, &value, &origin);
+        }
+    }
+
+    /// Takes a value as text.
+    pub(crate) fn text(&mut self, key: &str) -> Option<String> {
+        self.values.remove(key).map(|(value, _)| value)
+    }
+
+    /// Takes a value as what it must be; a fault names the key, where it came from and the rule.
+    pub(crate) fn parsed<T: FromStr>(&mut self, key: &str, rule: &str) -> Option<T> {
+        let (value, origin) = self.values.remove(key)?;
+        let parsed = value.trim().parse().ok();
+        if parsed.is_none() {
+            self.faults.push(format!("{key} (from {origin}): {rule}"));
+        }
+        parsed
+    }
+
+    /// The names right below a key.
+    pub(crate) fn below(&self, key: &str) -> Vec<String> {
+        let prefix = format!("{key}.");
+        let mut names: Vec<String> = self.values.keys().filter_map(|k| k.strip_prefix(&prefix)?.split('.').next().map(str::to_owned)).collect();
+        names.dedup();
+        names
+    }
+
+    /// Adds a fault.
+    pub(crate) fn fault(&mut self, fault: impl Into<String>) {
+        self.faults.push(fault.into());
+    }
+
+    /// Every fault, keys that nobody took included.
+    pub(crate) fn finish(mut self) -> Result<(), ConfigFaults> {
+        let unknown = self.values.iter().map(|(key, (_, origin))| format!("{key} (from {origin}): is no key of the configuration"));
+        self.faults.extend(unknown);
+        if self.faults.is_empty() { Ok(()) } else { Err(ConfigFaults(self.faults)) }
+    }
+}
