@@ -21,7 +21,17 @@ pub(crate) const MOST_BYTES: usize = 4 * 1024 * 1024;
 const MOST_FAULTS: usize = 100;
 
 /// Types in which a key that is not listed is a fault (wire contract 1.1: marked **F**); elsewhere it is passed over.
-const STRICT: &[&str] = &["DeployBody", "SchemaBlock", "HookBlock", "ReleaseBlock", "IngesterBlock", "DocsBlock", "ExampleBlock", "NewReleaseBody", "LiveBody"];
+const STRICT: &[&str] = &[
+    "DeployBody",
+    "SchemaBlock",
+    "HookBlock",
+    "ReleaseBlock",
+    "IngesterBlock",
+    "DocsBlock",
+    "ExampleBlock",
+    "NewReleaseBody",
+    "LiveBody",
+];
 
 /// A JSON body.
 pub(crate) struct Body<T>(pub(crate) T);
@@ -36,22 +46,57 @@ impl<'a, T: ParseFromJSON> ApiExtractor<'a> for Body<T> {
     }
 
     fn request_meta() -> Option<MetaRequest> {
-        let content = vec![MetaMediaType { content_type: Json::<T>::CONTENT_TYPE, schema: T::schema_ref() }];
-        Some(MetaRequest { description: None, content, required: true })
+        let content = vec![MetaMediaType {
+            content_type: Json::<T>::CONTENT_TYPE,
+            schema: T::schema_ref(),
+        }];
+        Some(MetaRequest {
+            description: None,
+            content,
+            required: true,
+        })
     }
 
-    async fn from_request(request: &'a Request, body: &mut RequestBody, _: ExtractParamOptions<()>) -> poem::Result<Self> {
-        let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("application/json");
+    async fn from_request(
+        request: &'a Request,
+        body: &mut RequestBody,
+        _: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        let content_type = request
+            .headers()
+            .get(header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or("application/json");
         if !Json::<T>::check_content_type(content_type) {
-            let message = format!("the body must be application/json, not {}", shortened(content_type));
-            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message).into());
+            let message = format!(
+                "the body must be application/json, not {}",
+                shortened(content_type)
+            );
+            return Err(Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_media_type",
+                message,
+            )
+            .into());
         }
         let bytes = match body.take()?.into_bytes_limit(MOST_BYTES).await {
             Ok(bytes) => bytes,
             Err(ReadBodyError::PayloadTooLarge) => {
-                return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", format!("the body is larger than {MOST_BYTES} bytes")).into());
+                return Err(Problem::new(
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    "body_too_large",
+                    format!("the body is larger than {MOST_BYTES} bytes"),
+                )
+                .into());
             }
-            Err(error) => return Err(Problem::new(StatusCode::BAD_REQUEST, "bad_request", format!("the body could not be read: {error}")).into()),
+            Err(error) => {
+                return Err(Problem::new(
+                    StatusCode::BAD_REQUEST,
+                    "bad_request",
+                    format!("the body could not be read: {error}"),
+                )
+                .into());
+            }
         };
         Ok(Self(parse(&bytes).map_err(|e| Problem::invalid(&e, "body"))?))
     }
@@ -59,11 +104,19 @@ impl<'a, T: ParseFromJSON> ApiExtractor<'a> for Body<T> {
 
 fn parse<T: ParseFromJSON>(bytes: &[u8]) -> Result<T, Invalid> {
     // serde_json refuses what is nested more than 128 deep, so neither it nor the walk below can exhaust the stack.
-    let value: Value = serde_json::from_slice(bytes)
-        .map_err(|e| Invalid::one(Fault { loc: vec![], message: format!("is not JSON that can be read: {e}"), rule: "json_invalid" }))?;
+    let value: Value = serde_json::from_slice(bytes).map_err(|e| {
+        Invalid::one(Fault {
+            loc: vec![],
+            message: format!("is not JSON that can be read: {e}"),
+            rule: "json_invalid",
+        })
+    })?;
     let mut registry = Registry::new();
     T::register(&mut registry);
-    let mut walk = Walk { schemas: &registry.schemas, faults: Vec::new() };
+    let mut walk = Walk {
+        schemas: &registry.schemas,
+        faults: Vec::new(),
+    };
     walk.check(&T::schema_ref(), &value, &mut Vec::new());
     Invalid::unless_empty(walk.faults)?;
     // Anything that the schema cannot say.
@@ -79,7 +132,9 @@ struct Walk<'a> {
 impl Walk<'_> {
     fn check(&mut self, schema: &MetaSchemaRef, value: &Value, at: &mut Vec<Loc>) {
         match schema {
-            MetaSchemaRef::Inline(inline) if !inline.all_of.is_empty() => inline.all_of.iter().for_each(|part| self.check(part, value, at)),
+            MetaSchemaRef::Inline(inline) if !inline.all_of.is_empty() => {
+                inline.all_of.iter().for_each(|part| self.check(part, value, at))
+            }
             MetaSchemaRef::Inline(inline) => self.check_plain(inline, None, value, at),
             MetaSchemaRef::Reference(name) => {
                 if let Some(named) = self.schemas.get(name) {
@@ -91,7 +146,11 @@ impl Walk<'_> {
 
     fn fault(&mut self, at: &[Loc], message: impl Into<String>, rule: &'static str) {
         if self.faults.len() < MOST_FAULTS {
-            self.faults.push(Fault { loc: at.to_vec(), message: message.into(), rule });
+            self.faults.push(Fault {
+                loc: at.to_vec(),
+                message: message.into(),
+                rule,
+            });
         }
     }
 
@@ -100,7 +159,11 @@ impl Walk<'_> {
             "object" => (value.is_object(), "an object", "dict_type"),
             "array" => (value.is_array(), "a list", "list_type"),
             "string" => (value.is_string(), "a string", "string_type"),
-            "integer" => (value.is_i64() || value.is_u64(), "an integer of at most 64 bits", "int_parsing"),
+            "integer" => (
+                value.is_i64() || value.is_u64(),
+                "an integer of at most 64 bits",
+                "int_parsing",
+            ),
             "number" => (value.is_number(), "a number", "float_parsing"),
             "boolean" => (value.is_boolean(), "true or false", "bool_parsing"),
             _ => (true, "", ""),
@@ -109,7 +172,11 @@ impl Walk<'_> {
             return self.fault(at, format!("must be {article}"), rule);
         }
         if !schema.enum_items.is_empty() && !schema.enum_items.contains(value) {
-            let known: Vec<String> = schema.enum_items.iter().map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned)).collect();
+            let known: Vec<String> = schema
+                .enum_items
+                .iter()
+                .map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned))
+                .collect();
             return self.fault(at, format!("must be one of {}", known.join(", ")), "enum");
         }
         match value {

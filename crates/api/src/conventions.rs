@@ -135,7 +135,11 @@ impl ConventionsApi {
     ///
     /// Registers its schema, hooks, releases and tables in one transaction. Declarative: the same body again changes nothing.
     #[oai(path = "/conventions", method = "post", operation_id = "deployConvention")]
-    async fn deploy(&self, Gate(permit): Gate<act::DeployConvention>, body: Body<DeployBody>) -> Result<DeployResponse, Problem> {
+    async fn deploy(
+        &self,
+        Gate(permit): Gate<act::DeployConvention>,
+        body: Body<DeployBody>,
+    ) -> Result<DeployResponse, Problem> {
         let plan = body.0.into_plan().map_err(|e| Problem::invalid(&e, "body"))?;
         Ok(self.0.deploy.run(permit, plan).await?.into())
     }
@@ -150,12 +154,25 @@ impl ConventionsApi {
             schema_id: (&c.schema).into(),
             created_at: model_time(c.created_at),
         };
-        Ok(Json(ConventionList { items: self.0.read_conventions.list(permit).await?.into_iter().map(summary).collect() }))
+        Ok(Json(ConventionList {
+            items: self
+                .0
+                .read_conventions
+                .list(permit)
+                .await?
+                .into_iter()
+                .map(summary)
+                .collect(),
+        }))
     }
 
     /// Read a convention.
     #[oai(path = "/conventions/:slug", method = "get", operation_id = "getConvention")]
-    async fn get(&self, Gate(permit): Gate<act::ReadConventions>, slug: Path<String>) -> Result<Json<ConventionDetail>, Problem> {
+    async fn get(
+        &self,
+        Gate(permit): Gate<act::ReadConventions>,
+        slug: Path<String>,
+    ) -> Result<Json<ConventionDetail>, Problem> {
         let slug = path("slug", &slug.0)?;
         Ok(Json(self.0.read_conventions.get(permit, &slug).await?.into()))
     }

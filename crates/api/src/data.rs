@@ -58,7 +58,6 @@ struct Catalogue {
 
 /// A field of a manifest.
 #[derive(Debug, Object)]
-#[oai(skip_serializing_if_is_none)]
 struct ManifestField {
     name: String,
     #[oai(rename = "type")]
@@ -113,6 +112,7 @@ struct Manifest {
 
 /// A page of a table.
 #[derive(Debug, Object)]
+#[oai(rename = "Page")]
 struct PageBody {
     /// The rows: each an object with the table's columns.
     rows: Vec<BTreeMap<String, Value>>,
@@ -144,7 +144,11 @@ impl IntoResponse for RenderedPage {
 impl From<Page> for RenderedPage {
     fn from(page: Page) -> Self {
         let mut text = String::from("{\"rows\":[");
-        let names: Vec<String> = page.columns.iter().map(|c| Value::from(c.name.as_str()).to_string()).collect();
+        let names: Vec<String> = page
+            .columns
+            .iter()
+            .map(|c| Value::from(c.name.as_str()).to_string())
+            .collect();
         for (index, row) in page.rows.iter().enumerate() {
             text.push_str(if index == 0 { "{" } else { ",{" });
             for (at, (name, cell)) in names.iter().zip(row).enumerate() {
@@ -158,7 +162,10 @@ impl From<Page> for RenderedPage {
             text.push('}');
         }
         let more = page.next_cursor.is_some();
-        text.push_str(&format!("],\"next_cursor\":{},\"has_more\":{more}}}", page.next_cursor.map_or(Value::Null, Value::String)));
+        text.push_str(&format!(
+            "],\"next_cursor\":{},\"has_more\":{more}}}",
+            page.next_cursor.map_or(Value::Null, Value::String)
+        ));
         Self(text)
     }
 }
@@ -175,6 +182,7 @@ enum TableResponse {
 
 /// A record.
 #[derive(Debug, Object)]
+#[oai(rename = "Record")]
 struct RecordBody {
     id: String,
     srn: String,
@@ -192,13 +200,23 @@ struct Asked {
 }
 
 impl Asked {
-    fn new(cursor: Query<Option<String>>, limit: Query<Option<i64>>, sort: &Query<Option<String>>) -> Result<Self, Problem> {
+    fn new(
+        cursor: Query<Option<String>>,
+        limit: Query<Option<i64>>,
+        sort: &Query<Option<String>>,
+    ) -> Result<Self, Problem> {
         if sort.0.as_deref().is_some_and(|s| !s.is_empty()) {
             // Ignoring it would give rows in an order that the client takes for another.
-            let invalid = Invalid::value("cannot be chosen in this release: records come newest first, feature rows by id").of_field("sort");
+            let invalid = Invalid::value(
+                "cannot be chosen in this release: records come newest first, feature rows by id",
+            )
+            .of_field("sort");
             return Err(Problem::invalid(&invalid, "query"));
         }
-        Ok(Self { cursor: cursor.0.filter(|c| !c.is_empty()), limit: limit.0 })
+        Ok(Self {
+            cursor: cursor.0.filter(|c| !c.is_empty()),
+            limit: limit.0,
+        })
     }
 }
 
@@ -225,23 +243,55 @@ fn manifest_table(counted: CountedTable) -> ManifestTable {
 }
 
 impl DataApi {
-    async fn json(&self, permit: Permit<act::ReadData>, schema: &str, feature: Option<&str>, asked: Asked) -> Result<TableResponse, Problem> {
-        let page = self.0.read_data.page(permit, schema, feature, asked.cursor.as_deref(), clamp_limit(asked.limit)).await?;
+    async fn json(
+        &self,
+        permit: Permit<act::ReadData>,
+        schema: &str,
+        feature: Option<&str>,
+        asked: Asked,
+    ) -> Result<TableResponse, Problem> {
+        let page = self
+            .0
+            .read_data
+            .page(
+                permit,
+                schema,
+                feature,
+                asked.cursor.as_deref(),
+                clamp_limit(asked.limit),
+            )
+            .await?;
         Ok(TableResponse::Page(page.into()))
     }
 
     /// A stream in bounded memory. A failure in the middle ends the connection without the final chunk, so the client sees it as failed.
-    async fn csv(&self, permit: Permit<act::ReadData>, schema: &str, feature: Option<&str>, asked: Asked) -> Result<TableResponse, Problem> {
-        let (columns, rows) = self.0.read_data.stream(permit, schema, feature, asked.cursor.as_deref()).await?;
+    async fn csv(
+        &self,
+        permit: Permit<act::ReadData>,
+        schema: &str,
+        feature: Option<&str>,
+        asked: Asked,
+    ) -> Result<TableResponse, Problem> {
+        let (columns, rows) = self
+            .0
+            .read_data
+            .stream(permit, schema, feature, asked.cursor.as_deref())
+            .await?;
         let mut header = Vec::new();
-        csv_row(&mut header, columns.iter().map(|c| Cow::Borrowed(c.name.as_str())));
+        csv_row(
+            &mut header,
+            columns.iter().map(|c| Cow::Borrowed(c.name.as_str())),
+        );
         let pieces = rows.ready_chunks(256).map(|rows| {
             let mut piece = Vec::new();
             for row in rows {
                 match row {
                     Ok(row) => csv_row(&mut piece, row.iter().map(csv_cell)),
                     Err(error) => {
-                        tracing::error!(error = &error as &dyn std::error::Error, "a table could not be read to its end");
+                        tracing::error!(
+                            error = &error as &dyn std::error::Error,
+                            "a table could not be read to its end"
+                        );
                         return Err(std::io::Error::other("the table could not be read to its end"));
                     }
                 }
@@ -259,21 +309,48 @@ impl DataApi {
     #[oai(path = "/data", method = "get", operation_id = "getCatalogue")]
     async fn catalogue(&self, Gate(permit): Gate<act::ReadData>) -> Result<Json<Catalogue>, Problem> {
         let node = self.0.read_data.node();
-        let resource = |name: String, kind: &str| TableResource { name, kind: kind.to_owned() };
+        let resource = |name: String, kind: &str| TableResource {
+            name,
+            kind: kind.to_owned(),
+        };
         let entry = |entry: app::read_data::CatalogueEntry| {
             let mut table_resources = vec![resource("records".to_owned(), "records")];
-            table_resources.extend(entry.features.into_iter().map(|hook| resource(hook.into(), "feature")));
-            CatalogueSchema { id: entry.schema.id.to_string(), version: entry.schema.version.to_string(), srn: entry.schema.srn(node), table_resources }
+            table_resources.extend(
+                entry
+                    .features
+                    .into_iter()
+                    .map(|hook| resource(hook.into(), "feature")),
+            );
+            CatalogueSchema {
+                id: entry.schema.id.to_string(),
+                version: entry.schema.version.to_string(),
+                srn: entry.schema.srn(node),
+                table_resources,
+            }
         };
-        let schemas = self.0.read_data.catalogue(permit).await?.into_iter().map(entry).collect();
-        Ok(Json(Catalogue { node_domain: node.to_string(), schemas }))
+        let schemas = self
+            .0
+            .read_data
+            .catalogue(permit)
+            .await?
+            .into_iter()
+            .map(entry)
+            .collect();
+        Ok(Json(Catalogue {
+            node_domain: node.to_string(),
+            schemas,
+        }))
     }
 
     /// Read a schema's manifest: its fields, tables, columns and counts.
     ///
     /// `{schema}` is `id`, every version of the newest major, or `id@version`, exactly one.
     #[oai(path = "/data/:schema", method = "get", operation_id = "getManifest")]
-    async fn manifest(&self, Gate(permit): Gate<act::ReadData>, schema: Path<String>) -> Result<Json<Manifest>, Problem> {
+    async fn manifest(
+        &self,
+        Gate(permit): Gate<act::ReadData>,
+        schema: Path<String>,
+    ) -> Result<Json<Manifest>, Problem> {
         let manifest = self.0.read_data.manifest(permit, &schema.0).await?;
         let reference: &SchemaRef = &manifest.schema.reference;
         let field = |f: &domain::FieldDefinition| ManifestField {
@@ -295,7 +372,11 @@ impl DataApi {
 
     /// Read a record: `{id}`, the newest version, or `{id}@{n}`.
     #[oai(path = "/data/records/:id", method = "get", operation_id = "getRecord")]
-    async fn record(&self, Gate(permit): Gate<act::ReadData>, id: Path<String>) -> Result<Json<RecordBody>, Problem> {
+    async fn record(
+        &self,
+        Gate(permit): Gate<act::ReadData>,
+        id: Path<String>,
+    ) -> Result<Json<RecordBody>, Problem> {
         let record = self.0.read_data.record(permit, &id.0).await?;
         Ok(Json(RecordBody {
             id: record.srn.id.to_string(),
@@ -308,7 +389,11 @@ impl DataApi {
     }
 
     /// Read a page of a schema's records, newest first.
-    #[oai(path = "/data/:schema/records", method = "get", operation_id = "records_get_json")]
+    #[oai(
+        path = "/data/:schema/records",
+        method = "get",
+        operation_id = "records_get_json"
+    )]
     async fn records(
         &self,
         Gate(permit): Gate<act::ReadData>,
@@ -317,11 +402,16 @@ impl DataApi {
         limit: Query<Option<i64>>,
         sort: Query<Option<String>>,
     ) -> Result<TableResponse, Problem> {
-        self.json(permit, &schema.0, None, Asked::new(cursor, limit, &sort)?).await
+        self.json(permit, &schema.0, None, Asked::new(cursor, limit, &sort)?)
+            .await
     }
 
     /// Read a schema's records as CSV.
-    #[oai(path = "/data/:schema/records.csv", method = "get", operation_id = "records_get_csv")]
+    #[oai(
+        path = "/data/:schema/records.csv",
+        method = "get",
+        operation_id = "records_get_csv"
+    )]
     async fn records_csv(
         &self,
         Gate(permit): Gate<act::ReadData>,
@@ -330,7 +420,8 @@ impl DataApi {
         limit: Query<Option<i64>>,
         sort: Query<Option<String>>,
     ) -> Result<TableResponse, Problem> {
-        self.csv(permit, &schema.0, None, Asked::new(cursor, limit, &sort)?).await
+        self.csv(permit, &schema.0, None, Asked::new(cursor, limit, &sort)?)
+            .await
     }
 
     /// Read a page of a feature table, by row id; with the ending `.csv`, the whole table as CSV.
@@ -352,9 +443,30 @@ impl DataApi {
     }
 
     /// Trace a feature row to everything that it came from.
-    #[oai(path = "/data/:schema/:feature/rows/:row_id/trace", method = "get", operation_id = "traceRow")]
-    async fn trace(&self, Gate(permit): Gate<act::ReadData>, schema: Path<String>, feature: Path<String>, row_id: Path<String>) -> Result<Json<RowTraceBody>, Problem> {
-        let row = row_id.0.parse::<i64>().map_err(|_| Problem::invalid(&Invalid::value("must be a whole number").of_field("row_id"), "path"))?;
-        Ok(Json(self.0.read_provenance.trace(permit, &schema.0, &feature.0, row).await?.into()))
+    #[oai(
+        path = "/data/:schema/:feature/rows/:row_id/trace",
+        method = "get",
+        operation_id = "traceRow"
+    )]
+    async fn trace(
+        &self,
+        Gate(permit): Gate<act::ReadData>,
+        schema: Path<String>,
+        feature: Path<String>,
+        row_id: Path<String>,
+    ) -> Result<Json<RowTraceBody>, Problem> {
+        let row = row_id.0.parse::<i64>().map_err(|_| {
+            Problem::invalid(
+                &Invalid::value("must be a whole number").of_field("row_id"),
+                "path",
+            )
+        })?;
+        Ok(Json(
+            self.0
+                .read_provenance
+                .trace(permit, &schema.0, &feature.0, row)
+                .await?
+                .into(),
+        ))
     }
 }

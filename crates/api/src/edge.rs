@@ -5,7 +5,9 @@ use std::sync::Arc;
 use poem::error::{MethodNotAllowedError, NotFoundError, ParsePathError, SizedLimitError};
 use poem::http::StatusCode;
 use poem::{Endpoint, IntoResponse, Middleware, Request, Response, Result};
-use poem_openapi::error::{ContentTypeError, ParseParamError, ParsePathError as OaiPathError, ParseRequestPayloadError};
+use poem_openapi::error::{
+    ContentTypeError, ParseParamError, ParsePathError as OaiPathError, ParseRequestPayloadError,
+};
 use tracing::Instrument as _;
 
 use crate::problem::{Problem, ProblemJson};
@@ -39,7 +41,15 @@ impl<E: Endpoint + 'static> Endpoint for EdgeEndpoint<E> {
             Ok(Err(error)) => of_framework(error, auth),
             Err(gone) => {
                 tracing::error!(parent: &span, panic = gone.is_panic(), "a handler did not end");
-                ProblemJson(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "the server failed; the fault was logged").into_body()).into_response()
+                ProblemJson(
+                    Problem::new(
+                        StatusCode::INTERNAL_SERVER_ERROR,
+                        "internal_error",
+                        "the server failed; the fault was logged",
+                    )
+                    .into_body(),
+                )
+                .into_response()
             }
         };
         let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -52,11 +62,24 @@ fn of_framework(error: poem::Error, auth: bool) -> Response {
     if error.is_from_response() {
         return error.into_response();
     }
-    let named = |name: &str, reason: &str, place| Problem::invalid(&Invalid::one(Fault::value([name.into()], format!("cannot be read: {reason}"))), place);
+    let named = |name: &str, reason: &str, place| {
+        Problem::invalid(
+            &Invalid::one(Fault::value([name.into()], format!("cannot be read: {reason}"))),
+            place,
+        )
+    };
     let problem = if error.is::<NotFoundError>() {
-        Problem::new(StatusCode::NOT_FOUND, "not_found", "there is nothing at this path")
+        Problem::new(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            "there is nothing at this path",
+        )
     } else if error.is::<MethodNotAllowedError>() {
-        Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path does not take this method")
+        Problem::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method_not_allowed",
+            "this path does not take this method",
+        )
     } else if let Some(e) = error.downcast_ref::<ParseParamError>() {
         named(e.name, &e.reason, "query")
     } else if let Some(e) = error.downcast_ref::<OaiPathError>() {
@@ -66,14 +89,26 @@ fn of_framework(error: poem::Error, auth: bool) -> Response {
     } else if let Some(e) = error.downcast_ref::<ParseRequestPayloadError>() {
         Problem::invalid(&Invalid::value(e.reason.clone()), "body")
     } else if error.is::<ContentTypeError>() {
-        Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", error.to_string())
+        Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_media_type",
+            error.to_string(),
+        )
     } else if error.is::<SizedLimitError>() || error.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "the body is larger than is taken")
+        Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "body_too_large",
+            "the body is larger than is taken",
+        )
     } else {
         let status = error.status();
         if status.is_server_error() {
             tracing::error!(%error, "request failed in the framework");
-            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "the server failed; the fault was logged")
+            Problem::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal_error",
+                "the server failed; the fault was logged",
+            )
         } else {
             Problem::new(StatusCode::BAD_REQUEST, "bad_request", error.to_string())
         }

@@ -67,22 +67,52 @@ impl<'a, A: Action> ApiExtractor<'a> for Gate<A> {
         matches!(A::REQUIREMENT, Requirement::Anyone)
     }
 
-    async fn from_request(request: &'a Request, _: &mut RequestBody, _: ExtractParamOptions<()>) -> poem::Result<Self> {
-        let told = |problem: Problem| if request.uri().path().contains("/auth/") { problem.for_auth() } else { problem };
+    async fn from_request(
+        request: &'a Request,
+        _: &mut RequestBody,
+        _: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        let told = |problem: Problem| {
+            if request.uri().path().contains("/auth/") {
+                problem.for_auth()
+            } else {
+                problem
+            }
+        };
         let authenticate = request.data::<Arc<Authenticate>>();
-        let authenticate = authenticate.ok_or_else(|| Problem::new(poem::http::StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "no authenticator"))?;
+        let authenticate = authenticate.ok_or_else(|| {
+            Problem::new(
+                poem::http::StatusCode::INTERNAL_SERVER_ERROR,
+                "internal_error",
+                "no authenticator",
+            )
+        })?;
         let principal = match authenticate.run(bearer(request)).await {
             Ok(principal) => principal,
             // What is open to anyone stays open to somebody with a bad token (wire contract 3).
-            Err(failure) if matches!(A::REQUIREMENT, Requirement::Anyone) && failure.kind() == domain::Kind::Unauthenticated => Principal::anonymous(),
+            Err(failure)
+                if matches!(A::REQUIREMENT, Requirement::Anyone)
+                    && failure.kind() == domain::Kind::Unauthenticated =>
+            {
+                Principal::anonymous()
+            }
             Err(failure) => return Err(told(Problem::from(failure)).into()),
         };
-        let permit = principal.permit::<A>().map_err(|e| told(Problem::of_error(&e, "header")))?;
+        let permit = principal
+            .permit::<A>()
+            .map_err(|e| told(Problem::of_error(&e, "header")))?;
         Ok(Self(permit))
     }
 }
 
 /// The token of `Authorization: Bearer <token>`; any other scheme is no token (wire contract 3).
 fn bearer(request: &Request) -> Option<&str> {
-    request.headers().get(AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ").map(str::trim).filter(|token| !token.is_empty())
+    request
+        .headers()
+        .get(AUTHORIZATION)?
+        .to_str()
+        .ok()?
+        .strip_prefix("Bearer ")
+        .map(str::trim)
+        .filter(|token| !token.is_empty())
 }

@@ -54,7 +54,11 @@ enum SubmitResponse {
 
 impl From<Committed<Released>> for SubmitResponse {
     fn from(done: Committed<Released>) -> Self {
-        let Released { release, created, live } = done.into_inner();
+        let Released {
+            release,
+            created,
+            live,
+        } = done.into_inner();
         let body = Json(SubmittedRelease {
             live: live == Some(release.version),
             hook_name: release.hook.into(),
@@ -64,7 +68,11 @@ impl From<Committed<Released>> for SubmitResponse {
             source_ref: release.release.source_ref,
             built_at: model_time(release.built_at),
         });
-        if created { Self::Created(body) } else { Self::Existing(body) }
+        if created {
+            Self::Created(body)
+        } else {
+            Self::Existing(body)
+        }
     }
 }
 
@@ -163,6 +171,7 @@ impl ReleaseDetail {
 
 /// A hook run.
 #[derive(Debug, Object)]
+#[oai(rename = "HookRun")]
 struct RunDetail {
     id: String,
     release_id: String,
@@ -200,7 +209,12 @@ impl From<HookRun> for RunDetail {
 
 /// The version of a path: a positive number; what no hook can have is an unknown version.
 fn version(text: &str) -> Result<u32, Problem> {
-    let number = text.parse::<u64>().map_err(|_| Problem::invalid(&Invalid::value("must be a whole number from 1").of_field("version"), "path"))?;
+    let number = text.parse::<u64>().map_err(|_| {
+        Problem::invalid(
+            &Invalid::value("must be a whole number from 1").of_field("version"),
+            "path",
+        )
+    })?;
     Ok(u32::try_from(number).unwrap_or(u32::MAX))
 }
 
@@ -209,8 +223,17 @@ impl HooksApi {
     /// Submit a release.
     ///
     /// New content becomes the next version and is live at once. Content that exists is answered with its release.
-    #[oai(path = "/hooks/:name/releases", method = "post", operation_id = "createHookRelease")]
-    async fn create_release(&self, Gate(permit): Gate<act::WriteHooks>, name: Path<String>, body: Body<NewReleaseBody>) -> Result<SubmitResponse, Problem> {
+    #[oai(
+        path = "/hooks/:name/releases",
+        method = "post",
+        operation_id = "createHookRelease"
+    )]
+    async fn create_release(
+        &self,
+        Gate(permit): Gate<act::WriteHooks>,
+        name: Path<String>,
+        body: Body<NewReleaseBody>,
+    ) -> Result<SubmitResponse, Problem> {
         let name: HookName = path("name", &name.0)?;
         let release = body.0.into_domain().map_err(|e| Problem::invalid(&e, "body"))?;
         Ok(self.0.create_release.run(permit, name, release).await?.into())
@@ -218,12 +241,26 @@ impl HooksApi {
 
     /// Make a release live: roll back or forward.
     #[oai(path = "/hooks/:name/live", method = "put", operation_id = "setLiveRelease")]
-    async fn set_live(&self, Gate(permit): Gate<act::WriteHooks>, name: Path<String>, body: Body<LiveBody>) -> Result<Json<LiveRelease>, Problem> {
+    async fn set_live(
+        &self,
+        Gate(permit): Gate<act::WriteHooks>,
+        name: Path<String>,
+        body: Body<LiveBody>,
+    ) -> Result<Json<LiveRelease>, Problem> {
         let name: HookName = path("name", &name.0)?;
         let version = u32::try_from(body.0.version).ok().filter(|v| *v > 0);
-        let version = version.ok_or_else(|| Problem::invalid(&Invalid::value("must be a version number from 1").of_field("version"), "body"))?;
+        let version = version.ok_or_else(|| {
+            Problem::invalid(
+                &Invalid::value("must be a version number from 1").of_field("version"),
+                "body",
+            )
+        })?;
         let release = self.0.set_live.run(permit, name, version).await?.into_inner();
-        Ok(Json(LiveRelease { hook_name: release.hook.into(), live_version: release.version.get(), live_release_id: release.id.to_string() }))
+        Ok(Json(LiveRelease {
+            hook_name: release.hook.into(),
+            live_version: release.version.get(),
+            live_release_id: release.id.to_string(),
+        }))
     }
 
     /// List hooks, by name.
@@ -235,13 +272,34 @@ impl HooksApi {
             source_ref: r.release.source_ref,
             built_at: model_time(r.built_at),
         };
-        let item = |h: HookSummary| HookItem { name: h.name.into(), feature: (&h.contract).into(), live_release: h.live.map(live) };
-        Ok(Json(HookList { items: self.0.read_hooks.list(permit).await?.into_iter().map(item).collect() }))
+        let item = |h: HookSummary| HookItem {
+            name: h.name.into(),
+            feature: (&h.contract).into(),
+            live_release: h.live.map(live),
+        };
+        Ok(Json(HookList {
+            items: self
+                .0
+                .read_hooks
+                .list(permit)
+                .await?
+                .into_iter()
+                .map(item)
+                .collect(),
+        }))
     }
 
     /// Read a hook's releases, newest first.
-    #[oai(path = "/hooks/:name/releases", method = "get", operation_id = "listHookReleases")]
-    async fn history(&self, Gate(permit): Gate<act::ReadHooks>, name: Path<String>) -> Result<Json<ReleaseHistory>, Problem> {
+    #[oai(
+        path = "/hooks/:name/releases",
+        method = "get",
+        operation_id = "listHookReleases"
+    )]
+    async fn history(
+        &self,
+        Gate(permit): Gate<act::ReadHooks>,
+        name: Path<String>,
+    ) -> Result<Json<ReleaseHistory>, Problem> {
         let name: HookName = path("name", &name.0)?;
         let (hook, releases) = self.0.read_hooks.history(permit, &name).await?;
         let item = |r: HookRelease| ReleaseItem {
@@ -253,20 +311,41 @@ impl HooksApi {
             built_at: model_time(r.built_at),
         };
         let live_version = hook.live.map(|release| release.version.get());
-        Ok(Json(ReleaseHistory { hook_name: hook.name.into(), live_version, releases: releases.into_iter().map(item).collect() }))
+        Ok(Json(ReleaseHistory {
+            hook_name: hook.name.into(),
+            live_version,
+            releases: releases.into_iter().map(item).collect(),
+        }))
     }
 
     /// Read a release.
-    #[oai(path = "/hooks/:name/releases/:version", method = "get", operation_id = "getHookRelease")]
-    async fn release(&self, Gate(permit): Gate<act::ReadHooks>, name: Path<String>, #[oai(name = "version")] number: Path<String>) -> Result<Json<ReleaseDetail>, Problem> {
+    #[oai(
+        path = "/hooks/:name/releases/:version",
+        method = "get",
+        operation_id = "getHookRelease"
+    )]
+    async fn release(
+        &self,
+        Gate(permit): Gate<act::ReadHooks>,
+        name: Path<String>,
+        #[oai(name = "version")] number: Path<String>,
+    ) -> Result<Json<ReleaseDetail>, Problem> {
         let name: HookName = path("name", &name.0)?;
-        let (release, live) = self.0.read_hooks.release(permit, &name, version(&number.0)?).await?;
+        let (release, live) = self
+            .0
+            .read_hooks
+            .release(permit, &name, version(&number.0)?)
+            .await?;
         Ok(Json(ReleaseDetail::new(release, live)))
     }
 
     /// Read a hook run.
     #[oai(path = "/hooks/runs/:run_id", method = "get", operation_id = "getHookRun")]
-    async fn run(&self, Gate(permit): Gate<act::ReadHookRuns>, run_id: Path<String>) -> Result<Json<RunDetail>, Problem> {
+    async fn run(
+        &self,
+        Gate(permit): Gate<act::ReadHookRuns>,
+        run_id: Path<String>,
+    ) -> Result<Json<RunDetail>, Problem> {
         let run = path("run_id", &run_id.0)?;
         Ok(Json(self.0.read_provenance.run(permit, run).await?.into()))
     }

@@ -31,7 +31,7 @@ pub(crate) struct IngestionsApi(pub(crate) Arc<Services>);
 
 /// Where an ingest run's records come from.
 #[derive(Clone, Copy, Debug, Enum)]
-#[oai(rename_all = "snake_case")]
+#[oai(rename = "IngestMode", rename_all = "snake_case")]
 enum Mode {
     /// The client sends them.
     Push,
@@ -41,6 +41,7 @@ enum Mode {
 
 /// `POST /ingestions`.
 #[derive(Debug, Object)]
+#[oai(rename = "OpenIngestionBody")]
 struct OpenBody {
     /// The convention's slug.
     convention_id: String,
@@ -54,6 +55,7 @@ struct OpenBody {
 
 /// An ingest run that was opened.
 #[derive(Debug, Object)]
+#[oai(rename = "OpenedIngestRun")]
 struct OpenedRun {
     srn: String,
     /// The run's id, for the paths below `/ingestions`.
@@ -73,6 +75,7 @@ enum OpenResponse {
 
 /// An ingest run.
 #[derive(Debug, Object)]
+#[oai(rename = "IngestRunSummary")]
 struct RunSummary {
     id: String,
     convention_id: String,
@@ -122,12 +125,14 @@ impl From<&IngestRunView> for RunSummary {
 
 /// Ingest runs.
 #[derive(Debug, Object)]
+#[oai(rename = "IngestRunList")]
 struct RunList {
     items: Vec<RunSummary>,
 }
 
 /// How many records were refused for one reason.
 #[derive(Debug, Object)]
+#[oai(rename = "RefusalReason")]
 struct Reason {
     /// `rejected` or `errored`.
     outcome: String,
@@ -138,6 +143,7 @@ struct Reason {
 
 /// An ingest run in full.
 #[derive(Debug, Object)]
+#[oai(rename = "IngestRun")]
 struct RunDetail {
     #[oai(flatten)]
     run: RunSummary,
@@ -160,6 +166,7 @@ struct LineFault {
 
 /// A line that was not taken.
 #[derive(Debug, Object)]
+#[oai(rename = "RefusedLine")]
 struct Refused {
     /// Its number in the body, from 1; for CSV, the line on which the row begins.
     line: u64,
@@ -168,6 +175,7 @@ struct Refused {
 
 /// What became of a push.
 #[derive(Debug, Object)]
+#[oai(rename = "PushReport")]
 struct Pushed {
     /// The number of this upload in its run.
     upload: u32,
@@ -190,9 +198,16 @@ impl From<PushReport> for Pushed {
                 domain::Loc::Key(key) => Value::String(key),
                 domain::Loc::Index(index) => json!(index),
             };
-            LineFault { loc: f.loc.into_iter().map(step).collect(), msg: f.message, rule: f.rule.to_owned() }
+            LineFault {
+                loc: f.loc.into_iter().map(step).collect(),
+                msg: f.message,
+                rule: f.rule.to_owned(),
+            }
         };
-        let refused = |line: RefusedLine| Refused { line: line.line, errors: line.faults.into_iter().map(fault).collect() };
+        let refused = |line: RefusedLine| Refused {
+            line: line.line,
+            errors: line.faults.into_iter().map(fault).collect(),
+        };
         Self {
             upload: report.upload,
             accepted: report.accepted,
@@ -217,7 +232,13 @@ enum PushBody {
 }
 
 fn list(text: Option<String>) -> Vec<String> {
-    text.map(|t| t.split(',').map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect()).unwrap_or_default()
+    text.map(|t| {
+        t.split(',')
+            .map(|part| part.trim().to_owned())
+            .filter(|part| !part.is_empty())
+            .collect()
+    })
+    .unwrap_or_default()
 }
 
 #[OpenApi(tag = "Tag::Ingestions")]
@@ -226,14 +247,26 @@ impl IngestionsApi {
     ///
     /// A convention has at most one active run.
     #[oai(path = "/ingestions", method = "post", operation_id = "openIngestion")]
-    async fn open(&self, Gate(permit): Gate<act::WriteIngestions>, body: Body<OpenBody>) -> Result<OpenResponse, Problem> {
+    async fn open(
+        &self,
+        Gate(permit): Gate<act::WriteIngestions>,
+        body: Body<OpenBody>,
+    ) -> Result<OpenResponse, Problem> {
         let body = body.0;
-        let convention: ConventionSlug = body.convention_id.parse().map_err(|e: Invalid| Problem::invalid(&e.of_field("convention_id"), "body"))?;
+        let convention: ConventionSlug = body
+            .convention_id
+            .parse()
+            .map_err(|e: Invalid| Problem::invalid(&e.of_field("convention_id"), "body"))?;
         let mode = match body.mode {
             Some(Mode::Push) => IngestMode::Push,
             Some(Mode::Pull) | None => IngestMode::Pull,
         };
-        let request = OpenIngestionRequest { convention, mode, batch_size: body.batch_size, limit: body.limit };
+        let request = OpenIngestionRequest {
+            convention,
+            mode,
+            batch_size: body.batch_size,
+            limit: body.limit,
+        };
         let run = self.0.open_ingestion.run(permit, request).await?;
         Ok(OpenResponse::Created(Json(OpenedRun {
             srn: ingest_run_srn(&self.0.node.domain, run.id),
@@ -249,7 +282,11 @@ impl IngestionsApi {
     ///
     /// Any number of times. A faulty line is told with its number and stops nothing else; a line that came before changes nothing, so a push
     /// that broke off is sent again as it was.
-    #[oai(path = "/ingestions/:id/records", method = "post", operation_id = "pushRecords")]
+    #[oai(
+        path = "/ingestions/:id/records",
+        method = "post",
+        operation_id = "pushRecords"
+    )]
     async fn push(
         &self,
         Gate(permit): Gate<act::WriteIngestions>,
@@ -263,15 +300,31 @@ impl IngestionsApi {
         let run = path("id", &id.0)?;
         let (format, body) = match body {
             PushBody::JsonLines(body) => (PushFormat::JsonLines, body.0),
-            PushBody::Csv(body) => (PushFormat::Csv(CsvOptions { id_columns: list(source_id.0), null_values: list(null_values.0) }), body.0),
+            PushBody::Csv(body) => (
+                PushFormat::Csv(CsvOptions {
+                    id_columns: list(source_id.0),
+                    null_values: list(null_values.0),
+                }),
+                body.0,
+            ),
         };
         let stream = Box::pin(body.into_bytes_stream());
-        Ok(Json(self.0.push_records.run(permit, run, format, stream).await?.into()))
+        Ok(Json(
+            self.0.push_records.run(permit, run, format, stream).await?.into(),
+        ))
     }
 
     /// Close a run: no more records.
-    #[oai(path = "/ingestions/:id/close", method = "post", operation_id = "closeIngestion")]
-    async fn close(&self, Gate(permit): Gate<act::WriteIngestions>, id: Path<String>) -> Result<Json<RunSummary>, Problem> {
+    #[oai(
+        path = "/ingestions/:id/close",
+        method = "post",
+        operation_id = "closeIngestion"
+    )]
+    async fn close(
+        &self,
+        Gate(permit): Gate<act::WriteIngestions>,
+        id: Path<String>,
+    ) -> Result<Json<RunSummary>, Problem> {
         let run = path("id", &id.0)?;
         Ok(Json((&self.0.close_ingestion.run(permit, run).await?).into()))
     }
@@ -279,15 +332,33 @@ impl IngestionsApi {
     /// List the newest 50 runs.
     #[oai(path = "/ingestions", method = "get", operation_id = "listIngestions")]
     async fn list(&self, Gate(permit): Gate<act::ReadIngestions>) -> Result<Json<RunList>, Problem> {
-        Ok(Json(RunList { items: self.0.read_ingestions.list(permit).await?.iter().map(Into::into).collect() }))
+        Ok(Json(RunList {
+            items: self
+                .0
+                .read_ingestions
+                .list(permit)
+                .await?
+                .iter()
+                .map(Into::into)
+                .collect(),
+        }))
     }
 
     /// Read a run.
     #[oai(path = "/ingestions/:id", method = "get", operation_id = "getIngestion")]
-    async fn get(&self, Gate(permit): Gate<act::ReadIngestions>, id: Path<String>) -> Result<Json<RunDetail>, Problem> {
+    async fn get(
+        &self,
+        Gate(permit): Gate<act::ReadIngestions>,
+        id: Path<String>,
+    ) -> Result<Json<RunDetail>, Problem> {
         let run = path("id", &id.0)?;
         let (run, reasons) = self.0.read_ingestions.get(permit, run).await?;
-        let reason = |r: ReasonCount| Reason { outcome: r.outcome, hook_name: r.hook, reason: r.reason, records: r.records };
+        let reason = |r: ReasonCount| Reason {
+            outcome: r.outcome,
+            hook_name: r.hook,
+            reason: r.reason,
+            records: r.records,
+        };
         Ok(Json(RunDetail {
             run: (&run).into(),
             batch_size: run.batch_size,

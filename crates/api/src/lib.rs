@@ -18,8 +18,8 @@ mod wire;
 use std::sync::Arc;
 
 use app::{
-    Authenticate, CloseIngestion, CreateRelease, Deploy, OpenIngestion, PushRecords, ReadConventions, ReadData, ReadHealth, ReadHooks, ReadIngestions, ReadProfile,
-    ReadProvenance, SetLive,
+    Authenticate, CloseIngestion, CreateRelease, Deploy, OpenIngestion, PushRecords, ReadConventions,
+    ReadData, ReadHealth, ReadHooks, ReadIngestions, ReadProfile, ReadProvenance, SetLive,
 };
 use domain::NodeDomain;
 use poem::{Endpoint, EndpointExt, Route};
@@ -72,7 +72,13 @@ pub struct Node {
     pub runner: String,
 }
 
-type Apis = (conventions::ConventionsApi, hooks::HooksApi, ingestions::IngestionsApi, data::DataApi, system::SystemApi);
+type Apis = (
+    conventions::ConventionsApi,
+    hooks::HooksApi,
+    ingestions::IngestionsApi,
+    data::DataApi,
+    system::SystemApi,
+);
 
 fn service(services: &Arc<Services>) -> OpenApiService<Apis, ()> {
     let apis = (
@@ -82,7 +88,9 @@ fn service(services: &Arc<Services>) -> OpenApiService<Apis, ()> {
         data::DataApi(Arc::clone(services)),
         system::SystemApi(Arc::clone(services)),
     );
-    OpenApiService::new(apis, "Hallmark", env!("CARGO_PKG_VERSION")).description(spec::DESCRIPTION).url_prefix("/api/v1")
+    OpenApiService::new(apis, "Hallmark", env!("CARGO_PKG_VERSION"))
+        .description(spec::DESCRIPTION)
+        .url_prefix("/api/v1")
 }
 
 /// The whole HTTP service: the API below `/api/v1`, its document at `/openapi.json`, and interactive docs at `/docs`.
@@ -92,8 +100,18 @@ pub fn routes(services: Services) -> impl Endpoint {
     let document = spec::finished(&service.spec());
     let docs = service.swagger_ui_html();
     Route::new()
-        .at("/openapi.json", poem::get(poem::endpoint::make_sync(move |_| poem::Response::builder().content_type("application/json").body(document.clone()))))
-        .at("/docs", poem::get(poem::endpoint::make_sync(move |_| poem::web::Html(docs.clone()))))
+        .at(
+            "/openapi.json",
+            poem::get(poem::endpoint::make_sync(move |_| {
+                poem::Response::builder()
+                    .content_type("application/json")
+                    .body(document.clone())
+            })),
+        )
+        .at(
+            "/docs",
+            poem::get(poem::endpoint::make_sync(move |_| poem::web::Html(docs.clone()))),
+        )
         .nest("/api/v1", service)
         .data(Arc::clone(&services.authenticate))
         .with(edge::Edge)

@@ -175,8 +175,14 @@ fn fault_body(fault: &Fault, place: &str) -> FaultBody {
         Loc::Key(key) => Value::String(key.clone()),
         Loc::Index(index) => json!(index),
     };
-    let loc = std::iter::once(Value::String(place.to_owned())).chain(fault.loc.iter().map(step)).collect();
-    FaultBody { loc, msg: fault.message.clone(), rule: fault.rule.to_owned() }
+    let loc = std::iter::once(Value::String(place.to_owned()))
+        .chain(fault.loc.iter().map(step))
+        .collect();
+    FaultBody {
+        loc,
+        msg: fault.message.clone(),
+        rule: fault.rule.to_owned(),
+    }
 }
 
 impl From<Failure> for Problem {
@@ -190,6 +196,10 @@ impl From<Failure> for Problem {
 }
 
 /// What a path's parameter is, or a problem that names it.
-pub(crate) fn path<T: std::str::FromStr<Err = Invalid>>(name: &'static str, text: &str) -> Result<T, Problem> {
-    text.parse().map_err(|e: Invalid| Problem::invalid(&e.of_field(name), "path"))
+pub(crate) fn path<T: std::str::FromStr<Err = Invalid>>(
+    name: &'static str,
+    text: &str,
+) -> Result<T, Problem> {
+    text.parse()
+        .map_err(|e: Invalid| Problem::invalid(&e.of_field(name), "path"))
 }

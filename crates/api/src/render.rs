@@ -14,7 +14,11 @@ pub(crate) fn model_time(at: OffsetDateTime) -> String {
 /// A time as Python's `isoformat`: `YYYY-MM-DDTHH:MM:SS[.ffffff]+00:00`.
 pub(crate) fn iso_time(at: OffsetDateTime) -> String {
     let at = at.to_offset(UtcOffset::UTC);
-    let fraction = if at.microsecond() == 0 { String::new() } else { format!(".{:06}", at.microsecond()) };
+    let fraction = if at.microsecond() == 0 {
+        String::new()
+    } else {
+        format!(".{:06}", at.microsecond())
+    };
     format!("{}T{}{fraction}+00:00", at.date(), clock(at))
 }
 
@@ -80,13 +84,22 @@ mod tests {
         let at = datetime!(2026-11-21 06:05:04.000120 +02:00);
         assert_eq!(model_time(at), "2026-11-21T04:05:04.000120Z");
         assert_eq!(iso_time(at), "2026-11-21T04:05:04.000120+00:00");
-        assert_eq!(iso_time(datetime!(2026-11-21 06:05:04 UTC)), "2026-11-21T06:05:04+00:00");
+        assert_eq!(
+            iso_time(datetime!(2026-11-21 06:05:04 UTC)),
+            "2026-11-21T06:05:04+00:00"
+        );
     }
 
     #[test]
     fn csv_quotes_only_what_needs_it() {
         let mut out = Vec::new();
-        let cells = [Cell::Text("a\"b,c".into()), Cell::Null, Cell::Number(1.0), Cell::Boolean(true), Cell::Text("x y".into())];
+        let cells = [
+            Cell::Text("a\"b,c".into()),
+            Cell::Null,
+            Cell::Number(1.0),
+            Cell::Boolean(true),
+            Cell::Text("x y".into()),
+        ];
         csv_row(&mut out, cells.iter().map(csv_cell));
         assert_eq!(String::from_utf8(out).unwrap(), "\"a\"\"b,c\",,1.0,True,x y\r\n");
     }

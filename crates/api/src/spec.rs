@@ -14,12 +14,29 @@ pub fn openapi_document(services: crate::Services) -> String {
 /// The gate rides through the framework in the name of the security scheme (`bearer scope:hooks:write`), because an extractor can say
 /// nothing else about its operation. OpenAPI 3.0 has no scopes for bearer schemes, so it becomes `x-hallmark-requires`.
 pub(crate) fn finished(spec: &str) -> String {
-    let Ok(mut document) = serde_json::from_str::<Value>(spec) else { return spec.to_owned() };
-    let operations = document.get_mut("paths").and_then(Value::as_object_mut).into_iter().flat_map(Map::values_mut);
-    for operation in operations.filter_map(Value::as_object_mut).flat_map(Map::values_mut).filter_map(Value::as_object_mut) {
+    let Ok(mut document) = serde_json::from_str::<Value>(spec) else {
+        return spec.to_owned();
+    };
+    let operations = document
+        .get_mut("paths")
+        .and_then(Value::as_object_mut)
+        .into_iter()
+        .flat_map(Map::values_mut);
+    for operation in operations
+        .filter_map(Value::as_object_mut)
+        .flat_map(Map::values_mut)
+        .filter_map(Value::as_object_mut)
+    {
         let mut requires = None;
-        for entry in operation.get_mut("security").and_then(Value::as_array_mut).into_iter().flatten() {
-            let Some(schemes) = entry.as_object_mut() else { continue };
+        for entry in operation
+            .get_mut("security")
+            .and_then(Value::as_array_mut)
+            .into_iter()
+            .flatten()
+        {
+            let Some(schemes) = entry.as_object_mut() else {
+                continue;
+            };
             let names: Vec<String> = schemes.keys().cloned().collect();
             for name in names {
                 if let Some((scheme, what)) = name.split_once(' ') {
@@ -29,8 +46,17 @@ pub(crate) fn finished(spec: &str) -> String {
                 }
             }
         }
-        let open = operation.get("security").and_then(Value::as_array).is_some_and(|all| all.iter().any(|s| s.as_object().is_some_and(Map::is_empty)));
-        let requires = requires.unwrap_or_else(|| if open { "nothing: it is public".to_owned() } else { "a user's token".to_owned() });
+        let open = operation
+            .get("security")
+            .and_then(Value::as_array)
+            .is_some_and(|all| all.iter().any(|s| s.as_object().is_some_and(Map::is_empty)));
+        let requires = requires.unwrap_or_else(|| {
+            if open {
+                "nothing: it is public".to_owned()
+            } else {
+                "a user's token".to_owned()
+            }
+        });
         operation.insert("x-hallmark-requires".to_owned(), Value::String(requires));
     }
     serde_json::to_string_pretty(&document).map_or_else(|_| spec.to_owned(), |text| text + "\n")

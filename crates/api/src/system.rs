@@ -77,16 +77,32 @@ struct Profile {
 #[OpenApi]
 impl SystemApi {
     /// Say that the server runs.
-    #[oai(path = "/health", method = "get", operation_id = "getHealth", tag = "Tag::System")]
+    #[oai(
+        path = "/health",
+        method = "get",
+        operation_id = "getHealth",
+        tag = "Tag::System"
+    )]
     async fn health(&self, _gate: Gate<act::ReadHealth>) -> Result<Json<Health>, Problem> {
-        Ok(Json(Health { status: "ok".to_owned(), version: self.0.node.version.to_owned() }))
+        Ok(Json(Health {
+            status: "ok".to_owned(),
+            version: self.0.node.version.to_owned(),
+        }))
     }
 
     /// Say whether the server can do its work.
-    #[oai(path = "/ready", method = "get", operation_id = "getReadiness", tag = "Tag::System")]
+    #[oai(
+        path = "/ready",
+        method = "get",
+        operation_id = "getReadiness",
+        tag = "Tag::System"
+    )]
     async fn ready(&self, Gate(permit): Gate<act::ReadHealth>) -> ReadyResponse {
         let database = self.0.read_health.database(permit).await;
-        let component = |status: &str, detail: Option<&str>| Component { status: status.to_owned(), detail: detail.map(str::to_owned) };
+        let component = |status: &str, detail: Option<&str>| Component {
+            status: status.to_owned(),
+            detail: detail.map(str::to_owned),
+        };
         let db = match database {
             Ok(()) => component("ok", None),
             Err(why) => component("error", Some(why)),
@@ -94,15 +110,33 @@ impl SystemApi {
         let body = Json(Ready {
             status: if database.is_ok() { "ready" } else { "degraded" }.to_owned(),
             version: self.0.node.version.to_owned(),
-            components: Components { db, workers: component("unchecked", None), runner: component("unchecked", Some(&self.0.node.runner)) },
+            components: Components {
+                db,
+                workers: component("unchecked", None),
+                runner: component("unchecked", Some(&self.0.node.runner)),
+            },
         });
-        if database.is_ok() { ReadyResponse::Ready(body) } else { ReadyResponse::Degraded(body) }
+        if database.is_ok() {
+            ReadyResponse::Ready(body)
+        } else {
+            ReadyResponse::Degraded(body)
+        }
     }
 
     /// Read one's own profile.
-    #[oai(path = "/auth/me", method = "get", operation_id = "getProfile", tag = "Tag::Auth")]
+    #[oai(
+        path = "/auth/me",
+        method = "get",
+        operation_id = "getProfile",
+        tag = "Tag::Auth"
+    )]
     async fn me(&self, Gate(permit): Gate<act::ReadOwnProfile>) -> Result<Json<Profile>, Problem> {
-        let profile = self.0.read_profile.run(permit).await.map_err(|e| Problem::from(e).for_auth())?;
+        let profile = self
+            .0
+            .read_profile
+            .run(permit)
+            .await
+            .map_err(|e| Problem::from(e).for_auth())?;
         Ok(Json(Profile {
             id: profile.id.to_string(),
             display_name: profile.display_name,

@@ -11,6 +11,7 @@ use crate::wire::WireLimits;
 
 /// Who somebody was.
 #[derive(Debug, Object)]
+#[oai(rename = "TraceWho")]
 struct Who {
     /// `user:<id>`, `service_account:<id>` or `system`.
     id: String,
@@ -22,7 +23,11 @@ struct Who {
 
 impl From<Identity> for Who {
     fn from(identity: Identity) -> Self {
-        Self { id: identity.actor.to_string(), name: identity.name, authority: identity.authority }
+        Self {
+            id: identity.actor.to_string(),
+            name: identity.name,
+            authority: identity.authority,
+        }
     }
 }
 
@@ -84,6 +89,7 @@ struct TraceRecord {
 
 /// Where the record came in.
 #[derive(Debug, Object)]
+#[oai(rename = "TraceSource")]
 struct Source {
     /// Always `ingest` in this release.
     #[oai(rename = "type")]
@@ -103,6 +109,7 @@ struct Source {
 
 /// One time that the task was handed to somebody.
 #[derive(Debug, Object)]
+#[oai(rename = "TraceDelegation")]
 struct Delegation {
     id: String,
     caller: String,
@@ -118,6 +125,7 @@ struct Delegation {
 
 /// The task that made it.
 #[derive(Debug, Object)]
+#[oai(rename = "TraceTask")]
 struct Task {
     id: String,
     kind: String,

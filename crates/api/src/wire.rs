@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use domain::convention::{ConventionDocs, ConventionExample, DeployPlan, FileRequirements, HookDeploy, IngesterDefinition, IngesterSchedule, InitialRun};
+use domain::convention::{
+    ConventionDocs, ConventionExample, DeployPlan, FileRequirements, HookDeploy, IngesterDefinition,
+    IngesterSchedule, InitialRun,
+};
 use domain::hook::{NewRelease, ReleaseContent};
 use domain::{
-    Cardinality, ColumnDef, ColumnName, ConventionSlug, FeatureContract, FieldCardinality, FieldConstraints, FieldDefinition, FieldType, HookName, Invalid, JsonType,
-    Limits, Loc, Schema, SchemaId, SchemaRef,
+    Cardinality, ColumnDef, ColumnName, ConventionSlug, FeatureContract, FieldCardinality, FieldConstraints,
+    FieldDefinition, FieldType, HookName, Invalid, JsonType, Limits, Loc, Schema, SchemaId, SchemaRef,
 };
 use poem_openapi::{Enum, Object};
 use serde_json::{Map, Value};
@@ -47,7 +50,10 @@ pub(crate) struct WireSchemaId {
 
 impl From<&SchemaRef> for WireSchemaId {
     fn from(reference: &SchemaRef) -> Self {
-        Self { id: reference.id.to_string(), version: reference.version.to_string() }
+        Self {
+            id: reference.id.to_string(),
+            version: reference.version.to_string(),
+        }
     }
 }
 
@@ -151,7 +157,11 @@ impl From<&FeatureContract> for WireFeature {
             description: c.description.clone(),
             unit: c.unit.clone(),
         };
-        Self { kind: table(), cardinality: contract.cardinality.into(), columns: contract.columns.iter().map(column).collect() }
+        Self {
+            kind: table(),
+            cardinality: contract.cardinality.into(),
+            columns: contract.columns.iter().map(column).collect(),
+        }
     }
 }
 
@@ -176,7 +186,10 @@ impl WireFeature {
             }
         }
         Invalid::unless_empty(faults)?;
-        Ok(FeatureContract { cardinality: self.cardinality.into(), columns })
+        Ok(FeatureContract {
+            cardinality: self.cardinality.into(),
+            columns,
+        })
     }
 }
 
@@ -195,7 +208,11 @@ pub(crate) struct WireLimits {
 impl WireLimits {
     /// The limits, with the contract's defaults where nothing is said.
     fn into_domain(limits: Option<Self>, default_timeout: i64, default_cpu: &str) -> Result<Limits, Invalid> {
-        let given = limits.unwrap_or(Self { timeout_seconds: None, memory: None, cpu: None });
+        let given = limits.unwrap_or(Self {
+            timeout_seconds: None,
+            memory: None,
+            cpu: None,
+        });
         Limits::parse(
             given.timeout_seconds.unwrap_or(default_timeout),
             given.memory.as_deref().unwrap_or("1g"),
@@ -207,7 +224,11 @@ impl WireLimits {
 
 impl From<&Limits> for WireLimits {
     fn from(limits: &Limits) -> Self {
-        Self { timeout_seconds: Some(i64::from(limits.timeout_seconds)), memory: Some(limits.memory.to_string()), cpu: Some(limits.cpu.to_string()) }
+        Self {
+            timeout_seconds: Some(i64::from(limits.timeout_seconds)),
+            memory: Some(limits.memory.to_string()),
+            cpu: Some(limits.cpu.to_string()),
+        }
     }
 }
 
@@ -290,7 +311,12 @@ const fn gibibyte() -> i64 {
 
 impl From<&FileRequirements> for WireFiles {
     fn from(f: &FileRequirements) -> Self {
-        Self { accepted_types: f.accepted_types.clone(), min_count: f.min_count, max_count: f.max_count, max_file_size: f.max_file_size }
+        Self {
+            accepted_types: f.accepted_types.clone(),
+            min_count: f.min_count,
+            max_count: f.max_count,
+            max_file_size: f.max_file_size,
+        }
     }
 }
 
@@ -315,7 +341,11 @@ pub(crate) struct DocsBlock {
 
 impl From<ConventionDocs> for DocsBlock {
     fn from(docs: ConventionDocs) -> Self {
-        let example = |e: ConventionExample| ExampleBlock { question: e.question, query: e.query, interpretation: e.interpretation };
+        let example = |e: ConventionExample| ExampleBlock {
+            question: e.question,
+            query: e.query,
+            interpretation: e.interpretation,
+        };
         Self {
             purpose: docs.purpose,
             example_questions: docs.example_questions,
@@ -347,12 +377,32 @@ fn object(map: BTreeMap<String, Value>) -> Map<String, Value> {
 }
 
 /// The release of these parts; faults of `config` and `limits` lie beside the release's, as in both bodies that have one.
-fn release(image: String, digest: &str, source_ref: String, config: BTreeMap<String, Value>, limits: Option<WireLimits>, digest_at: &[Loc]) -> Result<NewRelease, Invalid> {
+fn release(
+    image: String,
+    digest: &str,
+    source_ref: String,
+    config: BTreeMap<String, Value>,
+    limits: Option<WireLimits>,
+    digest_at: &[Loc],
+) -> Result<NewRelease, Invalid> {
     let mut faults = Vec::new();
-    let digest = digest.parse().map_err(|e: Invalid| faults.extend(e.under(digest_at).faults)).ok();
-    let limits = WireLimits::into_domain(limits, 300, "0.5").map_err(|e| faults.extend(e.faults)).ok();
+    let digest = digest
+        .parse()
+        .map_err(|e: Invalid| faults.extend(e.under(digest_at).faults))
+        .ok();
+    let limits = WireLimits::into_domain(limits, 300, "0.5")
+        .map_err(|e| faults.extend(e.faults))
+        .ok();
     match (digest, limits) {
-        (Some(digest), Some(limits)) => Ok(NewRelease { image, content: ReleaseContent { digest, config: object(config), limits }, source_ref }),
+        (Some(digest), Some(limits)) => Ok(NewRelease {
+            image,
+            content: ReleaseContent {
+                digest,
+                config: object(config),
+                limits,
+            },
+            source_ref,
+        }),
         _ => Err(Invalid { faults }),
     }
 }
@@ -360,13 +410,34 @@ fn release(image: String, digest: &str, source_ref: String, config: BTreeMap<Str
 impl HookBlock {
     fn into_domain(self) -> Result<HookDeploy, Invalid> {
         let mut faults = Vec::new();
-        let name = self.name.parse::<HookName>().map_err(|e| faults.extend(e.of_field("name").faults)).ok();
-        let contract = self.feature.into_domain().map_err(|e| faults.extend(e.of_field("feature").faults)).ok();
+        let name = self
+            .name
+            .parse::<HookName>()
+            .map_err(|e| faults.extend(e.of_field("name").faults))
+            .ok();
+        let contract = self
+            .feature
+            .into_domain()
+            .map_err(|e| faults.extend(e.of_field("feature").faults))
+            .ok();
         let at = ["release".into(), "digest".into()];
         let block = self.release;
-        let release = release(block.image, &block.digest, block.source_ref, self.config, self.limits, &at).map_err(|e| faults.extend(e.faults)).ok();
+        let release = release(
+            block.image,
+            &block.digest,
+            block.source_ref,
+            self.config,
+            self.limits,
+            &at,
+        )
+        .map_err(|e| faults.extend(e.faults))
+        .ok();
         match (name, contract, release) {
-            (Some(name), Some(contract), Some(release)) => Ok(HookDeploy { name, contract, release }),
+            (Some(name), Some(contract), Some(release)) => Ok(HookDeploy {
+                name,
+                contract,
+                release,
+            }),
             _ => Err(Invalid { faults }),
         }
     }
@@ -375,13 +446,20 @@ impl HookBlock {
 impl IngesterBlock {
     fn into_domain(self) -> Result<IngesterDefinition, Invalid> {
         let limits = WireLimits::into_domain(self.limits, 3600, "0.25")?;
-        let digest: domain::Digest = self.release.digest.parse().map_err(|e: Invalid| e.under(&["release".into(), "digest".into()]))?;
+        let digest: domain::Digest = self
+            .release
+            .digest
+            .parse()
+            .map_err(|e: Invalid| e.under(&["release".into(), "digest".into()]))?;
         Ok(IngesterDefinition {
             image: self.release.image,
             digest: digest.to_string(),
             config: self.config.map(object),
             limits,
-            schedule: self.schedule.map(|s| IngesterSchedule { cron: s.cron, limit: s.limit }),
+            schedule: self.schedule.map(|s| IngesterSchedule {
+                cron: s.cron,
+                limit: s.limit,
+            }),
             initial_run: self.initial_run.map(|r| InitialRun { limit: r.limit }),
             source_ref: self.release.source_ref,
         })
@@ -392,7 +470,9 @@ impl DeployBody {
     /// The plan, or every fault that the single values have.
     pub(crate) fn into_plan(self) -> Result<DeployPlan, Invalid> {
         let mut faults = Vec::new();
-        let slug = ConventionSlug::from_title(&self.title).map_err(|e| faults.extend(e.of_field("title").faults)).ok();
+        let slug = ConventionSlug::from_title(&self.title)
+            .map_err(|e| faults.extend(e.of_field("title").faults))
+            .ok();
         let block = match (self.schema, self.schema_block) {
             (Some(block), None) | (None, Some(block)) => Some(block),
             (None, None) => {
@@ -400,11 +480,19 @@ impl DeployBody {
                 None
             }
             (Some(_), Some(_)) => {
-                faults.extend(Invalid::value("stands twice: as schema and as schema_block").of_field("schema").faults);
+                faults.extend(
+                    Invalid::value("stands twice: as schema and as schema_block")
+                        .of_field("schema")
+                        .faults,
+                );
                 None
             }
         };
-        let schema = block.and_then(|block| schema(block, &self.title).map_err(|e| faults.extend(e.of_field("schema").faults)).ok());
+        let schema = block.and_then(|block| {
+            schema(block, &self.title)
+                .map_err(|e| faults.extend(e.of_field("schema").faults))
+                .ok()
+        });
         let mut hooks = Vec::with_capacity(self.hooks.len());
         for (index, hook) in self.hooks.into_iter().enumerate() {
             match hook.into_domain() {
@@ -412,9 +500,19 @@ impl DeployBody {
                 Err(e) => faults.extend(e.under(&["hooks".into(), index.into()]).faults),
             }
         }
-        let ingester = self.ingester.map(IngesterBlock::into_domain).transpose().map_err(|e| faults.extend(e.of_field("ingester").faults)).ok().flatten();
+        let ingester = self
+            .ingester
+            .map(IngesterBlock::into_domain)
+            .transpose()
+            .map_err(|e| faults.extend(e.of_field("ingester").faults))
+            .ok()
+            .flatten();
         let docs = self.docs;
-        let example = |e: ExampleBlock| ConventionExample { question: e.question, query: e.query, interpretation: e.interpretation };
+        let example = |e: ExampleBlock| ConventionExample {
+            question: e.question,
+            query: e.query,
+            interpretation: e.interpretation,
+        };
         let docs = ConventionDocs {
             purpose: docs.purpose,
             example_questions: docs.example_questions,
@@ -424,19 +522,46 @@ impl DeployBody {
         };
         let (Some(slug), Some(schema), true) = (slug, schema, faults.is_empty()) else {
             // The docs' gaps are told with the others, not after them.
-            faults.extend(docs.check().err().into_iter().flat_map(|e| e.of_field("docs").faults));
+            faults.extend(
+                docs.check()
+                    .err()
+                    .into_iter()
+                    .flat_map(|e| e.of_field("docs").faults),
+            );
             return Err(Invalid { faults });
         };
         let f = self.file_requirements;
-        let file_requirements = FileRequirements { accepted_types: f.accepted_types, min_count: f.min_count, max_count: f.max_count, max_file_size: f.max_file_size };
-        Ok(DeployPlan { slug, title: self.title, description: self.description, schema, file_requirements, hooks, ingester, docs })
+        let file_requirements = FileRequirements {
+            accepted_types: f.accepted_types,
+            min_count: f.min_count,
+            max_count: f.max_count,
+            max_file_size: f.max_file_size,
+        };
+        Ok(DeployPlan {
+            slug,
+            title: self.title,
+            description: self.description,
+            schema,
+            file_requirements,
+            hooks,
+            ingester,
+            docs,
+        })
     }
 }
 
 fn schema(block: SchemaBlock, title: &str) -> Result<Schema, Invalid> {
     let mut faults = Vec::new();
-    let id = block.id.parse::<SchemaId>().map_err(|e| faults.extend(e.of_field("id").faults)).ok();
-    let version = block.version.parse().map_err(|e: Invalid| faults.extend(e.of_field("version").faults)).ok();
+    let id = block
+        .id
+        .parse::<SchemaId>()
+        .map_err(|e| faults.extend(e.of_field("id").faults))
+        .ok();
+    let version = block
+        .version
+        .parse()
+        .map_err(|e: Invalid| faults.extend(e.of_field("version").faults))
+        .ok();
     let mut fields = Vec::with_capacity(block.fields.len());
     for (index, field) in block.fields.into_iter().enumerate() {
         match field.into_domain() {
@@ -445,7 +570,11 @@ fn schema(block: SchemaBlock, title: &str) -> Result<Schema, Invalid> {
         }
     }
     match (id, version) {
-        (Some(id), Some(version)) if faults.is_empty() => Ok(Schema { reference: SchemaRef { id, version }, title: title.to_owned(), fields }),
+        (Some(id), Some(version)) if faults.is_empty() => Ok(Schema {
+            reference: SchemaRef { id, version },
+            title: title.to_owned(),
+            fields,
+        }),
         _ => Err(Invalid { faults }),
     }
 }
@@ -466,7 +595,14 @@ pub(crate) struct NewReleaseBody {
 
 impl NewReleaseBody {
     pub(crate) fn into_domain(self) -> Result<NewRelease, Invalid> {
-        release(self.image, &self.digest, self.source_ref, self.config, self.limits, &["digest".into()])
+        release(
+            self.image,
+            &self.digest,
+            self.source_ref,
+            self.config,
+            self.limits,
+            &["digest".into()],
+        )
     }
 }
 
@@ -490,7 +626,10 @@ impl From<IngesterDefinition> for WireIngester {
             digest: i.digest,
             config: i.config.map(|c| c.into_iter().collect()),
             limits: (&i.limits).into(),
-            schedule: i.schedule.map(|s| WireSchedule { cron: s.cron, limit: s.limit }),
+            schedule: i.schedule.map(|s| WireSchedule {
+                cron: s.cron,
+                limit: s.limit,
+            }),
             initial_run: i.initial_run.map(|r| WireInitialRun { limit: r.limit }),
             source_ref: i.source_ref,
         }

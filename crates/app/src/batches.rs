@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use domain::{Actor, DelegationId, IngestRunId, TaskId, TaskKind};
-use ports::repos::{LockedIngestRun, NewDelegation, NewTask};
 use ports::Repos;
+use ports::repos::{LockedIngestRun, NewDelegation, NewTask};
 use serde::{Deserialize, Serialize};
 
 use crate::OWN_WORKERS;
@@ -27,17 +27,44 @@ impl BatchParams {
 }
 
 /// Cuts batches of a locked run while a full one waits, and the last one too if `rest`. Gives how many were cut.
-pub(crate) async fn cut_batches(repos: &mut dyn Repos, run: IngestRunId, locked: &LockedIngestRun, actor: &Actor, rest: bool) -> Result<u32, Failure> {
+pub(crate) async fn cut_batches(
+    repos: &mut dyn Repos,
+    run: IngestRunId,
+    locked: &LockedIngestRun,
+    actor: &Actor,
+    rest: bool,
+) -> Result<u32, Failure> {
     let mut waiting = repos.ingests().waiting(run).await?;
     let mut cut = 0;
     while waiting >= u64::from(locked.batch_size) || (rest && waiting > 0) {
         let batch = locked.next_batch + cut;
         let task = TaskId::of_batch(run, batch);
-        let name = format!("run the hooks of {} over batch {batch} of ingest run {run}", locked.convention);
-        let params = serde_json::json!(BatchParams { ingest_run_id: run.as_uuid(), batch });
-        repos.tasks().create(&NewTask { id: task, kind: TaskKind::IngestBatch, name: name.clone(), params, creator: actor.clone() }).await?;
-        let records = repos.ingests().cut_batch(run, batch, task, locked.batch_size).await?;
-        repos.delegations().create(&delegation(task, 0, &name, Duration::ZERO)).await?;
+        let name = format!(
+            "run the hooks of {} over batch {batch} of ingest run {run}",
+            locked.convention
+        );
+        let params = serde_json::json!(BatchParams {
+            ingest_run_id: run.as_uuid(),
+            batch
+        });
+        repos
+            .tasks()
+            .create(&NewTask {
+                id: task,
+                kind: TaskKind::IngestBatch,
+                name: name.clone(),
+                params,
+                creator: actor.clone(),
+            })
+            .await?;
+        let records = repos
+            .ingests()
+            .cut_batch(run, batch, task, locked.batch_size)
+            .await?;
+        repos
+            .delegations()
+            .create(&delegation(task, 0, &name, Duration::ZERO))
+            .await?;
         waiting = waiting.saturating_sub(u64::from(records));
         cut += 1;
     }

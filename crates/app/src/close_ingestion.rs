@@ -23,11 +23,19 @@ pub struct CloseIngestion {
 impl CloseIngestion {
     /// A use case on this store.
     pub fn new(store: Arc<dyn Store>, queue: Arc<dyn WorkQueue>, ingests: Arc<dyn IngestQueries>) -> Self {
-        Self { store, queue, ingests }
+        Self {
+            store,
+            queue,
+            ingests,
+        }
     }
 
     /// Closes one; gives it as it stands then.
-    pub async fn run(&self, permit: Permit<act::WriteIngestions>, run: IngestRunId) -> Result<IngestRunView, Failure> {
+    pub async fn run(
+        &self,
+        permit: Permit<act::WriteIngestions>,
+        run: IngestRunId,
+    ) -> Result<IngestRunView, Failure> {
         let actor = permit.actor();
         if retried!(self.attempt(&actor, run))?.into_inner() > 0 {
             self.queue.wake();
@@ -37,7 +45,11 @@ impl CloseIngestion {
 
     async fn attempt(&self, actor: &Actor, run: IngestRunId) -> Result<Committed<u32>, Failure> {
         let mut uow = UnitOfWork::begin(&*self.store).await?;
-        let locked = uow.ingests().lock(run).await?.ok_or(IngestError::UnknownRun(run))?;
+        let locked = uow
+            .ingests()
+            .lock(run)
+            .await?
+            .ok_or(IngestError::UnknownRun(run))?;
         if locked.ingestion_finished || !locked.status.is_active() {
             return Ok(uow.commit(0).await?);
         }

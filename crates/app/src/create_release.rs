@@ -36,15 +36,29 @@ impl CreateRelease {
     }
 
     /// Submits one.
-    pub async fn run(&self, permit: Permit<act::WriteHooks>, hook: HookName, release: NewRelease) -> Result<Committed<Released>, Failure> {
+    pub async fn run(
+        &self,
+        permit: Permit<act::WriteHooks>,
+        hook: HookName,
+        release: NewRelease,
+    ) -> Result<Committed<Released>, Failure> {
         release.check()?;
         let actor = permit.actor();
         retried!(self.attempt(&actor, &hook, &release))
     }
 
-    async fn attempt(&self, actor: &Actor, hook: &HookName, release: &NewRelease) -> Result<Committed<Released>, Failure> {
+    async fn attempt(
+        &self,
+        actor: &Actor,
+        hook: &HookName,
+        release: &NewRelease,
+    ) -> Result<Committed<Released>, Failure> {
         let mut uow = UnitOfWork::begin(&*self.store).await?;
-        let locked = uow.hooks().lock(hook).await?.ok_or_else(|| HookError::UnknownHook(hook.clone()))?;
+        let locked = uow
+            .hooks()
+            .lock(hook)
+            .await?
+            .ok_or_else(|| HookError::UnknownHook(hook.clone()))?;
         let released = release_under_lock(&mut *uow, &*self.ids, actor, hook, &locked, release).await?;
         Ok(uow.commit(released).await?)
     }
@@ -60,18 +74,39 @@ pub(crate) async fn release_under_lock(
     release: &NewRelease,
 ) -> Result<Released, Failure> {
     if let Some(release) = repos.hooks().find_content(hook, release.content.key()).await? {
-        return Ok(Released { release, created: false, live: locked.live.map(|(_, version)| version) });
+        return Ok(Released {
+            release,
+            created: false,
+            live: locked.live.map(|(_, version)| version),
+        });
     }
     let version = match locked.last {
         None => ReleaseVersion::FIRST,
-        Some(last) => ReleaseVersion::new(last.get() + 1).ok_or_else(|| HookError::VersionsExhausted(hook.clone()))?,
+        Some(last) => {
+            ReleaseVersion::new(last.get() + 1).ok_or_else(|| HookError::VersionsExhausted(hook.clone()))?
+        }
     };
-    let release = repos.hooks().insert_release(ReleaseId::from_uuid(ids.new_id()), hook, version, release, actor).await?;
+    let release = repos
+        .hooks()
+        .insert_release(ReleaseId::from_uuid(ids.new_id()), hook, version, release, actor)
+        .await?;
     repos.hooks().set_live(hook, release.id).await?;
     let payload = json!({
         "hook_name": hook.as_str(), "version": version.get(), "release_id": release.id.to_string(), "digest": release.release.content.digest.as_str(),
         "source_ref": release.release.source_ref, "previous_live_version": locked.live.map(|(_, v)| v.get()),
     });
-    repos.activity().append(&Event { kind: "HookReleased", subject: format!("hook:{hook}"), actor: actor.clone(), payload }).await?;
-    Ok(Released { release, created: true, live: Some(version) })
+    repos
+        .activity()
+        .append(&Event {
+            kind: "HookReleased",
+            subject: format!("hook:{hook}"),
+            actor: actor.clone(),
+            payload,
+        })
+        .await?;
+    Ok(Released {
+        release,
+        created: true,
+        live: Some(version),
+    })
 }

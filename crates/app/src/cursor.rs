@@ -32,11 +32,23 @@ pub(crate) fn decode(scope: &PageScope, records: bool, text: &str) -> Result<Pag
         return Err(DataError::Cursor("belongs to another table or order"));
     }
     if records {
-        let at = value.get("s").and_then(Value::as_str).and_then(|s| OffsetDateTime::parse(s, &Rfc3339).ok());
-        let srn = value.get("id").and_then(Value::as_str).filter(|s| !s.contains('\0'));
-        at.zip(srn).map(|(at, srn)| PageKey::Record(at, srn.to_owned())).ok_or(MALFORMED)
+        let at = value
+            .get("s")
+            .and_then(Value::as_str)
+            .and_then(|s| OffsetDateTime::parse(s, &Rfc3339).ok());
+        let srn = value
+            .get("id")
+            .and_then(Value::as_str)
+            .filter(|s| !s.contains('\0'));
+        at.zip(srn)
+            .map(|(at, srn)| PageKey::Record(at, srn.to_owned()))
+            .ok_or(MALFORMED)
     } else {
-        value.get("id").and_then(Value::as_i64).map(PageKey::Row).ok_or(MALFORMED)
+        value
+            .get("id")
+            .and_then(Value::as_i64)
+            .map(PageKey::Row)
+            .ok_or(MALFORMED)
     }
 }
 

@@ -49,7 +49,11 @@ impl Deploy {
     }
 
     /// Deploys one. The same plan again changes nothing.
-    pub async fn run(&self, permit: Permit<act::DeployConvention>, plan: DeployPlan) -> Result<Committed<Deployed>, Failure> {
+    pub async fn run(
+        &self,
+        permit: Permit<act::DeployConvention>,
+        plan: DeployPlan,
+    ) -> Result<Committed<Deployed>, Failure> {
         check_names(&plan).map_err(ConventionError::from)?;
         plan.check()?;
         let actor = permit.actor();
@@ -81,7 +85,12 @@ impl Deploy {
         Ok(uow.commit(Deployed { convention, hooks }).await?)
     }
 
-    async fn release_hooks(&self, repos: &mut dyn Repos, actor: &Actor, plan: &DeployPlan) -> Result<Vec<DeployedHook>, Failure> {
+    async fn release_hooks(
+        &self,
+        repos: &mut dyn Repos,
+        actor: &Actor,
+        plan: &DeployPlan,
+    ) -> Result<Vec<DeployedHook>, Failure> {
         let mut by_name: Vec<_> = plan.hooks.iter().collect();
         by_name.sort_by(|a, b| a.name.cmp(&b.name));
         let mut done = Vec::with_capacity(by_name.len());
@@ -89,13 +98,26 @@ impl Deploy {
             let locked = repos.hooks().register(&hook.name, &hook.contract).await?;
             let differences = locked.contract.differences(&hook.contract);
             if !differences.is_empty() {
-                return Err(HookError::ContractDiffers { hook: hook.name.clone(), differences }.into());
+                return Err(HookError::ContractDiffers {
+                    hook: hook.name.clone(),
+                    differences,
+                }
+                .into());
             }
             if locked.contract != hook.contract {
-                repos.hooks().set_contract_words(&hook.name, &hook.contract).await?;
+                repos
+                    .hooks()
+                    .set_contract_words(&hook.name, &hook.contract)
+                    .await?;
             }
-            let released = release_under_lock(repos, &*self.ids, actor, &hook.name, &locked, &hook.release).await?;
-            done.push(DeployedHook { name: hook.name.clone(), version: released.release.version, created: released.created, live: released.live });
+            let released =
+                release_under_lock(repos, &*self.ids, actor, &hook.name, &locked, &hook.release).await?;
+            done.push(DeployedHook {
+                name: hook.name.clone(),
+                version: released.release.version,
+                created: released.created,
+                live: released.live,
+            });
         }
         let place = |name: &HookName| plan.hooks.iter().position(|hook| hook.name == *name);
         done.sort_by_key(|hook| place(&hook.name));
@@ -105,8 +127,13 @@ impl Deploy {
 
 /// Reserved names are refused on write (wire contract 4.5).
 fn check_names(plan: &DeployPlan) -> Result<(), NameError> {
-    SchemaId::for_new_schema(plan.schema.reference.id.as_str(), plan.schema.reference.version.major())?;
-    plan.hooks.iter().try_for_each(|hook| HookName::for_new_hook(hook.name.as_str()).map(|_| ()))
+    SchemaId::for_new_schema(
+        plan.schema.reference.id.as_str(),
+        plan.schema.reference.version.major(),
+    )?;
+    plan.hooks
+        .iter()
+        .try_for_each(|hook| HookName::for_new_hook(hook.name.as_str()).map(|_| ()))
 }
 
 /// Reuses the schema version if its fields are the same, refuses it if not (D13), and keeps it if it is new and may follow (D15).
@@ -114,19 +141,35 @@ fn check_names(plan: &DeployPlan) -> Result<(), NameError> {
 async fn settle_schema(repos: &mut dyn Repos, schema: &Schema) -> Result<bool, Failure> {
     let (id, version) = (&schema.reference.id, &schema.reference.version);
     if let Some(other) = repos.schemas().take_table(id, version.major()).await? {
-        return Err(ConventionError::SchemaTableTaken { id: id.to_string(), other: other.to_string() }.into());
+        return Err(ConventionError::SchemaTableTaken {
+            id: id.to_string(),
+            other: other.to_string(),
+        }
+        .into());
     }
     let versions = repos.schemas().of_major(id, version.major()).await?;
     if let Some(same) = versions.iter().find(|s| s.reference.version == *version) {
         let fields = same.differences(schema);
-        return if fields.is_empty() { Ok(false) } else { Err(ConventionError::SchemaDiffers { reference: schema.reference.clone(), fields }.into()) };
+        return if fields.is_empty() {
+            Ok(false)
+        } else {
+            Err(ConventionError::SchemaDiffers {
+                reference: schema.reference.clone(),
+                fields,
+            }
+            .into())
+        };
     }
-    let lower = versions.iter().filter(|s| s.reference.version.precedence(version).is_lt());
+    let lower = versions
+        .iter()
+        .filter(|s| s.reference.version.precedence(version).is_lt());
     if let Some(newest) = lower.max_by(|a, b| a.reference.version.precedence(&b.reference.version)) {
         schema.check_extends(newest).map_err(|e| e.of_field("schema"))?;
     }
     // One that is registered late, below others, must leave those able to follow it.
-    let higher = versions.iter().filter(|s| s.reference.version.precedence(version).is_gt());
+    let higher = versions
+        .iter()
+        .filter(|s| s.reference.version.precedence(version).is_gt());
     if let Some(next) = higher.min_by(|a, b| a.reference.version.precedence(&b.reference.version)) {
         next.check_extends(schema).map_err(|e| e.of_field("schema"))?;
     }
@@ -147,7 +190,11 @@ fn is_same(before: &Convention, plan: &DeployPlan) -> bool {
 /// DEP-5, with the data keys of wire contract 1.7.
 fn registered(actor: &Actor, plan: &DeployPlan) -> Event {
     let schema = &plan.schema.reference;
-    let hooks: Vec<_> = plan.hooks.iter().map(|hook| json!({"name": hook.name.as_str(), "feature": hook.contract})).collect();
+    let hooks: Vec<_> = plan
+        .hooks
+        .iter()
+        .map(|hook| json!({"name": hook.name.as_str(), "feature": hook.contract}))
+        .collect();
     Event {
         kind: "ConventionRegistered",
         subject: format!("convention:{}", plan.slug),

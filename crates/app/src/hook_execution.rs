@@ -26,13 +26,25 @@ pub struct HookExecution {
 impl HookExecution {
     /// The run's status.
     pub fn status(&self) -> RunStatus {
-        self.failure.as_ref().map_or(RunStatus::Passed, FailureKind::run_status)
+        self.failure
+            .as_ref()
+            .map_or(RunStatus::Passed, FailureKind::run_status)
     }
 }
 
 /// Runs the pinned release over `records`. An error is the runner's own, and nothing is known of the hook.
-pub async fn execute(runner: &dyn HookRunner, pin: &Pin, records: &[HookRecord]) -> Result<HookExecution, RunnerError> {
-    let mut done = HookExecution { outcomes: BTreeMap::new(), failure: None, oom_retries: 0, duration: Duration::ZERO, log: Vec::new() };
+pub async fn execute(
+    runner: &dyn HookRunner,
+    pin: &Pin,
+    records: &[HookRecord],
+) -> Result<HookExecution, RunnerError> {
+    let mut done = HookExecution {
+        outcomes: BTreeMap::new(),
+        failure: None,
+        oom_retries: 0,
+        duration: Duration::ZERO,
+        log: Vec::new(),
+    };
     let mut remaining: Vec<HookRecord> = records.to_vec();
     let mut limits = pin.release.release.content.limits;
     // An empty record list passes without a run (wire contract 5.1).
@@ -57,10 +69,14 @@ pub async fn execute(runner: &dyn HookRunner, pin: &Pin, records: &[HookRecord])
             (_, Some(message)) => Some(FailureKind::RejectedRun(message)),
             (failure, None) => failure,
         };
-        let action = done.failure.as_ref().map(|failure| failure.action(done.oom_retries));
+        let action = done
+            .failure
+            .as_ref()
+            .map(|failure| failure.action(done.oom_retries));
         if action != Some(FailureAction::ErrorAll) {
             let asked: BTreeSet<SourceId> = remaining.iter().map(|record| record.id.clone()).collect();
-            done.outcomes.extend(attempt.output.outcomes(&pin.contract, &asked));
+            done.outcomes
+                .extend(attempt.output.outcomes(&pin.contract, &asked));
             remaining.retain(|record| !done.outcomes.contains_key(&record.id));
         }
         if let Some(failure) = &done.failure {
@@ -81,9 +97,12 @@ pub async fn execute(runner: &dyn HookRunner, pin: &Pin, records: &[HookRecord])
         let rest = match (&done.failure, action) {
             (Some(FailureKind::RejectedRun(reason)), _) => RecordOutcome::Rejected(reason.clone()),
             (Some(failure), _) => RecordOutcome::Errored(failure.to_string()),
-            (None, _) => RecordOutcome::Errored("the hook ended with success and reported no outcome for this record".to_owned()),
+            (None, _) => RecordOutcome::Errored(
+                "the hook ended with success and reported no outcome for this record".to_owned(),
+            ),
         };
-        done.outcomes.extend(remaining.drain(..).map(|record| (record.id, rest.clone())));
+        done.outcomes
+            .extend(remaining.drain(..).map(|record| (record.id, rest.clone())));
     }
     Ok(done)
 }

@@ -49,8 +49,8 @@ pub use worker::{Worker, WorkerOptions};
 /// What readers get, as the query ports give it; `api` renders these and has no other way to the data.
 pub mod views {
     pub use ports::queries::{
-        HookSummary, Identity, IngestRunView, ReasonCount, RecordView, RowStream, RowTrace, Table, TableColumn, TableCounts, TableKind, TraceDelegation, TraceSource,
-        TraceTask, UserProfile,
+        HookSummary, Identity, IngestRunView, ReasonCount, RecordView, RowStream, RowTrace, Table,
+        TableColumn, TableCounts, TableKind, TraceDelegation, TraceSource, TraceTask, UserProfile,
     };
 }
 

@@ -40,27 +40,59 @@ impl OpenIngestion {
     }
 
     /// Opens one; gives it as it stands.
-    pub async fn run(&self, permit: Permit<act::WriteIngestions>, request: OpenIngestionRequest) -> Result<IngestRunView, Failure> {
-        let batch_size = request.batch_size.unwrap_or_else(|| i64::from(DEFAULT_BATCH_SIZE));
-        let batch_size = u32::try_from(batch_size).ok().filter(|n| (1..=MOST_BATCH_SIZE).contains(n));
-        let batch_size = batch_size.ok_or_else(|| Invalid::value(format!("must lie between 1 and {MOST_BATCH_SIZE}")).of_field("batch_size"))?;
+    pub async fn run(
+        &self,
+        permit: Permit<act::WriteIngestions>,
+        request: OpenIngestionRequest,
+    ) -> Result<IngestRunView, Failure> {
+        let batch_size = request
+            .batch_size
+            .unwrap_or_else(|| i64::from(DEFAULT_BATCH_SIZE));
+        let batch_size = u32::try_from(batch_size)
+            .ok()
+            .filter(|n| (1..=MOST_BATCH_SIZE).contains(n));
+        let batch_size = batch_size.ok_or_else(|| {
+            Invalid::value(format!("must lie between 1 and {MOST_BATCH_SIZE}")).of_field("batch_size")
+        })?;
         if request.limit.is_some() {
-            let why = if request.mode == IngestMode::Push { "cannot be given for a push: the client decides what it sends" } else { "must be at least 1" };
+            let why = if request.mode == IngestMode::Push {
+                "cannot be given for a push: the client decides what it sends"
+            } else {
+                "must be at least 1"
+            };
             if request.mode == IngestMode::Push || request.limit.is_some_and(|n| n < 1) {
                 return Err(Invalid::value(why).of_field("limit").into());
             }
         }
         let actor = permit.actor();
         let opened = retried!(self.attempt(&actor, &request, batch_size))?.into_inner();
-        Ok(self.ingests.run(opened).await?.ok_or(IngestError::UnknownRun(opened))?)
+        Ok(self
+            .ingests
+            .run(opened)
+            .await?
+            .ok_or(IngestError::UnknownRun(opened))?)
     }
 
-    async fn attempt(&self, actor: &Actor, request: &OpenIngestionRequest, batch_size: u32) -> Result<Committed<IngestRunId>, Failure> {
+    async fn attempt(
+        &self,
+        actor: &Actor,
+        request: &OpenIngestionRequest,
+        batch_size: u32,
+    ) -> Result<Committed<IngestRunId>, Failure> {
         let mut uow = UnitOfWork::begin(&*self.store).await?;
         let slug = &request.convention;
-        let convention = uow.conventions().find(slug).await?.ok_or_else(|| IngestError::UnknownConvention(slug.clone()))?;
+        let convention = uow
+            .conventions()
+            .find(slug)
+            .await?
+            .ok_or_else(|| IngestError::UnknownConvention(slug.clone()))?;
         if request.mode == IngestMode::Pull {
-            return Err(if convention.ingester.is_none() { IngestError::NoIngester(slug.clone()) } else { IngestError::PullUnavailable }.into());
+            return Err(if convention.ingester.is_none() {
+                IngestError::NoIngester(slug.clone())
+            } else {
+                IngestError::PullUnavailable
+            }
+            .into());
         }
         let run = NewIngestRun {
             id: IngestRunId::from_uuid(self.ids.new_id()),
@@ -72,10 +104,21 @@ impl OpenIngestion {
             opened_by: actor.clone(),
         };
         if let Some(active) = uow.ingests().open(&run).await? {
-            return Err(IngestError::AlreadyRunning { convention: slug.clone(), run: active }.into());
+            return Err(IngestError::AlreadyRunning {
+                convention: slug.clone(),
+                run: active,
+            }
+            .into());
         }
         let payload = json!({"ingest_run_id": run.id.to_string(), "convention_id": slug.as_str(), "batch_size": batch_size});
-        uow.activity().append(&Event { kind: "IngestRunStarted", subject: format!("ingest_run:{}", run.id), actor: actor.clone(), payload }).await?;
+        uow.activity()
+            .append(&Event {
+                kind: "IngestRunStarted",
+                subject: format!("ingest_run:{}", run.id),
+                actor: actor.clone(),
+                payload,
+            })
+            .await?;
         Ok(uow.commit(run.id).await?)
     }
 }

@@ -50,13 +50,24 @@ struct Ran {
 
 impl ProcessBatch {
     /// A use case on these ports.
-    pub fn new(store: Arc<dyn Store>, queue: Arc<dyn WorkQueue>, runner: Arc<dyn HookRunner>, blobs: Arc<dyn Blobs>) -> Self {
-        Self { store, queue, runner, blobs }
+    pub fn new(
+        store: Arc<dyn Store>,
+        queue: Arc<dyn WorkQueue>,
+        runner: Arc<dyn HookRunner>,
+        blobs: Arc<dyn Blobs>,
+    ) -> Self {
+        Self {
+            store,
+            queue,
+            runner,
+            blobs,
+        }
     }
 
     /// Does what a claim is about. An error leaves the claim to be taken away when its lease runs out.
     pub async fn run(&self, claim: &Claim) -> Result<(), Failure> {
-        let params: BatchParams = serde_json::from_value(claim.params.clone()).map_err(|e| StoreError::corrupt("tasks", e))?;
+        let params: BatchParams =
+            serde_json::from_value(claim.params.clone()).map_err(|e| StoreError::corrupt("tasks", e))?;
         let prepared = retried!(self.prepare(claim, params))?.into_inner();
         let mut ran = Vec::with_capacity(prepared.pins.len());
         for pin in &prepared.pins {
@@ -68,7 +79,12 @@ impl ProcessBatch {
         let finished = retried!(self.finish(claim, params, &prepared, &ran))?.into_inner();
         if !finished {
             tracing::warn!(delegation = %claim.delegation, attempt = claim.attempt, "a batch came too late and was refused: it was given to another worker");
-            self.queue.refuse_late(claim, "the batch was worked off, but after it was given to another worker").await?;
+            self.queue
+                .refuse_late(
+                    claim,
+                    "the batch was worked off, but after it was given to another worker",
+                )
+                .await?;
         }
         Ok(())
     }
@@ -78,19 +94,40 @@ impl ProcessBatch {
         let mut uow = UnitOfWork::begin(&*self.store).await?;
         let at = uow.runs().now().await?;
         let begun = Instant::now();
-        let locked = uow.ingests().lock(run).await?.ok_or(IngestError::UnknownRun(run))?;
+        let locked = uow
+            .ingests()
+            .lock(run)
+            .await?
+            .ok_or(IngestError::UnknownRun(run))?;
         let mut pins = uow.runs().pins(claim.task).await?;
         if pins.is_empty() {
             uow.runs().pin_live(claim.task, &locked.convention).await?;
             pins = uow.runs().pins(claim.task).await?;
         }
-        let schema = uow.ingests().schema(run).await?.ok_or(IngestError::UnknownRun(run))?;
+        let schema = uow
+            .ingests()
+            .schema(run)
+            .await?
+            .ok_or(IngestError::UnknownRun(run))?;
         let records = uow.ingests().batch_records(run, params.batch).await?;
-        Ok(uow.commit(Prepared { run: locked, fields: schema.fields, pins, records, at, begun }).await?)
+        Ok(uow
+            .commit(Prepared {
+                run: locked,
+                fields: schema.fields,
+                pins,
+                records,
+                at,
+                begun,
+            })
+            .await?)
     }
 
     async fn run_hook(&self, claim: &Claim, prepared: &Prepared, pin: &Pin) -> Result<Ran, String> {
-        let record = |r: &BatchRecord| HookRecord { id: r.source_id.clone(), metadata: r.metadata.clone(), size_hint_mb: 0.0 };
+        let record = |r: &BatchRecord| HookRecord {
+            id: r.source_id.clone(),
+            metadata: r.metadata.clone(),
+            size_hint_mb: 0.0,
+        };
         let records: Vec<HookRecord> = prepared.records.iter().map(record).collect();
         let started_at = prepared.at + prepared.begun.elapsed();
         let execution = execute(&*self.runner, pin, &records).await.map_err(|error| {
@@ -103,7 +140,9 @@ impl ProcessBatch {
             match self.blobs.put(&key, execution.log.clone().into()).await {
                 Ok(()) => log_ref = Some(key),
                 // A run without its log is worth more than no run.
-                Err(error) => tracing::error!(error = &error as &dyn std::error::Error, run.id = %pin.run, "the hook's log could not be kept"),
+                Err(error) => {
+                    tracing::error!(error = &error as &dyn std::error::Error, run.id = %pin.run, "the hook's log could not be kept")
+                }
             }
         }
         let run = HookRun {
@@ -123,28 +162,63 @@ impl ProcessBatch {
     }
 
     /// Writes everything; `false` when the claim was taken away. The run's row is locked last, so batches write side by side until then.
-    async fn finish(&self, claim: &Claim, params: BatchParams, prepared: &Prepared, ran: &[Ran]) -> Result<Committed<bool>, Failure> {
+    async fn finish(
+        &self,
+        claim: &Claim,
+        params: BatchParams,
+        prepared: &Prepared,
+        ran: &[Ran],
+    ) -> Result<Committed<bool>, Failure> {
         let judged = judge(prepared, ran)?;
         let mut uow = UnitOfWork::begin(&*self.store).await?;
-        let preview = format!("{} of {} records passed every hook", judged.passed.len(), prepared.records.len());
-        if !uow.delegations().finish(&claim.delegation, claim.attempt, &DelegationEnd::Completed(preview)).await? {
+        let preview = format!(
+            "{} of {} records passed every hook",
+            judged.passed.len(),
+            prepared.records.len()
+        );
+        if !uow
+            .delegations()
+            .finish(
+                &claim.delegation,
+                claim.attempt,
+                &DelegationEnd::Completed(preview),
+            )
+            .await?
+        {
             return Ok(uow.commit(false).await?);
         }
         for one in ran {
             uow.runs().insert(&one.run).await?;
         }
-        let batch = RecordBatch { convention: &prepared.run.convention, schema: &prepared.run.schema, fields: &prepared.fields, run: params.run() };
+        let batch = RecordBatch {
+            convention: &prepared.run.convention,
+            schema: &prepared.run.schema,
+            fields: &prepared.fields,
+            run: params.run(),
+        };
         let srns = uow.records().publish(&batch, &judged.passed).await?;
         for (one, pin) in ran.iter().zip(&prepared.pins) {
-            let rows: Vec<(RecordSrn, Vec<Vec<Cell>>)> =
-                judged.passed.iter().zip(&srns).filter_map(|(record, srn)| Some((srn.clone(), rows_of(one, &record.source_id)?))).collect();
-            uow.features().replace(&pin.release.hook, &pin.contract, pin.run, &rows).await?;
+            let rows: Vec<(RecordSrn, Vec<Vec<Cell>>)> = judged
+                .passed
+                .iter()
+                .zip(&srns)
+                .filter_map(|(record, srn)| Some((srn.clone(), rows_of(one, &record.source_id)?)))
+                .collect();
+            uow.features()
+                .replace(&pin.release.hook, &pin.contract, pin.run, &rows)
+                .await?;
         }
-        let published = judged.passed.iter().zip(&srns).map(|(record, srn)| (record.source_id.clone(), RecordEnd::Published(srn.clone())));
+        let published = judged
+            .passed
+            .iter()
+            .zip(&srns)
+            .map(|(record, srn)| (record.source_id.clone(), RecordEnd::Published(srn.clone())));
         let ends: Vec<_> = published.chain(judged.refused).collect();
         uow.ingests().lock(params.run()).await?;
         uow.ingests().end_batch(params.run(), params.batch, &ends).await?;
-        uow.activity().append(&published_event(params, prepared, srns.len())).await?;
+        uow.activity()
+            .append(&published_event(params, prepared, srns.len()))
+            .await?;
         if uow.ingests().complete_if_done(params.run()).await? {
             uow.activity().append(&completed_event(params.run())).await?;
         }
@@ -160,16 +234,36 @@ impl ProcessBatch {
         Ok(())
     }
 
-    async fn hand_back_once(&self, claim: &Claim, params: BatchParams, why: &str) -> Result<Committed<bool>, Failure> {
+    async fn hand_back_once(
+        &self,
+        claim: &Claim,
+        params: BatchParams,
+        why: &str,
+    ) -> Result<Committed<bool>, Failure> {
         let mut uow = UnitOfWork::begin(&*self.store).await?;
-        if !uow.delegations().finish(&claim.delegation, claim.attempt, &DelegationEnd::Failed(why.to_owned())).await? {
+        if !uow
+            .delegations()
+            .finish(
+                &claim.delegation,
+                claim.attempt,
+                &DelegationEnd::Failed(why.to_owned()),
+            )
+            .await?
+        {
             return Ok(uow.commit(false).await?);
         }
         let again = claim.retry_count < domain::delegation::MOST_RETRIES;
         if again {
             let retry = claim.retry_count + 1;
             uow.delegations().requeue(claim.task).await?;
-            uow.delegations().create(&delegation(claim.task, retry, &format!("batch {} of ingest run {}", params.batch, params.run()), backoff(retry))).await?;
+            uow.delegations()
+                .create(&delegation(
+                    claim.task,
+                    retry,
+                    &format!("batch {} of ingest run {}", params.batch, params.run()),
+                    backoff(retry),
+                ))
+                .await?;
         } else {
             give_up_batch(&mut uow, params, why).await?;
         }
@@ -178,9 +272,15 @@ impl ProcessBatch {
 }
 
 /// Marks a batch as failed, and ends its run if it was the last.
-pub(crate) async fn give_up_batch(uow: &mut UnitOfWork, params: BatchParams, why: &str) -> Result<(), Failure> {
+pub(crate) async fn give_up_batch(
+    uow: &mut UnitOfWork,
+    params: BatchParams,
+    why: &str,
+) -> Result<(), Failure> {
     uow.ingests().lock(params.run()).await?;
-    uow.ingests().fail_batch(params.run(), params.batch, "retries_exhausted", why).await?;
+    uow.ingests()
+        .fail_batch(params.run(), params.batch, "retries_exhausted", why)
+        .await?;
     if uow.ingests().complete_if_done(params.run()).await? {
         uow.activity().append(&completed_event(params.run())).await?;
     }
@@ -196,7 +296,10 @@ struct Judged {
 /// A record is published if every hook passed it; else the first hook in order that did not decides what is told.
 fn judge(prepared: &Prepared, ran: &[Ran]) -> Result<Judged, Failure> {
     let checker = MetadataChecker::new(&prepared.fields);
-    let mut judged = Judged { passed: Vec::new(), refused: Vec::new() };
+    let mut judged = Judged {
+        passed: Vec::new(),
+        refused: Vec::new(),
+    };
     'next: for record in &prepared.records {
         for (one, pin) in ran.iter().zip(&prepared.pins) {
             let hook = || pin.release.hook.clone();
@@ -210,8 +313,15 @@ fn judge(prepared: &Prepared, ran: &[Ran]) -> Result<Judged, Failure> {
             continue 'next;
         }
         // Checked when the line came in; a failure here is a stored line that no longer reads.
-        let cells = checker.check(&record.metadata).map_err(|e| StoreError::corrupt("ingest_records", e))?;
-        judged.passed.push(NewRecord { source_id: record.source_id.clone(), metadata: record.metadata.clone(), cells, content_hash: record.content_hash });
+        let cells = checker
+            .check(&record.metadata)
+            .map_err(|e| StoreError::corrupt("ingest_records", e))?;
+        judged.passed.push(NewRecord {
+            source_id: record.source_id.clone(),
+            metadata: record.metadata.clone(),
+            cells,
+            content_hash: record.content_hash,
+        });
     }
     Ok(judged)
 }
@@ -225,7 +335,11 @@ fn rows_of(ran: &Ran, source: &SourceId) -> Option<Vec<Vec<Cell>>> {
 
 fn published_event(params: BatchParams, prepared: &Prepared, published: usize) -> Event {
     let run = params.run();
-    let releases: BTreeMap<&str, u32> = prepared.pins.iter().map(|pin| (pin.release.hook.as_str(), pin.release.version.get())).collect();
+    let releases: BTreeMap<&str, u32> = prepared
+        .pins
+        .iter()
+        .map(|pin| (pin.release.hook.as_str(), pin.release.version.get()))
+        .collect();
     Event {
         kind: "IngestBatchPublished",
         subject: format!("ingest_run:{run}"),
@@ -238,5 +352,10 @@ fn published_event(params: BatchParams, prepared: &Prepared, published: usize) -
 }
 
 pub(crate) fn completed_event(run: IngestRunId) -> Event {
-    Event { kind: "IngestCompleted", subject: format!("ingest_run:{run}"), actor: Actor::System, payload: json!({"ingest_run_id": run.to_string()}) }
+    Event {
+        kind: "IngestCompleted",
+        subject: format!("ingest_run:{run}"),
+        actor: Actor::System,
+        payload: json!({"ingest_run_id": run.to_string()}),
+    }
 }

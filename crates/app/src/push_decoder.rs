@@ -43,7 +43,10 @@ impl PushDecoder {
             PushFormat::JsonLines => Form::JsonLines(JsonLines::default()),
             PushFormat::Csv(options) => Form::Csv(Box::new(Csv::new(options))),
         };
-        Self { checker: MetadataChecker::new(fields), form }
+        Self {
+            checker: MetadataChecker::new(fields),
+            form,
+        }
     }
 
     /// Reads a piece; gives the lines that it ends. An error is about the CSV header, and ends the push.
@@ -75,7 +78,9 @@ impl JsonLines {
     fn feed(&mut self, chunk: &[u8], checker: &MetadataChecker) -> Vec<DecodedLine> {
         let mut found = Vec::new();
         for part in chunk.split_inclusive(|b| *b == b'\n') {
-            let (text, ends) = part.strip_suffix(b"\n").map_or((part, false), |text| (text, true));
+            let (text, ends) = part
+                .strip_suffix(b"\n")
+                .map_or((part, false), |text| (text, true));
             if self.line.len() + text.len() > MOST_LINE_BYTES {
                 self.oversized = true;
                 self.line.clear();
@@ -84,7 +89,11 @@ impl JsonLines {
             }
             if ends {
                 self.number += 1;
-                let text = if self.number == 1 { self.line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&self.line) } else { &self.line };
+                let text = if self.number == 1 {
+                    self.line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&self.line)
+                } else {
+                    &self.line
+                };
                 if self.oversized {
                     found.push((self.number, Err(too_long())));
                 } else if !text.iter().all(u8::is_ascii_whitespace) {
@@ -118,7 +127,10 @@ struct Csv {
 
 impl std::fmt::Debug for Csv {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Csv").field("mapping", &self.mapping).field("breaks", &self.breaks).finish_non_exhaustive()
+        f.debug_struct("Csv")
+            .field("mapping", &self.mapping)
+            .field("breaks", &self.breaks)
+            .finish_non_exhaustive()
     }
 }
 
@@ -176,9 +188,18 @@ impl Csv {
     }
 
     /// One call of csv-core; gives how much input it took.
-    fn step(&mut self, input: &[u8], checker: &MetadataChecker, found: &mut Vec<DecodedLine>) -> Result<usize, Invalid> {
+    fn step(
+        &mut self,
+        input: &[u8],
+        checker: &MetadataChecker,
+        found: &mut Vec<DecodedLine>,
+    ) -> Result<usize, Invalid> {
         use csv_core::ReadRecordResult as Read;
-        let (result, used, wrote, ended) = self.reader.read_record(input, &mut self.out[self.out_len..], &mut self.ends[self.ends_len..]);
+        let (result, used, wrote, ended) = self.reader.read_record(
+            input,
+            &mut self.out[self.out_len..],
+            &mut self.ends[self.ends_len..],
+        );
         self.out_len += wrote;
         self.ends_len += ended;
         match result {
@@ -211,13 +232,19 @@ impl Csv {
 
     /// The row in the buffer: the header, or a record. An error is about the header.
     fn row(&mut self, checker: &MetadataChecker) -> Result<Option<Result<PushedRecord, Invalid>>, Invalid> {
-        let text = if self.oversized { Err(too_long()) } else { std::str::from_utf8(&self.out[..self.out_len]).map_err(|_| Invalid::value("is not UTF-8")) };
+        let text = if self.oversized {
+            Err(too_long())
+        } else {
+            std::str::from_utf8(&self.out[..self.out_len]).map_err(|_| Invalid::value("is not UTF-8"))
+        };
         let cells = text.and_then(|text| {
             let mut begin = 0;
             self.ends[..self.ends_len]
                 .iter()
                 .map(|end| {
-                    let cell = text.get(begin..*end).ok_or_else(|| Invalid::value("is not UTF-8"));
+                    let cell = text
+                        .get(begin..*end)
+                        .ok_or_else(|| Invalid::value("is not UTF-8"));
                     begin = *end;
                     cell
                 })
@@ -226,9 +253,14 @@ impl Csv {
         if let Some(mapping) = &self.mapping {
             return Ok(Some(cells.and_then(|cells| mapping.record(&cells, checker))));
         }
-        let header: Vec<String> = cells.map_err(|e| e.of_field("header"))?.into_iter().map(str::to_owned).collect();
+        let header: Vec<String> = cells
+            .map_err(|e| e.of_field("header"))?
+            .into_iter()
+            .map(str::to_owned)
+            .collect();
         let fields: Vec<_> = checker.fields().collect();
-        self.mapping = Some(CsvMapping::new(&header, &fields, &self.options).map_err(|e| e.of_field("header"))?);
+        self.mapping =
+            Some(CsvMapping::new(&header, &fields, &self.options).map_err(|e| e.of_field("header"))?);
         Ok(None)
     }
 }
@@ -259,7 +291,9 @@ mod tests {
             lines.extend(decoder.feed(piece)?);
         }
         lines.extend(decoder.finish()?);
-        let told = |line: Result<PushedRecord, Invalid>| line.map(|r| r.source_id.to_string()).map_err(|e| e.to_string());
+        let told = |line: Result<PushedRecord, Invalid>| {
+            line.map(|r| r.source_id.to_string()).map_err(|e| e.to_string())
+        };
         Ok(lines.into_iter().map(|(n, line)| (n, told(line))).collect())
     }
 
@@ -273,7 +307,10 @@ mod tests {
         let lines = read(csv(), &[file]).unwrap();
         assert_eq!(lines.iter().map(|(n, _)| *n).collect::<Vec<_>>(), [2, 5, 6]);
         assert_eq!(lines[0].1, Ok("a".into()));
-        assert_eq!(lines[1].1, Err("metadata.mass: must be a number, not \"heavy\"".into()));
+        assert_eq!(
+            lines[1].1,
+            Err("metadata.mass: must be a number, not \"heavy\"".into())
+        );
         assert_eq!(lines[2].1, Ok("c".into()));
     }
 
@@ -281,16 +318,29 @@ mod tests {
     fn rows_and_lines_that_are_too_long_are_faults_and_the_rest_goes_on() {
         let long = "x".repeat(MOST_LINE_BYTES + 10);
         let lines = read(csv(), &[b"id,text\n", format!("a,{long}\n").as_bytes(), b"b,y\n"]).unwrap();
-        assert!(lines[0].1.as_ref().is_err_and(|e| e.contains("longer")), "{:?}", lines[0].0);
+        assert!(
+            lines[0].1.as_ref().is_err_and(|e| e.contains("longer")),
+            "{:?}",
+            lines[0].0
+        );
         assert_eq!(lines[1], (3, Ok("b".into())));
-        let lines = read(PushFormat::JsonLines, &[long.as_bytes(), b"\n{\"id\":\"b\",\"metadata\":{}}"]).unwrap();
+        let lines = read(
+            PushFormat::JsonLines,
+            &[long.as_bytes(), b"\n{\"id\":\"b\",\"metadata\":{}}"],
+        )
+        .unwrap();
         assert!(lines[0].1.as_ref().is_err_and(|e| e.contains("longer")));
         assert_eq!(lines[1], (2, Ok("b".into())));
     }
 
     #[test]
     fn a_header_that_cannot_be_used_ends_the_push() {
-        assert!(read(csv(), &[b"id,colour\na,b\n"]).unwrap_err().to_string().contains("header.colour"));
+        assert!(
+            read(csv(), &[b"id,colour\na,b\n"])
+                .unwrap_err()
+                .to_string()
+                .contains("header.colour")
+        );
         assert!(read(csv(), &[b""]).unwrap_err().to_string().contains("no header"));
         assert!(read(csv(), &[b"id,\xff\n"]).is_err());
     }

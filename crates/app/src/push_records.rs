@@ -56,7 +56,10 @@ impl PushReport {
     fn refuse(&mut self, line: u64, invalid: Invalid) {
         self.refused += 1;
         if self.refused_lines.len() < MOST_TOLD {
-            self.refused_lines.push(RefusedLine { line, faults: invalid.faults });
+            self.refused_lines.push(RefusedLine {
+                line,
+                faults: invalid.faults,
+            });
         }
     }
 }
@@ -74,7 +77,13 @@ impl PushRecords {
     }
 
     /// Takes one push. An error of `body` is a client that went away: what was read is kept.
-    pub async fn run<S, E>(&self, permit: Permit<act::WriteIngestions>, run: IngestRunId, format: PushFormat, mut body: S) -> Result<PushReport, Failure>
+    pub async fn run<S, E>(
+        &self,
+        permit: Permit<act::WriteIngestions>,
+        run: IngestRunId,
+        format: PushFormat,
+        mut body: S,
+    ) -> Result<PushReport, Failure>
     where
         S: Stream<Item = Result<Bytes, E>> + Send + Unpin,
         E: std::error::Error,
@@ -82,7 +91,10 @@ impl PushRecords {
         let actor = permit.actor();
         let begun = retried!(self.begin(run))?.into_inner();
         let mut decoder = PushDecoder::new(format, &begun.fields);
-        let mut report = PushReport { upload: begun.upload, ..PushReport::default() };
+        let mut report = PushReport {
+            upload: begun.upload,
+            ..PushReport::default()
+        };
         let (mut lines, mut bytes) = (Vec::new(), 0);
         loop {
             let (decoded, ended) = match body.next().await {
@@ -92,7 +104,10 @@ impl PushRecords {
                 }
                 Some(Err(error)) => {
                     self.flush(&actor, run, &begun, &mut lines, &mut report).await?;
-                    return Err(Invalid::value(format!("the body broke off: {error}; the lines before were kept, send the same file again")).into());
+                    return Err(Invalid::value(format!(
+                        "the body broke off: {error}; the lines before were kept, send the same file again"
+                    ))
+                    .into());
                 }
                 None => (decoder.finish()?, true),
             };
@@ -118,16 +133,37 @@ impl PushRecords {
 
     async fn begin(&self, run: IngestRunId) -> Result<Committed<Begun>, Failure> {
         let mut uow = UnitOfWork::begin(&*self.store).await?;
-        let locked = uow.ingests().lock(run).await?.ok_or(IngestError::UnknownRun(run))?;
+        let locked = uow
+            .ingests()
+            .lock(run)
+            .await?
+            .ok_or(IngestError::UnknownRun(run))?;
         if locked.ingestion_finished || !locked.status.is_active() {
             return Err(IngestError::Closed(run).into());
         }
-        let schema = uow.ingests().schema(run).await?.ok_or(IngestError::UnknownRun(run))?;
+        let schema = uow
+            .ingests()
+            .schema(run)
+            .await?
+            .ok_or(IngestError::UnknownRun(run))?;
         let upload = uow.ingests().next_upload(run).await?;
-        Ok(uow.commit(Begun { upload, convention: locked.convention, fields: schema.fields }).await?)
+        Ok(uow
+            .commit(Begun {
+                upload,
+                convention: locked.convention,
+                fields: schema.fields,
+            })
+            .await?)
     }
 
-    async fn flush(&self, actor: &Actor, run: IngestRunId, begun: &Begun, lines: &mut Vec<IngestLine>, report: &mut PushReport) -> Result<(), Failure> {
+    async fn flush(
+        &self,
+        actor: &Actor,
+        run: IngestRunId,
+        begun: &Begun,
+        lines: &mut Vec<IngestLine>,
+        report: &mut PushReport,
+    ) -> Result<(), Failure> {
         if lines.is_empty() {
             return Ok(());
         }
@@ -138,7 +174,10 @@ impl PushRecords {
                 LineResult::Unchanged => report.unchanged += 1,
                 LineResult::Repeated => report.repeated += 1,
                 LineResult::Contradicts => {
-                    let message = format!("{:?} came before in this run with other content; a run holds one content per id", line.record.source_id.as_str());
+                    let message = format!(
+                        "{:?} came before in this run with other content; a run holds one content per id",
+                        line.record.source_id.as_str()
+                    );
                     report.refuse(line.line, Invalid::value(message).of_field("source_id"));
                 }
             }
@@ -149,13 +188,26 @@ impl PushRecords {
         Ok(())
     }
 
-    async fn write(&self, actor: &Actor, run: IngestRunId, begun: &Begun, lines: &[IngestLine]) -> Result<Committed<(Vec<LineResult>, u32)>, Failure> {
+    async fn write(
+        &self,
+        actor: &Actor,
+        run: IngestRunId,
+        begun: &Begun,
+        lines: &[IngestLine],
+    ) -> Result<Committed<(Vec<LineResult>, u32)>, Failure> {
         let mut uow = UnitOfWork::begin(&*self.store).await?;
-        let locked = uow.ingests().lock(run).await?.ok_or(IngestError::UnknownRun(run))?;
+        let locked = uow
+            .ingests()
+            .lock(run)
+            .await?
+            .ok_or(IngestError::UnknownRun(run))?;
         if locked.ingestion_finished || !locked.status.is_active() {
             return Err(IngestError::Closed(run).into());
         }
-        let results = uow.ingests().add_lines(run, &begun.convention, begun.upload, lines).await?;
+        let results = uow
+            .ingests()
+            .add_lines(run, &begun.convention, begun.upload, lines)
+            .await?;
         let cut = cut_batches(&mut *uow, run, &locked, actor, false).await?;
         Ok(uow.commit((results, cut)).await?)
     }

@@ -26,7 +26,15 @@ impl ReadConventions {
     }
 
     /// One convention.
-    pub async fn get(&self, _permit: Permit<act::ReadConventions>, slug: &ConventionSlug) -> Result<Convention, Failure> {
-        Ok(self.registry.convention(slug).await?.ok_or_else(|| ConventionError::Unknown(slug.to_string()))?)
+    pub async fn get(
+        &self,
+        _permit: Permit<act::ReadConventions>,
+        slug: &ConventionSlug,
+    ) -> Result<Convention, Failure> {
+        Ok(self
+            .registry
+            .convention(slug)
+            .await?
+            .ok_or_else(|| ConventionError::Unknown(slug.to_string()))?)
     }
 }

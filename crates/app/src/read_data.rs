@@ -7,7 +7,9 @@ use auth::{Permit, act};
 use domain::names::RESERVED;
 use domain::page::PageScope;
 use domain::record::{DataError, RecordRef};
-use domain::{Cell, ColumnType, FieldDefinition, HookName, JsonType, NodeDomain, Schema, SchemaId, SchemaRef};
+use domain::{
+    Cell, ColumnType, FieldDefinition, HookName, JsonType, NodeDomain, Schema, SchemaId, SchemaRef,
+};
 use ports::queries::{PageKey, RecordView, RowStream, Table, TableColumn, TableCounts, TableKind};
 use ports::{DataQueries, RegistryQueries};
 
@@ -82,8 +84,13 @@ impl ReadData {
     pub async fn catalogue(&self, _permit: Permit<act::ReadData>) -> Result<Vec<CatalogueEntry>, Failure> {
         let features = self.data.schema_features().await?;
         let entry = |schema: Schema| {
-            let of_schema = features.iter().filter(|(reference, _)| *reference == schema.reference);
-            CatalogueEntry { features: of_schema.map(|(_, hook)| hook.clone()).collect(), schema: schema.reference }
+            let of_schema = features
+                .iter()
+                .filter(|(reference, _)| *reference == schema.reference);
+            CatalogueEntry {
+                features: of_schema.map(|(_, hook)| hook.clone()).collect(),
+                schema: schema.reference,
+            }
         };
         Ok(self.data.schemas().await?.into_iter().map(entry).collect())
     }
@@ -97,9 +104,15 @@ impl ReadData {
         }
         let mut counted = Vec::with_capacity(tables.len());
         for table in tables {
-            counted.push(CountedTable { counts: self.data.counts(&table).await?, table });
+            counted.push(CountedTable {
+                counts: self.data.counts(&table).await?,
+                table,
+            });
         }
-        Ok(Manifest { schema: scope.newest, tables: counted })
+        Ok(Manifest {
+            schema: scope.newest,
+            tables: counted,
+        })
     }
 
     /// One page of a table; `feature` is the table's name, `None` for the records.
@@ -114,13 +127,19 @@ impl ReadData {
         let table = self.table(schema, feature).await?;
         let scope = page_scope(&table);
         let records = table.kind == TableKind::Records;
-        let after = after.map(|text| cursor::decode(&scope, records, text)).transpose()?;
+        let after = after
+            .map(|text| cursor::decode(&scope, records, text))
+            .transpose()?;
         // One row more than asked says whether there is another page.
         let mut rows = self.data.page(&table, after.as_ref(), limit + 1).await?;
         let more = rows.len() > limit as usize;
         rows.truncate(limit as usize);
         let last = rows.last().filter(|_| more).and_then(|row| key_of(&table, row));
-        Ok(Page { next_cursor: last.map(|key| cursor::encode(&scope, &key)), columns: table.columns, rows })
+        Ok(Page {
+            next_cursor: last.map(|key| cursor::encode(&scope, &key)),
+            columns: table.columns,
+            rows,
+        })
     }
 
     /// All rows of a table after a cursor, as a stream.
@@ -132,15 +151,25 @@ impl ReadData {
         after: Option<&str>,
     ) -> Result<(Vec<TableColumn>, RowStream), Failure> {
         let table = self.table(schema, feature).await?;
-        let after = after.map(|text| cursor::decode(&page_scope(&table), table.kind == TableKind::Records, text)).transpose()?;
+        let after = after
+            .map(|text| cursor::decode(&page_scope(&table), table.kind == TableKind::Records, text))
+            .transpose()?;
         let rows = self.data.stream(&table, after);
         Ok((table.columns, rows))
     }
 
     /// A record: the version asked for, or the newest.
-    pub async fn record(&self, _permit: Permit<act::ReadData>, reference: &str) -> Result<RecordView, Failure> {
+    pub async fn record(
+        &self,
+        _permit: Permit<act::ReadData>,
+        reference: &str,
+    ) -> Result<RecordView, Failure> {
         let parsed: RecordRef = reference.parse().map_err(|e: domain::Invalid| e.of_field("id"))?;
-        Ok(self.data.record(&self.node, parsed).await?.ok_or_else(|| DataError::UnknownRecord(reference.to_owned()))?)
+        Ok(self
+            .data
+            .record(&self.node, parsed)
+            .await?
+            .ok_or_else(|| DataError::UnknownRecord(reference.to_owned()))?)
     }
 
     async fn table(&self, schema: &str, feature: Option<&str>) -> Result<Table, Failure> {
@@ -152,13 +181,23 @@ impl ReadData {
 
     pub(crate) async fn feature_table(&self, schema: &str, feature: &str) -> Result<Table, Failure> {
         let scope = self.scope(schema).await?;
-        let unknown = || DataError::UnknownFeature { schema: schema.to_owned(), feature: domain::schema::shortened(feature) };
-        let hook = scope.hooks.iter().find(|hook| hook.as_str() == feature).ok_or_else(unknown)?;
+        let unknown = || DataError::UnknownFeature {
+            schema: schema.to_owned(),
+            feature: domain::schema::shortened(feature),
+        };
+        let hook = scope
+            .hooks
+            .iter()
+            .find(|hook| hook.as_str() == feature)
+            .ok_or_else(unknown)?;
         self.features(&scope, hook).await
     }
 
     async fn features(&self, scope: &Scope, hook: &HookName) -> Result<Table, Failure> {
-        let unknown = || DataError::UnknownFeature { schema: scope.newest.reference.to_string(), feature: hook.to_string() };
+        let unknown = || DataError::UnknownFeature {
+            schema: scope.newest.reference.to_string(),
+            feature: hook.to_string(),
+        };
         let contract = self.registry.hook(hook).await?.ok_or_else(unknown)?.contract;
         let mut columns = vec![
             implicit("id", ColumnType::Integer, "number", None),
@@ -187,10 +226,15 @@ impl ReadData {
         let unknown = || DataError::UnknownSchema(domain::schema::shortened(schema));
         let (id, version) = match schema.split_once('@') {
             Some(_) => {
-                let reference: SchemaRef = schema.parse().map_err(|e: domain::Invalid| e.of_field("schema"))?;
+                let reference: SchemaRef = schema
+                    .parse()
+                    .map_err(|e: domain::Invalid| e.of_field("schema"))?;
                 (reference.id, Some(reference.version))
             }
-            None => (schema.parse::<SchemaId>().map_err(|e| e.of_field("schema"))?, None),
+            None => (
+                schema.parse::<SchemaId>().map_err(|e| e.of_field("schema"))?,
+                None,
+            ),
         };
         if RESERVED.contains(&id.as_str()) {
             return Err(unknown().into());
@@ -199,26 +243,55 @@ impl ReadData {
         if let Some(version) = version {
             all.retain(|(schema, _)| schema.reference.version == version);
         } else {
-            let major = all.iter().map(|(schema, _)| schema.reference.version.major()).max();
+            let major = all
+                .iter()
+                .map(|(schema, _)| schema.reference.version.major())
+                .max();
             all.retain(|(schema, _)| Some(schema.reference.version.major()) == major);
         }
         all.sort_by(|(a, _), (b, _)| a.reference.version.precedence(&b.reference.version));
-        let versions = all.iter().map(|(schema, _)| schema.reference.version.to_string()).collect();
+        let versions = all
+            .iter()
+            .map(|(schema, _)| schema.reference.version.to_string())
+            .collect();
         let hooks = all.iter().flat_map(|(_, hooks)| hooks.iter().cloned()).collect();
         let (newest, _) = all.pop().ok_or_else(unknown)?;
-        Ok(Scope { newest, versions, hooks })
+        Ok(Scope {
+            newest,
+            versions,
+            hooks,
+        })
     }
 }
 
 impl Scope {
     fn table(&self, kind: TableKind, columns: Vec<TableColumn>) -> Table {
         let reference = &self.newest.reference;
-        Table { kind, schema: reference.id.clone(), major: reference.version.major(), versions: self.versions.clone(), columns }
+        Table {
+            kind,
+            schema: reference.id.clone(),
+            major: reference.version.major(),
+            versions: self.versions.clone(),
+            columns,
+        }
     }
 }
 
-fn implicit(name: &str, column_type: ColumnType, wire_type: &'static str, format: Option<&str>) -> TableColumn {
-    TableColumn { name: name.to_owned(), column_type, wire_type, format: format.map(str::to_owned), description: None, unit: None, implicit: true }
+fn implicit(
+    name: &str,
+    column_type: ColumnType,
+    wire_type: &'static str,
+    format: Option<&str>,
+) -> TableColumn {
+    TableColumn {
+        name: name.to_owned(),
+        column_type,
+        wire_type,
+        format: format.map(str::to_owned),
+        description: None,
+        unit: None,
+        implicit: true,
+    }
 }
 
 fn records_table(scope: &Scope) -> Table {
@@ -251,7 +324,13 @@ fn page_scope(table: &Table) -> PageScope {
 }
 
 fn key_of(table: &Table, row: &[Cell]) -> Option<PageKey> {
-    let cell = |name: &str| table.columns.iter().position(|c| c.implicit && c.name == name).and_then(|index| row.get(index));
+    let cell = |name: &str| {
+        table
+            .columns
+            .iter()
+            .position(|c| c.implicit && c.name == name)
+            .and_then(|index| row.get(index))
+    };
     match table.kind {
         TableKind::Records => match (cell("created_at"), cell("srn")) {
             (Some(Cell::Timestamp(at)), Some(Cell::Text(srn))) => Some(PageKey::Record(*at, srn.clone())),

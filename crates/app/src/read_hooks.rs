@@ -27,15 +27,27 @@ impl ReadHooks {
     }
 
     /// A hook and its releases, newest first.
-    pub async fn history(&self, _permit: Permit<act::ReadHooks>, name: &HookName) -> Result<(HookSummary, Vec<HookRelease>), Failure> {
+    pub async fn history(
+        &self,
+        _permit: Permit<act::ReadHooks>,
+        name: &HookName,
+    ) -> Result<(HookSummary, Vec<HookRelease>), Failure> {
         let hook = self.hook(name).await?;
         Ok((hook, self.registry.releases(name).await?))
     }
 
     /// One release, and whether it is live. An unknown hook and an unknown version are told apart.
-    pub async fn release(&self, _permit: Permit<act::ReadHooks>, name: &HookName, version: u32) -> Result<(HookRelease, bool), Failure> {
+    pub async fn release(
+        &self,
+        _permit: Permit<act::ReadHooks>,
+        name: &HookName,
+        version: u32,
+    ) -> Result<(HookRelease, bool), Failure> {
         let hook = self.hook(name).await?;
-        let unknown = || HookError::UnknownVersion { hook: name.clone(), version };
+        let unknown = || HookError::UnknownVersion {
+            hook: name.clone(),
+            version,
+        };
         let number = ReleaseVersion::new(version).ok_or_else(unknown)?;
         let release = self.registry.release(name, number).await?.ok_or_else(unknown)?;
         let live = hook.live.is_some_and(|live| live.version == number);
@@ -43,6 +55,10 @@ impl ReadHooks {
     }
 
     async fn hook(&self, name: &HookName) -> Result<HookSummary, Failure> {
-        Ok(self.registry.hook(name).await?.ok_or_else(|| HookError::UnknownHook(name.clone()))?)
+        Ok(self
+            .registry
+            .hook(name)
+            .await?
+            .ok_or_else(|| HookError::UnknownHook(name.clone()))?)
     }
 }

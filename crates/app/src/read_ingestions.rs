@@ -32,7 +32,11 @@ impl ReadIngestions {
     }
 
     /// One run, and why records of it were refused.
-    pub async fn get(&self, _permit: Permit<act::ReadIngestions>, id: IngestRunId) -> Result<(IngestRunView, Vec<ReasonCount>), Failure> {
+    pub async fn get(
+        &self,
+        _permit: Permit<act::ReadIngestions>,
+        id: IngestRunId,
+    ) -> Result<(IngestRunView, Vec<ReasonCount>), Failure> {
         let run = self.ingests.run(id).await?.ok_or(IngestError::UnknownRun(id))?;
         Ok((run, self.ingests.reasons(id, MOST_REASONS).await?))
     }

@@ -21,7 +21,13 @@ impl ReadProfile {
 
     /// The caller's profile.
     pub async fn run(&self, permit: Permit<act::ReadOwnProfile>) -> Result<UserProfile, Failure> {
-        let Who::User { id, .. } = permit.principal().who() else { return Err(AuthError::NotAUser.into()) };
-        Ok(self.identities.user(*id).await?.ok_or(AuthError::InvalidToken("its user is not known here"))?)
+        let Who::User { id, .. } = permit.principal().who() else {
+            return Err(AuthError::NotAUser.into());
+        };
+        Ok(self
+            .identities
+            .user(*id)
+            .await?
+            .ok_or(AuthError::InvalidToken("its user is not known here"))?)
     }
 }

@@ -21,18 +21,40 @@ pub struct ReadProvenance {
 impl ReadProvenance {
     /// A use case on these queries.
     pub fn new(provenance: Arc<dyn ProvenanceQueries>, data: Arc<ReadData>, node: NodeDomain) -> Self {
-        Self { provenance, data, node }
+        Self {
+            provenance,
+            data,
+            node,
+        }
     }
 
     /// A hook run.
     pub async fn run(&self, _permit: Permit<act::ReadHookRuns>, id: RunId) -> Result<HookRun, Failure> {
-        Ok(self.provenance.run(id).await?.ok_or(ProvenanceError::UnknownRun(id))?)
+        Ok(self
+            .provenance
+            .run(id)
+            .await?
+            .ok_or(ProvenanceError::UnknownRun(id))?)
     }
 
     /// Everything that a row of a feature table came from.
-    pub async fn trace(&self, _permit: Permit<act::ReadData>, schema: &str, feature: &str, row: i64) -> Result<RowTrace, Failure> {
+    pub async fn trace(
+        &self,
+        _permit: Permit<act::ReadData>,
+        schema: &str,
+        feature: &str,
+        row: i64,
+    ) -> Result<RowTrace, Failure> {
         let table = self.data.feature_table(schema, feature).await?;
-        let unknown = || ProvenanceError::UnknownRow { feature: feature.to_owned(), schema: schema.to_owned(), row };
-        Ok(self.provenance.trace(&self.node, &table, row).await?.ok_or_else(unknown)?)
+        let unknown = || ProvenanceError::UnknownRow {
+            feature: feature.to_owned(),
+            schema: schema.to_owned(),
+            row,
+        };
+        Ok(self
+            .provenance
+            .trace(&self.node, &table, row)
+            .await?
+            .ok_or_else(unknown)?)
     }
 }

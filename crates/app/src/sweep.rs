@@ -44,21 +44,38 @@ impl Sweep {
 
     async fn once(&self, worker: &WorkerIdentity, silence: Duration) -> Result<Committed<usize>, Failure> {
         let mut uow = UnitOfWork::begin(&*self.store).await?;
-        let stuck = uow.delegations().take_stuck(worker, silence, MOST_AT_ONCE).await?;
+        let stuck = uow
+            .delegations()
+            .take_stuck(worker, silence, MOST_AT_ONCE)
+            .await?;
         for one in &stuck {
             tracing::warn!(delegation = %one.id, retry_count = one.retry_count, why = one.why, "a delegation is stuck");
-            let Some((task, kind, params)) = &one.task else { continue };
+            let Some((task, kind, params)) = &one.task else {
+                continue;
+            };
             if one.retry_count < MOST_RETRIES {
                 let retry = one.retry_count + 1;
                 // The first times at once: a restart is no fault of the task.
-                let delay = if retry <= 3 { Duration::ZERO } else { backoff(retry - 3) };
-                uow.delegations().create(&delegation(*task, retry, &one.preview, delay)).await?;
+                let delay = if retry <= 3 {
+                    Duration::ZERO
+                } else {
+                    backoff(retry - 3)
+                };
+                uow.delegations()
+                    .create(&delegation(*task, retry, &one.preview, delay))
+                    .await?;
             } else {
                 uow.delegations().give_up(*task).await?;
                 match kind {
                     TaskKind::IngestBatch => {
-                        let params: BatchParams = serde_json::from_value(params.clone()).map_err(|e| StoreError::corrupt("tasks", e))?;
-                        give_up_batch(&mut uow, params, &format!("given up after {MOST_RETRIES} retries: {}", one.why)).await?;
+                        let params: BatchParams = serde_json::from_value(params.clone())
+                            .map_err(|e| StoreError::corrupt("tasks", e))?;
+                        give_up_batch(
+                            &mut uow,
+                            params,
+                            &format!("given up after {MOST_RETRIES} retries: {}", one.why),
+                        )
+                        .await?;
                     }
                 }
             }

@@ -38,8 +38,19 @@ pub struct Worker {
 
 impl Worker {
     /// A worker on these use cases.
-    pub fn new(options: WorkerOptions, queue: Arc<dyn WorkQueue>, batches: Arc<ProcessBatch>, sweep: Arc<Sweep>) -> Self {
-        Self { options, queue, batches, sweep, held: Mutex::new(BTreeMap::new()) }
+    pub fn new(
+        options: WorkerOptions,
+        queue: Arc<dyn WorkQueue>,
+        batches: Arc<ProcessBatch>,
+        sweep: Arc<Sweep>,
+    ) -> Self {
+        Self {
+            options,
+            queue,
+            batches,
+            sweep,
+            held: Mutex::new(BTreeMap::new()),
+        }
     }
 
     /// Works until `stop`, then makes no new claims, goes on with what it holds for at most the drain time, and lets go.
@@ -49,8 +60,15 @@ impl Worker {
         let mut running = JoinSet::new();
         while !stop.is_cancelled() {
             while running.try_join_next().is_some() {}
-            let free = self.options.concurrency.saturating_sub(u32::try_from(running.len()).unwrap_or(u32::MAX));
-            let claims = if free == 0 { Vec::new() } else { self.claim(free).await };
+            let free = self
+                .options
+                .concurrency
+                .saturating_sub(u32::try_from(running.len()).unwrap_or(u32::MAX));
+            let claims = if free == 0 {
+                Vec::new()
+            } else {
+                self.claim(free).await
+            };
             let none = claims.is_empty();
             for claim in claims {
                 running.spawn(Arc::clone(&self).work(claim));
@@ -65,9 +83,16 @@ impl Worker {
                 }
             }
         }
-        let drained = tokio::time::timeout(self.options.drain, async { while running.join_next().await.is_some() {} }).await.is_ok();
+        let drained = tokio::time::timeout(self.options.drain, async {
+            while running.join_next().await.is_some() {}
+        })
+        .await
+        .is_ok();
         if !drained {
-            tracing::warn!(left = running.len(), "the drain time is over; what is left will be taken up by others");
+            tracing::warn!(
+                left = running.len(),
+                "the drain time is over; what is left will be taken up by others"
+            );
             running.shutdown().await;
         }
         beats.abort();
@@ -88,7 +113,8 @@ impl Worker {
     /// A failure of one claim ends neither the worker nor its other claims (D7).
     async fn work(self: Arc<Self>, claim: Claim) {
         let lost = CancellationToken::new();
-        self.holding().insert(claim.delegation.clone(), (claim.attempt, lost.clone()));
+        self.holding()
+            .insert(claim.delegation.clone(), (claim.attempt, lost.clone()));
         let work = async {
             match claim.kind {
                 TaskKind::IngestBatch => self.batches.run(&claim).await,
@@ -112,7 +138,11 @@ impl Worker {
         let every = (self.options.silence / 6).min(Duration::from_secs(30));
         loop {
             tokio::time::sleep(every).await;
-            let claims: Vec<(DelegationId, i64)> = self.holding().iter().map(|(id, (attempt, _))| (id.clone(), *attempt)).collect();
+            let claims: Vec<(DelegationId, i64)> = self
+                .holding()
+                .iter()
+                .map(|(id, (attempt, _))| (id.clone(), *attempt))
+                .collect();
             if claims.is_empty() {
                 continue;
             }

@@ -34,7 +34,9 @@ pub enum AuthError {
 impl Coded for AuthError {
     fn kind(&self) -> Kind {
         match self {
-            Self::MissingToken | Self::TokenExpired | Self::InvalidToken(_) | Self::Disabled => Kind::Unauthenticated,
+            Self::MissingToken | Self::TokenExpired | Self::InvalidToken(_) | Self::Disabled => {
+                Kind::Unauthenticated
+            }
             Self::NotAUser | Self::Denied { .. } => Kind::Forbidden,
         }
     }

@@ -21,4 +21,6 @@ mod verify;
 pub use error::AuthError;
 pub use principal::{Action, Permit, Principal, Requirement, Who};
 pub use role::Role;
-pub use verify::{Credential, IssuerKey, TrustedIssuer, VerifiedMachine, VerifiedUser, Verifier, VerifierConfigError};
+pub use verify::{
+    Credential, IssuerKey, TrustedIssuer, VerifiedMachine, VerifiedUser, Verifier, VerifierConfigError,
+};

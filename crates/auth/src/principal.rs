@@ -54,13 +54,22 @@ impl Principal {
     /// A user with the roles that the database has for them.
     pub fn user(verified: VerifiedUser, roles: impl IntoIterator<Item = Role>) -> Self {
         let (id, provider, external_id) = verified.into_parts();
-        Self { who: Who::User { id, provider, external_id, roles: roles.into_iter().collect() } }
+        Self {
+            who: Who::User {
+                id,
+                provider,
+                external_id,
+                roles: roles.into_iter().collect(),
+            },
+        }
     }
 
     /// A service account that the database does not have as disabled.
     pub fn service_account(verified: VerifiedMachine) -> Self {
         let (id, scopes) = verified.into_parts();
-        Self { who: Who::ServiceAccount { id, scopes } }
+        Self {
+            who: Who::ServiceAccount { id, scopes },
+        }
     }
 
     /// Who it is.
@@ -71,12 +80,18 @@ impl Principal {
     /// The permit for the action `A`, if its policy admits this principal.
     pub fn permit<A: Action>(self) -> Result<Permit<A>, AuthError> {
         if A::REQUIREMENT.admits(&self.who) {
-            return Ok(Permit { principal: self, _action: PhantomData });
+            return Ok(Permit {
+                principal: self,
+                _action: PhantomData,
+            });
         }
         match (&self.who, A::REQUIREMENT) {
             (Who::Anonymous, _) => Err(AuthError::MissingToken),
             (Who::ServiceAccount { .. }, Requirement::AnyUser) => Err(AuthError::NotAUser),
-            _ => Err(AuthError::Denied { action: A::NAME, needs: A::REQUIREMENT.to_string() }),
+            _ => Err(AuthError::Denied {
+                action: A::NAME,
+                needs: A::REQUIREMENT.to_string(),
+            }),
         }
     }
 }
@@ -96,12 +111,16 @@ pub enum Requirement {
 
 impl Requirement {
     fn admits(self, who: &Who) -> bool {
-        let at_least = |role: Role| matches!(who, Who::User { roles, .. } if roles.iter().any(|r| *r >= role));
+        let at_least =
+            |role: Role| matches!(who, Who::User { roles, .. } if roles.iter().any(|r| *r >= role));
         match self {
             Self::Anyone => true,
             Self::AnyUser => matches!(who, Who::User { .. }),
             Self::Role(role) => at_least(role),
-            Self::Scope(scope) => at_least(Role::Admin) || matches!(who, Who::ServiceAccount { scopes, .. } if scopes.contains(scope)),
+            Self::Scope(scope) => {
+                at_least(Role::Admin)
+                    || matches!(who, Who::ServiceAccount { scopes, .. } if scopes.contains(scope))
+            }
         }
     }
 }

@@ -22,7 +22,13 @@ pub enum Role {
 
 impl Role {
     /// Every role, lowest first.
-    pub const ALL: [Self; 5] = [Self::Public, Self::Depositor, Self::Curator, Self::Admin, Self::Superadmin];
+    pub const ALL: [Self; 5] = [
+        Self::Public,
+        Self::Depositor,
+        Self::Curator,
+        Self::Admin,
+        Self::Superadmin,
+    ];
 
     /// The name in the database and on the wire.
     pub const fn as_str(self) -> &'static str {

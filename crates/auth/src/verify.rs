@@ -39,7 +39,9 @@ impl IssuerKey {
 
 impl fmt::Debug for IssuerKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("IssuerKey").field("kid", &self.kid).finish_non_exhaustive()
+        f.debug_struct("IssuerKey")
+            .field("kid", &self.kid)
+            .finish_non_exhaustive()
     }
 }
 
@@ -132,14 +134,21 @@ pub struct Verifier {
 
 impl fmt::Debug for Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Verifier").field("own_audience", &self.own_audience).field("issuers", &self.issuers).finish_non_exhaustive()
+        f.debug_struct("Verifier")
+            .field("own_audience", &self.own_audience)
+            .field("issuers", &self.issuers)
+            .finish_non_exhaustive()
     }
 }
 
 impl Verifier {
     /// A verifier with the node's own secret, its origin (`https://<domain>`, accepted as audience of machine tokens),
     /// and the issuers of machine credentials, which may be none (AUT-6).
-    pub fn new(secret: &[u8], own_audience: impl Into<String>, issuers: Vec<TrustedIssuer>) -> Result<Self, VerifierConfigError> {
+    pub fn new(
+        secret: &[u8],
+        own_audience: impl Into<String>,
+        issuers: Vec<TrustedIssuer>,
+    ) -> Result<Self, VerifierConfigError> {
         if secret.len() < LEAST_SECRET {
             return Err(VerifierConfigError::ShortSecret);
         }
@@ -147,7 +156,11 @@ impl Verifier {
         if let Some(twice) = issuers.iter().find(|i| !names.insert(i.issuer.clone())) {
             return Err(VerifierConfigError::DuplicateIssuer(twice.issuer.clone()));
         }
-        Ok(Self { secret: DecodingKey::from_secret(secret), own_audience: own_audience.into(), issuers })
+        Ok(Self {
+            secret: DecodingKey::from_secret(secret),
+            own_audience: own_audience.into(),
+            issuers,
+        })
     }
 
     /// The credentials that `token` holds at the time `now`, in seconds since 1970.
@@ -156,7 +169,9 @@ impl Verifier {
             return Err(AuthError::InvalidToken("it is longer than 8 KiB"));
         }
         let mut parts = token.split('.');
-        let (Some(header), Some(payload), Some(_), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+        let (Some(header), Some(payload), Some(_), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
             return Err(AuthError::InvalidToken("it does not have three parts"));
         };
         let header = object(header)?;
@@ -182,10 +197,20 @@ impl Verifier {
         let id = text(&claims, "sub").and_then(|sub| sub.parse::<UserId>().ok());
         let id = id.ok_or(AuthError::InvalidToken("its subject is no user's id"))?;
         let part = |name: &str| text(&claims, name).unwrap_or_default().to_owned();
-        Ok(VerifiedUser { id, provider: part("provider"), external_id: part("external_id") })
+        Ok(VerifiedUser {
+            id,
+            provider: part("provider"),
+            external_id: part("external_id"),
+        })
     }
 
-    fn machine(&self, token: &str, header: &Map<String, Value>, issuer: &TrustedIssuer, now: i64) -> Result<VerifiedMachine, AuthError> {
+    fn machine(
+        &self,
+        token: &str,
+        header: &Map<String, Value>,
+        issuer: &TrustedIssuer,
+        now: i64,
+    ) -> Result<VerifiedMachine, AuthError> {
         let kid = match header.get("kid") {
             None => None,
             Some(Value::String(kid)) => Some(kid.as_str()),
@@ -208,24 +233,39 @@ impl Verifier {
         }
         check_times(&claims, now)?;
         let audiences = audiences(&claims);
-        if !audiences.contains(self.own_audience.as_str()) && !issuer.audience.as_deref().is_some_and(|a| audiences.contains(a)) {
+        if !audiences.contains(self.own_audience.as_str())
+            && !issuer.audience.as_deref().is_some_and(|a| audiences.contains(a))
+        {
             return Err(AuthError::InvalidToken("its audience is another"));
         }
-        let subject = text(&claims, "sub").filter(|sub| !sub.trim().is_empty() && sub.len() <= 500 && !sub.contains('\0'));
-        let subject = subject.ok_or(AuthError::InvalidToken("it has no subject"))?.to_owned();
-        Ok(VerifiedMachine { issuer: issuer.issuer.clone(), subject, scopes: scopes(claims.get(&issuer.scope_claim)) })
+        let subject = text(&claims, "sub")
+            .filter(|sub| !sub.trim().is_empty() && sub.len() <= 500 && !sub.contains('\0'));
+        let subject = subject
+            .ok_or(AuthError::InvalidToken("it has no subject"))?
+            .to_owned();
+        Ok(VerifiedMachine {
+            issuer: issuer.issuer.clone(),
+            subject,
+            scopes: scopes(claims.get(&issuer.scope_claim)),
+        })
     }
 }
 
 /// The claims of a token whose signature holds under this key and exactly this algorithm.
-fn signed_claims(token: &str, key: &DecodingKey, algorithm: Algorithm) -> Result<Map<String, Value>, AuthError> {
+fn signed_claims(
+    token: &str,
+    key: &DecodingKey,
+    algorithm: Algorithm,
+) -> Result<Map<String, Value>, AuthError> {
     let mut validation = Validation::new(algorithm);
     // Times and audience are checked below against the given time, with our own words for each fault.
     validation.validate_exp = false;
     validation.validate_nbf = false;
     validation.validate_aud = false;
     validation.required_spec_claims.clear();
-    jsonwebtoken::decode::<Map<String, Value>>(token, key, &validation).map(|data| data.claims).map_err(|_| AuthError::InvalidToken("its signature or algorithm does not hold"))
+    jsonwebtoken::decode::<Map<String, Value>>(token, key, &validation)
+        .map(|data| data.claims)
+        .map_err(|_| AuthError::InvalidToken("its signature or algorithm does not hold"))
 }
 
 fn text<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
@@ -237,9 +277,16 @@ fn check_times(claims: &Map<String, Value>, now: i64) -> Result<(), AuthError> {
     // RFC 7519 2: a NumericDate may have a fraction.
     let time = |name: &str| match claims.get(name) {
         None => Ok(None),
-        Some(value) => value.as_f64().filter(|t| t.is_finite() && t.abs() < 1e15).map(Some).ok_or(AuthError::InvalidToken("a time in it is no number")),
+        Some(value) => value
+            .as_f64()
+            .filter(|t| t.is_finite() && t.abs() < 1e15)
+            .map(Some)
+            .ok_or(AuthError::InvalidToken("a time in it is no number")),
     };
-    #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 are exact in a float")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "seconds since 1970 are exact in a float"
+    )]
     let (now, leeway) = (now as f64, LEEWAY as f64);
     let Some(expires) = time("exp")? else {
         return Err(AuthError::InvalidToken("it has no expiry"));
@@ -247,7 +294,9 @@ fn check_times(claims: &Map<String, Value>, now: i64) -> Result<(), AuthError> {
     if expires + leeway <= now {
         return Err(AuthError::TokenExpired);
     }
-    if time("nbf")?.is_some_and(|from| from - leeway > now) || time("iat")?.is_some_and(|at| at - leeway > now) {
+    if time("nbf")?.is_some_and(|from| from - leeway > now)
+        || time("iat")?.is_some_and(|at| at - leeway > now)
+    {
         return Err(AuthError::InvalidToken("it is not valid yet"));
     }
     Ok(())
@@ -265,8 +314,16 @@ fn audiences(claims: &Map<String, Value>) -> BTreeSet<&str> {
 /// Scopes are a space-delimited text or a list of texts (AUT-4); anything else is none.
 fn scopes(claim: Option<&Value>) -> BTreeSet<String> {
     match claim {
-        Some(Value::String(text)) => text.split(' ').filter(|s| !s.is_empty()).map(str::to_owned).collect(),
-        Some(Value::Array(items)) if items.iter().all(Value::is_string) => items.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+        Some(Value::String(text)) => text
+            .split(' ')
+            .filter(|s| !s.is_empty())
+            .map(str::to_owned)
+            .collect(),
+        Some(Value::Array(items)) if items.iter().all(Value::is_string) => items
+            .iter()
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect(),
         _ => BTreeSet::new(),
     }
 }
@@ -289,10 +346,16 @@ fn object(part: &str) -> Result<Map<String, Value>, AuthError> {
             Ok(map)
         }
     }
-    let bytes = URL_SAFE_NO_PAD.decode(part).map_err(|_| AuthError::InvalidToken("it is not base64url"))?;
+    let bytes = URL_SAFE_NO_PAD
+        .decode(part)
+        .map_err(|_| AuthError::InvalidToken("it is not base64url"))?;
     let mut reader = serde_json::Deserializer::from_slice(&bytes);
-    let map = reader.deserialize_map(Unique).map_err(|_| AuthError::InvalidToken("a part of it is no JSON object with unique keys"))?;
-    reader.end().map_err(|_| AuthError::InvalidToken("a part of it is no JSON object with unique keys"))?;
+    let map = reader
+        .deserialize_map(Unique)
+        .map_err(|_| AuthError::InvalidToken("a part of it is no JSON object with unique keys"))?;
+    reader
+        .end()
+        .map_err(|_| AuthError::InvalidToken("a part of it is no JSON object with unique keys"))?;
     Ok(map)
 }
 

@@ -58,22 +58,38 @@ impl Cell {
         }
         match (column, value) {
             // PostgreSQL can store the character NUL neither in text nor in jsonb.
-            (ColumnType::Text, Value::String(text)) if text.contains('\0') => Err("must not contain the character NUL"),
+            (ColumnType::Text, Value::String(text)) if text.contains('\0') => {
+                Err("must not contain the character NUL")
+            }
             (ColumnType::Text, Value::String(text)) => Ok(Self::Text(text.clone())),
-            (ColumnType::Text | ColumnType::Json, other) if has_nul(other) => Err("must not contain the character NUL"),
+            (ColumnType::Text | ColumnType::Json, other) if has_nul(other) => {
+                Err("must not contain the character NUL")
+            }
             (ColumnType::Text, other) => Ok(Self::Text(other.to_string())),
             (ColumnType::Json, other) => Ok(Self::Json(other.clone())),
-            (ColumnType::Number, Value::Number(number)) => number.as_f64().filter(|n| n.is_finite()).map(Self::Number).ok_or("must be a finite number"),
+            (ColumnType::Number, Value::Number(number)) => number
+                .as_f64()
+                .filter(|n| n.is_finite())
+                .map(Self::Number)
+                .ok_or("must be a finite number"),
             (ColumnType::Number, _) => Err("must be a number"),
-            (ColumnType::Integer, Value::Number(number)) => integer(number).map(Self::Integer).ok_or("must be an integer of at most 64 bits"),
+            (ColumnType::Integer, Value::Number(number)) => integer(number)
+                .map(Self::Integer)
+                .ok_or("must be an integer of at most 64 bits"),
             (ColumnType::Integer, _) => Err("must be an integer"),
             (ColumnType::Boolean, Value::Bool(truth)) => Ok(Self::Boolean(*truth)),
             (ColumnType::Boolean, _) => Err("must be true or false"),
-            (ColumnType::Date, Value::String(text)) => parse_date(text).map(Self::Date).ok_or("must be a date, YYYY-MM-DD"),
+            (ColumnType::Date, Value::String(text)) => parse_date(text)
+                .map(Self::Date)
+                .ok_or("must be a date, YYYY-MM-DD"),
             (ColumnType::Date, _) => Err("must be a date, YYYY-MM-DD"),
-            (ColumnType::Timestamp, Value::String(text)) => parse_timestamp(text).map(Self::Timestamp).ok_or("must be a date and time with an offset (RFC 3339)"),
+            (ColumnType::Timestamp, Value::String(text)) => parse_timestamp(text)
+                .map(Self::Timestamp)
+                .ok_or("must be a date and time with an offset (RFC 3339)"),
             (ColumnType::Timestamp, _) => Err("must be a date and time with an offset (RFC 3339)"),
-            (ColumnType::Uuid, Value::String(text)) => Uuid::parse_str(text).map(Self::Uuid).map_err(|_| "must be a UUID"),
+            (ColumnType::Uuid, Value::String(text)) => Uuid::parse_str(text)
+                .map(Self::Uuid)
+                .map_err(|_| "must be a UUID"),
             (ColumnType::Uuid, _) => Err("must be a UUID"),
         }
     }
@@ -84,7 +100,9 @@ pub fn has_nul(value: &Value) -> bool {
     match value {
         Value::String(text) => text.contains('\0'),
         Value::Array(items) => items.iter().any(has_nul),
-        Value::Object(map) => map.iter().any(|(key, value)| key.contains('\0') || has_nul(value)),
+        Value::Object(map) => map
+            .iter()
+            .any(|(key, value)| key.contains('\0') || has_nul(value)),
         Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }
@@ -93,7 +111,10 @@ fn integer(number: &serde_json::Number) -> Option<i64> {
     number.as_i64().or_else(|| {
         // Many languages write 3 as 3.0; below 2^53 a float says which integer it is.
         let float = number.as_f64()?;
-        #[expect(clippy::cast_possible_truncation, reason = "an integer below 2^53 is exact in both")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "an integer below 2^53 is exact in both"
+        )]
         (float.fract() == 0.0 && float.abs() <= 9_007_199_254_740_992.0).then_some(float as i64)
     })
 }
@@ -111,7 +132,8 @@ pub fn parse_date(text: &str) -> Option<Date> {
         Some("T" | "t" | " ") => {
             // The rest must be a time, or a slip such as "2007-11-11 or 12" would pass as a date.
             let rest = text.replacen(' ', "T", 1);
-            let whole = OffsetDateTime::parse(&rest, &Rfc3339).is_ok() || time::PrimitiveDateTime::parse(&rest, &Iso8601::DEFAULT).is_ok();
+            let whole = OffsetDateTime::parse(&rest, &Rfc3339).is_ok()
+                || time::PrimitiveDateTime::parse(&rest, &Iso8601::DEFAULT).is_ok();
             if !whole {
                 return None;
             }
@@ -124,7 +146,11 @@ pub fn parse_date(text: &str) -> Option<Date> {
 
 /// RFC 3339, with `T` or a space between date and time.
 pub fn parse_timestamp(text: &str) -> Option<OffsetDateTime> {
-    let normal = if text.as_bytes().get(10) == Some(&b' ') { text.replacen(' ', "T", 1) } else { text.to_owned() };
+    let normal = if text.as_bytes().get(10) == Some(&b' ') {
+        text.replacen(' ', "T", 1)
+    } else {
+        text.to_owned()
+    };
     let at = OffsetDateTime::parse(&normal, &Rfc3339).ok()?;
     sane(at.date()).map(|_| at)
 }
@@ -137,15 +163,24 @@ mod tests {
 
     #[test]
     fn a_text_column_keeps_any_value_as_json_text() {
-        assert_eq!(Cell::from_json(&json!(3.5), ColumnType::Text), Ok(Cell::Text("3.5".into())));
-        assert_eq!(Cell::from_json(&json!(["a"]), ColumnType::Text), Ok(Cell::Text("[\"a\"]".into())));
+        assert_eq!(
+            Cell::from_json(&json!(3.5), ColumnType::Text),
+            Ok(Cell::Text("3.5".into()))
+        );
+        assert_eq!(
+            Cell::from_json(&json!(["a"]), ColumnType::Text),
+            Ok(Cell::Text("[\"a\"]".into()))
+        );
         assert!(Cell::from_json(&json!("a\0b"), ColumnType::Text).is_err());
         assert!(Cell::from_json(&json!({"k": ["a\0"]}), ColumnType::Json).is_err());
     }
 
     #[test]
     fn integers_are_64_bits_and_may_be_written_as_floats() {
-        assert_eq!(Cell::from_json(&json!(3.0), ColumnType::Integer), Ok(Cell::Integer(3)));
+        assert_eq!(
+            Cell::from_json(&json!(3.0), ColumnType::Integer),
+            Ok(Cell::Integer(3))
+        );
         let huge: Value = serde_json::from_str("123456789012345678901234567890").unwrap();
         assert!(Cell::from_json(&huge, ColumnType::Integer).is_err());
         assert!(Cell::from_json(&json!(3.5), ColumnType::Integer).is_err());
@@ -157,7 +192,16 @@ mod tests {
         assert!(parse_date("2007-11-11").is_some());
         assert_eq!(parse_date("2007-11-11T10:00:00Z"), parse_date("2007-11-11"));
         assert_eq!(parse_date("2007-11-11 10:00:00"), parse_date("2007-11-11"));
-        for bad in ["2007-13-01", "2007-02-30", "11/11/2007", "2007-11-11 or 12", "2007-11-11T", "", "0000-01-01", "2007-1-1"] {
+        for bad in [
+            "2007-13-01",
+            "2007-02-30",
+            "11/11/2007",
+            "2007-11-11 or 12",
+            "2007-11-11T",
+            "",
+            "0000-01-01",
+            "2007-1-1",
+        ] {
             assert_eq!(parse_date(bad), None, "{bad:?}");
         }
     }

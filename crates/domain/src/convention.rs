@@ -65,23 +65,42 @@ impl ConventionDocs {
         }
         for (index, question) in self.example_questions.iter().enumerate() {
             if blank(question) {
-                faults.push(Fault::value(["example_questions".into(), index.into()], "must not be blank"));
+                faults.push(Fault::value(
+                    ["example_questions".into(), index.into()],
+                    "must not be blank",
+                ));
             }
         }
         if self.examples.is_empty() {
-            faults.push(Fault::value(["examples".into()], "must have at least one worked example"));
+            faults.push(Fault::value(
+                ["examples".into()],
+                "must have at least one worked example",
+            ));
         }
         for (index, example) in self.examples.iter().enumerate() {
-            for (name, text) in [("question", &example.question), ("query", &example.query), ("interpretation", &example.interpretation)] {
+            for (name, text) in [
+                ("question", &example.question),
+                ("query", &example.query),
+                ("interpretation", &example.interpretation),
+            ] {
                 if blank(text) {
-                    faults.push(Fault::value(["examples".into(), index.into(), name.into()], "must not be blank"));
+                    faults.push(Fault::value(
+                        ["examples".into(), index.into(), name.into()],
+                        "must not be blank",
+                    ));
                 }
             }
         }
-        let questions = self.example_questions.iter().chain(self.examples.iter().map(|e| &e.question));
+        let questions = self
+            .example_questions
+            .iter()
+            .chain(self.examples.iter().map(|e| &e.question));
         let distinct: BTreeSet<&str> = questions.map(|q| q.trim()).filter(|q| !q.is_empty()).collect();
         if distinct.len() < 3 {
-            let message = format!("must name at least three distinct questions, over example_questions and examples; {} found", distinct.len());
+            let message = format!(
+                "must name at least three distinct questions, over example_questions and examples; {} found",
+                distinct.len()
+            );
             faults.push(Fault::value(["example_questions".into()], message));
         }
         Invalid::unless_empty(faults)
@@ -182,7 +201,9 @@ impl DeployPlan {
     /// Checks everything that needs no database, every fault at once.
     pub fn check(&self) -> Result<(), Invalid> {
         let mut faults = Vec::new();
-        let mut take = |result: Result<(), Invalid>, under: &[Loc]| faults.extend(result.err().into_iter().flat_map(|e| e.under(under).faults));
+        let mut take = |result: Result<(), Invalid>, under: &[Loc]| {
+            faults.extend(result.err().into_iter().flat_map(|e| e.under(under).faults))
+        };
         for (name, text) in [("title", &self.title), ("description", &self.description)] {
             let short = if text.is_empty() || text.contains('\0') || text.len() > 10_000 {
                 Err(Invalid::value("must have 1 to 10000 bytes and no character NUL"))
@@ -193,22 +214,38 @@ impl DeployPlan {
         }
         take(self.schema.check(), &["schema".into()]);
         if self.hooks.len() > MOST_HOOKS {
-            take(Err(Invalid::value(format!("must have at most {MOST_HOOKS} hooks"))), &["hooks".into()]);
+            take(
+                Err(Invalid::value(format!("must have at most {MOST_HOOKS} hooks"))),
+                &["hooks".into()],
+            );
         }
         let mut seen = BTreeSet::new();
         for (index, hook) in self.hooks.iter().enumerate() {
             let at = |key: &str| vec![Loc::from("hooks"), index.into(), key.into()];
             if !seen.insert(&hook.name) {
-                take(Err(Invalid::value(format!("{:?} stands twice; a convention runs a hook once", hook.name.as_str()))), &at("name"));
+                take(
+                    Err(Invalid::value(format!(
+                        "{:?} stands twice; a convention runs a hook once",
+                        hook.name.as_str()
+                    ))),
+                    &at("name"),
+                );
             }
             take(hook.contract.check(), &at("feature"));
             take(hook.release.check(), &at("release"));
         }
         take(self.docs.check(), &["docs".into()]);
         let f = &self.file_requirements;
-        for (name, value) in [("min_count", f.min_count), ("max_count", f.max_count), ("max_file_size", f.max_file_size)] {
+        for (name, value) in [
+            ("min_count", f.min_count),
+            ("max_count", f.max_count),
+            ("max_file_size", f.max_file_size),
+        ] {
             if value < 0 {
-                take(Err(Invalid::value("must not be negative")), &["file_requirements".into(), name.into()]);
+                take(
+                    Err(Invalid::value("must not be negative")),
+                    &["file_requirements".into(), name.into()],
+                );
             }
         }
         Invalid::unless_empty(faults)
@@ -236,7 +273,9 @@ pub enum ConventionError {
         fields: Vec<String>,
     },
     /// Another schema's id makes the same table name (D23).
-    #[error("schema id {id:?} makes the same table name as the schema {other:?}; choose an id that differs in more than hyphens")]
+    #[error(
+        "schema id {id:?} makes the same table name as the schema {other:?}; choose an id that differs in more than hyphens"
+    )]
     SchemaTableTaken {
         /// The id that was sent.
         id: String,
@@ -285,13 +324,41 @@ mod tests {
     // proves DEP-4
     #[test]
     fn docs_name_every_gap() {
-        let empty = ConventionDocs { purpose: " ".into(), example_questions: vec![], examples: vec![], when_not_to_use: None, see_also: None };
-        let paths: Vec<_> = empty.check().unwrap_err().faults.iter().map(Fault::path).collect();
+        let empty = ConventionDocs {
+            purpose: " ".into(),
+            example_questions: vec![],
+            examples: vec![],
+            when_not_to_use: None,
+            see_also: None,
+        };
+        let paths: Vec<_> = empty
+            .check()
+            .unwrap_err()
+            .faults
+            .iter()
+            .map(Fault::path)
+            .collect();
         assert_eq!(paths, ["purpose", "examples", "example_questions"]);
-        let example = ConventionExample { question: "Q1 ".into(), query: "q".into(), interpretation: "i".into() };
-        let docs = ConventionDocs { purpose: "p".into(), example_questions: vec!["Q1".into(), "Q2".into()], examples: vec![example], ..empty };
-        assert_eq!(docs.check().unwrap_err().faults.len(), 1, "Q1 twice is one question");
-        let enough = ConventionDocs { example_questions: vec!["Q2".into(), "Q3".into()], ..docs };
+        let example = ConventionExample {
+            question: "Q1 ".into(),
+            query: "q".into(),
+            interpretation: "i".into(),
+        };
+        let docs = ConventionDocs {
+            purpose: "p".into(),
+            example_questions: vec!["Q1".into(), "Q2".into()],
+            examples: vec![example],
+            ..empty
+        };
+        assert_eq!(
+            docs.check().unwrap_err().faults.len(),
+            1,
+            "Q1 twice is one question"
+        );
+        let enough = ConventionDocs {
+            example_questions: vec!["Q2".into(), "Q3".into()],
+            ..docs
+        };
         assert_eq!(enough.check(), Ok(()));
     }
 }

@@ -33,7 +33,9 @@ impl FromStr for DelegationId {
     type Err = Invalid;
     fn from_str(text: &str) -> Result<Self, Invalid> {
         if text.is_empty() || text.len() > 200 || text.chars().any(char::is_control) {
-            return Err(Invalid::value("must have 1 to 200 bytes and no control characters"));
+            return Err(Invalid::value(
+                "must have 1 to 200 bytes and no control characters",
+            ));
         }
         Ok(Self(text.to_owned()))
     }
@@ -64,7 +66,14 @@ pub enum DelegationStatus {
 
 impl DelegationStatus {
     /// Every state.
-    pub const ALL: [Self; 6] = [Self::Queued, Self::Dispatched, Self::InProgress, Self::Completed, Self::Failed, Self::Stuck];
+    pub const ALL: [Self; 6] = [
+        Self::Queued,
+        Self::Dispatched,
+        Self::InProgress,
+        Self::Completed,
+        Self::Failed,
+        Self::Stuck,
+    ];
 
     /// The name in the database and on the wire.
     pub const fn as_str(self) -> &'static str {
@@ -93,7 +102,10 @@ impl DelegationStatus {
 impl FromStr for DelegationStatus {
     type Err = Invalid;
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        Self::ALL.into_iter().find(|s| s.as_str() == text).ok_or_else(|| Invalid::value("is no state of a delegation"))
+        Self::ALL
+            .into_iter()
+            .find(|s| s.as_str() == text)
+            .ok_or_else(|| Invalid::value("is no state of a delegation"))
     }
 }
 

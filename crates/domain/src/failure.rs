@@ -31,7 +31,11 @@ impl fmt::Display for FailureKind {
         match self {
             Self::HookExit(code) => write!(f, "the hook ended with status {code}"),
             Self::Signalled(signal) => write!(f, "the hook was ended by signal {signal}"),
-            Self::Oom(limit) => write!(f, "the hook used more than its {} MiB of memory", limit / (1024 * 1024)),
+            Self::Oom(limit) => write!(
+                f,
+                "the hook used more than its {} MiB of memory",
+                limit / (1024 * 1024)
+            ),
             Self::Timeout(seconds) => write!(f, "the hook used more than its {seconds} s"),
             Self::Output(why) => write!(f, "the hook's output cannot be read: {why}"),
             Self::ImageUnusable(why) => write!(f, "the hook's image cannot be run: {why}"),
@@ -59,7 +63,9 @@ impl FailureKind {
         match self {
             Self::Oom(_) if oom_retries < MOST_OOM_RETRIES => FailureAction::RetryWithMoreMemory,
             // D5: what the hook reported before it died stands; what it did not report is errored.
-            Self::Oom(_) | Self::HookExit(_) | Self::Signalled(_) | Self::Timeout(_) => FailureAction::KeepOutcomesErrorRest,
+            Self::Oom(_) | Self::HookExit(_) | Self::Signalled(_) | Self::Timeout(_) => {
+                FailureAction::KeepOutcomesErrorRest
+            }
             Self::Output(_) | Self::ImageUnusable(_) => FailureAction::ErrorAll,
             Self::RejectedRun(_) => FailureAction::RejectRest,
         }
@@ -102,7 +108,13 @@ mod tests {
 
     #[test]
     fn an_image_that_is_not_the_releases_taints_everything() {
-        assert_eq!(FailureKind::ImageUnusable("x".into()).action(0), FailureAction::ErrorAll);
-        assert_eq!(FailureKind::RejectedRun("x".into()).action(0), FailureAction::RejectRest);
+        assert_eq!(
+            FailureKind::ImageUnusable("x".into()).action(0),
+            FailureAction::ErrorAll
+        );
+        assert_eq!(
+            FailureKind::RejectedRun("x".into()).action(0),
+            FailureAction::RejectRest
+        );
     }
 }

@@ -121,13 +121,19 @@ impl FeatureContract {
     pub fn check(&self) -> Result<(), Invalid> {
         let mut faults = Vec::new();
         if self.columns.len() > MOST_COLUMNS {
-            faults.push(Fault::value(["columns".into()], format!("must have at most {MOST_COLUMNS} columns")));
+            faults.push(Fault::value(
+                ["columns".into()],
+                format!("must have at most {MOST_COLUMNS} columns"),
+            ));
         }
         let mut seen = BTreeSet::new();
         for (index, column) in self.columns.iter().enumerate() {
             if !seen.insert(&column.name) {
                 let loc = [Loc::from("columns"), index.into(), "name".into()];
-                faults.push(Fault::value(loc, format!("{:?} stands twice; column names are unique", column.name.as_str())));
+                faults.push(Fault::value(
+                    loc,
+                    format!("{:?} stands twice; column names are unique", column.name.as_str()),
+                ));
             }
         }
         Invalid::unless_empty(faults)
@@ -138,22 +144,42 @@ impl FeatureContract {
     pub fn differences(&self, other: &Self) -> Vec<String> {
         let mut found = Vec::new();
         if self.cardinality != other.cardinality {
-            found.push(format!("cardinality is {}, not {}", self.cardinality.as_str(), other.cardinality.as_str()));
+            found.push(format!(
+                "cardinality is {}, not {}",
+                self.cardinality.as_str(),
+                other.cardinality.as_str()
+            ));
         }
         for index in 0..self.columns.len().max(other.columns.len()) {
             match (self.columns.get(index), other.columns.get(index)) {
-                (Some(a), Some(b)) if a.name != b.name => found.push(format!("column {} is {:?}, not {:?}", index + 1, a.name.as_str(), b.name.as_str())),
+                (Some(a), Some(b)) if a.name != b.name => found.push(format!(
+                    "column {} is {:?}, not {:?}",
+                    index + 1,
+                    a.name.as_str(),
+                    b.name.as_str()
+                )),
                 (Some(a), Some(b)) => {
                     let name = a.name.as_str();
                     if a.json_type != b.json_type {
-                        found.push(format!("column {name:?} is of type {}, not {}", a.json_type.as_str(), b.json_type.as_str()));
+                        found.push(format!(
+                            "column {name:?} is of type {}, not {}",
+                            a.json_type.as_str(),
+                            b.json_type.as_str()
+                        ));
                     }
                     if a.format != b.format {
                         let show = |f: &Option<String>| f.clone().unwrap_or_else(|| "none".to_owned());
-                        found.push(format!("column {name:?} has the format {}, not {}", show(&a.format), show(&b.format)));
+                        found.push(format!(
+                            "column {name:?} has the format {}, not {}",
+                            show(&a.format),
+                            show(&b.format)
+                        ));
                     }
                     if a.required != b.required {
-                        found.push(format!("column {name:?} is {}", if a.required { "required" } else { "optional" }));
+                        found.push(format!(
+                            "column {name:?} is {}",
+                            if a.required { "required" } else { "optional" }
+                        ));
                     }
                 }
                 (Some(a), None) => found.push(format!("column {:?} is missing", a.name.as_str())),
@@ -191,9 +217,18 @@ pub struct ReleaseContent {
 impl ReleaseContent {
     /// A key that is equal for equal contents only: SHA-256 over an unambiguous form of the three.
     pub fn key(&self) -> [u8; 32] {
-        let limits = format!("{}/{}/{}", self.limits.timeout_seconds, self.limits.memory.bytes(), self.limits.cpu.millicores());
+        let limits = format!(
+            "{}/{}/{}",
+            self.limits.timeout_seconds,
+            self.limits.memory.bytes(),
+            self.limits.cpu.millicores()
+        );
         let mut hash = Sha256::new();
-        for part in [self.digest.as_str(), &canonical_json(&Value::Object(self.config.clone())), &limits] {
+        for part in [
+            self.digest.as_str(),
+            &canonical_json(&Value::Object(self.config.clone())),
+            &limits,
+        ] {
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part.as_bytes());
         }
@@ -256,15 +291,24 @@ impl NewRelease {
             if text.trim().is_empty() {
                 faults.push(Fault::value([name.into()], "must not be blank"));
             } else if text.len() > 1024 || text.chars().any(char::is_control) {
-                faults.push(Fault::value([name.into()], "must have at most 1024 bytes and no control characters"));
+                faults.push(Fault::value(
+                    [name.into()],
+                    "must have at most 1024 bytes and no control characters",
+                ));
             }
         }
         let config = Value::Object(self.content.config.clone());
         if has_nul(&config) {
-            faults.push(Fault::value(["config".into()], "must not contain the character NUL"));
+            faults.push(Fault::value(
+                ["config".into()],
+                "must not contain the character NUL",
+            ));
         }
         if config.to_string().len() > MOST_CONFIG_BYTES {
-            faults.push(Fault::value(["config".into()], format!("must have at most {MOST_CONFIG_BYTES} bytes as JSON")));
+            faults.push(Fault::value(
+                ["config".into()],
+                format!("must have at most {MOST_CONFIG_BYTES} bytes as JSON"),
+            ));
         }
         Invalid::unless_empty(faults)
     }
@@ -354,29 +398,54 @@ mod tests {
     use serde_json::json;
 
     fn column(name: &str, json_type: JsonType) -> ColumnDef {
-        ColumnDef { name: name.parse().unwrap(), json_type, format: None, required: true, description: None, unit: None }
+        ColumnDef {
+            name: name.parse().unwrap(),
+            json_type,
+            format: None,
+            required: true,
+            description: None,
+            unit: None,
+        }
     }
 
     fn content(config: Value, memory: &str) -> ReleaseContent {
-        let Value::Object(config) = config else { panic!("an object") };
-        ReleaseContent { digest: format!("sha256:{}", "a".repeat(64)).parse().unwrap(), config, limits: Limits::parse(300, memory, "0.5").unwrap() }
+        let Value::Object(config) = config else {
+            panic!("an object")
+        };
+        ReleaseContent {
+            digest: format!("sha256:{}", "a".repeat(64)).parse().unwrap(),
+            config,
+            limits: Limits::parse(300, memory, "0.5").unwrap(),
+        }
     }
 
     // proves REG-1
     #[test]
     fn a_contract_differs_by_type_and_order_but_not_by_words_about_it() {
-        let stands = FeatureContract { cardinality: Cardinality::One, columns: vec![column("a", JsonType::Number), column("b", JsonType::String)] };
+        let stands = FeatureContract {
+            cardinality: Cardinality::One,
+            columns: vec![column("a", JsonType::Number), column("b", JsonType::String)],
+        };
         let mut same = stands.clone();
         same.columns[0].description = Some("new words".into());
         same.columns[0].unit = Some("mm".into());
         assert!(stands.differences(&same).is_empty());
         let mut other = stands.clone();
         other.columns.swap(0, 1);
-        assert_eq!(stands.differences(&other), ["column 1 is \"a\", not \"b\"", "column 2 is \"b\", not \"a\""]);
+        assert_eq!(
+            stands.differences(&other),
+            ["column 1 is \"a\", not \"b\"", "column 2 is \"b\", not \"a\""]
+        );
         other = stands.clone();
         other.columns[0].json_type = JsonType::Integer;
         other.cardinality = Cardinality::Many;
-        assert_eq!(stands.differences(&other), ["cardinality is one, not many", "column \"a\" is of type number, not integer"]);
+        assert_eq!(
+            stands.differences(&other),
+            [
+                "cardinality is one, not many",
+                "column \"a\" is of type number, not integer"
+            ]
+        );
     }
 
     // proves REG-3
@@ -386,7 +455,13 @@ mod tests {
         let b = content(json!({"y": {"q": null, "p": [1, 2]}, "x": 1}), "1024m");
         assert_eq!(a.key(), b.key());
         assert_ne!(a.key(), content(json!({"x": 1}), "1g").key());
-        assert_ne!(a.key(), content(json!({"x": 1, "y": {"p": [1, 2], "q": null}}), "2g").key());
-        assert_ne!(content(json!({"a": "b"}), "1g").key(), content(json!({"a": ["b"]}), "1g").key());
+        assert_ne!(
+            a.key(),
+            content(json!({"x": 1, "y": {"p": [1, 2], "q": null}}), "2g").key()
+        );
+        assert_ne!(
+            content(json!({"a": "b"}), "1g").key(),
+            content(json!({"a": ["b"]}), "1g").key()
+        );
     }
 }

@@ -63,7 +63,10 @@ impl RunId {
     /// The run of `hook` for a unit of work. It is the same however often the unit is attempted, so that
     /// a unit that is delivered twice records nothing twice (PRV-4).
     pub fn of_unit(task: TaskId, hook: &crate::names::HookName) -> Self {
-        Self(Uuid::new_v5(&task.as_uuid(), format!("hook-run:{hook}").as_bytes()))
+        Self(Uuid::new_v5(
+            &task.as_uuid(),
+            format!("hook-run:{hook}").as_bytes(),
+        ))
     }
 }
 
@@ -78,14 +81,20 @@ impl RecordId {
     /// The record that a source of a convention knows by `source`: the same in every ingest run, so that
     /// what changed becomes its next version.
     pub fn of_source(convention: &crate::names::ConventionSlug, source: &crate::ingest::SourceId) -> Self {
-        Self(Uuid::new_v5(&HALLMARK, format!("record:{convention}:{}", source.as_str()).as_bytes()))
+        Self(Uuid::new_v5(
+            &HALLMARK,
+            format!("record:{convention}:{}", source.as_str()).as_bytes(),
+        ))
     }
 }
 
 impl ServiceAccountId {
     /// The stable id of a service account: `uuid5(NAMESPACE_URL, "<issuer>#<sub>")` (wire contract 3).
     pub fn of(issuer: &str, subject: &str) -> Self {
-        Self(Uuid::new_v5(&Uuid::NAMESPACE_URL, format!("{issuer}#{subject}").as_bytes()))
+        Self(Uuid::new_v5(
+            &Uuid::NAMESPACE_URL,
+            format!("{issuer}#{subject}").as_bytes(),
+        ))
     }
 }
 
@@ -100,8 +109,14 @@ mod tests {
         let run = IngestRunId::from_uuid(Uuid::from_u128(7));
         let (a, b): (HookName, HookName) = ("a".parse().unwrap(), "b".parse().unwrap());
         let task = TaskId::of_batch(run, 0);
-        assert_eq!(RunId::of_unit(task, &a), RunId::of_unit(TaskId::of_batch(run, 0), &a));
+        assert_eq!(
+            RunId::of_unit(task, &a),
+            RunId::of_unit(TaskId::of_batch(run, 0), &a)
+        );
         assert_ne!(RunId::of_unit(task, &a), RunId::of_unit(task, &b));
-        assert_ne!(RunId::of_unit(task, &a), RunId::of_unit(TaskId::of_batch(run, 1), &a));
+        assert_ne!(
+            RunId::of_unit(task, &a),
+            RunId::of_unit(TaskId::of_batch(run, 1), &a)
+        );
     }
 }

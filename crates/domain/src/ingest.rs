@@ -37,7 +37,8 @@ impl FromStr for SourceId {
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let plain = !text.chars().any(|c| c.is_control() || matches!(c, '/' | '\\'));
-        if text.is_empty() || text.len() > 200 || !plain || text.trim() != text || matches!(text, "." | "..") {
+        if text.is_empty() || text.len() > 200 || !plain || text.trim() != text || matches!(text, "." | "..")
+        {
             return Err(Invalid::value(
                 "must have 1 to 200 bytes, no slash, backslash or control character, no space at either end, and be neither \".\" nor \"..\"",
             ));
@@ -141,25 +142,42 @@ pub struct PushedRecord {
 }
 
 impl PushedRecord {
-    fn new(source_id: SourceId, metadata: Map<String, Value>, checker: &MetadataChecker) -> Result<Self, Invalid> {
+    fn new(
+        source_id: SourceId,
+        metadata: Map<String, Value>,
+        checker: &MetadataChecker,
+    ) -> Result<Self, Invalid> {
         let cells = checker.check(&metadata).map_err(|e| e.of_field("metadata"))?;
         let whole = Value::Object(metadata);
         let content_hash = Sha256::digest(canonical_json(&whole).as_bytes()).into();
-        let metadata = if let Value::Object(map) = whole { map } else { Map::new() };
-        Ok(Self { source_id, metadata, cells, content_hash })
+        let metadata = if let Value::Object(map) = whole {
+            map
+        } else {
+            Map::new()
+        };
+        Ok(Self {
+            source_id,
+            metadata,
+            cells,
+            content_hash,
+        })
     }
 
     /// The record of a line of JSON Lines: `{"source_id": ..., "metadata": {...}}`, where `id` stands for `source_id`
     /// as in the ingester's contract (5.2). A field set to `null` is a field that is not there.
     pub fn from_json_line(line: &[u8], checker: &MetadataChecker) -> Result<Self, Invalid> {
         // serde_json refuses what is nested more than 128 deep, so the stack is safe.
-        let value: Value = serde_json::from_slice(line).map_err(|e| Invalid::value(format!("is not JSON: {e}")))?;
+        let value: Value =
+            serde_json::from_slice(line).map_err(|e| Invalid::value(format!("is not JSON: {e}")))?;
         let Value::Object(mut object) = value else {
             return Err(Invalid::value("must be a JSON object"));
         };
         let mut faults = Vec::new();
         let id = match object.remove("source_id").or_else(|| object.remove("id")) {
-            Some(Value::String(text)) => text.parse::<SourceId>().map_err(|e| faults.extend(e.of_field("source_id").faults)).ok(),
+            Some(Value::String(text)) => text
+                .parse::<SourceId>()
+                .map_err(|e| faults.extend(e.of_field("source_id").faults))
+                .ok(),
             Some(_) => {
                 faults.push(Fault::value(["source_id".into()], "must be a string"));
                 None
@@ -181,12 +199,22 @@ impl PushedRecord {
             }
         };
         // `files` and `fetched_at` belong to the ingester's form of this line; files cannot be pushed yet, and saying so beats losing them.
-        if object.remove("files").is_some_and(|files| files.as_array().is_none_or(|f| !f.is_empty())) {
-            faults.push(Fault::value(["files".into()], "cannot be pushed; only records without files can"));
+        if object
+            .remove("files")
+            .is_some_and(|files| files.as_array().is_none_or(|f| !f.is_empty()))
+        {
+            faults.push(Fault::value(
+                ["files".into()],
+                "cannot be pushed; only records without files can",
+            ));
         }
         object.remove("fetched_at");
         for key in object.keys() {
-            faults.push(Fault { loc: vec![shortened(key).into()], message: "is no key of a record line".to_owned(), rule: "extra_forbidden" });
+            faults.push(Fault {
+                loc: vec![shortened(key).into()],
+                message: "is no key of a record line".to_owned(),
+                rule: "extra_forbidden",
+            });
         }
         match (id, metadata) {
             (Some(id), Some(metadata)) if faults.is_empty() => {
@@ -236,26 +264,45 @@ pub fn field_name_of_header(header: &str) -> String {
 
 impl CsvMapping {
     /// The mapping of this header, or every column that cannot be placed: silently dropping one would lose data.
-    pub fn new(header: &[String], fields: &[&FieldDefinition], options: &CsvOptions) -> Result<Self, Invalid> {
+    pub fn new(
+        header: &[String],
+        fields: &[&FieldDefinition],
+        options: &CsvOptions,
+    ) -> Result<Self, Invalid> {
         let mut faults = Vec::new();
         let mut columns: Vec<Option<(String, FieldType)>> = Vec::with_capacity(header.len());
-        let wanted: Vec<&str> =
-            if options.id_columns.is_empty() { vec!["source_id", "id"] } else { options.id_columns.iter().map(String::as_str).collect() };
+        let wanted: Vec<&str> = if options.id_columns.is_empty() {
+            vec!["source_id", "id"]
+        } else {
+            options.id_columns.iter().map(String::as_str).collect()
+        };
         for name in header {
             let field = fields.iter().find(|f| f.name.as_str() == name).or_else(|| {
                 let normal = field_name_of_header(name);
                 fields.iter().find(|f| f.name.as_str() == normal)
             });
             match field {
-                Some(field) if columns.iter().flatten().any(|(taken, _)| taken == field.name.as_str()) => {
-                    faults.push(Fault::value([shortened(name).into()], format!("is the second column for the field {:?}", field.name.as_str())));
+                Some(field)
+                    if columns
+                        .iter()
+                        .flatten()
+                        .any(|(taken, _)| taken == field.name.as_str()) =>
+                {
+                    faults.push(Fault::value(
+                        [shortened(name).into()],
+                        format!("is the second column for the field {:?}", field.name.as_str()),
+                    ));
                 }
                 Some(field) => {
                     columns.push(Some((field.name.to_string(), field.field_type)));
                     continue;
                 }
                 None if wanted.contains(&name.as_str()) => {}
-                None => faults.push(Fault { loc: vec![shortened(name).into()], message: "is no field of the schema".to_owned(), rule: "extra_forbidden" }),
+                None => faults.push(Fault {
+                    loc: vec![shortened(name).into()],
+                    message: "is no field of the schema".to_owned(),
+                    rule: "extra_forbidden",
+                }),
             }
             columns.push(None);
         }
@@ -273,27 +320,55 @@ impl CsvMapping {
             for name in &options.id_columns {
                 match position(name) {
                     Some(index) => id_columns.push(index),
-                    None => faults.push(Fault::missing(["source_id".into()], format!("the file has no column {:?}", shortened(name)))),
+                    None => faults.push(Fault::missing(
+                        ["source_id".into()],
+                        format!("the file has no column {:?}", shortened(name)),
+                    )),
                 }
             }
         }
-        let missing = fields.iter().filter(|f| f.required && !columns.iter().flatten().any(|(name, _)| name == f.name.as_str()));
-        faults.extend(missing.map(|f| Fault::missing([f.name.as_str().into()], "is a required field and the file has no column for it")));
+        let missing = fields
+            .iter()
+            .filter(|f| f.required && !columns.iter().flatten().any(|(name, _)| name == f.name.as_str()));
+        faults.extend(missing.map(|f| {
+            Fault::missing(
+                [f.name.as_str().into()],
+                "is a required field and the file has no column for it",
+            )
+        }));
         Invalid::unless_empty(faults)?;
-        Ok(Self { columns, id_columns, null_values: options.null_values.clone() })
+        Ok(Self {
+            columns,
+            id_columns,
+            null_values: options.null_values.clone(),
+        })
     }
 
     /// The record of one row of the file.
     pub fn record(&self, row: &[&str], checker: &MetadataChecker) -> Result<PushedRecord, Invalid> {
         if row.len() != self.columns.len() {
-            return Err(Invalid::value(format!("has {} columns where the header has {}", row.len(), self.columns.len())));
+            return Err(Invalid::value(format!(
+                "has {} columns where the header has {}",
+                row.len(),
+                self.columns.len()
+            )));
         }
-        let id: Vec<&str> = self.id_columns.iter().filter_map(|index| row.get(*index)).map(|text| text.trim()).collect();
-        let id = id.join(":").parse::<SourceId>().map_err(|e| e.of_field("source_id"))?;
+        let id: Vec<&str> = self
+            .id_columns
+            .iter()
+            .filter_map(|index| row.get(*index))
+            .map(|text| text.trim())
+            .collect();
+        let id = id
+            .join(":")
+            .parse::<SourceId>()
+            .map_err(|e| e.of_field("source_id"))?;
         let mut metadata = Map::new();
         let mut faults = Vec::new();
         for (cell, column) in row.iter().zip(&self.columns) {
-            let Some((name, field_type)) = column else { continue };
+            let Some((name, field_type)) = column else {
+                continue;
+            };
             if cell.is_empty() || self.null_values.iter().any(|null| null == cell) {
                 continue;
             }
@@ -301,7 +376,10 @@ impl CsvMapping {
                 Ok(value) => {
                     metadata.insert(name.clone(), value);
                 }
-                Err(rule) => faults.push(Fault::value(["metadata".into(), name.as_str().into()], format!("{rule}, not {:?}", shortened(cell)))),
+                Err(rule) => faults.push(Fault::value(
+                    ["metadata".into(), name.as_str().into()],
+                    format!("{rule}, not {:?}", shortened(cell)),
+                )),
             }
         }
         Invalid::unless_empty(faults)?;
@@ -317,8 +395,14 @@ fn csv_value(cell: &str, field_type: FieldType) -> Result<Value, &'static str> {
             if let Ok(whole) = text.parse::<i64>() {
                 return Ok(whole.into());
             }
-            let number = text.parse::<f64>().ok().filter(|n| n.is_finite()).ok_or("must be a number")?;
-            serde_json::Number::from_f64(number).map(Value::Number).ok_or("must be a number")
+            let number = text
+                .parse::<f64>()
+                .ok()
+                .filter(|n| n.is_finite())
+                .ok_or("must be a number")?;
+            serde_json::Number::from_f64(number)
+                .map(Value::Number)
+                .ok_or("must be a number")
         }
         FieldType::Boolean => match cell.trim().to_ascii_lowercase().as_str() {
             "true" => Ok(true.into()),
@@ -326,7 +410,11 @@ fn csv_value(cell: &str, field_type: FieldType) -> Result<Value, &'static str> {
             _ => Err("must be true or false"),
         },
         FieldType::Text | FieldType::Date | FieldType::Term | FieldType::Url => {
-            if cell.contains('\0') { Err("must not contain the character NUL") } else { Ok(cell.into()) }
+            if cell.contains('\0') {
+                Err("must not contain the character NUL")
+            } else {
+                Ok(cell.into())
+            }
         }
     }
 }
@@ -347,7 +435,9 @@ pub enum IngestError {
     #[error("convention {0} has no ingester; deploy one, or push records with \"mode\": \"push\"")]
     NoIngester(ConventionSlug),
     /// Pulling is not built yet.
-    #[error("pulling from an ingester is not available in this release; push records with \"mode\": \"push\"")]
+    #[error(
+        "pulling from an ingester is not available in this release; push records with \"mode\": \"push\""
+    )]
     PullUnavailable,
     /// The convention has an active run (D32).
     #[error("convention {convention} has the active ingest run {run}; close it or wait for its end")]
@@ -381,7 +471,11 @@ impl Coded for IngestError {
         }
     }
     fn faults(&self) -> &[Fault] {
-        if let Self::Invalid(e) = self { e.faults() } else { &[] }
+        if let Self::Invalid(e) = self {
+            e.faults()
+        } else {
+            &[]
+        }
     }
 }
 
@@ -401,7 +495,11 @@ mod tests {
             constraints: None,
             examples: vec![],
         };
-        vec![field("species", FieldType::Text, true), field("culmen_length_mm", FieldType::Number, false), field("date_egg", FieldType::Date, false)]
+        vec![
+            field("species", FieldType::Text, true),
+            field("culmen_length_mm", FieldType::Number, false),
+            field("date_egg", FieldType::Date, false),
+        ]
     }
 
     fn header(names: &[&str]) -> Vec<String> {
@@ -419,14 +517,32 @@ mod tests {
     fn csv_rows_become_typed_records_and_null_values_are_left_out() {
         let fields = fields();
         let checker = MetadataChecker::new(&fields);
-        let options = CsvOptions { id_columns: header(&["Species", "Sample"]), null_values: header(&["NA"]) };
+        let options = CsvOptions {
+            id_columns: header(&["Species", "Sample"]),
+            null_values: header(&["NA"]),
+        };
         let refs: Vec<_> = fields.iter().collect();
-        let mapping = CsvMapping::new(&header(&["Species", "Sample", "Culmen Length (mm)", "Date Egg"]), &refs, &options).unwrap();
-        let record = mapping.record(&["Gentoo", "7", "NA", "2007-11-11"], &checker).unwrap();
+        let mapping = CsvMapping::new(
+            &header(&["Species", "Sample", "Culmen Length (mm)", "Date Egg"]),
+            &refs,
+            &options,
+        )
+        .unwrap();
+        let record = mapping
+            .record(&["Gentoo", "7", "NA", "2007-11-11"], &checker)
+            .unwrap();
         assert_eq!(record.source_id.as_str(), "Gentoo:7");
-        assert_eq!(Value::Object(record.metadata), serde_json::json!({"species": "Gentoo", "date_egg": "2007-11-11"}));
-        let fault = mapping.record(&["Gentoo", "7", "long", "2007-11-11"], &checker).unwrap_err();
-        assert_eq!(fault.to_string(), "metadata.culmen_length_mm: must be a number, not \"long\"");
+        assert_eq!(
+            Value::Object(record.metadata),
+            serde_json::json!({"species": "Gentoo", "date_egg": "2007-11-11"})
+        );
+        let fault = mapping
+            .record(&["Gentoo", "7", "long", "2007-11-11"], &checker)
+            .unwrap_err();
+        assert_eq!(
+            fault.to_string(),
+            "metadata.culmen_length_mm: must be a number, not \"long\""
+        );
         assert!(mapping.record(&["Gentoo", "7"], &checker).is_err());
     }
 
@@ -434,24 +550,53 @@ mod tests {
     fn a_header_names_every_column_that_cannot_be_placed() {
         let fields = fields();
         let refs: Vec<_> = fields.iter().collect();
-        let faults = CsvMapping::new(&header(&["Date Egg", "Colour", "date_egg"]), &refs, &CsvOptions::default()).unwrap_err().faults;
+        let faults = CsvMapping::new(
+            &header(&["Date Egg", "Colour", "date_egg"]),
+            &refs,
+            &CsvOptions::default(),
+        )
+        .unwrap_err()
+        .faults;
         let paths: Vec<_> = faults.iter().map(Fault::path).collect();
         assert_eq!(paths, ["Colour", "date_egg", "source_id", "species"]);
     }
 
     #[test]
     fn a_line_nested_a_thousand_deep_is_a_fault() {
-        let deep = format!("{{\"source_id\":\"a\",\"metadata\":{{\"species\":{}{}}}}}", "[".repeat(1000), "]".repeat(1000));
+        let deep = format!(
+            "{{\"source_id\":\"a\",\"metadata\":{{\"species\":{}{}}}}}",
+            "[".repeat(1000),
+            "]".repeat(1000)
+        );
         let checker = MetadataChecker::new(&fields());
-        assert!(PushedRecord::from_json_line(deep.as_bytes(), &checker).unwrap_err().to_string().contains("recursion"));
+        assert!(
+            PushedRecord::from_json_line(deep.as_bytes(), &checker)
+                .unwrap_err()
+                .to_string()
+                .contains("recursion")
+        );
     }
 
     #[test]
     fn source_ids_cannot_leave_their_directory() {
-        for bad in ["", ".", "..", "a/b", "../x", "a\\b", "a\n", " a", &"x".repeat(201)] {
+        for bad in [
+            "",
+            ".",
+            "..",
+            "a/b",
+            "../x",
+            "a\\b",
+            "a\n",
+            " a",
+            &"x".repeat(201),
+        ] {
             assert!(bad.parse::<SourceId>().is_err(), "{bad:?}");
         }
-        assert!("Adelie Penguin (Pygoscelis adeliae):1@2".parse::<SourceId>().is_ok());
+        assert!(
+            "Adelie Penguin (Pygoscelis adeliae):1@2"
+                .parse::<SourceId>()
+                .is_ok()
+        );
     }
 
     proptest! {

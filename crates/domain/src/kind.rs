@@ -64,12 +64,20 @@ pub struct Fault {
 impl Fault {
     /// A value that breaks a rule.
     pub fn value(loc: impl IntoIterator<Item = Loc>, message: impl Into<String>) -> Self {
-        Self { loc: loc.into_iter().collect(), message: message.into(), rule: "value_error" }
+        Self {
+            loc: loc.into_iter().collect(),
+            message: message.into(),
+            rule: "value_error",
+        }
     }
 
     /// A value that is needed and not there.
     pub fn missing(loc: impl IntoIterator<Item = Loc>, message: impl Into<String>) -> Self {
-        Self { loc: loc.into_iter().collect(), message: message.into(), rule: "missing" }
+        Self {
+            loc: loc.into_iter().collect(),
+            message: message.into(),
+            rule: "missing",
+        }
     }
 
     /// The same fault, seen from further out.
@@ -101,7 +109,11 @@ impl Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.loc.is_empty() { f.write_str(&self.message) } else { write!(f, "{}: {}", self.path(), self.message) }
+        if self.loc.is_empty() {
+            f.write_str(&self.message)
+        } else {
+            write!(f, "{}: {}", self.path(), self.message)
+        }
     }
 }
 
@@ -114,7 +126,11 @@ pub struct Invalid {
 }
 
 fn summary(faults: &[Fault]) -> String {
-    faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    faults
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 impl Invalid {
@@ -130,13 +146,19 @@ impl Invalid {
 
     /// `Ok` when there is no fault.
     pub fn unless_empty(faults: Vec<Fault>) -> Result<(), Self> {
-        if faults.is_empty() { Ok(()) } else { Err(Self { faults }) }
+        if faults.is_empty() {
+            Ok(())
+        } else {
+            Err(Self { faults })
+        }
     }
 
     /// The same faults, seen from further out.
     #[must_use]
     pub fn under(self, outer: &[Loc]) -> Self {
-        Self { faults: self.faults.into_iter().map(|fault| fault.under(outer)).collect() }
+        Self {
+            faults: self.faults.into_iter().map(|fault| fault.under(outer)).collect(),
+        }
     }
 
     /// The same faults, as those of one named field.

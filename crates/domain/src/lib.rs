@@ -42,7 +42,9 @@ pub use convention::{Convention, ConventionDocs, ConventionExample, FileRequirem
 pub use delegation::{DelegationId, DelegationStatus};
 pub use digest::Digest;
 pub use failure::{FailureAction, FailureKind};
-pub use hook::{Cardinality, ColumnDef, FeatureContract, Hook, HookRelease, JsonType, NewRelease, ReleaseContent};
+pub use hook::{
+    Cardinality, ColumnDef, FeatureContract, Hook, HookRelease, JsonType, NewRelease, ReleaseContent,
+};
 pub use ids::{IngestRunId, RecordId, ReleaseId, RunId, ServiceAccountId, TaskId, UserId};
 pub use ingest::{IngestMode, IngestStatus, SourceId};
 pub use kind::{Fault, Invalid, Kind, Loc};

@@ -37,7 +37,11 @@ impl FromStr for MemoryLimit {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let rule = || Invalid::value("must be a number and an optional unit k, m or g (1024-based), such as 512m or 1.5g");
+        let rule = || {
+            Invalid::value(
+                "must be a number and an optional unit k, m or g (1024-based), such as 512m or 1.5g",
+            )
+        };
         let lower = text.trim().to_ascii_lowercase();
         let plain = lower.strip_suffix('i').unwrap_or(&lower);
         let (number, shift) = match plain.as_bytes().last() {
@@ -51,7 +55,12 @@ impl FromStr for MemoryLimit {
         }
         let value: f64 = number.parse().map_err(|_| rule())?;
         let bytes = (value * f64::from(1_u32 << shift)).round();
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "checked to lie in the range first")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "checked to lie in the range first"
+        )]
         if bytes >= LEAST_MEMORY as f64 && bytes <= MOST_MEMORY as f64 {
             Ok(Self(bytes as u64))
         } else {
@@ -63,7 +72,10 @@ impl FromStr for MemoryLimit {
 /// `12`, `12.5`; no sign, no exponent, no spaces.
 fn is_plain_decimal(text: &str) -> bool {
     let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
-    !whole.is_empty() && !part.is_empty() && whole.len() + part.len() <= 24 && whole.bytes().chain(part.bytes()).all(|b| b.is_ascii_digit())
+    !whole.is_empty()
+        && !part.is_empty()
+        && whole.len() + part.len() <= 24
+        && whole.bytes().chain(part.bytes()).all(|b| b.is_ascii_digit())
 }
 
 impl fmt::Display for MemoryLimit {
@@ -99,8 +111,16 @@ impl FromStr for CpuLimit {
             return Err(rule());
         }
         let value: f64 = text.parse().map_err(|_| rule())?;
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to lie in the range first")]
-        if (0.01..=1024.0).contains(&value) { Ok(Self((value * 1000.0).round() as u32)) } else { Err(rule()) }
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "checked to lie in the range first"
+        )]
+        if (0.01..=1024.0).contains(&value) {
+            Ok(Self((value * 1000.0).round() as u32))
+        } else {
+            Err(rule())
+        }
     }
 }
 
@@ -143,14 +163,30 @@ impl Limits {
     /// The limits of these three texts, every fault at once.
     pub fn parse(timeout_seconds: i64, memory: &str, cpu: &str) -> Result<Self, Invalid> {
         let mut faults = Vec::new();
-        let timeout = u32::try_from(timeout_seconds).ok().filter(|t| (1..=86_400).contains(t));
+        let timeout = u32::try_from(timeout_seconds)
+            .ok()
+            .filter(|t| (1..=86_400).contains(t));
         if timeout.is_none() {
-            faults.extend(Invalid::value("must lie between 1 and 86400 seconds (24 hours)").of_field("timeout_seconds").faults);
+            faults.extend(
+                Invalid::value("must lie between 1 and 86400 seconds (24 hours)")
+                    .of_field("timeout_seconds")
+                    .faults,
+            );
         }
-        let memory = memory.parse::<MemoryLimit>().map_err(|e| faults.extend(e.of_field("memory").faults)).ok();
-        let cpu = cpu.parse::<CpuLimit>().map_err(|e| faults.extend(e.of_field("cpu").faults)).ok();
+        let memory = memory
+            .parse::<MemoryLimit>()
+            .map_err(|e| faults.extend(e.of_field("memory").faults))
+            .ok();
+        let cpu = cpu
+            .parse::<CpuLimit>()
+            .map_err(|e| faults.extend(e.of_field("cpu").faults))
+            .ok();
         match (timeout, memory, cpu) {
-            (Some(timeout_seconds), Some(memory), Some(cpu)) => Ok(Self { timeout_seconds, memory, cpu }),
+            (Some(timeout_seconds), Some(memory), Some(cpu)) => Ok(Self {
+                timeout_seconds,
+                memory,
+                cpu,
+            }),
             _ => Err(Invalid { faults }),
         }
     }
@@ -172,7 +208,20 @@ mod tests {
         assert_eq!(m("1g"), m("1024m"));
         assert_eq!(m(" 1.5Gi ").bytes(), 1_610_612_736);
         assert_eq!(m("8388608").to_string(), "8m");
-        for bad in ["", "g", "-1g", "1e9", "1t", "1 g", "0", "1k", "nan", "inf", "1g1", "99999999999999g"] {
+        for bad in [
+            "",
+            "g",
+            "-1g",
+            "1e9",
+            "1t",
+            "1 g",
+            "0",
+            "1k",
+            "nan",
+            "inf",
+            "1g1",
+            "99999999999999g",
+        ] {
             assert!(bad.parse::<MemoryLimit>().is_err(), "{bad:?}");
         }
     }
@@ -189,7 +238,10 @@ mod tests {
     #[test]
     fn limits_name_every_fault() {
         let faults = Limits::parse(0, "lots", "many").unwrap_err().faults;
-        assert_eq!(faults.iter().map(Fault::path).collect::<Vec<_>>(), ["timeout_seconds", "memory", "cpu"]);
+        assert_eq!(
+            faults.iter().map(Fault::path).collect::<Vec<_>>(),
+            ["timeout_seconds", "memory", "cpu"]
+        );
     }
     use crate::kind::Fault;
 

@@ -11,8 +11,17 @@ use crate::kind::{Coded, Fault, Invalid, Kind};
 pub const RESERVED: &[&str] = &["records", "datasets", "runs"];
 
 /// Columns that the server adds to every table; neither a field nor a feature column may take one (D12).
-pub const IMPLICIT_COLUMNS: &[&str] =
-    &["id", "srn", "schema_id", "version", "created_at", "published_at", "record_srn", "run_id", "superseded_by"];
+pub const IMPLICIT_COLUMNS: &[&str] = &[
+    "id",
+    "srn",
+    "schema_id",
+    "version",
+    "created_at",
+    "published_at",
+    "record_srn",
+    "run_id",
+    "superseded_by",
+];
 
 /// Why a name was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -51,7 +60,9 @@ fn is_lower_name(text: &str, also: u8, min: usize, max: usize) -> bool {
     let bytes = text.as_bytes();
     (min..=max).contains(&bytes.len())
         && bytes.first().is_some_and(u8::is_ascii_lowercase)
-        && bytes.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == also)
+        && bytes
+            .iter()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == also)
 }
 
 macro_rules! names {
@@ -110,7 +121,9 @@ fn is_domain(text: &str) -> bool {
                 && label.len() <= 63
                 && !label.starts_with('-')
                 && !label.ends_with('-')
-                && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+                && label
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
         })
 }
 
@@ -118,7 +131,11 @@ impl HookName {
     /// A name for a new hook: well formed and not [`RESERVED`].
     pub fn for_new_hook(text: &str) -> Result<Self, NameError> {
         let name: Self = text.parse()?;
-        if RESERVED.contains(&text) { Err(NameError::Reserved(text.to_owned())) } else { Ok(name) }
+        if RESERVED.contains(&text) {
+            Err(NameError::Reserved(text.to_owned()))
+        } else {
+            Ok(name)
+        }
     }
 }
 
@@ -160,7 +177,9 @@ impl ColumnName {
     pub fn for_declared(text: &str) -> Result<Self, Invalid> {
         let name: Self = text.parse()?;
         if IMPLICIT_COLUMNS.contains(&text) {
-            return Err(Invalid::value(format!("{text:?} is a column that the server adds to every table itself; choose another name")));
+            return Err(Invalid::value(format!(
+                "{text:?} is a column that the server adds to every table itself; choose another name"
+            )));
         }
         Ok(name)
     }
@@ -197,17 +216,39 @@ mod tests {
     #[test]
     fn hook_names_are_identifiers_of_at_most_40_characters_and_not_reserved() {
         assert!(HookName::for_new_hook(&"a".repeat(40)).is_ok());
-        for bad in ["", "A", "1a", "_a", "a-b", "a b", "é", &"a".repeat(41), "a\0", "a;drop"] {
-            assert!(matches!(HookName::for_new_hook(bad), Err(NameError::Invalid(_))), "{bad:?}");
+        for bad in [
+            "",
+            "A",
+            "1a",
+            "_a",
+            "a-b",
+            "a b",
+            "é",
+            &"a".repeat(41),
+            "a\0",
+            "a;drop",
+        ] {
+            assert!(
+                matches!(HookName::for_new_hook(bad), Err(NameError::Invalid(_))),
+                "{bad:?}"
+            );
         }
         for reserved in RESERVED {
-            assert!(matches!(HookName::for_new_hook(reserved), Err(NameError::Reserved(_))), "{reserved}");
+            assert!(
+                matches!(HookName::for_new_hook(reserved), Err(NameError::Reserved(_))),
+                "{reserved}"
+            );
         }
     }
 
     #[test]
     fn the_contracts_example_title_gives_its_slug() {
-        assert_eq!(ConventionSlug::from_title(" Émile's Data__Set!! ").unwrap().as_str(), "mile-s-data-set");
+        assert_eq!(
+            ConventionSlug::from_title(" Émile's Data__Set!! ")
+                .unwrap()
+                .as_str(),
+            "mile-s-data-set"
+        );
         assert!(ConventionSlug::from_title("1 2").is_err());
     }
 

@@ -45,7 +45,10 @@ impl HookOutput {
         let mut last = None;
         for value in json_lines(&self.progress) {
             if value.get("status").and_then(Value::as_str) == Some("rejected") {
-                let message = value.get("message").and_then(Value::as_str).unwrap_or("the hook rejected the whole run");
+                let message = value
+                    .get("message")
+                    .and_then(Value::as_str)
+                    .unwrap_or("the hook rejected the whole run");
                 last = Some(limited(message));
             }
         }
@@ -55,10 +58,17 @@ impl HookOutput {
     /// The outcome of each record of `asked` that the files speak of. A later file overrides an earlier one for
     /// the same record (features < rejections < errors); within one file the last line stands. Lines without an id and ids
     /// that were not asked about are passed over.
-    pub fn outcomes(&self, contract: &FeatureContract, asked: &BTreeSet<SourceId>) -> BTreeMap<SourceId, RecordOutcome> {
+    pub fn outcomes(
+        &self,
+        contract: &FeatureContract,
+        asked: &BTreeSet<SourceId>,
+    ) -> BTreeMap<SourceId, RecordOutcome> {
         let mut found = BTreeMap::new();
         let mut put = |value: &Value, outcome: RecordOutcome| {
-            let id = value.get("id").and_then(Value::as_str).and_then(|id| id.parse::<SourceId>().ok());
+            let id = value
+                .get("id")
+                .and_then(Value::as_str)
+                .and_then(|id| id.parse::<SourceId>().ok());
             if let Some(id) = id.filter(|id| asked.contains(id)) {
                 found.insert(id, outcome);
             }
@@ -71,11 +81,17 @@ impl HookOutput {
             put(&value, outcome);
         }
         for value in json_lines(&self.rejections) {
-            let reason = value.get("reason").and_then(Value::as_str).unwrap_or("the hook gave no reason");
+            let reason = value
+                .get("reason")
+                .and_then(Value::as_str)
+                .unwrap_or("the hook gave no reason");
             put(&value, RecordOutcome::Rejected(limited(reason)));
         }
         for value in json_lines(&self.errors) {
-            let error = value.get("error").and_then(Value::as_str).unwrap_or("the hook gave no error text");
+            let error = value
+                .get("error")
+                .and_then(Value::as_str)
+                .unwrap_or("the hook gave no error text");
             put(&value, RecordOutcome::Errored(limited(error)));
         }
         found
@@ -89,9 +105,15 @@ fn limited(text: &str) -> String {
 
 /// The objects of a JSON Lines file; lines that are none (a truncated last line, say) are passed over.
 fn json_lines(bytes: &[u8]) -> impl Iterator<Item = Value> {
-    bytes.split(|b| *b == b'\n').filter(|line| !line.iter().all(u8::is_ascii_whitespace)).filter_map(|line| {
-        serde_json::from_slice::<Value>(line).ok().or_else(|| serde_json::from_slice(&without_bare_numbers(line)).ok()).filter(Value::is_object)
-    })
+    bytes
+        .split(|b| *b == b'\n')
+        .filter(|line| !line.iter().all(u8::is_ascii_whitespace))
+        .filter_map(|line| {
+            serde_json::from_slice::<Value>(line)
+                .ok()
+                .or_else(|| serde_json::from_slice(&without_bare_numbers(line)).ok())
+                .filter(Value::is_object)
+        })
 }
 
 /// The same line with bare `NaN`, `Infinity` and `-Infinity`, which JSON does not know but Python writes, as `null` (D22).
@@ -135,9 +157,16 @@ fn rows(features: Option<&Value>, contract: &FeatureContract) -> Result<Vec<Vec<
             &one
         }
     };
-    let rows = items.iter().filter(|item| !item.is_null()).map(|item| row(item, contract)).collect::<Result<Vec<_>, _>>()?;
+    let rows = items
+        .iter()
+        .filter(|item| !item.is_null())
+        .map(|item| row(item, contract))
+        .collect::<Result<Vec<_>, _>>()?;
     if contract.cardinality == Cardinality::One && rows.len() > 1 {
-        return Err(format!("{} rows for one record, where the hook's cardinality is one", rows.len()));
+        return Err(format!(
+            "{} rows for one record, where the hook's cardinality is one",
+            rows.len()
+        ));
     }
     Ok(rows)
 }
@@ -150,15 +179,31 @@ fn row(item: &Value, contract: &FeatureContract) -> Result<Vec<Cell>, String> {
             scalar = serde_json::Map::from_iter([(only.name.to_string(), other.clone())]);
             &scalar
         }
-        (_, columns) => return Err(format!("a row must be an object; a bare value fits a table of one column, this one has {}", columns.len())),
+        (_, columns) => {
+            return Err(format!(
+                "a row must be an object; a bare value fits a table of one column, this one has {}",
+                columns.len()
+            ));
+        }
     };
-    if let Some(unknown) = map.keys().find(|key| !contract.columns.iter().any(|c| c.name.as_str() == *key)) {
-        return Err(format!("{:?} is no column of the hook's contract", shortened(unknown)));
+    if let Some(unknown) = map
+        .keys()
+        .find(|key| !contract.columns.iter().any(|c| c.name.as_str() == *key))
+    {
+        return Err(format!(
+            "{:?} is no column of the hook's contract",
+            shortened(unknown)
+        ));
     }
     let mut cells = Vec::with_capacity(contract.columns.len());
     for column in &contract.columns {
         let name = column.name.as_str();
-        let cell = map.get(name).map_or(Ok(Cell::Null), |value| Cell::from_json(value, column.column_type())).map_err(|rule| format!("column {name:?} {rule}"))?;
+        let cell = map
+            .get(name)
+            .map_or(Ok(Cell::Null), |value| {
+                Cell::from_json(value, column.column_type())
+            })
+            .map_err(|rule| format!("column {name:?} {rule}"))?;
         if column.required && cell == Cell::Null {
             return Err(format!("column {name:?} is required and has no value"));
         }
@@ -182,7 +227,10 @@ mod tests {
             description: None,
             unit: None,
         });
-        FeatureContract { cardinality, columns: columns.collect() }
+        FeatureContract {
+            cardinality,
+            columns: columns.collect(),
+        }
     }
 
     fn asked(ids: &[&str]) -> BTreeSet<SourceId> {
@@ -190,7 +238,10 @@ mod tests {
     }
 
     fn features(text: &str) -> HookOutput {
-        HookOutput { features: text.as_bytes().to_vec(), ..HookOutput::default() }
+        HookOutput {
+            features: text.as_bytes().to_vec(),
+            ..HookOutput::default()
+        }
     }
 
     #[test]
@@ -204,8 +255,14 @@ mod tests {
         };
         let found = output.outcomes(&contract, &asked(&["a", "b", "c"]));
         assert_eq!(found.len(), 2);
-        assert_eq!(found[&"a".parse::<SourceId>().unwrap()], RecordOutcome::Errored("boom".into()));
-        assert_eq!(found[&"b".parse::<SourceId>().unwrap()], RecordOutcome::Rejected("no".into()));
+        assert_eq!(
+            found[&"a".parse::<SourceId>().unwrap()],
+            RecordOutcome::Errored("boom".into())
+        );
+        assert_eq!(
+            found[&"b".parse::<SourceId>().unwrap()],
+            RecordOutcome::Rejected("no".into())
+        );
     }
 
     #[test]
@@ -216,23 +273,40 @@ mod tests {
         assert_eq!(of("a"), RecordOutcome::Passed(vec![]));
         assert_eq!(of("b"), RecordOutcome::Passed(vec![vec![Cell::Number(3.5)]]));
         assert_eq!(of("c"), RecordOutcome::Passed(vec![]));
-        let two = contract(&[("x", JsonType::Number, false), ("y", JsonType::Number, false)], Cardinality::One);
+        let two = contract(
+            &[("x", JsonType::Number, false), ("y", JsonType::Number, false)],
+            Cardinality::One,
+        );
         let found = features("{\"id\":\"b\",\"features\":[3.5]}").outcomes(&two, &asked(&["b"]));
-        assert!(matches!(&found[&"b".parse::<SourceId>().unwrap()], RecordOutcome::Errored(why) if why.contains("has 2")));
+        assert!(
+            matches!(&found[&"b".parse::<SourceId>().unwrap()], RecordOutcome::Errored(why) if why.contains("has 2"))
+        );
     }
 
     #[test]
     fn rows_that_break_the_contract_make_the_record_errored_with_the_column() {
         let contract = contract(&[("x", JsonType::Integer, true)], Cardinality::One);
-        for (row, why) in [("[{}]", "required"), ("[{\"x\":\"1\"}]", "integer"), ("[{\"x\":1,\"z\":2}]", "no column"), ("[{\"x\":1},{\"x\":2}]", "cardinality")] {
-            let found = features(&format!("{{\"id\":\"a\",\"features\":{row}}}")).outcomes(&contract, &asked(&["a"]));
-            assert!(matches!(&found[&"a".parse::<SourceId>().unwrap()], RecordOutcome::Errored(text) if text.contains(why)), "{row}: {found:?}");
+        for (row, why) in [
+            ("[{}]", "required"),
+            ("[{\"x\":\"1\"}]", "integer"),
+            ("[{\"x\":1,\"z\":2}]", "no column"),
+            ("[{\"x\":1},{\"x\":2}]", "cardinality"),
+        ] {
+            let found =
+                features(&format!("{{\"id\":\"a\",\"features\":{row}}}")).outcomes(&contract, &asked(&["a"]));
+            assert!(
+                matches!(&found[&"a".parse::<SourceId>().unwrap()], RecordOutcome::Errored(text) if text.contains(why)),
+                "{row}: {found:?}"
+            );
         }
     }
 
     #[test]
     fn bare_nan_inside_a_string_is_left_alone() {
-        assert_eq!(without_bare_numbers(br#"{"a":"NaN \" NaN","b":-Infinity}"#), br#"{"a":"NaN \" NaN","b":null}"#);
+        assert_eq!(
+            without_bare_numbers(br#"{"a":"NaN \" NaN","b":-Infinity}"#),
+            br#"{"a":"NaN \" NaN","b":null}"#
+        );
     }
 
     proptest! {

@@ -11,7 +11,9 @@ pub const MOST_LIMIT: u32 = 1000;
 
 /// The page size that a request asks for: from 1 to [`MOST_LIMIT`]; what lies outside is moved to the nearest (wire contract 7.1).
 pub fn clamp_limit(asked: Option<i64>) -> u32 {
-    let limit = asked.unwrap_or_else(|| i64::from(DEFAULT_LIMIT)).clamp(1, i64::from(MOST_LIMIT));
+    let limit = asked
+        .unwrap_or_else(|| i64::from(DEFAULT_LIMIT))
+        .clamp(1, i64::from(MOST_LIMIT));
     u32::try_from(limit).unwrap_or(DEFAULT_LIMIT)
 }
 
@@ -43,7 +45,10 @@ mod tests {
 
     #[test]
     fn limits_are_moved_into_their_range() {
-        assert_eq!([None, Some(0), Some(-5), Some(7), Some(i64::MAX)].map(clamp_limit), [50, 1, 1, 7, 1000]);
+        assert_eq!(
+            [None, Some(0), Some(-5), Some(7), Some(i64::MAX)].map(clamp_limit),
+            [50, 1, 1, 7, 1000]
+        );
     }
 
     #[test]

@@ -35,9 +35,21 @@ impl FromStr for RecordSrn {
         let rule = || Invalid::value("must be urn:osa:<domain>:rec:<uuid>@<version>");
         let lower = text.trim().to_ascii_lowercase();
         let parts: Vec<&str> = lower.split(':').collect();
-        let ["urn", "osa", node, "rec", reference] = parts.as_slice() else { return Err(rule()) };
-        let RecordRef { id, version: Some(version) } = reference.parse().map_err(|_| rule())? else { return Err(rule()) };
-        Ok(Self { node: node.parse().map_err(|_| rule())?, id, version })
+        let ["urn", "osa", node, "rec", reference] = parts.as_slice() else {
+            return Err(rule());
+        };
+        let RecordRef {
+            id,
+            version: Some(version),
+        } = reference.parse().map_err(|_| rule())?
+        else {
+            return Err(rule());
+        };
+        Ok(Self {
+            node: node.parse().map_err(|_| rule())?,
+            id,
+            version,
+        })
     }
 }
 
@@ -57,7 +69,11 @@ impl FromStr for RecordRef {
         let rule = || Invalid::value("must be a record's id, a UUID, and may name a version: <id>@<n>");
         let (id, version) = text.split_once('@').map_or((text, None), |(id, v)| (id, Some(v)));
         let id = Uuid::parse_str(id).map(RecordId::from_uuid).map_err(|_| rule())?;
-        let number = |v: &str| v.parse::<NonZeroU32>().ok().filter(|n| i32::try_from(n.get()).is_ok());
+        let number = |v: &str| {
+            v.parse::<NonZeroU32>()
+                .ok()
+                .filter(|n| i32::try_from(n.get()).is_ok())
+        };
         match version {
             None => Ok(Self { id, version: None }),
             Some(v) => number(v).map(|n| Self { id, version: Some(n) }).ok_or_else(rule),
@@ -121,7 +137,11 @@ impl Coded for DataError {
         }
     }
     fn faults(&self) -> &[crate::kind::Fault] {
-        if let Self::Invalid(e) = self { e.faults() } else { &[] }
+        if let Self::Invalid(e) = self {
+            e.faults()
+        } else {
+            &[]
+        }
     }
 }
 
@@ -133,8 +153,19 @@ mod tests {
     fn record_references_may_name_a_version() {
         let id = "018f4e2a-6b1c-7c3e-9d52-0a1b2c3d4e5f";
         assert_eq!(id.parse::<RecordRef>().unwrap().version, None);
-        assert_eq!(format!("{id}@2").parse::<RecordRef>().unwrap().version, NonZeroU32::new(2));
-        for bad in ["", "x", "018f", &format!("{id}@0"), &format!("{id}@"), &format!("{id}@1.0"), &format!("{id}@99999999999")] {
+        assert_eq!(
+            format!("{id}@2").parse::<RecordRef>().unwrap().version,
+            NonZeroU32::new(2)
+        );
+        for bad in [
+            "",
+            "x",
+            "018f",
+            &format!("{id}@0"),
+            &format!("{id}@"),
+            &format!("{id}@1.0"),
+            &format!("{id}@99999999999"),
+        ] {
             assert!(bad.parse::<RecordRef>().is_err(), "{bad:?}");
         }
     }

@@ -144,12 +144,18 @@ impl Schema {
             faults.push(Fault::value(["fields".into()], "must have at least one field"));
         }
         if self.fields.len() > MOST_FIELDS {
-            faults.push(Fault::value(["fields".into()], format!("must have at most {MOST_FIELDS} fields")));
+            faults.push(Fault::value(
+                ["fields".into()],
+                format!("must have at most {MOST_FIELDS} fields"),
+            ));
         }
         let mut seen = BTreeSet::new();
         for (index, field) in self.fields.iter().enumerate() {
             if !seen.insert(&field.name) {
-                faults.push(Fault::value(at(index, "name"), format!("{:?} stands twice; field names are unique", field.name.as_str())));
+                faults.push(Fault::value(
+                    at(index, "name"),
+                    format!("{:?} stands twice; field names are unique", field.name.as_str()),
+                ));
             }
             let pattern = field.constraints.as_ref().and_then(|c| c.pattern.as_deref());
             if let Some(Err(why)) = pattern.map(compile) {
@@ -168,20 +174,44 @@ impl Schema {
         let fields = || Loc::from("fields");
         for old in &older.fields {
             let Some((index, new)) = self.fields.iter().enumerate().find(|(_, f)| f.name == old.name) else {
-                faults.push(Fault::value([fields()], format!("field {:?} of {} is gone; within a major version fields stay", old.name.as_str(), older.reference)));
+                faults.push(Fault::value(
+                    [fields()],
+                    format!(
+                        "field {:?} of {} is gone; within a major version fields stay",
+                        old.name.as_str(),
+                        older.reference
+                    ),
+                ));
                 continue;
             };
             if new.field_type.column() != old.field_type.column() {
-                let message = format!("changes from {} ({}) to {}; a new type needs a new major version", old.field_type.as_str(), older.reference, new.field_type.as_str());
+                let message = format!(
+                    "changes from {} ({}) to {}; a new type needs a new major version",
+                    old.field_type.as_str(),
+                    older.reference,
+                    new.field_type.as_str()
+                );
                 faults.push(Fault::value(at(index, "type"), message));
             }
             if new.required && !old.required {
-                faults.push(Fault::value(at(index, "required"), format!("was optional in {}; within a major version it stays so", older.reference)));
+                faults.push(Fault::value(
+                    at(index, "required"),
+                    format!(
+                        "was optional in {}; within a major version it stays so",
+                        older.reference
+                    ),
+                ));
             }
         }
         for (index, new) in self.fields.iter().enumerate() {
             if new.required && !older.fields.iter().any(|old| old.name == new.name) {
-                faults.push(Fault::value(at(index, "required"), format!("is new since {}; a field added within a major version is optional", older.reference)));
+                faults.push(Fault::value(
+                    at(index, "required"),
+                    format!(
+                        "is new since {}; a field added within a major version is optional",
+                        older.reference
+                    ),
+                ));
             }
         }
         Invalid::unless_empty(faults)
@@ -214,7 +244,10 @@ fn at(index: usize, key: &str) -> Vec<Loc> {
 
 fn compile(pattern: &str) -> Result<Regex, String> {
     // A bound on the compiled size: a pattern comes from outside.
-    regex::RegexBuilder::new(pattern).size_limit(1 << 20).build().map_err(|e| format!("is no regular expression: {e}"))
+    regex::RegexBuilder::new(pattern)
+        .size_limit(1 << 20)
+        .build()
+        .map_err(|e| format!("is no regular expression: {e}"))
 }
 
 /// A schema with its patterns compiled, for checking many records.
@@ -226,8 +259,15 @@ pub struct MetadataChecker {
 impl MetadataChecker {
     /// A checker of this schema. A pattern that does not compile was refused at deploy and checks nothing here.
     pub fn new(fields: &[FieldDefinition]) -> Self {
-        let compiled = |f: &FieldDefinition| f.constraints.as_ref().and_then(|c| c.pattern.as_deref()).and_then(|p| compile(p).ok());
-        Self { fields: fields.iter().map(|f| (f.clone(), compiled(f))).collect() }
+        let compiled = |f: &FieldDefinition| {
+            f.constraints
+                .as_ref()
+                .and_then(|c| c.pattern.as_deref())
+                .and_then(|p| compile(p).ok())
+        };
+        Self {
+            fields: fields.iter().map(|f| (f.clone(), compiled(f))).collect(),
+        }
     }
 
     /// The fields, in order.
@@ -250,7 +290,11 @@ impl MetadataChecker {
                 }
                 Some(value) => match Cell::from_json(value, field.field_type.column()) {
                     Ok(cell) => {
-                        if let Some(rule) = field.constraints.as_ref().and_then(|c| broken_constraint(&cell, c, pattern.as_ref())) {
+                        if let Some(rule) = field
+                            .constraints
+                            .as_ref()
+                            .and_then(|c| broken_constraint(&cell, c, pattern.as_ref()))
+                        {
                             faults.push(Fault::value([name.into()], rule));
                         }
                         cell
@@ -265,7 +309,11 @@ impl MetadataChecker {
         }
         for key in metadata.keys() {
             if !self.fields.iter().any(|(field, _)| field.name.as_str() == key) {
-                faults.push(Fault { loc: vec![shortened(key).into()], message: "is no field of the schema".to_owned(), rule: "extra_forbidden" });
+                faults.push(Fault {
+                    loc: vec![shortened(key).into()],
+                    message: "is no field of the schema".to_owned(),
+                    rule: "extra_forbidden",
+                });
             }
         }
         Invalid::unless_empty(faults).map(|()| cells)
@@ -275,7 +323,11 @@ impl MetadataChecker {
 /// A client's text, short enough for a message.
 pub fn shortened(text: &str) -> String {
     const MOST: usize = 80;
-    if text.chars().count() <= MOST { text.to_owned() } else { text.chars().take(MOST).chain(['…']).collect() }
+    if text.chars().count() <= MOST {
+        text.to_owned()
+    } else {
+        text.chars().take(MOST).chain(['…']).collect()
+    }
 }
 
 fn broken_constraint(cell: &Cell, c: &FieldConstraints, pattern: Option<&Regex>) -> Option<String> {
@@ -283,12 +335,20 @@ fn broken_constraint(cell: &Cell, c: &FieldConstraints, pattern: Option<&Regex>)
         Cell::Text(text) => {
             let length = text.chars().count() as u64;
             if c.min_length.is_some_and(|min| length < min) {
-                return Some(format!("must have at least {} characters", c.min_length.unwrap_or_default()));
+                return Some(format!(
+                    "must have at least {} characters",
+                    c.min_length.unwrap_or_default()
+                ));
             }
             if c.max_length.is_some_and(|max| length > max) {
-                return Some(format!("must have at most {} characters", c.max_length.unwrap_or_default()));
+                return Some(format!(
+                    "must have at most {} characters",
+                    c.max_length.unwrap_or_default()
+                ));
             }
-            pattern.filter(|p| !p.is_match(text)).map(|p| format!("must match {p}"))
+            pattern
+                .filter(|p| !p.is_match(text))
+                .map(|p| format!("must match {p}"))
         }
         Cell::Number(number) => {
             if c.integer_only == Some(true) && number.fract() != 0.0 {
@@ -297,7 +357,9 @@ fn broken_constraint(cell: &Cell, c: &FieldConstraints, pattern: Option<&Regex>)
             if let Some(min) = c.min_value.filter(|min| number < min) {
                 return Some(format!("must be at least {min}"));
             }
-            c.max_value.filter(|max| number > max).map(|max| format!("must be at most {max}"))
+            c.max_value
+                .filter(|max| number > max)
+                .map(|max| format!("must be at most {max}"))
         }
         _ => None,
     }
@@ -309,40 +371,87 @@ mod tests {
     use serde_json::json;
 
     fn field(name: &str, field_type: FieldType, required: bool) -> FieldDefinition {
-        FieldDefinition { name: name.parse().unwrap(), field_type, required, cardinality: FieldCardinality::ExactlyOne, description: None, constraints: None, examples: vec![] }
+        FieldDefinition {
+            name: name.parse().unwrap(),
+            field_type,
+            required,
+            cardinality: FieldCardinality::ExactlyOne,
+            description: None,
+            constraints: None,
+            examples: vec![],
+        }
     }
 
     fn schema(version: &str, fields: Vec<FieldDefinition>) -> Schema {
-        Schema { reference: format!("s-s@{version}").parse().unwrap(), title: "S".into(), fields }
+        Schema {
+            reference: format!("s-s@{version}").parse().unwrap(),
+            title: "S".into(),
+            fields,
+        }
     }
 
     #[test]
     fn a_minor_version_may_only_add_optional_fields() {
-        let old = schema("1.0.0", vec![field("a", FieldType::Number, true), field("b", FieldType::Text, false)]);
-        let grown = schema("1.1.0", vec![field("a", FieldType::Number, false), field("b", FieldType::Url, false), field("c", FieldType::Date, false)]);
+        let old = schema(
+            "1.0.0",
+            vec![
+                field("a", FieldType::Number, true),
+                field("b", FieldType::Text, false),
+            ],
+        );
+        let grown = schema(
+            "1.1.0",
+            vec![
+                field("a", FieldType::Number, false),
+                field("b", FieldType::Url, false),
+                field("c", FieldType::Date, false),
+            ],
+        );
         assert_eq!(grown.check_extends(&old), Ok(()));
-        let bad = schema("1.1.0", vec![field("a", FieldType::Text, true), field("c", FieldType::Date, true)]);
+        let bad = schema(
+            "1.1.0",
+            vec![
+                field("a", FieldType::Text, true),
+                field("c", FieldType::Date, true),
+            ],
+        );
         let faults = bad.check_extends(&old).unwrap_err().faults;
-        assert_eq!(faults.iter().map(Fault::path).collect::<Vec<_>>(), ["fields[0].type", "fields", "fields[1].required"]);
+        assert_eq!(
+            faults.iter().map(Fault::path).collect::<Vec<_>>(),
+            ["fields[0].type", "fields", "fields[1].required"]
+        );
     }
 
     #[test]
     fn metadata_is_checked_whole_and_every_fault_names_its_field() {
         let mut mass = field("mass", FieldType::Number, true);
-        mass.constraints = Some(FieldConstraints { min_value: Some(0.0), integer_only: Some(true), ..FieldConstraints::default() });
+        mass.constraints = Some(FieldConstraints {
+            min_value: Some(0.0),
+            integer_only: Some(true),
+            ..FieldConstraints::default()
+        });
         let mut code = field("code", FieldType::Text, false);
-        code.constraints = Some(FieldConstraints { pattern: Some("^[A-Z]+$".into()), ..FieldConstraints::default() });
+        code.constraints = Some(FieldConstraints {
+            pattern: Some("^[A-Z]+$".into()),
+            ..FieldConstraints::default()
+        });
         let checker = MetadataChecker::new(&[mass, code, field("seen", FieldType::Date, true)]);
         let wrong = json!({"mass": -1, "code": "abc", "extra": 1});
         let faults = checker.check(wrong.as_object().unwrap()).unwrap_err().faults;
-        assert_eq!(faults.iter().map(Fault::path).collect::<Vec<_>>(), ["mass", "code", "seen", "extra"]);
+        assert_eq!(
+            faults.iter().map(Fault::path).collect::<Vec<_>>(),
+            ["mass", "code", "seen", "extra"]
+        );
         let right = json!({"mass": 3750, "code": null, "seen": "2007-11-11"});
         assert_eq!(checker.check(right.as_object().unwrap()).unwrap().len(), 3);
     }
 
     #[test]
     fn differences_name_fields_both_ways_and_order() {
-        let (a, b) = (field("a", FieldType::Text, true), field("b", FieldType::Text, true));
+        let (a, b) = (
+            field("a", FieldType::Text, true),
+            field("b", FieldType::Text, true),
+        );
         let one = schema("1.0.0", vec![a.clone(), b.clone()]);
         assert_eq!(one.differences(&schema("1.0.0", vec![b, a.clone()])), ["(order)"]);
         assert_eq!(one.differences(&schema("1.0.0", vec![a])), ["b"]);

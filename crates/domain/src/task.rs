@@ -23,7 +23,11 @@ impl TaskKind {
 impl FromStr for TaskKind {
     type Err = Invalid;
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        if text == Self::IngestBatch.as_str() { Ok(Self::IngestBatch) } else { Err(Invalid::value("is no kind of task that this server knows")) }
+        if text == Self::IngestBatch.as_str() {
+            Ok(Self::IngestBatch)
+        } else {
+            Err(Invalid::value("is no kind of task that this server knows"))
+        }
     }
 }
 

@@ -18,7 +18,9 @@ impl ReleaseVersion {
 
     /// The version with this number; none for 0 and for what PostgreSQL's `integer` cannot hold.
     pub fn new(number: u32) -> Option<Self> {
-        NonZeroU32::new(number).filter(|n| n.get() <= i32::MAX.unsigned_abs()).map(Self)
+        NonZeroU32::new(number)
+            .filter(|n| n.get() <= i32::MAX.unsigned_abs())
+            .map(Self)
     }
 
     /// The number.
@@ -98,20 +100,39 @@ impl FromStr for SchemaVersion {
         if text.len() > 64 {
             return Err(Invalid::value("is longer than 64 characters"));
         }
-        let (rest, build) = text.split_once('+').map_or((text.as_str(), None), |(r, b)| (r, Some(b)));
+        let (rest, build) = text
+            .split_once('+')
+            .map_or((text.as_str(), None), |(r, b)| (r, Some(b)));
         let (core, pre) = rest.split_once('-').map_or((rest, None), |(c, p)| (c, Some(p)));
         let tail = |part: Option<&str>| match part {
             None => Ok(String::new()),
-            Some(p) if !p.is_empty() && p.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.') => Ok(p.to_owned()),
+            Some(p)
+                if !p.is_empty()
+                    && p.bytes()
+                        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.') =>
+            {
+                Ok(p.to_owned())
+            }
             Some(_) => Err(rule()),
         };
         let mut numbers = core.split('.').map(|n| {
-            let plain = !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()) && (n == "0" || !n.starts_with('0'));
+            let plain =
+                !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()) && (n == "0" || !n.starts_with('0'));
             // PostgreSQL orders versions by these numbers as `bigint`.
-            if plain { n.parse::<u64>().ok().filter(|n| i64::try_from(*n).is_ok()) } else { None }
+            if plain {
+                n.parse::<u64>().ok().filter(|n| i64::try_from(*n).is_ok())
+            } else {
+                None
+            }
         });
         match (numbers.next(), numbers.next(), numbers.next(), numbers.next()) {
-            (Some(Some(major)), Some(Some(minor)), Some(Some(patch)), None) => Ok(Self { major, minor, patch, pre: tail(pre)?, build: tail(build)? }),
+            (Some(Some(major)), Some(Some(minor)), Some(Some(patch)), None) => Ok(Self {
+                major,
+                minor,
+                patch,
+                pre: tail(pre)?,
+                build: tail(build)?,
+            }),
             _ => Err(rule()),
         }
     }
@@ -160,7 +181,10 @@ impl FromStr for SchemaRef {
             return Err(Invalid::value("must be id@version, such as penguins@1.0.0"));
         };
         // Wire contract 4.5: in `id@version` the id is lower-cased when read.
-        Ok(Self { id: id.to_ascii_lowercase().parse()?, version: version.parse()? })
+        Ok(Self {
+            id: id.to_ascii_lowercase().parse()?,
+            version: version.parse()?,
+        })
     }
 }
 
@@ -181,14 +205,36 @@ mod tests {
 
     #[test]
     fn what_is_no_semantic_version_is_refused() {
-        for bad in ["", "1", "1.0", "01.0.0", "1.0.0-", "1.0.0+", "1.0.0.0", "1.0.x", "99999999999999999999.0.0", "-1.0.0", "1.0.0-é"] {
+        for bad in [
+            "",
+            "1",
+            "1.0",
+            "01.0.0",
+            "1.0.0-",
+            "1.0.0+",
+            "1.0.0.0",
+            "1.0.x",
+            "99999999999999999999.0.0",
+            "-1.0.0",
+            "1.0.0-é",
+        ] {
             assert!(bad.parse::<SchemaVersion>().is_err(), "{bad:?}");
         }
     }
 
     #[test]
     fn precedence_is_that_of_semver() {
-        let order = ["1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-alpha.beta", "1.0.0-beta.2", "1.0.0-beta.11", "1.0.0-rc.1", "1.0.0", "1.0.1", "1.10.0"];
+        let order = [
+            "1.0.0-alpha",
+            "1.0.0-alpha.1",
+            "1.0.0-alpha.beta",
+            "1.0.0-beta.2",
+            "1.0.0-beta.11",
+            "1.0.0-rc.1",
+            "1.0.0",
+            "1.0.1",
+            "1.10.0",
+        ];
         for pair in order.windows(2) {
             assert_eq!(v(pair[0]).precedence(&v(pair[1])), Ordering::Less, "{pair:?}");
         }

@@ -34,7 +34,10 @@ pub enum StoreError {
 impl StoreError {
     /// A stored row that does not read back.
     pub fn corrupt(table: &'static str, cause: impl Into<Cause>) -> Self {
-        Self::Corrupt { table, cause: cause.into() }
+        Self::Corrupt {
+            table,
+            cause: cause.into(),
+        }
     }
 
     /// Whether the same unit of work may succeed when it is done again at once.

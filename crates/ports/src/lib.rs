@@ -16,7 +16,9 @@ pub mod worker;
 pub use blobs::Blobs;
 pub use error::StoreError;
 pub use queries::{DataQueries, IdentityQueries, IngestQueries, ProvenanceQueries, RegistryQueries};
-pub use repos::{Activity, Conventions, Delegations, Features, Hooks, Ingests, Records, Repos, Runs, Schemas, Tasks};
+pub use repos::{
+    Activity, Conventions, Delegations, Features, Hooks, Ingests, Records, Repos, Runs, Schemas, Tasks,
+};
 pub use runner::{Attempt, HookJob, HookRecord, HookRunner, RunnerError};
 pub use unit_of_work::{Committed, Store, Tx, UnitOfWork};
 pub use worker::{Claim, WorkQueue, WorkerIdentity};

@@ -5,11 +5,11 @@ use std::pin::Pin;
 use async_trait::async_trait;
 use domain::convention::Convention;
 use domain::hook::{FeatureContract, HookRelease};
-use domain::{
-    Actor, Cell, ColumnType, ConventionSlug, HookName, HookRun, IngestMode, IngestRunId, IngestStatus, NodeDomain, RecordSrn, ReleaseVersion, RunId,
-    Schema, SchemaId, SchemaRef, SourceId, TaskId, UserId,
-};
 use domain::record::RecordRef;
+use domain::{
+    Actor, Cell, ColumnType, ConventionSlug, HookName, HookRun, IngestMode, IngestRunId, IngestStatus,
+    NodeDomain, RecordSrn, ReleaseVersion, RunId, Schema, SchemaId, SchemaRef, SourceId, TaskId, UserId,
+};
 use futures::Stream;
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
@@ -63,7 +63,11 @@ pub trait RegistryQueries: Send + Sync {
     /// The releases of a hook, newest first.
     async fn releases(&self, name: &HookName) -> Result<Vec<HookRelease>, StoreError>;
     /// One release.
-    async fn release(&self, name: &HookName, version: ReleaseVersion) -> Result<Option<HookRelease>, StoreError>;
+    async fn release(
+        &self,
+        name: &HookName,
+        version: ReleaseVersion,
+    ) -> Result<Option<HookRelease>, StoreError>;
     /// Every convention, newest first.
     async fn conventions(&self) -> Result<Vec<Convention>, StoreError>;
     /// One convention.
@@ -228,13 +232,19 @@ pub trait DataQueries: Send + Sync {
     /// The hooks of every schema version.
     async fn schema_features(&self) -> Result<Vec<(SchemaRef, HookName)>, StoreError>;
     /// At most `limit` rows after `after`.
-    async fn page(&self, table: &Table, after: Option<&PageKey>, limit: u32) -> Result<Vec<Vec<Cell>>, StoreError>;
+    async fn page(
+        &self,
+        table: &Table,
+        after: Option<&PageKey>,
+        limit: u32,
+    ) -> Result<Vec<Vec<Cell>>, StoreError>;
     /// All rows after `after`, in bounded memory.
     fn stream(&self, table: &Table, after: Option<PageKey>) -> RowStream;
     /// Counts of a table.
     async fn counts(&self, table: &Table) -> Result<TableCounts, StoreError>;
     /// A record: the version asked for, or the newest.
-    async fn record(&self, node: &NodeDomain, reference: RecordRef) -> Result<Option<RecordView>, StoreError>;
+    async fn record(&self, node: &NodeDomain, reference: RecordRef)
+    -> Result<Option<RecordView>, StoreError>;
 }
 
 /// One delegation of the work that made a row.
@@ -342,5 +352,6 @@ pub trait ProvenanceQueries: Send + Sync {
     /// A hook run.
     async fn run(&self, id: RunId) -> Result<Option<HookRun>, StoreError>;
     /// The trace of a row of a feature table, if its record lies in the table's scope. Rows that were superseded can be traced too.
-    async fn trace(&self, node: &NodeDomain, table: &Table, row: i64) -> Result<Option<RowTrace>, StoreError>;
+    async fn trace(&self, node: &NodeDomain, table: &Table, row: i64)
+    -> Result<Option<RowTrace>, StoreError>;
 }

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use domain::convention::{Convention, DeployPlan};
 use domain::hook::HookRelease;
 use domain::ingest::PushedRecord;
 use domain::{
-    Actor, Cell, ConventionSlug, DelegationId, Event, FeatureContract, FieldDefinition, HookName, HookRun, IngestMode, IngestRunId,
-    IngestStatus, NewRelease, RecordSrn, ReleaseId, ReleaseVersion, RunId, Schema, SchemaId, SchemaRef, SourceId, TaskId, TaskKind,
+    Actor, Cell, ConventionSlug, DelegationId, Event, FeatureContract, FieldDefinition, HookName, HookRun,
+    IngestMode, IngestRunId, IngestStatus, NewRelease, RecordSrn, ReleaseId, ReleaseVersion, RunId, Schema,
+    SchemaId, SchemaRef, SourceId, TaskId, TaskKind,
 };
-use domain::convention::{Convention, DeployPlan};
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
@@ -51,7 +52,12 @@ pub trait Schemas: Send {
     /// Keeps a new version.
     async fn insert(&mut self, schema: &Schema) -> Result<(), StoreError>;
     /// Makes the metadata table hold these fields: creates it, adds columns, drops NOT NULL where a field became optional.
-    async fn shape_table(&mut self, id: &SchemaId, major: u64, fields: &[FieldDefinition]) -> Result<(), StoreError>;
+    async fn shape_table(
+        &mut self,
+        id: &SchemaId,
+        major: u64,
+        fields: &[FieldDefinition],
+    ) -> Result<(), StoreError>;
 }
 
 /// A hook whose row is locked.
@@ -69,15 +75,31 @@ pub struct LockedHook {
 #[async_trait]
 pub trait Hooks: Send {
     /// Registers a hook if it is new, and locks it until the end of the unit of work. Lock several in the order of their names.
-    async fn register(&mut self, name: &HookName, contract: &FeatureContract) -> Result<LockedHook, StoreError>;
+    async fn register(
+        &mut self,
+        name: &HookName,
+        contract: &FeatureContract,
+    ) -> Result<LockedHook, StoreError>;
     /// Locks a hook until the end of the unit of work.
     async fn lock(&mut self, name: &HookName) -> Result<Option<LockedHook>, StoreError>;
     /// Replaces descriptions and units; the caller has checked that the contract is the same (D14).
-    async fn set_contract_words(&mut self, name: &HookName, contract: &FeatureContract) -> Result<(), StoreError>;
+    async fn set_contract_words(
+        &mut self,
+        name: &HookName,
+        contract: &FeatureContract,
+    ) -> Result<(), StoreError>;
     /// The release with this content.
-    async fn find_content(&mut self, name: &HookName, key: [u8; 32]) -> Result<Option<HookRelease>, StoreError>;
+    async fn find_content(
+        &mut self,
+        name: &HookName,
+        key: [u8; 32],
+    ) -> Result<Option<HookRelease>, StoreError>;
     /// The release with this version.
-    async fn find_version(&mut self, name: &HookName, version: ReleaseVersion) -> Result<Option<HookRelease>, StoreError>;
+    async fn find_version(
+        &mut self,
+        name: &HookName,
+        version: ReleaseVersion,
+    ) -> Result<Option<HookRelease>, StoreError>;
     /// Keeps a new release; gives it as kept, with the database's time.
     async fn insert_release(
         &mut self,
@@ -113,7 +135,13 @@ pub trait Features: Send {
     async fn create_table(&mut self, hook: &HookName, contract: &FeatureContract) -> Result<(), StoreError>;
     /// Makes `rows` the current rows of their records: what the hook held for them is superseded by `run`, also where it computed
     /// none (PIP-6). Rows of `run` that are there already are left alone, so that a redo changes nothing. Gives the number of rows written.
-    async fn replace(&mut self, hook: &HookName, contract: &FeatureContract, run: RunId, rows: &[RecordRows]) -> Result<u64, StoreError>;
+    async fn replace(
+        &mut self,
+        hook: &HookName,
+        contract: &FeatureContract,
+        run: RunId,
+        rows: &[RecordRows],
+    ) -> Result<u64, StoreError>;
 }
 
 /// A new ingest run.
@@ -226,19 +254,42 @@ pub trait Ingests: Send {
     async fn next_upload(&mut self, run: IngestRunId) -> Result<u32, StoreError>;
     /// Adds lines to a locked run; one result per line, in order. A source id that stands twice among `lines` is judged as if the
     /// second had come later.
-    async fn add_lines(&mut self, run: IngestRunId, convention: &ConventionSlug, upload: u32, lines: &[IngestLine]) -> Result<Vec<LineResult>, StoreError>;
+    async fn add_lines(
+        &mut self,
+        run: IngestRunId,
+        convention: &ConventionSlug,
+        upload: u32,
+        lines: &[IngestLine],
+    ) -> Result<Vec<LineResult>, StoreError>;
     /// How many lines of a locked run wait for a batch.
     async fn waiting(&mut self, run: IngestRunId) -> Result<u64, StoreError>;
     /// Makes the oldest `most` waiting lines of a locked run the batch `batch` of `task`; gives how many they are.
-    async fn cut_batch(&mut self, run: IngestRunId, batch: u32, task: TaskId, most: u32) -> Result<u32, StoreError>;
+    async fn cut_batch(
+        &mut self,
+        run: IngestRunId,
+        batch: u32,
+        task: TaskId,
+        most: u32,
+    ) -> Result<u32, StoreError>;
     /// Marks a locked run as closed: no more lines.
     async fn close(&mut self, run: IngestRunId) -> Result<(), StoreError>;
     /// The records of a batch, in the order in which they came.
     async fn batch_records(&mut self, run: IngestRunId, batch: u32) -> Result<Vec<BatchRecord>, StoreError>;
     /// Writes what became of a batch's records and adds it to the run's counts. Lock the run first.
-    async fn end_batch(&mut self, run: IngestRunId, batch: u32, ends: &[(SourceId, RecordEnd)]) -> Result<(), StoreError>;
+    async fn end_batch(
+        &mut self,
+        run: IngestRunId,
+        batch: u32,
+        ends: &[(SourceId, RecordEnd)],
+    ) -> Result<(), StoreError>;
     /// Writes that a batch was given up: its records are errored with `reason`. Lock the run first.
-    async fn fail_batch(&mut self, run: IngestRunId, batch: u32, kind: &str, reason: &str) -> Result<u64, StoreError>;
+    async fn fail_batch(
+        &mut self,
+        run: IngestRunId,
+        batch: u32,
+        kind: &str,
+        reason: &str,
+    ) -> Result<u64, StoreError>;
     /// Ends a locked run that is closed and whose every batch has an end; gives whether it did.
     async fn complete_if_done(&mut self, run: IngestRunId) -> Result<bool, StoreError>;
 }
@@ -273,7 +324,11 @@ pub struct RecordBatch<'a> {
 #[async_trait]
 pub trait Records: Send {
     /// Publishes records with their metadata rows, each as the next version of its record; gives the SRN of each, in order.
-    async fn publish(&mut self, batch: &RecordBatch<'_>, records: &[NewRecord]) -> Result<Vec<RecordSrn>, StoreError>;
+    async fn publish(
+        &mut self,
+        batch: &RecordBatch<'_>,
+        records: &[NewRecord],
+    ) -> Result<Vec<RecordSrn>, StoreError>;
 }
 
 /// A release that a unit of work uses, whatever becomes live meanwhile.
@@ -403,10 +458,20 @@ pub trait Delegations: Send {
     async fn create(&mut self, delegation: &NewDelegation) -> Result<Delegated, StoreError>;
     /// Ends a delegation and its task, if `attempt` still holds it; `false` and no change if not (LED-6). Call it first: it locks
     /// the lease, so that no sweep can take it away before the commit.
-    async fn finish(&mut self, id: &DelegationId, attempt: i64, end: &DelegationEnd) -> Result<bool, StoreError>;
+    async fn finish(
+        &mut self,
+        id: &DelegationId,
+        attempt: i64,
+        end: &DelegationEnd,
+    ) -> Result<bool, StoreError>;
     /// Takes away at most `most` delegations whose lease is silent for longer than `silence`, is past its deadline, or is held by
     /// an earlier boot of `worker`: their state becomes `stuck`. Any number of servers may call it at once; each row is taken once.
-    async fn take_stuck(&mut self, worker: &WorkerIdentity, silence: Duration, most: u32) -> Result<Vec<Stuck>, StoreError>;
+    async fn take_stuck(
+        &mut self,
+        worker: &WorkerIdentity,
+        silence: Duration,
+        most: u32,
+    ) -> Result<Vec<Stuck>, StoreError>;
     /// Makes a task whose delegation failed one that waits for its next delegation.
     async fn requeue(&mut self, task: TaskId) -> Result<(), StoreError>;
     /// Marks a task as given up.
@@ -421,4 +486,3 @@ pub trait Activity: Send {
     /// Appends an entry.
     async fn append(&mut self, event: &Event) -> Result<(), StoreError>;
 }
-

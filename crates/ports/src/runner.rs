@@ -69,7 +69,10 @@ pub struct RunnerError {
 impl RunnerError {
     /// The error of not being able to do `what`.
     pub fn new(what: impl Into<String>, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self { what: what.into(), source: source.into() }
+        Self {
+            what: what.into(),
+            source: source.into(),
+        }
     }
 }
 

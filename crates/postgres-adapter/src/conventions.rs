@@ -31,9 +31,16 @@ impl ConventionRow {
             slug: parsed(TABLE, &self.slug)?,
             title: self.title,
             description: self.description,
-            schema: SchemaRef { id: parsed(TABLE, &self.schema_id)?, version: parsed(TABLE, &self.schema_version)? },
+            schema: SchemaRef {
+                id: parsed(TABLE, &self.schema_id)?,
+                version: parsed(TABLE, &self.schema_version)?,
+            },
             file_requirements: document(TABLE, self.file_requirements)?,
-            hooks: self.hooks.iter().map(|name| parsed(TABLE, name)).collect::<Result<_, _>>()?,
+            hooks: self
+                .hooks
+                .iter()
+                .map(|name| parsed(TABLE, name))
+                .collect::<Result<_, _>>()?,
             ingester: self.ingester.map(|value| document(TABLE, value)).transpose()?,
             docs: document(TABLE, self.docs)?,
             created_at: self.created_at,
@@ -45,11 +52,14 @@ impl ConventionRow {
 impl Conventions for PgTx {
     async fn lock(&mut self, slug: &ConventionSlug) -> Result<(), StoreError> {
         // There may be no row to lock yet.
-        sqlx::query!("select pg_advisory_xact_lock(hashtextextended('convention:' || $1, 0))", slug.as_str())
-            .execute(self.conn())
-            .await
-            .map(|_| ())
-            .map_err(|e| self.fail(e))
+        sqlx::query!(
+            "select pg_advisory_xact_lock(hashtextextended('convention:' || $1, 0))",
+            slug.as_str()
+        )
+        .execute(self.conn())
+        .await
+        .map(|_| ())
+        .map_err(|e| self.fail(e))
     }
 
     async fn find(&mut self, slug: &ConventionSlug) -> Result<Option<Convention>, StoreError> {
@@ -67,7 +77,10 @@ impl Conventions for PgTx {
     }
 
     async fn put(&mut self, plan: &DeployPlan) -> Result<Convention, StoreError> {
-        let (schema_id, schema_version) = (plan.schema.reference.id.as_str(), plan.schema.reference.version.to_string());
+        let (schema_id, schema_version) = (
+            plan.schema.reference.id.as_str(),
+            plan.schema.reference.version.to_string(),
+        );
         let created_at = sqlx::query_scalar!(
             "insert into conventions (slug, title, description, schema_id, schema_version, file_requirements, ingester, docs)
              values ($1, $2, $3, $4, $5, $6, $7, $8)
@@ -87,7 +100,13 @@ impl Conventions for PgTx {
         .await
         .map_err(|e| self.fail(e))?;
         let hooks: Vec<String> = plan.hooks.iter().map(|hook| hook.name.to_string()).collect();
-        sqlx::query!("delete from convention_hooks where convention_slug = $1", plan.slug.as_str()).execute(self.conn()).await.map_err(|e| self.fail(e))?;
+        sqlx::query!(
+            "delete from convention_hooks where convention_slug = $1",
+            plan.slug.as_str()
+        )
+        .execute(self.conn())
+        .await
+        .map_err(|e| self.fail(e))?;
         sqlx::query!(
             "insert into convention_hooks (convention_slug, position, hook_name)
              select $1, position::int, name from unnest($2::text[]) with ordinality as hook (name, position)",

@@ -14,7 +14,10 @@ pub(crate) struct CopyBuffer {
 
 impl CopyBuffer {
     fn new() -> Self {
-        Self { bytes: Vec::with_capacity(CHUNK + 4096), at_row_start: true }
+        Self {
+            bytes: Vec::with_capacity(CHUNK + 4096),
+            at_row_start: true,
+        }
     }
 
     fn separator(&mut self) {
@@ -67,7 +70,12 @@ impl CopyBuffer {
 }
 
 /// Copies rows that `write` puts into the buffer, one call each; gives how many PostgreSQL took.
-pub(crate) async fn copy_in<T>(conn: &mut PgConnection, statement: String, rows: impl Iterator<Item = T> + Send, write: impl Fn(&mut CopyBuffer, T) + Send) -> Result<u64, sqlx::Error>
+pub(crate) async fn copy_in<T>(
+    conn: &mut PgConnection,
+    statement: String,
+    rows: impl Iterator<Item = T> + Send,
+    write: impl Fn(&mut CopyBuffer, T) + Send,
+) -> Result<u64, sqlx::Error>
 where
     T: Send,
 {

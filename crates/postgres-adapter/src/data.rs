@@ -18,12 +18,20 @@ use crate::tx::PgStore;
 /// How many rows a stream may be ahead of its reader.
 const AHEAD: usize = 256;
 
-#[expect(clippy::disallowed_methods, reason = "the table's name and columns are known at run time only")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the table's name and columns are known at run time only"
+)]
 fn scoped(statement: String, table: &Table) -> Query<'static, Postgres, PgArguments> {
-    sqlx::query(AssertSqlSafe(statement)).bind(table.schema.to_string()).bind(table.versions.clone())
+    sqlx::query(AssertSqlSafe(statement))
+        .bind(table.schema.to_string())
+        .bind(table.versions.clone())
 }
 
-fn keyed(query: Query<'static, Postgres, PgArguments>, after: Option<&PageKey>) -> Query<'static, Postgres, PgArguments> {
+fn keyed(
+    query: Query<'static, Postgres, PgArguments>,
+    after: Option<&PageKey>,
+) -> Query<'static, Postgres, PgArguments> {
     match after {
         None => query,
         Some(PageKey::Record(at, srn)) => query.bind(*at).bind(srn.clone()),
@@ -35,17 +43,39 @@ fn keyed(query: Query<'static, Postgres, PgArguments>, after: Option<&PageKey>) 
 fn cells(row: &PgRow, types: &[ColumnType]) -> Result<Vec<Cell>, StoreError> {
     let get = |index: usize, column: ColumnType| -> Result<Cell, sqlx::Error> {
         Ok(match column {
-            ColumnType::Text => row.try_get::<Option<String>, _>(index)?.map_or(Cell::Null, Cell::Text),
-            ColumnType::Number => row.try_get::<Option<f64>, _>(index)?.map_or(Cell::Null, Cell::Number),
-            ColumnType::Integer => row.try_get::<Option<i64>, _>(index)?.map_or(Cell::Null, Cell::Integer),
-            ColumnType::Boolean => row.try_get::<Option<bool>, _>(index)?.map_or(Cell::Null, Cell::Boolean),
-            ColumnType::Date => row.try_get::<Option<time::Date>, _>(index)?.map_or(Cell::Null, Cell::Date),
-            ColumnType::Timestamp => row.try_get::<Option<time::OffsetDateTime>, _>(index)?.map_or(Cell::Null, Cell::Timestamp),
-            ColumnType::Uuid => row.try_get::<Option<uuid::Uuid>, _>(index)?.map_or(Cell::Null, Cell::Uuid),
-            ColumnType::Json => row.try_get::<Option<serde_json::Value>, _>(index)?.map_or(Cell::Null, Cell::Json),
+            ColumnType::Text => row
+                .try_get::<Option<String>, _>(index)?
+                .map_or(Cell::Null, Cell::Text),
+            ColumnType::Number => row
+                .try_get::<Option<f64>, _>(index)?
+                .map_or(Cell::Null, Cell::Number),
+            ColumnType::Integer => row
+                .try_get::<Option<i64>, _>(index)?
+                .map_or(Cell::Null, Cell::Integer),
+            ColumnType::Boolean => row
+                .try_get::<Option<bool>, _>(index)?
+                .map_or(Cell::Null, Cell::Boolean),
+            ColumnType::Date => row
+                .try_get::<Option<time::Date>, _>(index)?
+                .map_or(Cell::Null, Cell::Date),
+            ColumnType::Timestamp => row
+                .try_get::<Option<time::OffsetDateTime>, _>(index)?
+                .map_or(Cell::Null, Cell::Timestamp),
+            ColumnType::Uuid => row
+                .try_get::<Option<uuid::Uuid>, _>(index)?
+                .map_or(Cell::Null, Cell::Uuid),
+            ColumnType::Json => row
+                .try_get::<Option<serde_json::Value>, _>(index)?
+                .map_or(Cell::Null, Cell::Json),
         })
     };
-    types.iter().enumerate().map(|(index, column)| get(index, *column).map_err(|e| StoreError::corrupt("features or metadata", e))).collect()
+    types
+        .iter()
+        .enumerate()
+        .map(|(index, column)| {
+            get(index, *column).map_err(|e| StoreError::corrupt("features or metadata", e))
+        })
+        .collect()
 }
 
 fn types(table: &Table) -> Vec<ColumnType> {
@@ -55,11 +85,17 @@ fn types(table: &Table) -> Vec<ColumnType> {
 #[async_trait]
 impl DataQueries for PgStore {
     async fn schemas(&self) -> Result<Vec<Schema>, StoreError> {
-        let rows = sqlx::query!("select id, version, title, fields from schemas order by id, created_at").fetch_all(&self.pool).await.map_err(store_error)?;
+        let rows = sqlx::query!("select id, version, title, fields from schemas order by id, created_at")
+            .fetch_all(&self.pool)
+            .await
+            .map_err(store_error)?;
         rows.into_iter()
             .map(|row| {
                 Ok(Schema {
-                    reference: SchemaRef { id: parsed("schemas", &row.id)?, version: parsed("schemas", &row.version)? },
+                    reference: SchemaRef {
+                        id: parsed("schemas", &row.id)?,
+                        version: parsed("schemas", &row.version)?,
+                    },
                     title: row.title,
                     fields: document("schemas", row.fields)?,
                 })
@@ -80,29 +116,53 @@ impl DataQueries for PgStore {
         rows.into_iter()
             .map(|row| {
                 let schema = Schema {
-                    reference: SchemaRef { id: id.clone(), version: parsed("schemas", &row.version)? },
+                    reference: SchemaRef {
+                        id: id.clone(),
+                        version: parsed("schemas", &row.version)?,
+                    },
                     title: row.title,
                     fields: document("schemas", row.fields)?,
                 };
-                Ok((schema, row.hooks.iter().map(|name| parsed("schema_features", name)).collect::<Result<_, _>>()?))
+                Ok((
+                    schema,
+                    row.hooks
+                        .iter()
+                        .map(|name| parsed("schema_features", name))
+                        .collect::<Result<_, _>>()?,
+                ))
             })
             .collect()
     }
 
     async fn schema_features(&self) -> Result<Vec<(SchemaRef, HookName)>, StoreError> {
         const TABLE: &str = "schema_features";
-        let rows = sqlx::query!("select schema_id, schema_version, hook_name from schema_features order by 1, 2, 3").fetch_all(&self.pool).await.map_err(store_error)?;
+        let rows =
+            sqlx::query!("select schema_id, schema_version, hook_name from schema_features order by 1, 2, 3")
+                .fetch_all(&self.pool)
+                .await
+                .map_err(store_error)?;
         rows.into_iter()
             .map(|row| {
-                let schema = SchemaRef { id: parsed(TABLE, &row.schema_id)?, version: parsed(TABLE, &row.schema_version)? };
+                let schema = SchemaRef {
+                    id: parsed(TABLE, &row.schema_id)?,
+                    version: parsed(TABLE, &row.schema_version)?,
+                };
                 Ok((schema, parsed(TABLE, &row.hook_name)?))
             })
             .collect()
     }
 
-    async fn page(&self, table: &Table, after: Option<&PageKey>, limit: u32) -> Result<Vec<Vec<Cell>>, StoreError> {
+    async fn page(
+        &self,
+        table: &Table,
+        after: Option<&PageKey>,
+        limit: u32,
+    ) -> Result<Vec<Vec<Cell>>, StoreError> {
         let statement = dynamic::select_rows(table, after.is_some(), Some(limit));
-        let rows = keyed(scoped(statement, table), after).fetch_all(&self.pool).await.map_err(store_error)?;
+        let rows = keyed(scoped(statement, table), after)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(store_error)?;
         let types = types(table);
         rows.iter().map(|row| cells(row, &types)).collect()
     }
@@ -116,21 +176,41 @@ impl DataQueries for PgStore {
         drop(tokio::spawn(async move {
             let mut rows = query.fetch(&pool).map_err(store_error);
             while let Some(row) = rows.next().await {
-                if sender.send(row.and_then(|row| cells(&row, &types))).await.is_err() {
+                if sender
+                    .send(row.and_then(|row| cells(&row, &types)))
+                    .await
+                    .is_err()
+                {
                     return;
                 }
             }
         }));
-        Box::pin(futures::stream::unfold(receiver, |mut receiver| async move { receiver.recv().await.map(|row| (row, receiver)) }))
+        Box::pin(futures::stream::unfold(receiver, |mut receiver| async move {
+            receiver.recv().await.map(|row| (row, receiver))
+        }))
     }
 
     async fn counts(&self, table: &Table) -> Result<TableCounts, StoreError> {
-        let row = scoped(dynamic::count_rows(table), table).fetch_one(&self.pool).await.map_err(store_error)?;
-        let number = |index: usize| row.try_get::<i64, _>(index).map_err(store_error).and_then(|n| count("count", n));
-        Ok(TableCounts { rows: number(0)?, records: number(1)? })
+        let row = scoped(dynamic::count_rows(table), table)
+            .fetch_one(&self.pool)
+            .await
+            .map_err(store_error)?;
+        let number = |index: usize| {
+            row.try_get::<i64, _>(index)
+                .map_err(store_error)
+                .and_then(|n| count("count", n))
+        };
+        Ok(TableCounts {
+            rows: number(0)?,
+            records: number(1)?,
+        })
     }
 
-    async fn record(&self, _node: &NodeDomain, reference: RecordRef) -> Result<Option<RecordView>, StoreError> {
+    async fn record(
+        &self,
+        _node: &NodeDomain,
+        reference: RecordRef,
+    ) -> Result<Option<RecordView>, StoreError> {
         let version = reference.version.map(|v| v.get().cast_signed());
         let row = sqlx::query!(
             "select srn, schema_id, schema_version, metadata, created_at from records
@@ -144,7 +224,10 @@ impl DataQueries for PgStore {
         row.map(|row| {
             Ok(RecordView {
                 srn: parsed("records", &row.srn)?,
-                schema: SchemaRef { id: parsed("records", &row.schema_id)?, version: parsed("records", &row.schema_version)? },
+                schema: SchemaRef {
+                    id: parsed("records", &row.schema_id)?,
+                    version: parsed("records", &row.schema_version)?,
+                },
                 metadata: row.metadata,
                 created_at: row.created_at,
             })
@@ -152,4 +235,3 @@ impl DataQueries for PgStore {
         .transpose()
     }
 }
-

@@ -62,11 +62,20 @@ impl Delegations for PgTx {
         Ok(Delegated::New)
     }
 
-    async fn finish(&mut self, id: &DelegationId, attempt: i64, end: &DelegationEnd) -> Result<bool, StoreError> {
-        let held = sqlx::query_scalar!("delete from delegation_leases where delegation_id = $1 and attempt = $2 returning worker_id", id.as_str(), attempt)
-            .fetch_optional(self.conn())
-            .await
-            .map_err(|e| self.fail(e))?;
+    async fn finish(
+        &mut self,
+        id: &DelegationId,
+        attempt: i64,
+        end: &DelegationEnd,
+    ) -> Result<bool, StoreError> {
+        let held = sqlx::query_scalar!(
+            "delete from delegation_leases where delegation_id = $1 and attempt = $2 returning worker_id",
+            id.as_str(),
+            attempt
+        )
+        .fetch_optional(self.conn())
+        .await
+        .map_err(|e| self.fail(e))?;
         let Some(worker) = held else { return Ok(false) };
         let (status, result, error) = match end {
             DelegationEnd::Completed(result) => ("completed", Some(preview(result)), None),
@@ -103,7 +112,12 @@ impl Delegations for PgTx {
         Ok(true)
     }
 
-    async fn take_stuck(&mut self, worker: &WorkerIdentity, silence: Duration, most: u32) -> Result<Vec<Stuck>, StoreError> {
+    async fn take_stuck(
+        &mut self,
+        worker: &WorkerIdentity,
+        silence: Duration,
+        most: u32,
+    ) -> Result<Vec<Stuck>, StoreError> {
         // One statement, so nothing can happen between seeing a silent lease and taking it (ledger.md 6.7).
         let rows = sqlx::query!(
             r#"with silent as materialized (
@@ -139,7 +153,9 @@ impl Delegations for PgTx {
         rows.into_iter()
             .map(|row| {
                 let task = match (row.task_id, row.kind, row.params) {
-                    (Some(id), Some(kind), Some(params)) => Some((TaskId::from_uuid(id), parsed("tasks", &kind)?, params)),
+                    (Some(id), Some(kind), Some(params)) => {
+                        Some((TaskId::from_uuid(id), parsed("tasks", &kind)?, params))
+                    }
                     _ => None,
                 };
                 Ok(Stuck {
@@ -156,11 +172,14 @@ impl Delegations for PgTx {
     }
 
     async fn requeue(&mut self, task: TaskId) -> Result<(), StoreError> {
-        sqlx::query!("update tasks set status = 'queued', updated_at = now() where id = $1 and status = 'failed'", task.as_uuid())
-            .execute(self.conn())
-            .await
-            .map(|_| ())
-            .map_err(|e| self.fail(e))
+        sqlx::query!(
+            "update tasks set status = 'queued', updated_at = now() where id = $1 and status = 'failed'",
+            task.as_uuid()
+        )
+        .execute(self.conn())
+        .await
+        .map(|_| ())
+        .map_err(|e| self.fail(e))
     }
 
     async fn give_up(&mut self, task: TaskId) -> Result<(), StoreError> {

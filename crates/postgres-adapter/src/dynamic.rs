@@ -21,13 +21,24 @@ const fn sql_type(column: ColumnType) -> &'static str {
 }
 
 fn column(name: &ColumnName, column_type: ColumnType, required: bool) -> String {
-    format!("\"{name}\" {}{}", sql_type(column_type), if required { " not null" } else { "" })
+    format!(
+        "\"{name}\" {}{}",
+        sql_type(column_type),
+        if required { " not null" } else { "" }
+    )
 }
 
 /// The statements that make a metadata table hold `fields`, given the columns it has (name, nullable); none when it does already.
-pub(crate) fn shape_metadata_table(table: &str, has: &[(String, bool)], fields: &[FieldDefinition]) -> Option<String> {
+pub(crate) fn shape_metadata_table(
+    table: &str,
+    has: &[(String, bool)],
+    fields: &[FieldDefinition],
+) -> Option<String> {
     if has.is_empty() {
-        let columns: String = fields.iter().map(|f| format!(", {}", column(&f.name, f.field_type.column(), f.required))).collect();
+        let columns: String = fields
+            .iter()
+            .map(|f| format!(", {}", column(&f.name, f.field_type.column(), f.required)))
+            .collect();
         return Some(format!(
             "create table metadata.\"{table}\" (record_srn text primary key references records (srn){columns});
              create trigger tr_immutable before update or delete or truncate on metadata.\"{table}\" for each statement execute function refuse_change();"
@@ -37,8 +48,13 @@ pub(crate) fn shape_metadata_table(table: &str, has: &[(String, bool)], fields: 
     for field in fields {
         match has.iter().find(|(name, _)| name == field.name.as_str()) {
             // A field that is new within a major version is optional, or older records would break it.
-            None => changes.push(format!("add column {}", column(&field.name, field.field_type.column(), false))),
-            Some((_, false)) if !field.required => changes.push(format!("alter column \"{}\" drop not null", field.name)),
+            None => changes.push(format!(
+                "add column {}",
+                column(&field.name, field.field_type.column(), false)
+            )),
+            Some((_, false)) if !field.required => {
+                changes.push(format!("alter column \"{}\" drop not null", field.name))
+            }
             Some(_) => {}
         }
     }
@@ -47,7 +63,11 @@ pub(crate) fn shape_metadata_table(table: &str, has: &[(String, bool)], fields: 
 
 /// The statements that make a hook's feature table.
 pub(crate) fn create_feature_table(hook: &HookName, contract: &FeatureContract) -> String {
-    let columns: String = contract.columns.iter().map(|c| format!(", {}", column(&c.name, c.column_type(), c.required))).collect();
+    let columns: String = contract
+        .columns
+        .iter()
+        .map(|c| format!(", {}", column(&c.name, c.column_type(), c.required)))
+        .collect();
     format!(
         "create table features.\"{hook}\" (
            id bigint generated always as identity primary key,
@@ -64,7 +84,9 @@ pub(crate) fn create_feature_table(hook: &HookName, contract: &FeatureContract) 
 
 /// Marks the current rows of records ($2) as superseded by a run ($1).
 pub(crate) fn supersede(hook: &HookName) -> String {
-    format!("update features.\"{hook}\" set superseded_by = $1 where record_srn = any($2) and superseded_by is null")
+    format!(
+        "update features.\"{hook}\" set superseded_by = $1 where record_srn = any($2) and superseded_by is null"
+    )
 }
 
 /// Whether a run ($1) has rows.
@@ -74,7 +96,11 @@ pub(crate) fn has_rows_of_run(hook: &HookName) -> String {
 
 /// COPY into a feature table.
 pub(crate) fn copy_features(hook: &HookName, contract: &FeatureContract) -> String {
-    let columns: String = contract.columns.iter().map(|c| format!(", \"{}\"", c.name)).collect();
+    let columns: String = contract
+        .columns
+        .iter()
+        .map(|c| format!(", \"{}\"", c.name))
+        .collect();
     format!("copy features.\"{hook}\" (record_srn, run_id{columns}) from stdin")
 }
 
@@ -105,18 +131,34 @@ fn selected(table: &Table) -> String {
         (TableKind::Records, true, name) => format!("r.\"{name}\""),
         (_, _, name) => format!("t.\"{name}\""),
     };
-    table.columns.iter().map(|c| one(&c.name, c.implicit)).collect::<Vec<_>>().join(", ")
+    table
+        .columns
+        .iter()
+        .map(|c| one(&c.name, c.implicit))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// The rows of a table in its order, after a key ($3, and $4 for records) if `after`; at most `limit` if there is one.
 pub(crate) fn select_rows(table: &Table, after: bool, limit: Option<u32>) -> String {
     let (key, order) = match table.kind {
-        TableKind::Records => ("(r.created_at, r.srn) < ($3, $4)", "r.created_at desc, r.srn desc"),
+        TableKind::Records => (
+            "(r.created_at, r.srn) < ($3, $4)",
+            "r.created_at desc, r.srn desc",
+        ),
         TableKind::Feature(_) => ("t.id > $3", "t.id"),
     };
-    let after = if after { format!(" and {key}") } else { String::new() };
+    let after = if after {
+        format!(" and {key}")
+    } else {
+        String::new()
+    };
     let limit = limit.map(|n| format!(" limit {n}")).unwrap_or_default();
-    format!("select {} {}{after} order by {order}{limit}", selected(table), source(table))
+    format!(
+        "select {} {}{after} order by {order}{limit}",
+        selected(table),
+        source(table)
+    )
 }
 
 /// The counts of a table.

@@ -10,7 +10,9 @@ const UNAVAILABLE: &[&str] = &["08", "53", "57P", "57014", "25P03"];
 /// What an error of sqlx means to a use case.
 pub(crate) fn store_error(error: sqlx::Error) -> StoreError {
     match &error {
-        sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) | sqlx::Error::Tls(_) => StoreError::Unavailable(error.into()),
+        sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) | sqlx::Error::Tls(_) => {
+            StoreError::Unavailable(error.into())
+        }
         sqlx::Error::Database(db) => {
             let code = db.code().unwrap_or_default();
             if CONTENDED.contains(&code.as_ref()) {

@@ -23,13 +23,25 @@ impl Features for PgTx {
         .await
         .map_err(|e| self.fail(e))?;
         if !exists {
-            sqlx::raw_sql(AssertSqlSafe(dynamic::create_feature_table(hook, contract))).execute(self.conn()).await.map_err(|e| self.fail(e))?;
+            sqlx::raw_sql(AssertSqlSafe(dynamic::create_feature_table(hook, contract)))
+                .execute(self.conn())
+                .await
+                .map_err(|e| self.fail(e))?;
         }
         Ok(())
     }
 
-    async fn replace(&mut self, hook: &HookName, contract: &FeatureContract, run: RunId, rows: &[RecordRows]) -> Result<u64, StoreError> {
-        #[expect(clippy::disallowed_methods, reason = "the table's name is known at run time only")]
+    async fn replace(
+        &mut self,
+        hook: &HookName,
+        contract: &FeatureContract,
+        run: RunId,
+        rows: &[RecordRows],
+    ) -> Result<u64, StoreError> {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the table's name is known at run time only"
+        )]
         let there: bool = sqlx::query_scalar(AssertSqlSafe(dynamic::has_rows_of_run(hook)))
             .bind(run.as_uuid())
             .fetch_one(self.conn())
@@ -39,20 +51,33 @@ impl Features for PgTx {
             return Ok(0);
         }
         let srns: Vec<String> = rows.iter().map(|(srn, _)| srn.to_string()).collect();
-        #[expect(clippy::disallowed_methods, reason = "the table's name is known at run time only")]
-        sqlx::query(AssertSqlSafe(dynamic::supersede(hook))).bind(run.as_uuid()).bind(&srns).execute(self.conn()).await.map_err(|e| self.fail(e))?;
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the table's name is known at run time only"
+        )]
+        sqlx::query(AssertSqlSafe(dynamic::supersede(hook)))
+            .bind(run.as_uuid())
+            .bind(&srns)
+            .execute(self.conn())
+            .await
+            .map_err(|e| self.fail(e))?;
         let run = run.to_string();
         let mut lines: Vec<(&String, &Vec<domain::Cell>)> = Vec::new();
         for ((_, rows), srn) in rows.iter().zip(&srns) {
             lines.extend(rows.iter().map(|row| (srn, row)));
         }
-        copy_in(self.conn(), dynamic::copy_features(hook, contract), lines.into_iter(), |buffer, (srn, row)| {
-            buffer.text(srn);
-            buffer.text(&run);
-            for cell in row {
-                buffer.cell(cell);
-            }
-        })
+        copy_in(
+            self.conn(),
+            dynamic::copy_features(hook, contract),
+            lines.into_iter(),
+            |buffer, (srn, row)| {
+                buffer.text(srn);
+                buffer.text(&run);
+                for cell in row {
+                    buffer.cell(cell);
+                }
+            },
+        )
         .await
         .map_err(|e| self.fail(e))
     }

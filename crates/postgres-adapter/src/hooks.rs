@@ -3,7 +3,9 @@
 
 use async_trait::async_trait;
 use domain::hook::HookRelease;
-use domain::{Actor, FeatureContract, HookName, NewRelease, ReleaseId, ReleaseVersion, ServiceAccountId, UserId};
+use domain::{
+    Actor, FeatureContract, HookName, NewRelease, ReleaseId, ReleaseVersion, ServiceAccountId, UserId,
+};
 use ports::repos::LockedHook;
 use ports::{Hooks, StoreError};
 
@@ -12,20 +14,33 @@ use crate::tx::PgTx;
 
 #[async_trait]
 impl Hooks for PgTx {
-    async fn register(&mut self, name: &HookName, contract: &FeatureContract) -> Result<LockedHook, StoreError> {
-        sqlx::query!("insert into hooks (name, contract) values ($1, $2) on conflict do nothing", name.as_str(), json(contract)?)
-            .execute(self.conn())
-            .await
-            .map_err(|e| self.fail(e))?;
-        self.lock(name).await?.ok_or_else(|| StoreError::corrupt("hooks", "a hook that was just registered is gone"))
+    async fn register(
+        &mut self,
+        name: &HookName,
+        contract: &FeatureContract,
+    ) -> Result<LockedHook, StoreError> {
+        sqlx::query!(
+            "insert into hooks (name, contract) values ($1, $2) on conflict do nothing",
+            name.as_str(),
+            json(contract)?
+        )
+        .execute(self.conn())
+        .await
+        .map_err(|e| self.fail(e))?;
+        self.lock(name)
+            .await?
+            .ok_or_else(|| StoreError::corrupt("hooks", "a hook that was just registered is gone"))
     }
 
     async fn lock(&mut self, name: &HookName) -> Result<Option<LockedHook>, StoreError> {
         // Two statements: the second one's snapshot is taken after the lock is held, so it sees every release of whoever held it before.
-        let locked = sqlx::query!("select contract, live_release_id from hooks where name = $1 for update", name.as_str())
-            .fetch_optional(self.conn())
-            .await
-            .map_err(|e| self.fail(e))?;
+        let locked = sqlx::query!(
+            "select contract, live_release_id from hooks where name = $1 for update",
+            name.as_str()
+        )
+        .fetch_optional(self.conn())
+        .await
+        .map_err(|e| self.fail(e))?;
         let Some(locked) = locked else { return Ok(None) };
         let versions = sqlx::query!(
             "select max(version) as last, max(version) filter (where id = $2) as live from hook_releases where hook_name = $1",
@@ -39,18 +54,34 @@ impl Hooks for PgTx {
             (Some(id), Some(version)) => Some((ReleaseId::from_uuid(id), release_version(version)?)),
             _ => None,
         };
-        Ok(Some(LockedHook { contract: document("hooks", locked.contract)?, live, last: versions.last.map(release_version).transpose()? }))
+        Ok(Some(LockedHook {
+            contract: document("hooks", locked.contract)?,
+            live,
+            last: versions.last.map(release_version).transpose()?,
+        }))
     }
 
-    async fn set_contract_words(&mut self, name: &HookName, contract: &FeatureContract) -> Result<(), StoreError> {
-        sqlx::query!("update hooks set contract = $2 where name = $1", name.as_str(), json(contract)?)
-            .execute(self.conn())
-            .await
-            .map(|_| ())
-            .map_err(|e| self.fail(e))
+    async fn set_contract_words(
+        &mut self,
+        name: &HookName,
+        contract: &FeatureContract,
+    ) -> Result<(), StoreError> {
+        sqlx::query!(
+            "update hooks set contract = $2 where name = $1",
+            name.as_str(),
+            json(contract)?
+        )
+        .execute(self.conn())
+        .await
+        .map(|_| ())
+        .map_err(|e| self.fail(e))
     }
 
-    async fn find_content(&mut self, name: &HookName, key: [u8; 32]) -> Result<Option<HookRelease>, StoreError> {
+    async fn find_content(
+        &mut self,
+        name: &HookName,
+        key: [u8; 32],
+    ) -> Result<Option<HookRelease>, StoreError> {
         let row = sqlx::query_as!(
             ReleaseRow,
             "select id, hook_name, version, image, digest, config, limits, source_ref, built_by_user_id, built_by_service_account_id, built_at
@@ -64,7 +95,11 @@ impl Hooks for PgTx {
         row.map(ReleaseRow::release).transpose()
     }
 
-    async fn find_version(&mut self, name: &HookName, version: ReleaseVersion) -> Result<Option<HookRelease>, StoreError> {
+    async fn find_version(
+        &mut self,
+        name: &HookName,
+        version: ReleaseVersion,
+    ) -> Result<Option<HookRelease>, StoreError> {
         let row = sqlx::query_as!(
             ReleaseRow,
             "select id, hook_name, version, image, digest, config, limits, source_ref, built_by_user_id, built_by_service_account_id, built_at
@@ -106,14 +141,25 @@ impl Hooks for PgTx {
         .fetch_one(self.conn())
         .await
         .map_err(|e| self.fail(e))?;
-        Ok(HookRelease { id, hook: name.clone(), version, release: release.clone(), built_by: built_by.clone(), built_at })
+        Ok(HookRelease {
+            id,
+            hook: name.clone(),
+            version,
+            release: release.clone(),
+            built_by: built_by.clone(),
+            built_at,
+        })
     }
 
     async fn set_live(&mut self, name: &HookName, release: ReleaseId) -> Result<(), StoreError> {
-        sqlx::query!("update hooks set live_release_id = $2 where name = $1", name.as_str(), release.as_uuid())
-            .execute(self.conn())
-            .await
-            .map(|_| ())
-            .map_err(|e| self.fail(e))
+        sqlx::query!(
+            "update hooks set live_release_id = $2 where name = $1",
+            name.as_str(),
+            release.as_uuid()
+        )
+        .execute(self.conn())
+        .await
+        .map(|_| ())
+        .map_err(|e| self.fail(e))
     }
 }

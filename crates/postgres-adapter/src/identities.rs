@@ -19,7 +19,13 @@ impl IdentityQueries for PgStore {
         .fetch_optional(&self.pool)
         .await
         .map_err(store_error)?;
-        Ok(row.map(|row| UserProfile { id, display_name: row.display_name, provider: row.provider, external_id: row.external_id, roles: row.roles }))
+        Ok(row.map(|row| UserProfile {
+            id,
+            display_name: row.display_name,
+            provider: row.provider,
+            external_id: row.external_id,
+            roles: row.roles,
+        }))
     }
 
     async fn see_service_account(&self, issuer: &str, subject: &str) -> Result<bool, StoreError> {

@@ -41,7 +41,10 @@ impl Row {
         Ok(IngestRunView {
             id: IngestRunId::from_uuid(self.id),
             convention: parsed(TABLE, &self.convention_slug)?,
-            schema: SchemaRef { id: parsed(TABLE, &self.schema_id)?, version: parsed(TABLE, &self.schema_version)? },
+            schema: SchemaRef {
+                id: parsed(TABLE, &self.schema_id)?,
+                version: parsed(TABLE, &self.schema_version)?,
+            },
             mode: parsed(TABLE, &self.mode)?,
             status: parsed(TABLE, &self.status)?,
             ingestion_finished: self.ingestion_finished,
@@ -102,15 +105,33 @@ impl IngestQueries for PgStore {
         .await
         .map_err(store_error)?;
         rows.into_iter()
-            .map(|row| Ok(ReasonCount { outcome: row.outcome, hook: row.hook, reason: row.reason, records: count("ingest_records", row.records)? }))
+            .map(|row| {
+                Ok(ReasonCount {
+                    outcome: row.outcome,
+                    hook: row.hook,
+                    reason: row.reason,
+                    records: count("ingest_records", row.records)?,
+                })
+            })
             .collect()
     }
 
     async fn schema(&self, reference: &SchemaRef) -> Result<Option<Schema>, StoreError> {
-        let row = sqlx::query!("select title, fields from schemas where id = $1 and version = $2", reference.id.as_str(), reference.version.to_string())
-            .fetch_optional(&self.pool)
-            .await
-            .map_err(store_error)?;
-        row.map(|row| Ok(Schema { reference: reference.clone(), title: row.title, fields: document("schemas", row.fields)? })).transpose()
+        let row = sqlx::query!(
+            "select title, fields from schemas where id = $1 and version = $2",
+            reference.id.as_str(),
+            reference.version.to_string()
+        )
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(store_error)?;
+        row.map(|row| {
+            Ok(Schema {
+                reference: reference.clone(),
+                title: row.title,
+                fields: document("schemas", row.fields)?,
+            })
+        })
+        .transpose()
     }
 }

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use domain::{ConventionSlug, IngestRunId, RecordId, Schema, SchemaRef, ServiceAccountId, SourceId, TaskId, UserId};
+use domain::{
+    ConventionSlug, IngestRunId, RecordId, Schema, SchemaRef, ServiceAccountId, SourceId, TaskId, UserId,
+};
 use ports::repos::{BatchRecord, IngestLine, LineResult, LockedIngestRun, NewIngestRun, RecordEnd};
 use ports::{Ingests, StoreError};
 use serde_json::Value;
@@ -25,8 +27,15 @@ impl Ingests for PgTx {
         .await
         .map_err(|e| self.fail(e))?;
         row.map(|row| {
-            let reference = SchemaRef { id: parsed("schemas", &row.id)?, version: parsed("schemas", &row.version)? };
-            Ok(Schema { reference, title: row.title, fields: document("schemas", row.fields)? })
+            let reference = SchemaRef {
+                id: parsed("schemas", &row.id)?,
+                version: parsed("schemas", &row.version)?,
+            };
+            Ok(Schema {
+                reference,
+                title: row.title,
+                fields: document("schemas", row.fields)?,
+            })
         })
         .transpose()
     }
@@ -79,7 +88,10 @@ impl Ingests for PgTx {
         row.map(|row| {
             Ok(LockedIngestRun {
                 convention: parsed(TABLE, &row.convention_slug)?,
-                schema: SchemaRef { id: parsed(TABLE, &row.schema_id)?, version: parsed(TABLE, &row.schema_version)? },
+                schema: SchemaRef {
+                    id: parsed(TABLE, &row.schema_id)?,
+                    version: parsed(TABLE, &row.schema_version)?,
+                },
                 status: parsed(TABLE, &row.status)?,
                 ingestion_finished: row.ingestion_finished,
                 batch_size: small(TABLE, row.batch_size)?,
@@ -100,7 +112,13 @@ impl Ingests for PgTx {
         small(TABLE, number)
     }
 
-    async fn add_lines(&mut self, run: IngestRunId, convention: &ConventionSlug, upload: u32, lines: &[IngestLine]) -> Result<Vec<LineResult>, StoreError> {
+    async fn add_lines(
+        &mut self,
+        run: IngestRunId,
+        convention: &ConventionSlug,
+        upload: u32,
+        lines: &[IngestLine],
+    ) -> Result<Vec<LineResult>, StoreError> {
         // The first of several lines with one id goes in; the others are judged against it.
         let mut first: BTreeMap<&SourceId, &IngestLine> = BTreeMap::new();
         for line in lines {
@@ -109,9 +127,18 @@ impl Ingests for PgTx {
         let mut new: Vec<&IngestLine> = first.into_values().collect();
         new.sort_by_key(|line| line.line);
         let sources: Vec<String> = new.iter().map(|l| l.record.source_id.to_string()).collect();
-        let ids: Vec<Uuid> = new.iter().map(|l| RecordId::of_source(convention, &l.record.source_id).as_uuid()).collect();
-        let numbers: Vec<i64> = new.iter().map(|l| i64::try_from(l.line).unwrap_or(i64::MAX)).collect();
-        let metadata: Vec<Value> = new.iter().map(|l| Value::Object(l.record.metadata.clone())).collect();
+        let ids: Vec<Uuid> = new
+            .iter()
+            .map(|l| RecordId::of_source(convention, &l.record.source_id).as_uuid())
+            .collect();
+        let numbers: Vec<i64> = new
+            .iter()
+            .map(|l| i64::try_from(l.line).unwrap_or(i64::MAX))
+            .collect();
+        let metadata: Vec<Value> = new
+            .iter()
+            .map(|l| Value::Object(l.record.metadata.clone()))
+            .collect();
         let hashes: Vec<Vec<u8>> = new.iter().map(|l| l.record.content_hash.to_vec()).collect();
         let inserted = sqlx::query!(
             "insert into ingest_records (ingest_run_id, source_id, upload, line, metadata, content_hash, outcome, record_srn)
@@ -134,7 +161,10 @@ impl Ingests for PgTx {
         .await
         .map_err(|e| self.fail(e))?;
         let unchanged = inserted.iter().filter(|row| row.outcome.is_some()).count();
-        let fresh: BTreeMap<(String, i64), bool> = inserted.iter().map(|row| ((row.source_id.clone(), row.line), row.outcome.is_some())).collect();
+        let fresh: BTreeMap<(String, i64), bool> = inserted
+            .iter()
+            .map(|row| ((row.source_id.clone(), row.line), row.outcome.is_some()))
+            .collect();
         let mut kept: BTreeMap<String, Vec<u8>> = BTreeMap::new();
         if fresh.len() < lines.len() {
             let all: Vec<String> = lines.iter().map(|l| l.record.source_id.to_string()).collect();
@@ -154,11 +184,19 @@ impl Ingests for PgTx {
         .await
         .map_err(|e| self.fail(e))?;
         let judge = |line: &IngestLine| {
-            let key = (line.record.source_id.to_string(), i64::try_from(line.line).unwrap_or(i64::MAX));
+            let key = (
+                line.record.source_id.to_string(),
+                i64::try_from(line.line).unwrap_or(i64::MAX),
+            );
             match fresh.get(&key) {
                 Some(true) => LineResult::Unchanged,
                 Some(false) => LineResult::Accepted,
-                None if kept.get(&key.0).is_some_and(|hash| hash.as_slice() == line.record.content_hash) => LineResult::Repeated,
+                None if kept
+                    .get(&key.0)
+                    .is_some_and(|hash| hash.as_slice() == line.record.content_hash) =>
+                {
+                    LineResult::Repeated
+                }
                 None => LineResult::Contradicts,
             }
         };
@@ -176,7 +214,13 @@ impl Ingests for PgTx {
         count("ingest_records", waiting)
     }
 
-    async fn cut_batch(&mut self, run: IngestRunId, batch: u32, task: TaskId, most: u32) -> Result<u32, StoreError> {
+    async fn cut_batch(
+        &mut self,
+        run: IngestRunId,
+        batch: u32,
+        task: TaskId,
+        most: u32,
+    ) -> Result<u32, StoreError> {
         let cut = sqlx::query!(
             "update ingest_records set batch = $2 where ingest_run_id = $1 and source_id in (
                select source_id from ingest_records where ingest_run_id = $1 and batch is null and outcome is null order by seq limit $3)",
@@ -199,10 +243,14 @@ impl Ingests for PgTx {
         .execute(self.conn())
         .await
         .map_err(|e| self.fail(e))?;
-        sqlx::query!("update ingest_runs set batches_ingested = $2, status = 'running' where id = $1", run.as_uuid(), batch.cast_signed() + 1)
-            .execute(self.conn())
-            .await
-            .map_err(|e| self.fail(e))?;
+        sqlx::query!(
+            "update ingest_runs set batches_ingested = $2, status = 'running' where id = $1",
+            run.as_uuid(),
+            batch.cast_signed() + 1
+        )
+        .execute(self.conn())
+        .await
+        .map_err(|e| self.fail(e))?;
         small("ingest_batches", records)
     }
 
@@ -235,14 +283,21 @@ impl Ingests for PgTx {
             .collect()
     }
 
-    async fn end_batch(&mut self, run: IngestRunId, batch: u32, ends: &[(SourceId, RecordEnd)]) -> Result<(), StoreError> {
+    async fn end_batch(
+        &mut self,
+        run: IngestRunId,
+        batch: u32,
+        ends: &[(SourceId, RecordEnd)],
+    ) -> Result<(), StoreError> {
         let sources: Vec<String> = ends.iter().map(|(id, _)| id.to_string()).collect();
         let outcomes: Vec<String> = ends.iter().map(|(_, end)| outcome(end).to_owned()).collect();
         let (mut hooks, mut reasons, mut srns) = (Vec::new(), Vec::new(), Vec::new());
         for (_, end) in ends {
             let (hook, reason, srn) = match end {
                 RecordEnd::Published(srn) => (None, None, Some(srn.to_string())),
-                RecordEnd::Rejected(hook, reason) | RecordEnd::Errored(hook, reason) => (Some(hook.to_string()), Some(reason.clone()), None),
+                RecordEnd::Rejected(hook, reason) | RecordEnd::Errored(hook, reason) => {
+                    (Some(hook.to_string()), Some(reason.clone()), None)
+                }
             };
             hooks.push(hook);
             reasons.push(reason);
@@ -264,10 +319,23 @@ impl Ingests for PgTx {
         .await
         .map_err(|e| self.fail(e))?;
         let of = |name: &str| outcomes.iter().filter(|o| *o == name).count();
-        self.count_batch(run, batch, "completed", [of("published"), of("rejected"), of("errored")], None).await
+        self.count_batch(
+            run,
+            batch,
+            "completed",
+            [of("published"), of("rejected"), of("errored")],
+            None,
+        )
+        .await
     }
 
-    async fn fail_batch(&mut self, run: IngestRunId, batch: u32, kind: &str, reason: &str) -> Result<u64, StoreError> {
+    async fn fail_batch(
+        &mut self,
+        run: IngestRunId,
+        batch: u32,
+        kind: &str,
+        reason: &str,
+    ) -> Result<u64, StoreError> {
         let errored = sqlx::query!(
             "update ingest_records set outcome = 'errored', reason = $3 where ingest_run_id = $1 and batch = $2 and outcome is null",
             run.as_uuid(),
@@ -279,7 +347,8 @@ impl Ingests for PgTx {
         .map_err(|e| self.fail(e))?
         .rows_affected();
         let number = usize::try_from(errored).unwrap_or(usize::MAX);
-        self.count_batch(run, batch, "failed", [0, 0, number], Some((kind, reason))).await?;
+        self.count_batch(run, batch, "failed", [0, 0, number], Some((kind, reason)))
+            .await?;
         Ok(errored)
     }
 
@@ -307,7 +376,14 @@ const fn outcome(end: &RecordEnd) -> &'static str {
 
 impl PgTx {
     /// Writes a batch's end and adds its counts (published, rejected, errored) to the run; a batch that has an end is counted once.
-    async fn count_batch(&mut self, run: IngestRunId, batch: u32, status: &str, counts: [usize; 3], failure: Option<(&str, &str)>) -> Result<(), StoreError> {
+    async fn count_batch(
+        &mut self,
+        run: IngestRunId,
+        batch: u32,
+        status: &str,
+        counts: [usize; 3],
+        failure: Option<(&str, &str)>,
+    ) -> Result<(), StoreError> {
         let ended = sqlx::query!(
             "update ingest_batches set status = $3 where ingest_run_id = $1 and batch = $2 and status = 'queued'",
             run.as_uuid(),

@@ -34,7 +34,10 @@ fn migrator() -> Migrator {
 pub async fn migrate(pool: &PgPool, patience: Duration) -> Result<usize, MigrateError> {
     let mut lock = pool.acquire().await?;
     let begun = Instant::now();
-    while !sqlx::query_scalar!(r#"select pg_try_advisory_lock($1) as "taken!""#, LOCK).fetch_one(&mut *lock).await? {
+    while !sqlx::query_scalar!(r#"select pg_try_advisory_lock($1) as "taken!""#, LOCK)
+        .fetch_one(&mut *lock)
+        .await?
+    {
         if begun.elapsed() > patience {
             return Err(MigrateError::Locked(patience));
         }
@@ -42,7 +45,12 @@ pub async fn migrate(pool: &PgPool, patience: Duration) -> Result<usize, Migrate
     }
     let migrator = migrator();
     let result = migrator.run(pool).await;
-    sqlx::query_scalar!(r#"select pg_advisory_unlock($1) as "unlocked!""#, LOCK).fetch_one(&mut *lock).await?;
+    sqlx::query_scalar!(r#"select pg_advisory_unlock($1) as "unlocked!""#, LOCK)
+        .fetch_one(&mut *lock)
+        .await?;
     result?;
-    Ok(migrator.iter().filter(|m| m.migration_type.is_up_migration()).count())
+    Ok(migrator
+        .iter()
+        .filter(|m| m.migration_type.is_up_migration())
+        .count())
 }

@@ -22,13 +22,16 @@ pub struct PoolOptions {
 
 /// Opens a pool and proves that the server answers.
 pub async fn connect(options: &PoolOptions) -> Result<PgPool, StoreError> {
-    let connect = PgConnectOptions::from_str(&options.url).map_err(store_error)?.application_name("hallmark").options([
-        // A transaction that its owner forgot must not hold locks and old snapshots for ever (style.md 4.1, ledger.md 1.6).
-        ("idle_in_transaction_session_timeout", "60s"),
-        ("lock_timeout", "20s"),
-        ("statement_timeout", "30min"),
-        ("timezone", "UTC"),
-    ]);
+    let connect = PgConnectOptions::from_str(&options.url)
+        .map_err(store_error)?
+        .application_name("hallmark")
+        .options([
+            // A transaction that its owner forgot must not hold locks and old snapshots for ever (style.md 4.1, ledger.md 1.6).
+            ("idle_in_transaction_session_timeout", "60s"),
+            ("lock_timeout", "20s"),
+            ("statement_timeout", "30min"),
+            ("timezone", "UTC"),
+        ]);
     PgPoolOptions::new()
         .max_connections(options.max_connections)
         .acquire_timeout(options.acquire_timeout)

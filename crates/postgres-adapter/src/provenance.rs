@@ -3,7 +3,9 @@
 use async_trait::async_trait;
 use domain::{Actor, HookName, HookRun, NodeDomain, RunId, TaskId};
 use domain::{IngestRunId, SchemaRef};
-use ports::queries::{Identity, RecordView, RowTrace, Table, TableKind, TraceDelegation, TraceSource, TraceTask};
+use ports::queries::{
+    Identity, RecordView, RowTrace, Table, TableKind, TraceDelegation, TraceSource, TraceTask,
+};
 use ports::{ProvenanceQueries, RegistryQueries, StoreError};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Row};
@@ -51,16 +53,32 @@ impl PgStore {
     async fn identity(&self, actor: Actor) -> Result<Identity, StoreError> {
         let (name, authority) = match &actor {
             Actor::User(id) => {
-                let row = sqlx::query!("select display_name, provider from users where id = $1", id.as_uuid()).fetch_optional(&self.pool).await.map_err(store_error)?;
+                let row = sqlx::query!(
+                    "select display_name, provider from users where id = $1",
+                    id.as_uuid()
+                )
+                .fetch_optional(&self.pool)
+                .await
+                .map_err(store_error)?;
                 row.map(|row| (row.display_name, row.provider)).unzip()
             }
             Actor::ServiceAccount(id) => {
-                let row = sqlx::query!("select subject, issuer from service_accounts where id = $1", id.as_uuid()).fetch_optional(&self.pool).await.map_err(store_error)?;
+                let row = sqlx::query!(
+                    "select subject, issuer from service_accounts where id = $1",
+                    id.as_uuid()
+                )
+                .fetch_optional(&self.pool)
+                .await
+                .map_err(store_error)?;
                 row.map(|row| (row.subject, row.issuer)).unzip()
             }
             Actor::System => (None, None),
         };
-        Ok(Identity { actor, name, authority })
+        Ok(Identity {
+            actor,
+            name,
+            authority,
+        })
     }
 
     async fn release_of(&self, run: &HookRun) -> Result<domain::HookRelease, StoreError> {
@@ -88,7 +106,9 @@ impl PgStore {
         .await
         .map_err(store_error)?;
         let Some(row) = row else { return Ok(None) };
-        let Some(run) = row.ingest_run_id else { return Ok(None) };
+        let Some(run) = row.ingest_run_id else {
+            return Ok(None);
+        };
         Ok(Some(TraceSource {
             convention: parsed(TABLE, &row.convention_slug)?,
             run: IngestRunId::from_uuid(run),
@@ -96,7 +116,9 @@ impl PgStore {
             upload: row.upload,
             line: row.line,
             batch: row.batch,
-            opened_by: self.identity(actor(row.opened_by_user_id, row.opened_by_service_account_id)).await?,
+            opened_by: self
+                .identity(actor(row.opened_by_user_id, row.opened_by_service_account_id))
+                .await?,
         }))
     }
 
@@ -138,18 +160,44 @@ impl PgStore {
             kind: task.kind,
             name: task.name,
             status: task.status,
-            creator: self.identity(actor(task.creator_user_id, task.creator_service_account_id)).await?,
+            creator: self
+                .identity(actor(task.creator_user_id, task.creator_service_account_id))
+                .await?,
             created_at: task.created_at,
             delegations,
         }))
     }
 
-    async fn traced_row(&self, table: &Table, hook: &HookName, row: i64) -> Result<Option<(String, Uuid, OffsetDateTime, Option<Uuid>, Value)>, StoreError> {
-        #[expect(clippy::disallowed_methods, reason = "the table's name is known at run time only")]
+    async fn traced_row(
+        &self,
+        table: &Table,
+        hook: &HookName,
+        row: i64,
+    ) -> Result<Option<(String, Uuid, OffsetDateTime, Option<Uuid>, Value)>, StoreError> {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the table's name is known at run time only"
+        )]
         let query = sqlx::query(AssertSqlSafe(dynamic::traced_row(hook)));
-        let found = query.bind(table.schema.to_string()).bind(table.versions.clone()).bind(row).fetch_optional(&self.pool).await.map_err(store_error)?;
-        let read = |row: sqlx::postgres::PgRow| -> Result<_, sqlx::Error> { Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?, row.try_get(4)?)) };
-        found.map(|row| read(row).map_err(|e| StoreError::corrupt("features", e))).transpose()
+        let found = query
+            .bind(table.schema.to_string())
+            .bind(table.versions.clone())
+            .bind(row)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(store_error)?;
+        let read = |row: sqlx::postgres::PgRow| -> Result<_, sqlx::Error> {
+            Ok((
+                row.try_get(0)?,
+                row.try_get(1)?,
+                row.try_get(2)?,
+                row.try_get(3)?,
+                row.try_get(4)?,
+            ))
+        };
+        found
+            .map(|row| read(row).map_err(|e| StoreError::corrupt("features", e)))
+            .transpose()
     }
 }
 
@@ -167,16 +215,31 @@ impl ProvenanceQueries for PgStore {
         row.map(RunRow::run).transpose()
     }
 
-    async fn trace(&self, _node: &NodeDomain, table: &Table, row: i64) -> Result<Option<RowTrace>, StoreError> {
-        let TableKind::Feature(hook) = &table.kind else { return Ok(None) };
-        let Some((srn, run, created_at, superseded_by, values)) = self.traced_row(table, hook, row).await? else { return Ok(None) };
+    async fn trace(
+        &self,
+        _node: &NodeDomain,
+        table: &Table,
+        row: i64,
+    ) -> Result<Option<RowTrace>, StoreError> {
+        let TableKind::Feature(hook) = &table.kind else {
+            return Ok(None);
+        };
+        let Some((srn, run, created_at, superseded_by, values)) = self.traced_row(table, hook, row).await?
+        else {
+            return Ok(None);
+        };
         // Everything from here on is immutable, but for the task's and the pointer's state, so several statements tell one story.
-        let run = ProvenanceQueries::run(self, RunId::from_uuid(run)).await?.ok_or_else(|| StoreError::corrupt("features", "a row without its run"))?;
+        let run = ProvenanceQueries::run(self, RunId::from_uuid(run))
+            .await?
+            .ok_or_else(|| StoreError::corrupt("features", "a row without its run"))?;
         let release = self.release_of(&run).await?;
-        let record = sqlx::query!("select schema_id, schema_version, metadata, created_at from records where srn = $1", srn)
-            .fetch_one(&self.pool)
-            .await
-            .map_err(store_error)?;
+        let record = sqlx::query!(
+            "select schema_id, schema_version, metadata, created_at from records where srn = $1",
+            srn
+        )
+        .fetch_one(&self.pool)
+        .await
+        .map_err(store_error)?;
         Ok(Some(RowTrace {
             row_id: row,
             values: object("features", values)?,
@@ -188,7 +251,10 @@ impl ProvenanceQueries for PgStore {
             task: self.task_of(run.id).await?,
             record: RecordView {
                 srn: parsed("records", &srn)?,
-                schema: SchemaRef { id: parsed("records", &record.schema_id)?, version: parsed("records", &record.schema_version)? },
+                schema: SchemaRef {
+                    id: parsed("records", &record.schema_id)?,
+                    version: parsed("records", &record.schema_version)?,
+                },
                 metadata: record.metadata,
                 created_at: record.created_at,
             },

@@ -41,13 +41,18 @@ impl PgQueue {
         drop(tokio::spawn(async move {
             loop {
                 // Woken at least once a second to see whether the queue is still there.
-                let told = tokio::time::timeout(Duration::from_secs(1), watched.notified()).await.is_ok();
+                let told = tokio::time::timeout(Duration::from_secs(1), watched.notified())
+                    .await
+                    .is_ok();
                 // This task holds one reference itself.
                 if flag.strong_count() <= 1 || sender_pool.is_closed() {
                     return;
                 }
                 if told {
-                    if let Err(error) = sqlx::query!("select pg_notify($1, '')", CHANNEL).execute(&sender_pool).await {
+                    if let Err(error) = sqlx::query!("select pg_notify($1, '')", CHANNEL)
+                        .execute(&sender_pool)
+                        .await
+                    {
                         tracing::debug!(%error, "no wake-up was sent; workers will poll");
                     }
                     tokio::time::sleep(Self::COALESCE).await;
@@ -63,7 +68,12 @@ impl PgQueue {
                 }
             }
         }));
-        Self { pool, callee: callee.into(), to_send, arrived }
+        Self {
+            pool,
+            callee: callee.into(),
+            to_send,
+            arrived,
+        }
     }
 }
 
@@ -73,7 +83,9 @@ async fn listen(pool: &PgPool, arrived: &std::sync::Weak<Notify>) -> Result<(), 
     listener.listen(CHANNEL).await?;
     loop {
         let told = tokio::time::timeout(Duration::from_secs(1), listener.recv()).await;
-        let Some(arrived) = arrived.upgrade() else { return Ok(()) };
+        let Some(arrived) = arrived.upgrade() else {
+            return Ok(());
+        };
         if pool.is_closed() {
             return Ok(());
         }

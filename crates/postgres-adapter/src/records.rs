@@ -16,30 +16,48 @@ use crate::tx::PgTx;
 
 #[async_trait]
 impl Records for PgTx {
-    async fn publish(&mut self, batch: &RecordBatch<'_>, records: &[NewRecord]) -> Result<Vec<RecordSrn>, StoreError> {
+    async fn publish(
+        &mut self,
+        batch: &RecordBatch<'_>,
+        records: &[NewRecord],
+    ) -> Result<Vec<RecordSrn>, StoreError> {
         if records.is_empty() {
             return Ok(Vec::new());
         }
-        let ids: Vec<Uuid> = records.iter().map(|r| RecordId::of_source(batch.convention, &r.source_id).as_uuid()).collect();
+        let ids: Vec<Uuid> = records
+            .iter()
+            .map(|r| RecordId::of_source(batch.convention, &r.source_id).as_uuid())
+            .collect();
         // Locked, in the order of the ids: two writers of one record number its versions one after the other.
         let heads = sqlx::query!("select record_id, version from record_heads where record_id = any($1) order by record_id for update", &ids)
             .fetch_all(self.conn())
             .await
             .map_err(|e| self.fail(e))?;
-        let heads: BTreeMap<Uuid, i32> = heads.into_iter().map(|head| (head.record_id, head.version)).collect();
+        let heads: BTreeMap<Uuid, i32> = heads
+            .into_iter()
+            .map(|head| (head.record_id, head.version))
+            .collect();
         let srns = ids
             .iter()
             .map(|id| {
                 let next = heads.get(id).map_or(1, |version| version + 1);
                 let version = u32::try_from(next).ok().and_then(NonZeroU32::new);
-                let version = version.ok_or_else(|| StoreError::corrupt("record_heads", "version out of range"))?;
-                Ok(RecordSrn { node: self.node.clone(), id: RecordId::from_uuid(*id), version })
+                let version =
+                    version.ok_or_else(|| StoreError::corrupt("record_heads", "version out of range"))?;
+                Ok(RecordSrn {
+                    node: self.node.clone(),
+                    id: RecordId::from_uuid(*id),
+                    version,
+                })
             })
             .collect::<Result<Vec<_>, StoreError>>()
             .map_err(|e| self.poison(e))?;
         let texts: Vec<String> = srns.iter().map(ToString::to_string).collect();
         let versions: Vec<i32> = srns.iter().map(|srn| srn.version.get().cast_signed()).collect();
-        let metadata: Vec<Value> = records.iter().map(|r| Value::Object(r.metadata.clone())).collect();
+        let metadata: Vec<Value> = records
+            .iter()
+            .map(|r| Value::Object(r.metadata.clone()))
+            .collect();
         let hashes: Vec<Vec<u8>> = records.iter().map(|r| r.content_hash.to_vec()).collect();
         let sources: Vec<String> = records.iter().map(|r| r.source_id.to_string()).collect();
         sqlx::query!(
@@ -70,13 +88,21 @@ impl Records for PgTx {
         .execute(self.conn())
         .await
         .map_err(|e| self.fail(e))?;
-        let statement = dynamic::copy_metadata(&batch.schema.id.metadata_table(batch.schema.version.major()), batch.fields);
-        copy_in(self.conn(), statement, texts.iter().zip(records), |buffer, (srn, record)| {
-            buffer.text(srn);
-            for cell in &record.cells {
-                buffer.cell(cell);
-            }
-        })
+        let statement = dynamic::copy_metadata(
+            &batch.schema.id.metadata_table(batch.schema.version.major()),
+            batch.fields,
+        );
+        copy_in(
+            self.conn(),
+            statement,
+            texts.iter().zip(records),
+            |buffer, (srn, record)| {
+                buffer.text(srn);
+                for cell in &record.cells {
+                    buffer.cell(cell);
+                }
+            },
+        )
         .await
         .map_err(|e| self.fail(e))?;
         Ok(srns)

@@ -15,10 +15,13 @@ use crate::tx::PgStore;
 
 impl PgStore {
     async fn summaries(&self, only: Option<&str>) -> Result<Vec<HookSummary>, StoreError> {
-        let hooks = sqlx::query!("select name, contract from hooks where $1::text is null or name = $1 order by name", only)
-            .fetch_all(&self.pool)
-            .await
-            .map_err(store_error)?;
+        let hooks = sqlx::query!(
+            "select name, contract from hooks where $1::text is null or name = $1 order by name",
+            only
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(store_error)?;
         let live = sqlx::query_as!(
             ReleaseRow,
             "select r.id, r.hook_name, r.version, r.image, r.digest, r.config, r.limits, r.source_ref, r.built_by_user_id, r.built_by_service_account_id, r.built_at
@@ -28,9 +31,14 @@ impl PgStore {
         .fetch_all(&self.pool)
         .await
         .map_err(store_error)?;
-        let mut live: std::collections::BTreeMap<String, ReleaseRow> = live.into_iter().map(|row| (row.hook_name.clone(), row)).collect();
+        let mut live: std::collections::BTreeMap<String, ReleaseRow> =
+            live.into_iter().map(|row| (row.hook_name.clone(), row)).collect();
         let summary = |name: String, contract: Value, release: Option<ReleaseRow>| {
-            Ok(HookSummary { name: parsed("hooks", &name)?, contract: document("hooks", contract)?, live: release.map(ReleaseRow::release).transpose()? })
+            Ok(HookSummary {
+                name: parsed("hooks", &name)?,
+                contract: document("hooks", contract)?,
+                live: release.map(ReleaseRow::release).transpose()?,
+            })
         };
         hooks
             .into_iter()
@@ -65,7 +73,11 @@ impl RegistryQueries for PgStore {
         rows.into_iter().map(ReleaseRow::release).collect()
     }
 
-    async fn release(&self, name: &HookName, version: ReleaseVersion) -> Result<Option<HookRelease>, StoreError> {
+    async fn release(
+        &self,
+        name: &HookName,
+        version: ReleaseVersion,
+    ) -> Result<Option<HookRelease>, StoreError> {
         let row = sqlx::query_as!(
             ReleaseRow,
             "select id, hook_name, version, image, digest, config, limits, source_ref, built_by_user_id, built_by_service_account_id, built_at

@@ -44,17 +44,25 @@ pub(crate) fn small(table: &'static str, number: i32) -> Result<u32, StoreError>
 
 /// A SHA-256.
 pub(crate) fn hash(table: &'static str, bytes: &[u8]) -> Result<[u8; 32], StoreError> {
-    bytes.try_into().map_err(|e: std::array::TryFromSliceError| StoreError::corrupt(table, e))
+    bytes
+        .try_into()
+        .map_err(|e: std::array::TryFromSliceError| StoreError::corrupt(table, e))
 }
 
 /// A version number.
 pub(crate) fn release_version(number: i32) -> Result<ReleaseVersion, StoreError> {
-    u32::try_from(number).ok().and_then(ReleaseVersion::new).ok_or_else(|| StoreError::corrupt("hook_releases", "version below 1"))
+    u32::try_from(number)
+        .ok()
+        .and_then(ReleaseVersion::new)
+        .ok_or_else(|| StoreError::corrupt("hook_releases", "version below 1"))
 }
 
 /// The actor of a pair of columns.
 pub(crate) fn actor(user: Option<Uuid>, service_account: Option<Uuid>) -> Actor {
-    Actor::from_ids(user.map(UserId::from_uuid), service_account.map(ServiceAccountId::from_uuid))
+    Actor::from_ids(
+        user.map(UserId::from_uuid),
+        service_account.map(ServiceAccountId::from_uuid),
+    )
 }
 
 /// A row of `hook_releases`.

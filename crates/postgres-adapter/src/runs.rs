@@ -12,7 +12,10 @@ use crate::tx::PgTx;
 #[async_trait]
 impl Runs for PgTx {
     async fn now(&mut self) -> Result<OffsetDateTime, StoreError> {
-        sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#).fetch_one(self.conn()).await.map_err(|e| self.fail(e))
+        sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#)
+            .fetch_one(self.conn())
+            .await
+            .map_err(|e| self.fail(e))
     }
 
     async fn pin_live(&mut self, task: TaskId, convention: &ConventionSlug) -> Result<(), StoreError> {
@@ -69,7 +72,11 @@ impl Runs for PgTx {
                     built_by_service_account_id: row.built_by_service_account_id,
                     built_at: row.built_at,
                 };
-                Ok(Pin { run: RunId::from_uuid(row.run_id), release: release.release()?, contract: document("hooks", row.contract)? })
+                Ok(Pin {
+                    run: RunId::from_uuid(row.run_id),
+                    release: release.release()?,
+                    contract: document("hooks", row.contract)?,
+                })
             })
             .collect()
     }

@@ -26,22 +26,36 @@ impl Schemas for PgTx {
         .execute(self.conn())
         .await
         .map_err(|e| self.fail(e))?;
-        let owner = sqlx::query_scalar!("select schema_id from metadata_tables where table_name = $1 for update", table)
-            .fetch_one(self.conn())
-            .await
-            .map_err(|e| self.fail(e))?;
-        if owner == id.as_str() { Ok(None) } else { parsed("metadata_tables", &owner).map(Some) }
+        let owner = sqlx::query_scalar!(
+            "select schema_id from metadata_tables where table_name = $1 for update",
+            table
+        )
+        .fetch_one(self.conn())
+        .await
+        .map_err(|e| self.fail(e))?;
+        if owner == id.as_str() {
+            Ok(None)
+        } else {
+            parsed("metadata_tables", &owner).map(Some)
+        }
     }
 
     async fn of_major(&mut self, id: &SchemaId, major: u64) -> Result<Vec<Schema>, StoreError> {
-        let rows = sqlx::query!("select version, title, fields from schemas where id = $1 and major = $2", id.as_str(), bigint(major)?)
-            .fetch_all(self.conn())
-            .await
-            .map_err(|e| self.fail(e))?;
+        let rows = sqlx::query!(
+            "select version, title, fields from schemas where id = $1 and major = $2",
+            id.as_str(),
+            bigint(major)?
+        )
+        .fetch_all(self.conn())
+        .await
+        .map_err(|e| self.fail(e))?;
         rows.into_iter()
             .map(|row| {
                 Ok(Schema {
-                    reference: SchemaRef { id: id.clone(), version: parsed("schemas", &row.version)? },
+                    reference: SchemaRef {
+                        id: id.clone(),
+                        version: parsed("schemas", &row.version)?,
+                    },
                     title: row.title,
                     fields: document("schemas", row.fields)?,
                 })
@@ -65,7 +79,12 @@ impl Schemas for PgTx {
         .map_err(|e| self.fail(e))
     }
 
-    async fn shape_table(&mut self, id: &SchemaId, major: u64, fields: &[FieldDefinition]) -> Result<(), StoreError> {
+    async fn shape_table(
+        &mut self,
+        id: &SchemaId,
+        major: u64,
+        fields: &[FieldDefinition],
+    ) -> Result<(), StoreError> {
         let table = id.metadata_table(major);
         let rows = sqlx::query!(
             r#"select column_name as "name!", is_nullable as "nullable!" from information_schema.columns where table_schema = 'metadata' and table_name = $1"#,
@@ -74,10 +93,16 @@ impl Schemas for PgTx {
         .fetch_all(self.conn())
         .await
         .map_err(|e| self.fail(e))?;
-        let columns: Vec<(String, bool)> = rows.into_iter().map(|row| (row.name, row.nullable == "YES")).collect();
+        let columns: Vec<(String, bool)> = rows
+            .into_iter()
+            .map(|row| (row.name, row.nullable == "YES"))
+            .collect();
         // DDL takes locks that stop writers, so it is left out where nothing changes.
         if let Some(statement) = dynamic::shape_metadata_table(&table, &columns, fields) {
-            sqlx::raw_sql(AssertSqlSafe(statement)).execute(self.conn()).await.map_err(|e| self.fail(e))?;
+            sqlx::raw_sql(AssertSqlSafe(statement))
+                .execute(self.conn())
+                .await
+                .map_err(|e| self.fail(e))?;
         }
         Ok(())
     }

@@ -21,11 +21,21 @@ static OWN: OnceCell<Cluster> = OnceCell::const_new();
 /// The URL of a database on the tests' server.
 async fn url(database: &str) -> Result<String, Failure> {
     if let Ok(url) = std::env::var(SERVER) {
-        let (base, query) = url.split_once('?').map_or((url.as_str(), String::new()), |(b, q)| (b, format!("?{q}")));
-        let (server, _) = base.rsplit_once('/').ok_or("the test server's URL has no database")?;
+        let (base, query) = url
+            .split_once('?')
+            .map_or((url.as_str(), String::new()), |(b, q)| (b, format!("?{q}")));
+        let (server, _) = base
+            .rsplit_once('/')
+            .ok_or("the test server's URL has no database")?;
         return Ok(format!("{server}/{database}{query}"));
     }
-    let start = || async { Cluster::start(Options { max_connections: 400, ..Options::temporary()? }).await };
+    let start = || async {
+        Cluster::start(Options {
+            max_connections: 400,
+            ..Options::temporary()?
+        })
+        .await
+    };
     Ok(OWN.get_or_try_init(start).await?.url(database))
 }
 
@@ -47,19 +57,37 @@ impl TestDatabase {
         let there: bool = sqlx_exists(&mut admin, &template).await?;
         if !there {
             let fresh = format!("{template}_new");
-            admin.execute(AssertSqlSafe(format!("drop database if exists {fresh}"))).await?;
-            admin.execute(AssertSqlSafe(format!("create database {fresh}"))).await?;
-            let pool = PgPoolOptions::new().max_connections(2).connect(&url(&fresh).await?).await?;
+            admin
+                .execute(AssertSqlSafe(format!("drop database if exists {fresh}")))
+                .await?;
+            admin
+                .execute(AssertSqlSafe(format!("create database {fresh}")))
+                .await?;
+            let pool = PgPoolOptions::new()
+                .max_connections(2)
+                .connect(&url(&fresh).await?)
+                .await?;
             crate::migrate(&pool, Duration::from_secs(60)).await?;
             pool.close().await;
-            admin.execute(AssertSqlSafe(format!("alter database {fresh} rename to {template}"))).await?;
+            admin
+                .execute(AssertSqlSafe(format!(
+                    "alter database {fresh} rename to {template}"
+                )))
+                .await?;
         }
         admin.execute("select pg_advisory_unlock(1)").await?;
         let name = format!("test_{}", uuid::Uuid::new_v4().simple());
-        admin.execute(AssertSqlSafe(format!("create database {name} template {template}"))).await?;
+        admin
+            .execute(AssertSqlSafe(format!(
+                "create database {name} template {template}"
+            )))
+            .await?;
         admin.close().await?;
         let url = url(&name).await?;
-        let pool = PgPoolOptions::new().max_connections(10).connect_with(url.parse::<PgConnectOptions>()?).await?;
+        let pool = PgPoolOptions::new()
+            .max_connections(10)
+            .connect_with(url.parse::<PgConnectOptions>()?)
+            .await?;
         Ok(Self { url, pool })
     }
 
@@ -73,9 +101,15 @@ impl TestDatabase {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "asks the server, not a migrated database")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "asks the server, not a migrated database"
+)]
 async fn sqlx_exists(admin: &mut PgConnection, name: &str) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar("select exists (select 1 from pg_database where datname = $1)").bind(name).fetch_one(admin).await
+    sqlx::query_scalar("select exists (select 1 from pg_database where datname = $1)")
+        .bind(name)
+        .fetch_one(admin)
+        .await
 }
 
 /// Another set of migrations is another template.

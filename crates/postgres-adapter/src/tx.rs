@@ -2,7 +2,10 @@
 
 use async_trait::async_trait;
 use domain::NodeDomain;
-use ports::{Activity, Conventions, Delegations, Features, Hooks, Ingests, Records, Repos, Runs, Schemas, Store, StoreError, Tasks, Tx};
+use ports::{
+    Activity, Conventions, Delegations, Features, Hooks, Ingests, Records, Repos, Runs, Schemas, Store,
+    StoreError, Tasks, Tx,
+};
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 
 use crate::error::store_error;
@@ -51,14 +54,28 @@ impl Store for PgStore {
     async fn open(&self) -> Result<Box<dyn Tx>, StoreError> {
         let pool = self.pool.clone();
         // sqlx 0.9.0: a `begin` that is dropped half-way leaves the pooled connection inside a transaction. A spawned one is never dropped.
-        #[expect(clippy::disallowed_methods, reason = "the one place where a transaction opens")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the one place where a transaction opens"
+        )]
         let begun = tokio::spawn(async move { pool.begin().await });
-        let tx = begun.await.map_err(|e| StoreError::Internal(e.into()))?.map_err(store_error)?;
-        Ok(Box::new(PgTx { tx, failed: false, node: self.node.clone() }))
+        let tx = begun
+            .await
+            .map_err(|e| StoreError::Internal(e.into()))?
+            .map_err(store_error)?;
+        Ok(Box::new(PgTx {
+            tx,
+            failed: false,
+            node: self.node.clone(),
+        }))
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        sqlx::query_scalar!(r#"select 1 as "one!""#).fetch_one(&self.pool).await.map(|_| ()).map_err(store_error)
+        sqlx::query_scalar!(r#"select 1 as "one!""#)
+            .fetch_one(&self.pool)
+            .await
+            .map(|_| ())
+            .map_err(store_error)
     }
 }
 

@@ -9,7 +9,8 @@ use domain::NodeDomain;
 use crate::source::{ConfigFaults, Source};
 
 /// The secret that osa-py signs local tokens with (wire contract 3): known to everybody, so it is taken in dev mode and on loopback only.
-pub(crate) const WELL_KNOWN_SECRET: &str = "osa-local-dev-jwt-secret-CHANGE-IN-PRODUCTION-not-suitable-for-real-use";
+pub(crate) const WELL_KNOWN_SECRET: &str =
+    "osa-local-dev-jwt-secret-CHANGE-IN-PRODUCTION-not-suitable-for-real-use";
 
 /// A text that must not reach a log.
 pub(crate) struct Secret(String);
@@ -121,34 +122,62 @@ impl Config {
         let seconds = |s: &mut Source, key: &str, default: f64| {
             let given: Option<f64> = s.parsed(key, "must be a number of seconds");
             let value = given.unwrap_or(default);
-            Duration::try_from_secs_f64(value).ok().filter(|d| !d.is_zero() && *d <= Duration::from_secs(86_400 * 7)).unwrap_or_else(|| {
-                s.fault(format!("{key}: must be more than 0 and at most a week, in seconds"));
-                Duration::from_secs(1)
-            })
+            Duration::try_from_secs_f64(value)
+                .ok()
+                .filter(|d| !d.is_zero() && *d <= Duration::from_secs(86_400 * 7))
+                .unwrap_or_else(|| {
+                    s.fault(format!(
+                        "{key}: must be more than 0 and at most a week, in seconds"
+                    ));
+                    Duration::from_secs(1)
+                })
         };
         let worker = WorkerConfig {
-            concurrency: s.parsed("worker.concurrency", "must be a number from 1 to 256").unwrap_or(2),
+            concurrency: s
+                .parsed("worker.concurrency", "must be a number from 1 to 256")
+                .unwrap_or(2),
             silence: seconds(s, "worker.silence_seconds", 600.0),
             poll: seconds(s, "worker.poll_seconds", 1.0),
             drain: seconds(s, "worker.drain_seconds", 30.0),
         };
         let loopback = SocketAddr::from(([127, 0, 0, 1], 8000));
         let localhost = || "localhost".parse::<NodeDomain>();
-        let domain = s.parsed("domain", "must be a lower-case host name such as archive.example.org").map_or_else(localhost, Ok);
+        let domain = s
+            .parsed(
+                "domain",
+                "must be a lower-case host name such as archive.example.org",
+            )
+            .map_or_else(localhost, Ok);
         let config = Self {
-            listen: s.parsed("listen", "must be an address and a port such as 127.0.0.1:8000").unwrap_or(loopback),
-            data_dir: s.text("data_dir").map_or_else(|| PathBuf::from("hallmark-data"), PathBuf::from),
+            listen: s
+                .parsed("listen", "must be an address and a port such as 127.0.0.1:8000")
+                .unwrap_or(loopback),
+            data_dir: s
+                .text("data_dir")
+                .map_or_else(|| PathBuf::from("hallmark-data"), PathBuf::from),
             domain: domain.unwrap_or_else(|_| unreachable!("localhost is a domain")),
-            dev_mode: s.parsed::<Truth>("dev_mode", "must be true or false").is_some_and(|t| t.0),
+            dev_mode: s
+                .parsed::<Truth>("dev_mode", "must be true or false")
+                .is_some_and(|t| t.0),
             database_url: s.text("database.url").map(|url| Secret(plain_url(&url))),
-            max_connections: s.parsed("database.max_connections", "must be a number from 2 to 1000").unwrap_or(20),
+            max_connections: s
+                .parsed("database.max_connections", "must be a number from 2 to 1000")
+                .unwrap_or(20),
             jwt_secret: s.text("auth.jwt.secret").map(Secret),
             issuers: issuers(s),
             worker,
-            sandbox: s.parsed("runner.sandbox", "must be auto or never").unwrap_or(Sandbox::Auto),
+            sandbox: s
+                .parsed("runner.sandbox", "must be auto or never")
+                .unwrap_or(Sandbox::Auto),
             log: Log {
-                level: s.text("log.level").filter(|level| !level.is_empty()).unwrap_or_else(|| "info".to_owned()).to_ascii_lowercase(),
-                format: s.parsed("log.format", "must be human or json").unwrap_or(LogFormat::Human),
+                level: s
+                    .text("log.level")
+                    .filter(|level| !level.is_empty())
+                    .unwrap_or_else(|| "info".to_owned())
+                    .to_ascii_lowercase(),
+                format: s
+                    .parsed("log.format", "must be human or json")
+                    .unwrap_or(LogFormat::Human),
             },
         };
         // Kept for what shows them; nothing does yet.
@@ -177,7 +206,10 @@ impl Config {
                 s.fault("auth.jwt.secret: is the well-known development secret, which everybody can sign with; it is taken with dev_mode = true only");
             }
         }
-        let well_known = self.jwt_secret.as_ref().map_or(self.dev_mode, |secret| secret.reveal() == WELL_KNOWN_SECRET);
+        let well_known = self
+            .jwt_secret
+            .as_ref()
+            .map_or(self.dev_mode, |secret| secret.reveal() == WELL_KNOWN_SECRET);
         if well_known && !self.listen.ip().is_loopback() {
             s.fault(format!("listen: {} is no loopback address; dev mode with the well-known secret listens on loopback only", self.listen));
         }
@@ -224,17 +256,31 @@ fn issuers(s: &mut Source) -> Vec<Issuer> {
         }
         for (kid, pem) in &keys {
             if auth::IssuerKey::from_pem(kid.clone(), pem).is_err() {
-                s.fault(format!("{at}: a key is no Ed25519 public key in PEM (BEGIN PUBLIC KEY)"));
+                s.fault(format!(
+                    "{at}: a key is no Ed25519 public key in PEM (BEGIN PUBLIC KEY)"
+                ));
             }
         }
         if keys.is_empty() {
-            s.fault(format!("{at}: has no key; give public_key, or keys with pem or file"));
+            s.fault(format!(
+                "{at}: has no key; give public_key, or keys with pem or file"
+            ));
         }
         let audience = s.text(&format!("{at}.audience")).filter(|text| !text.is_empty());
-        let scope_claim = s.text(&format!("{at}.scope_claim")).filter(|text| !text.is_empty()).unwrap_or_else(|| "scope".to_owned());
+        let scope_claim = s
+            .text(&format!("{at}.scope_claim"))
+            .filter(|text| !text.is_empty())
+            .unwrap_or_else(|| "scope".to_owned());
         match issuer {
-            Some(issuer) if all.iter().any(|other: &Issuer| other.issuer == issuer) => s.fault(format!("{at}.issuer: {issuer:?} is configured twice")),
-            Some(issuer) => all.push(Issuer { issuer, audience, scope_claim, keys }),
+            Some(issuer) if all.iter().any(|other: &Issuer| other.issuer == issuer) => {
+                s.fault(format!("{at}.issuer: {issuer:?} is configured twice"))
+            }
+            Some(issuer) => all.push(Issuer {
+                issuer,
+                audience,
+                scope_claim,
+                keys,
+            }),
             None => s.fault(format!("{at}.issuer: is required")),
         }
     }
@@ -247,7 +293,11 @@ mod tests {
 
     fn read(variables: &[(&str, &str)]) -> Result<Config, String> {
         let mut source = Source::new();
-        source.read_environment(variables.iter().map(|(name, value)| ((*name).into(), (*value).into())));
+        source.read_environment(
+            variables
+                .iter()
+                .map(|(name, value)| ((*name).into(), (*value).into())),
+        );
         Config::read(source).map_err(|e| e.to_string())
     }
 
@@ -268,14 +318,28 @@ mod tests {
             ("HALLMARK_AUTH__ISSUERS__0__AUDIENCE", "x"),
         ])
         .unwrap_err();
-        for part in ["listen (from HALLMARK_LISTEN)", "worker.concurrency", "worker.silence_seconds", "no.such", "auth.jwt.secret", "auth.issuers.0.issuer", "auth.issuers.0: has no key"] {
+        for part in [
+            "listen (from HALLMARK_LISTEN)",
+            "worker.concurrency",
+            "worker.silence_seconds",
+            "no.such",
+            "auth.jwt.secret",
+            "auth.issuers.0.issuer",
+            "auth.issuers.0: has no key",
+        ] {
             assert!(told.contains(part), "{part} is not in {told}");
         }
     }
 
     #[test]
     fn osa_names_are_taken_and_our_own_win() {
-        let config = read(&[("DATABASE_URL", "postgres://a/z"), ("OSA_DATABASE__URL", "postgresql+asyncpg://u:p@h/d"), ("OSA_DOMAIN", "a.example"), ("HALLMARK_DOMAIN", "b.example")]).unwrap();
+        let config = read(&[
+            ("DATABASE_URL", "postgres://a/z"),
+            ("OSA_DATABASE__URL", "postgresql+asyncpg://u:p@h/d"),
+            ("OSA_DOMAIN", "a.example"),
+            ("HALLMARK_DOMAIN", "b.example"),
+        ])
+        .unwrap();
         assert_eq!(config.database_url.unwrap().reveal(), "postgresql://u:p@h/d");
         assert_eq!(config.domain.as_str(), "b.example");
     }
@@ -286,14 +350,32 @@ mod tests {
         assert!(read(&[secret]).unwrap_err().contains("well-known"));
         assert!(read(&[secret, ("OSA_DEV_MODE", "true")]).is_ok());
         let open = ("HALLMARK_LISTEN", "0.0.0.0:8000");
-        assert!(read(&[secret, ("OSA_DEV_MODE", "true"), open]).unwrap_err().contains("loopback"));
-        assert!(read(&[("OSA_DEV_MODE", "true"), open]).unwrap_err().contains("loopback"));
+        assert!(
+            read(&[secret, ("OSA_DEV_MODE", "true"), open])
+                .unwrap_err()
+                .contains("loopback")
+        );
+        assert!(
+            read(&[("OSA_DEV_MODE", "true"), open])
+                .unwrap_err()
+                .contains("loopback")
+        );
     }
 
     #[test]
     fn secrets_do_not_reach_a_log() {
-        let config = read(&[("HALLMARK_AUTH__JWT__SECRET", "a secret that is long enough for HS256"), ("DATABASE_URL", "postgres://u:hidden@h/d")]).unwrap();
+        let config = read(&[
+            (
+                "HALLMARK_AUTH__JWT__SECRET",
+                "a secret that is long enough for HS256",
+            ),
+            ("DATABASE_URL", "postgres://u:hidden@h/d"),
+        ])
+        .unwrap();
         let shown = format!("{config:?}");
-        assert!(!shown.contains("long enough") && !shown.contains("hidden"), "{shown}");
+        assert!(
+            !shown.contains("long enough") && !shown.contains("hidden"),
+            "{shown}"
+        );
     }
 }

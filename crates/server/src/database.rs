@@ -27,15 +27,31 @@ impl Database {
             Some(url) => (url.reveal().to_owned(), None),
             None => {
                 let max_connections = config.max_connections + 20;
-                let cluster = Cluster::start(Options { max_connections, ..Options::new(home.join("postgres")) }).await.context("the embedded PostgreSQL could not start")?;
-                cluster.ensure_database("hallmark").await.context("the database could not be made")?;
+                let cluster = Cluster::start(Options {
+                    max_connections,
+                    ..Options::new(home.join("postgres"))
+                })
+                .await
+                .context("the embedded PostgreSQL could not start")?;
+                cluster
+                    .ensure_database("hallmark")
+                    .await
+                    .context("the database could not be made")?;
                 tracing::info!(directory = %cluster.directory().display(), version = cluster.major_version(), "embedded PostgreSQL runs");
                 (cluster.url("hallmark"), Some(cluster))
             }
         };
-        let options = PoolOptions { url, max_connections: config.max_connections, acquire_timeout: Duration::from_secs(15) };
-        let pool = connect(&options).await.context("database.url: the database cannot be reached")?;
-        let applied = migrate(&pool, MIGRATE_PATIENCE).await.context("the database could not be brought up to date")?;
+        let options = PoolOptions {
+            url,
+            max_connections: config.max_connections,
+            acquire_timeout: Duration::from_secs(15),
+        };
+        let pool = connect(&options)
+            .await
+            .context("database.url: the database cannot be reached")?;
+        let applied = migrate(&pool, MIGRATE_PATIENCE)
+            .await
+            .context("the database could not be brought up to date")?;
         tracing::info!(migrations = applied, "database is up to date");
         Ok(Self { pool, cluster })
     }
@@ -45,7 +61,10 @@ impl Database {
         // A connection that does not come back must not keep the server from ending.
         let _ = tokio::time::timeout(Duration::from_secs(10), self.pool.close()).await;
         if let Some(cluster) = self.cluster {
-            cluster.stop().await.context("the embedded PostgreSQL did not stop")?;
+            cluster
+                .stop()
+                .await
+                .context("the embedded PostgreSQL did not stop")?;
         }
         Ok(())
     }

@@ -25,24 +25,45 @@ impl Home {
         if !path.exists() {
             fs::create_dir_all(path).with_context(|| format!("data_dir: {shown} cannot be made"))?;
             // Hooks and the embedded PostgreSQL run as other users, who must get through, but not list.
-            fs::set_permissions(path, fs::Permissions::from_mode(0o711)).with_context(|| format!("data_dir: {shown} cannot be opened for other users"))?;
+            fs::set_permissions(path, fs::Permissions::from_mode(0o711))
+                .with_context(|| format!("data_dir: {shown} cannot be opened for other users"))?;
         }
-        let path = path.canonicalize().with_context(|| format!("data_dir: {shown} cannot be opened"))?;
+        let path = path
+            .canonicalize()
+            .with_context(|| format!("data_dir: {shown} cannot be opened"))?;
         let name = path.join("worker");
-        let mut lock = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&name).with_context(|| format!("{} cannot be opened", name.display()))?;
+        let mut lock = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&name)
+            .with_context(|| format!("{} cannot be opened", name.display()))?;
         if lock.try_lock().is_err() {
             bail!("data_dir: {shown} is in use by another hallmark; each server needs its own");
         }
         let mut worker = String::new();
-        lock.read_to_string(&mut worker).with_context(|| format!("{} cannot be read", name.display()))?;
+        lock.read_to_string(&mut worker)
+            .with_context(|| format!("{} cannot be read", name.display()))?;
         let mut worker = worker.trim().to_owned();
         if worker.is_empty() {
             let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
             let host = host.trim();
-            worker = format!("{}-{}", if host.is_empty() { "worker" } else { host }, &Uuid::new_v4().simple().to_string()[..12]);
-            lock.write_all(worker.as_bytes()).and_then(|()| lock.sync_all()).with_context(|| format!("{} cannot be written", name.display()))?;
+            worker = format!(
+                "{}-{}",
+                if host.is_empty() { "worker" } else { host },
+                &Uuid::new_v4().simple().to_string()[..12]
+            );
+            lock.write_all(worker.as_bytes())
+                .and_then(|()| lock.sync_all())
+                .with_context(|| format!("{} cannot be written", name.display()))?;
         }
-        Ok(Self { path, worker, _lock: lock })
+        Ok(Self {
+            path,
+            worker,
+            _lock: lock,
+        })
     }
 
     /// A path in the directory.
@@ -65,7 +86,12 @@ impl Home {
         // Whole or not at all: a server that dies here must not leave half a secret.
         let fresh = self.join("jwt-secret.new");
         let write = || {
-            let mut out = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+            let mut out = OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&fresh)?;
             out.write_all(secret.as_bytes())?;
             out.sync_all()?;
             fs::rename(&fresh, &file)

@@ -73,7 +73,10 @@ impl ConfigArguments {
 
 fn main() -> ExitCode {
     // The process runner starts this program again as the keeper of each hook.
-    if std::env::args_os().nth(1).is_some_and(|word| word == "supervise-hook") {
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|word| word == "supervise-hook")
+    {
         return runner_process::supervise(std::env::args_os().skip(2));
     }
     match run(Cli::parse()) {
@@ -86,7 +89,10 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime could not start")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the runtime could not start")?;
     match cli.command {
         Command::Serve(arguments) => {
             let config = arguments.config.read(arguments.listen.as_deref())?;

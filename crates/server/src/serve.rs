@@ -26,7 +26,8 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
     let home = Home::open(&config.data_dir)?;
     let verifier = wiring::verifier(&config, &home)?;
     let runner = runner(&config, &home)?;
-    let blobs = BlobStore::local(&home.join("blobs")).context("data_dir: the directory for files and logs cannot be used")?;
+    let blobs = BlobStore::local(&home.join("blobs"))
+        .context("data_dir: the directory for files and logs cannot be used")?;
     let stop = CancellationToken::new();
     tokio::spawn(stop_on_signal(stop.clone())?);
 
@@ -49,17 +50,31 @@ async fn run(
     let store = PgStore::new(database.pool.clone(), config.domain.clone());
     if config.dev_mode {
         tracing::warn!("dev mode: everybody on this machine can sign tokens of the local administrator");
-        store.ensure_local_admin().await.context("the local administrator could not be made")?;
+        store
+            .ensure_local_admin()
+            .await
+            .context("the local administrator could not be made")?;
     }
     let queue = Arc::new(PgQueue::start(database.pool.clone(), OWN_WORKERS));
     let services = wiring::services(&store, &queue, config.domain.clone(), verifier, runner.describe());
-    let acceptor = TcpListener::bind(config.listen).into_acceptor().await.with_context(|| format!("listen: {} cannot be listened on", config.listen))?;
-    let address = acceptor.local_addr().into_iter().find_map(|a| a.as_socket_addr().copied()).unwrap_or(config.listen);
+    let acceptor = TcpListener::bind(config.listen)
+        .into_acceptor()
+        .await
+        .with_context(|| format!("listen: {} cannot be listened on", config.listen))?;
+    let address = acceptor
+        .local_addr()
+        .into_iter()
+        .find_map(|a| a.as_socket_addr().copied())
+        .unwrap_or(config.listen);
 
     let worker = worker(config, home, &store, &queue, runner, blobs);
     let working = tokio::spawn(worker.run(stop.clone()));
     let stopped = stop.clone();
-    let serving = Server::new_with_acceptor(acceptor).run_with_graceful_shutdown(api::routes(services), async move { stopped.cancelled().await }, Some(config.worker.drain));
+    let serving = Server::new_with_acceptor(acceptor).run_with_graceful_shutdown(
+        api::routes(services),
+        async move { stopped.cancelled().await },
+        Some(config.worker.drain),
+    );
     let mut serving = std::pin::pin!(serving);
 
     announce(address)?;
@@ -84,24 +99,41 @@ async fn run(
     }
 }
 
-fn worker(config: &Config, home: &Home, store: &PgStore, queue: &Arc<PgQueue>, runner: ProcessRunner, blobs: BlobStore) -> Arc<Worker> {
+fn worker(
+    config: &Config,
+    home: &Home,
+    store: &PgStore,
+    queue: &Arc<PgQueue>,
+    runner: ProcessRunner,
+    blobs: BlobStore,
+) -> Arc<Worker> {
     let store = Arc::new(store.clone());
     let batches = ProcessBatch::new(store.clone(), queue.clone(), Arc::new(runner), Arc::new(blobs));
     let sweep = Sweep::new(store, queue.clone());
     let options = WorkerOptions {
-        identity: WorkerIdentity { name: home.worker.clone(), boot: Uuid::new_v4() },
+        identity: WorkerIdentity {
+            name: home.worker.clone(),
+            boot: Uuid::new_v4(),
+        },
         concurrency: config.worker.concurrency,
         silence: config.worker.silence,
         poll: config.worker.poll,
         drain: config.worker.drain,
     };
-    Arc::new(Worker::new(options, queue.clone(), Arc::new(batches), Arc::new(sweep)))
+    Arc::new(Worker::new(
+        options,
+        queue.clone(),
+        Arc::new(batches),
+        Arc::new(sweep),
+    ))
 }
 
 /// The one line on standard output: whoever started the server waits for it.
 fn announce(address: std::net::SocketAddr) -> anyhow::Result<()> {
     let mut out = std::io::stdout();
-    writeln!(out, "listening on http://{address}").and_then(|()| out.flush()).context("standard output is closed")?;
+    writeln!(out, "listening on http://{address}")
+        .and_then(|()| out.flush())
+        .context("standard output is closed")?;
     tracing::info!(%address, "listening");
     Ok(())
 }
@@ -120,13 +152,22 @@ async fn ended_by_itself(database: &mut Database) -> String {
 fn runner(config: &Config, home: &Home) -> anyhow::Result<ProcessRunner> {
     let options = ProcessRunnerOptions {
         hidden: vec![home.path().to_owned()],
-        use_bwrap: if config.sandbox == Sandbox::Auto { UseBwrap::Auto } else { UseBwrap::Never },
-        supervisor: Some(SupervisorProgram { path: "/proc/self/exe".into(), arguments: vec!["supervise-hook".into()] }),
+        use_bwrap: if config.sandbox == Sandbox::Auto {
+            UseBwrap::Auto
+        } else {
+            UseBwrap::Never
+        },
+        supervisor: Some(SupervisorProgram {
+            path: "/proc/self/exe".into(),
+            arguments: vec!["supervise-hook".into()],
+        }),
         ..ProcessRunnerOptions::new(home.join("work"))
     };
     let runner = ProcessRunner::new(options).context("the process runner cannot be used")?;
     // The data directory is locked, so what lies there is of a server that is gone.
-    let stale = runner.clean_stale().context("left-over work directories cannot be removed")?;
+    let stale = runner
+        .clean_stale()
+        .context("left-over work directories cannot be removed")?;
     if runner.is_sandboxed() {
         tracing::info!(stale, "{}", runner.describe());
     } else {

@@ -26,9 +26,15 @@ const ALIASES: &[(&str, &str)] = &[
     ("OSA_LOGGING__LEVEL", "log.level"),
     ("OSA_AUTH__JWT__SECRET", "auth.jwt.secret"),
     ("OSA_AUTH__EXTRA_ISSUER__ISSUER", "auth.issuers.osa.issuer"),
-    ("OSA_AUTH__EXTRA_ISSUER__PUBLIC_KEY", "auth.issuers.osa.public_key"),
+    (
+        "OSA_AUTH__EXTRA_ISSUER__PUBLIC_KEY",
+        "auth.issuers.osa.public_key",
+    ),
     ("OSA_AUTH__EXTRA_ISSUER__AUDIENCE", "auth.issuers.osa.audience"),
-    ("OSA_AUTH__EXTRA_ISSUER__SCOPE_CLAIM", "auth.issuers.osa.scope_claim"),
+    (
+        "OSA_AUTH__EXTRA_ISSUER__SCOPE_CLAIM",
+        "auth.issuers.osa.scope_claim",
+    ),
     ("OSA_WORKER__HOOK_CONCURRENCY", "worker.concurrency"),
 ];
 
@@ -59,22 +65,37 @@ impl Source {
 
     /// Sets a value.
     pub(crate) fn set(&mut self, key: &str, value: &str, origin: &str) {
-        self.values.insert(key.to_owned(), (value.to_owned(), origin.to_owned()));
+        self.values
+            .insert(key.to_owned(), (value.to_owned(), origin.to_owned()));
     }
 
     /// Reads a TOML file.
     pub(crate) fn read_file(&mut self, file: &Path) -> anyhow::Result<()> {
-        let text = std::fs::read_to_string(file).with_context(|| format!("the configuration file {} cannot be read", file.display()))?;
-        let table: toml::Table = text.parse().with_context(|| format!("the configuration file {} is not TOML", file.display()))?;
+        let text = std::fs::read_to_string(file)
+            .with_context(|| format!("the configuration file {} cannot be read", file.display()))?;
+        let table: toml::Table = text
+            .parse()
+            .with_context(|| format!("the configuration file {} is not TOML", file.display()))?;
         self.flatten("", &toml::Value::Table(table), &file.display().to_string());
         Ok(())
     }
 
     fn flatten(&mut self, key: &str, value: &toml::Value, origin: &str) {
-        let inner = |name: &str| if key.is_empty() { name.to_owned() } else { format!("{key}.{name}") };
+        let inner = |name: &str| {
+            if key.is_empty() {
+                name.to_owned()
+            } else {
+                format!("{key}.{name}")
+            }
+        };
         match value {
-            toml::Value::Table(table) => table.iter().for_each(|(name, value)| self.flatten(&inner(name), value, origin)),
-            toml::Value::Array(items) => items.iter().enumerate().for_each(|(index, value)| self.flatten(&inner(&index.to_string()), value, origin)),
+            toml::Value::Table(table) => table
+                .iter()
+                .for_each(|(name, value)| self.flatten(&inner(name), value, origin)),
+            toml::Value::Array(items) => items
+                .iter()
+                .enumerate()
+                .for_each(|(index, value)| self.flatten(&inner(&index.to_string()), value, origin)),
             toml::Value::String(text) => self.set(key, text, origin),
             other => self.set(key, &other.to_string(), origin),
         }
@@ -86,8 +107,16 @@ impl Source {
         let mut aliased = Vec::new();
         for (name, value) in variables {
             let Some(name) = name.to_str() else { continue };
-            let alias = ALIASES.iter().find(|(alias, _)| *alias == name).map(|(_, key)| (*key).to_owned());
-            let key = if name.starts_with(TEST_PREFIX) { None } else { name.strip_prefix(PREFIX).map(|rest| rest.to_ascii_lowercase().replace("__", ".")) };
+            let alias = ALIASES
+                .iter()
+                .find(|(alias, _)| *alias == name)
+                .map(|(_, key)| (*key).to_owned());
+            let key = if name.starts_with(TEST_PREFIX) {
+                None
+            } else {
+                name.strip_prefix(PREFIX)
+                    .map(|rest| rest.to_ascii_lowercase().replace("__", "."))
+            };
             let plain = (name == "DATABASE_URL").then(|| "database.url".to_owned());
             let (Some(key), list) = (match (&key, &alias, &plain) {
                 (Some(_), ..) => (key, &mut own),
@@ -126,7 +155,11 @@ impl Source {
     /// The names right below a key.
     pub(crate) fn below(&self, key: &str) -> Vec<String> {
         let prefix = format!("{key}.");
-        let mut names: Vec<String> = self.values.keys().filter_map(|k| k.strip_prefix(&prefix)?.split('.').next().map(str::to_owned)).collect();
+        let mut names: Vec<String> = self
+            .values
+            .keys()
+            .filter_map(|k| k.strip_prefix(&prefix)?.split('.').next().map(str::to_owned))
+            .collect();
         names.dedup();
         names
     }
@@ -138,8 +171,15 @@ impl Source {
 
     /// Every fault, keys that nobody took included.
     pub(crate) fn finish(mut self) -> Result<(), ConfigFaults> {
-        let unknown = self.values.iter().map(|(key, (_, origin))| format!("{key} (from {origin}): is no key of the configuration"));
+        let unknown = self
+            .values
+            .iter()
+            .map(|(key, (_, origin))| format!("{key} (from {origin}): is no key of the configuration"));
         self.faults.extend(unknown);
-        if self.faults.is_empty() { Ok(()) } else { Err(ConfigFaults(self.faults)) }
+        if self.faults.is_empty() {
+            Ok(())
+        } else {
+            Err(ConfigFaults(self.faults))
+        }
     }
 }

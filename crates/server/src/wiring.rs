@@ -5,8 +5,8 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use api::{Node, Services};
 use app::{
-    Authenticate, CloseIngestion, CreateRelease, Deploy, OWN_WORKERS, OpenIngestion, PushRecords, ReadConventions, ReadData, ReadHealth, ReadHooks, ReadIngestions,
-    ReadProfile, ReadProvenance, SetLive,
+    Authenticate, CloseIngestion, CreateRelease, Deploy, OWN_WORKERS, OpenIngestion, PushRecords,
+    ReadConventions, ReadData, ReadHealth, ReadHooks, ReadIngestions, ReadProfile, ReadProvenance, SetLive,
 };
 use auth::{IssuerKey, TrustedIssuer, Verifier};
 use domain::NodeDomain;
@@ -48,14 +48,30 @@ pub(crate) fn verifier(config: &Config, home: &Home) -> anyhow::Result<Verifier>
     let key = |(kid, pem): &(Option<String>, String)| IssuerKey::from_pem(kid.clone(), pem);
     let issuer = |i: &crate::config::Issuer| -> Result<TrustedIssuer, auth::VerifierConfigError> {
         let keys = i.keys.iter().map(key).collect::<Result<_, _>>()?;
-        Ok(TrustedIssuer { issuer: i.issuer.clone(), audience: i.audience.clone(), scope_claim: i.scope_claim.clone(), keys })
+        Ok(TrustedIssuer {
+            issuer: i.issuer.clone(),
+            audience: i.audience.clone(),
+            scope_claim: i.scope_claim.clone(),
+            keys,
+        })
     };
-    let issuers = config.issuers.iter().map(issuer).collect::<Result<_, _>>().context("auth.issuers")?;
+    let issuers = config
+        .issuers
+        .iter()
+        .map(issuer)
+        .collect::<Result<_, _>>()
+        .context("auth.issuers")?;
     Verifier::new(secret.as_bytes(), config.own_audience(), issuers).context("auth")
 }
 
 /// The use cases of the API over a store.
-pub(crate) fn services(store: &PgStore, queue: &Arc<PgQueue>, domain: NodeDomain, verifier: Verifier, runner: String) -> Services {
+pub(crate) fn services(
+    store: &PgStore,
+    queue: &Arc<PgQueue>,
+    domain: NodeDomain,
+    verifier: Verifier,
+    runner: String,
+) -> Services {
     let store = Arc::new(store.clone());
     let ids: Arc<dyn Ids> = Arc::new(SystemIds);
     let queue: Arc<PgQueue> = Arc::clone(queue);
@@ -75,16 +91,28 @@ pub(crate) fn services(store: &PgStore, queue: &Arc<PgQueue>, domain: NodeDomain
         read_data,
         read_profile: ReadProfile::new(store.clone()),
         read_health: ReadHealth::new(store),
-        node: Node { domain, version: env!("CARGO_PKG_VERSION"), runner },
+        node: Node {
+            domain,
+            version: env!("CARGO_PKG_VERSION"),
+            runner,
+        },
     }
 }
 
 /// The OpenAPI document. No database is asked; the pool is never used.
 pub(crate) fn openapi_document() -> anyhow::Result<String> {
-    let pool = sqlx::postgres::PgPoolOptions::new().connect_lazy("postgres://localhost/none").context("a pool")?;
+    let pool = sqlx::postgres::PgPoolOptions::new()
+        .connect_lazy("postgres://localhost/none")
+        .context("a pool")?;
     let domain: NodeDomain = "localhost".parse()?;
     let store = PgStore::new(pool.clone(), domain.clone());
     let verifier = Verifier::new(&[0; 32], "https://localhost", Vec::new())?;
     let queue = Arc::new(PgQueue::start(pool, OWN_WORKERS));
-    Ok(api::openapi_document(services(&store, &queue, domain, verifier, String::new())))
+    Ok(api::openapi_document(services(
+        &store,
+        &queue,
+        domain,
+        verifier,
+        String::new(),
+    )))
 }

@@ -21,7 +21,9 @@ impl BlobStore {
     pub fn local(directory: &FilePath) -> Result<Self, StoreError> {
         std::fs::create_dir_all(directory).map_err(|e| StoreError::Unavailable(e.into()))?;
         let store = LocalFileSystem::new_with_prefix(directory).map_err(store_error)?;
-        Ok(Self { store: Arc::new(store) })
+        Ok(Self {
+            store: Arc::new(store),
+        })
     }
 }
 
@@ -36,7 +38,11 @@ fn store_error(error: object_store::Error) -> StoreError {
 impl Blobs for BlobStore {
     async fn put(&self, key: &str, bytes: Bytes) -> Result<(), StoreError> {
         let path = Path::parse(key).map_err(|e| StoreError::Internal(e.into()))?;
-        self.store.put(&path, bytes.into()).await.map(|_| ()).map_err(store_error)
+        self.store
+            .put(&path, bytes.into())
+            .await
+            .map(|_| ())
+            .map_err(store_error)
     }
 
     async fn get(&self, key: &str) -> Result<Option<Bytes>, StoreError> {

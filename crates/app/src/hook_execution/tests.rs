@@ -24,35 +24,68 @@ impl HookRunner for Playback {
         "playback"
     }
     async fn run(&self, job: &HookJob) -> Result<Attempt, RunnerError> {
-        self.given.lock().unwrap().push((job.limits.memory.bytes() >> 20, job.records.iter().map(|r| r.id.to_string()).collect()));
+        self.given.lock().unwrap().push((
+            job.limits.memory.bytes() >> 20,
+            job.records.iter().map(|r| r.id.to_string()).collect(),
+        ));
         Ok(self.attempts.lock().unwrap().remove(0))
     }
 }
 
 fn attempt(failure: Option<FailureKind>, passed: &[&str]) -> Attempt {
-    let features: String = passed.iter().map(|id| format!("{{\"id\":\"{id}\",\"features\":[]}}\n")).collect();
-    let output = HookOutput { features: features.into_bytes(), ..HookOutput::default() };
-    Attempt { failure, output, log: b"log\n".to_vec(), duration: Duration::from_secs(1), peak_memory_bytes: None }
+    let features: String = passed
+        .iter()
+        .map(|id| format!("{{\"id\":\"{id}\",\"features\":[]}}\n"))
+        .collect();
+    let output = HookOutput {
+        features: features.into_bytes(),
+        ..HookOutput::default()
+    };
+    Attempt {
+        failure,
+        output,
+        log: b"log\n".to_vec(),
+        duration: Duration::from_secs(1),
+        peak_memory_bytes: None,
+    }
 }
 
 async fn run(attempts: Vec<Attempt>) -> (HookExecution, Vec<(u64, Vec<String>)>) {
     let limits = Limits::parse(10, "512m", "1").unwrap();
-    let content = ReleaseContent { digest: format!("sha256:{}", "0".repeat(64)).parse().unwrap(), config: serde_json::Map::new(), limits };
+    let content = ReleaseContent {
+        digest: format!("sha256:{}", "0".repeat(64)).parse().unwrap(),
+        config: serde_json::Map::new(),
+        limits,
+    };
     let pin = Pin {
         run: RunId::from_uuid(Uuid::nil()),
         release: HookRelease {
             id: ReleaseId::from_uuid(Uuid::nil()),
             hook: "h".parse().unwrap(),
             version: ReleaseVersion::FIRST,
-            release: NewRelease { image: "file:/x".into(), content, source_ref: "git:1".into() },
+            release: NewRelease {
+                image: "file:/x".into(),
+                content,
+                source_ref: "git:1".into(),
+            },
             built_by: Actor::User(UserId::LOCAL_ADMIN),
             built_at: OffsetDateTime::UNIX_EPOCH,
         },
-        contract: FeatureContract { cardinality: Cardinality::One, columns: vec![] },
+        contract: FeatureContract {
+            cardinality: Cardinality::One,
+            columns: vec![],
+        },
     };
-    let record = |id: &str, size: f64| HookRecord { id: id.parse().unwrap(), metadata: serde_json::Map::new(), size_hint_mb: size };
+    let record = |id: &str, size: f64| HookRecord {
+        id: id.parse().unwrap(),
+        metadata: serde_json::Map::new(),
+        size_hint_mb: size,
+    };
     let records = [record("a", 3.0), record("b", 2.0), record("c", 1.0)];
-    let runner = Playback { attempts: Mutex::new(attempts), given: Mutex::new(vec![]) };
+    let runner = Playback {
+        attempts: Mutex::new(attempts),
+        given: Mutex::new(vec![]),
+    };
     let done = execute(&runner, &pin, &records).await.unwrap();
     let given = runner.given.lock().unwrap().clone();
     (done, given)
@@ -66,9 +99,24 @@ fn of<'a>(done: &'a HookExecution, id: &str) -> &'a RecordOutcome {
 #[tokio::test]
 async fn memory_is_doubled_for_the_records_without_an_outcome_smallest_first() {
     let oom = Some(FailureKind::Oom(1));
-    let (done, given) = run(vec![attempt(oom.clone(), &["a"]), attempt(oom, &[]), attempt(None, &["b", "c"])]).await;
-    assert_eq!(given, [(512, vec!["a".into(), "b".into(), "c".into()]), (1024, vec!["c".into(), "b".into()]), (2048, vec!["c".into(), "b".into()])]);
-    assert_eq!((done.oom_retries, done.status(), done.outcomes.len()), (2, RunStatus::Passed, 3));
+    let (done, given) = run(vec![
+        attempt(oom.clone(), &["a"]),
+        attempt(oom, &[]),
+        attempt(None, &["b", "c"]),
+    ])
+    .await;
+    assert_eq!(
+        given,
+        [
+            (512, vec!["a".into(), "b".into(), "c".into()]),
+            (1024, vec!["c".into(), "b".into()]),
+            (2048, vec!["c".into(), "b".into()])
+        ]
+    );
+    assert_eq!(
+        (done.oom_retries, done.status(), done.outcomes.len()),
+        (2, RunStatus::Passed, 3)
+    );
     assert_eq!(done.duration, Duration::from_secs(3));
 }
 
@@ -77,7 +125,10 @@ async fn memory_is_doubled_for_the_records_without_an_outcome_smallest_first() {
 async fn after_three_more_tries_the_rest_is_errored_and_the_count_is_true() {
     let oom = || attempt(Some(FailureKind::Oom(1)), &[]);
     let (done, given) = run(vec![oom(), oom(), oom(), oom()]).await;
-    assert_eq!(given.iter().map(|(memory, _)| *memory).collect::<Vec<_>>(), [512, 1024, 2048, 4096]);
+    assert_eq!(
+        given.iter().map(|(memory, _)| *memory).collect::<Vec<_>>(),
+        [512, 1024, 2048, 4096]
+    );
     assert_eq!((done.oom_retries, done.status()), (3, RunStatus::Error));
     assert!(matches!(of(&done, "a"), RecordOutcome::Errored(why) if why.contains("memory")));
 }
@@ -94,8 +145,16 @@ async fn what_a_crashed_hook_reported_stands_and_the_rest_is_errored() {
 // proves PIP-5
 #[tokio::test]
 async fn nothing_counts_of_an_image_that_is_not_the_releases() {
-    let (done, _) = run(vec![attempt(Some(FailureKind::ImageUnusable("digest".into())), &["a", "b", "c"])]).await;
-    assert!(done.outcomes.values().all(|outcome| matches!(outcome, RecordOutcome::Errored(_))));
+    let (done, _) = run(vec![attempt(
+        Some(FailureKind::ImageUnusable("digest".into())),
+        &["a", "b", "c"],
+    )])
+    .await;
+    assert!(
+        done.outcomes
+            .values()
+            .all(|outcome| matches!(outcome, RecordOutcome::Errored(_)))
+    );
 }
 
 #[tokio::test]

@@ -25,7 +25,10 @@ fn verifier() -> Verifier {
         issuer: ISSUER.into(),
         audience: Some("hallmark".into()),
         scope_claim: "scope".into(),
-        keys: vec![IssuerKey::from_pem(Some("k1".into()), &pair(1).1).unwrap(), IssuerKey::from_pem(Some("k2".into()), &pair(2).1).unwrap()],
+        keys: vec![
+            IssuerKey::from_pem(Some("k1".into()), &pair(1).1).unwrap(),
+            IssuerKey::from_pem(Some("k2".into()), &pair(2).1).unwrap(),
+        ],
     };
     Verifier::new(SECRET, "https://node.example", vec![issuer]).unwrap()
 }
@@ -39,11 +42,19 @@ fn machine_claims() -> Value {
 }
 
 fn hs256(claims: &Value, secret: &[u8]) -> String {
-    jsonwebtoken::encode(&Header::new(Algorithm::HS256), claims, &EncodingKey::from_secret(secret)).unwrap()
+    jsonwebtoken::encode(
+        &Header::new(Algorithm::HS256),
+        claims,
+        &EncodingKey::from_secret(secret),
+    )
+    .unwrap()
 }
 
 fn eddsa(claims: &Value, seed: u8, kid: Option<&str>) -> String {
-    let header = Header { kid: kid.map(str::to_owned), ..Header::new(Algorithm::EdDSA) };
+    let header = Header {
+        kid: kid.map(str::to_owned),
+        ..Header::new(Algorithm::EdDSA)
+    };
     jsonwebtoken::encode(&header, claims, &pair(seed).0).unwrap()
 }
 
@@ -58,33 +69,63 @@ fn without(mut claims: Value, name: &str) -> Value {
 }
 
 fn raw(header: &str, payload: &str) -> String {
-    format!("{}.{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload), URL_SAFE_NO_PAD.encode("x"))
+    format!(
+        "{}.{}.{}",
+        URL_SAFE_NO_PAD.encode(header),
+        URL_SAFE_NO_PAD.encode(payload),
+        URL_SAFE_NO_PAD.encode("x")
+    )
 }
 
 // proves AUT-1
 #[test]
 fn a_users_token_gives_the_user_and_the_roles_come_from_elsewhere() {
-    let Ok(Credential::User(user)) = verifier().verify(&hs256(&user_claims(), SECRET), NOW) else { panic!("a user") };
+    let Ok(Credential::User(user)) = verifier().verify(&hs256(&user_claims(), SECRET), NOW) else {
+        panic!("a user")
+    };
     assert_eq!(user.id(), UserId::LOCAL_ADMIN);
-    assert!(Principal::user(user.clone(), []).permit::<act::DeployConvention>().is_err());
-    assert!(Principal::user(user, [Role::Admin]).permit::<act::DeployConvention>().is_ok());
+    assert!(
+        Principal::user(user.clone(), [])
+            .permit::<act::DeployConvention>()
+            .is_err()
+    );
+    assert!(
+        Principal::user(user, [Role::Admin])
+            .permit::<act::DeployConvention>()
+            .is_ok()
+    );
 }
 
 // proves AUT-2, AUT-4, AUT-7
 #[test]
 fn a_machines_token_gives_its_scopes_as_text_or_list_and_any_key_of_the_issuer_will_do() {
     let list = with(machine_claims(), "scope", json!(["hooks:write"]));
-    for token in [eddsa(&machine_claims(), 1, Some("k1")), eddsa(&machine_claims(), 2, Some("k2")), eddsa(&list, 2, None)] {
-        let Ok(Credential::Machine(machine)) = verifier().verify(&token, NOW) else { panic!("a machine") };
+    for token in [
+        eddsa(&machine_claims(), 1, Some("k1")),
+        eddsa(&machine_claims(), 2, Some("k2")),
+        eddsa(&list, 2, None),
+    ] {
+        let Ok(Credential::Machine(machine)) = verifier().verify(&token, NOW) else {
+            panic!("a machine")
+        };
         assert_eq!(machine.id(), ServiceAccountId::of(ISSUER, "ci"));
         let principal = Principal::service_account(machine);
         assert!(principal.clone().permit::<act::WriteHooks>().is_ok());
         assert!(principal.clone().permit::<act::WriteIngestions>().is_err());
-        assert_eq!(principal.permit::<act::ReadOwnProfile>().unwrap_err(), AuthError::NotAUser);
+        assert_eq!(
+            principal.permit::<act::ReadOwnProfile>().unwrap_err(),
+            AuthError::NotAUser
+        );
     }
     let none = with(machine_claims(), "scope", json!({"hooks:write": true}));
-    let Ok(Credential::Machine(machine)) = verifier().verify(&eddsa(&none, 1, None), NOW) else { panic!("a machine") };
-    assert!(Principal::service_account(machine).permit::<act::WriteHooks>().is_err());
+    let Ok(Credential::Machine(machine)) = verifier().verify(&eddsa(&none, 1, None), NOW) else {
+        panic!("a machine")
+    };
+    assert!(
+        Principal::service_account(machine)
+            .permit::<act::WriteHooks>()
+            .is_err()
+    );
 }
 
 // proves AUT-2
@@ -94,7 +135,14 @@ fn what_does_not_hold_is_refused() {
     let good = hs256(&user_claims(), SECRET);
     let tampered = {
         let mut parts: Vec<_> = good.split('.').map(str::to_owned).collect();
-        parts[1] = URL_SAFE_NO_PAD.encode(with(user_claims(), "sub", json!("00000000-0000-7000-8000-0000000000a2")).to_string());
+        parts[1] = URL_SAFE_NO_PAD.encode(
+            with(
+                user_claims(),
+                "sub",
+                json!("00000000-0000-7000-8000-0000000000a2"),
+            )
+            .to_string(),
+        );
         parts.join(".")
     };
     let mut refused = vec![
@@ -105,28 +153,103 @@ fn what_does_not_hold_is_refused() {
         ("not base64", "é.é.é".into()),
         ("tampered", tampered),
         ("signature cut", good[..good.len() - 2].to_owned()),
-        ("another secret", hs256(&user_claims(), b"another secret of more than thirty-two bytes")),
-        ("the public key as the secret", hs256(&machine_claims(), public_pem.as_bytes())),
-        ("the own secret under a machine's issuer", hs256(&machine_claims(), SECRET)),
+        (
+            "another secret",
+            hs256(&user_claims(), b"another secret of more than thirty-two bytes"),
+        ),
+        (
+            "the public key as the secret",
+            hs256(&machine_claims(), public_pem.as_bytes()),
+        ),
+        (
+            "the own secret under a machine's issuer",
+            hs256(&machine_claims(), SECRET),
+        ),
         ("EdDSA under no issuer", eddsa(&user_claims(), 1, None)),
-        ("EdDSA under an unknown issuer", eddsa(&with(machine_claims(), "iss", json!("https://evil.example")), 1, None)),
+        (
+            "EdDSA under an unknown issuer",
+            eddsa(
+                &with(machine_claims(), "iss", json!("https://evil.example")),
+                1,
+                None,
+            ),
+        ),
         ("EdDSA by another key", eddsa(&machine_claims(), 3, None)),
-        ("EdDSA by a key under another kid", eddsa(&machine_claims(), 1, Some("k2"))),
-        ("issuer with a trailing slash", eddsa(&with(machine_claims(), "iss", json!("https://ci.example.org/")), 1, None)),
-        ("key in the token's own header", raw("{\"alg\":\"EdDSA\",\"jwk\":{\"kty\":\"OKP\"}}", &machine_claims().to_string())),
-        ("duplicated issuer", raw("{\"alg\":\"EdDSA\"}", &format!("{{\"iss\":\"{ISSUER}\",\"iss\":\"x\"}}"))),
-        ("critical extension", raw("{\"alg\":\"HS256\",\"crit\":[\"b64\"],\"b64\":false}", &user_claims().to_string())),
+        (
+            "EdDSA by a key under another kid",
+            eddsa(&machine_claims(), 1, Some("k2")),
+        ),
+        (
+            "issuer with a trailing slash",
+            eddsa(
+                &with(machine_claims(), "iss", json!("https://ci.example.org/")),
+                1,
+                None,
+            ),
+        ),
+        (
+            "key in the token's own header",
+            raw(
+                "{\"alg\":\"EdDSA\",\"jwk\":{\"kty\":\"OKP\"}}",
+                &machine_claims().to_string(),
+            ),
+        ),
+        (
+            "duplicated issuer",
+            raw(
+                "{\"alg\":\"EdDSA\"}",
+                &format!("{{\"iss\":\"{ISSUER}\",\"iss\":\"x\"}}"),
+            ),
+        ),
+        (
+            "critical extension",
+            raw(
+                "{\"alg\":\"HS256\",\"crit\":[\"b64\"],\"b64\":false}",
+                &user_claims().to_string(),
+            ),
+        ),
     ];
     for alg in ["none", "None", "NONE", "nOnE", "", "RS256", "ES256", "HS512"] {
-        refused.push(("algorithm", raw(&format!("{{\"alg\":\"{alg}\"}}"), &user_claims().to_string())));
-        refused.push(("algorithm", raw(&format!("{{\"alg\":\"{alg}\"}}"), &machine_claims().to_string())));
+        refused.push((
+            "algorithm",
+            raw(&format!("{{\"alg\":\"{alg}\"}}"), &user_claims().to_string()),
+        ));
+        refused.push((
+            "algorithm",
+            raw(&format!("{{\"alg\":\"{alg}\"}}"), &machine_claims().to_string()),
+        ));
         let unsigned = raw(&format!("{{\"alg\":\"{alg}\"}}"), &user_claims().to_string());
-        refused.push(("no signature", unsigned.rsplit_once('.').map(|(rest, _)| format!("{rest}.")).unwrap()));
+        refused.push((
+            "no signature",
+            unsigned
+                .rsplit_once('.')
+                .map(|(rest, _)| format!("{rest}."))
+                .unwrap(),
+        ));
     }
-    for (name, value) in [("sub", json!("")), ("sub", json!(7)), ("sub", json!("admin")), ("aud", json!("other")), ("aud", json!(7)), ("exp", json!("tomorrow")), ("exp", json!(null)), ("iat", json!(NOW + 3600)), ("nbf", json!(NOW + 3600)), ("nbf", json!([]))] {
+    for (name, value) in [
+        ("sub", json!("")),
+        ("sub", json!(7)),
+        ("sub", json!("admin")),
+        ("aud", json!("other")),
+        ("aud", json!(7)),
+        ("exp", json!("tomorrow")),
+        ("exp", json!(null)),
+        ("iat", json!(NOW + 3600)),
+        ("nbf", json!(NOW + 3600)),
+        ("nbf", json!([])),
+    ] {
         refused.push((name, hs256(&with(user_claims(), name, value), SECRET)));
     }
-    for (name, value) in [("sub", json!("")), ("sub", json!("  ")), ("sub", json!({})), ("aud", json!("other")), ("aud", json!([])), ("nbf", json!(NOW + 3600)), ("exp", json!(true))] {
+    for (name, value) in [
+        ("sub", json!("")),
+        ("sub", json!("  ")),
+        ("sub", json!({})),
+        ("aud", json!("other")),
+        ("aud", json!([])),
+        ("nbf", json!(NOW + 3600)),
+        ("exp", json!(true)),
+    ] {
         refused.push((name, eddsa(&with(machine_claims(), name, value), 1, None)));
     }
     for name in ["sub", "aud", "exp"] {
@@ -136,7 +259,10 @@ fn what_does_not_hold_is_refused() {
     let verifier = verifier();
     for (what, token) in refused {
         let answer = verifier.verify(&token, NOW);
-        assert!(matches!(answer, Err(AuthError::InvalidToken(_))), "{what}: {answer:?}");
+        assert!(
+            matches!(answer, Err(AuthError::InvalidToken(_))),
+            "{what}: {answer:?}"
+        );
     }
 }
 
@@ -144,16 +270,26 @@ fn what_does_not_hold_is_refused() {
 fn an_expired_token_says_so_once_the_clocks_leeway_is_over() {
     let token = hs256(&user_claims(), SECRET);
     assert!(verifier().verify(&token, NOW + 60 + LEEWAY - 1).is_ok());
-    assert_eq!(verifier().verify(&token, NOW + 60 + LEEWAY), Err(AuthError::TokenExpired));
+    assert_eq!(
+        verifier().verify(&token, NOW + 60 + LEEWAY),
+        Err(AuthError::TokenExpired)
+    );
 }
 
 // proves AUT-6
 #[test]
 fn without_extra_issuers_every_issuer_is_ignored() {
     let single = Verifier::new(SECRET, "https://node.example", vec![]).unwrap();
-    assert!(single.verify(&hs256(&with(user_claims(), "iss", json!(ISSUER)), SECRET), NOW).is_ok());
+    assert!(
+        single
+            .verify(&hs256(&with(user_claims(), "iss", json!(ISSUER)), SECRET), NOW)
+            .is_ok()
+    );
     assert!(single.verify(&eddsa(&machine_claims(), 1, None), NOW).is_err());
-    assert_eq!(Verifier::new(b"short", "x", vec![]).unwrap_err(), VerifierConfigError::ShortSecret);
+    assert_eq!(
+        Verifier::new(b"short", "x", vec![]).unwrap_err(),
+        VerifierConfigError::ShortSecret
+    );
 }
 
 proptest! {

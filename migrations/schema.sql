@@ -1,0 +1,557 @@
+CREATE SCHEMA features;
+
+CREATE SCHEMA metadata;
+
+CREATE FUNCTION public.check_delegation_move() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+  ranks CONSTANT text[] := ARRAY['queued', 'dispatched', 'in_progress', 'completed'];
+  old_rank int := coalesce(array_position(ranks, OLD.status), 4);
+  new_rank int := coalesce(array_position(ranks, NEW.status), 4);
+BEGIN
+  IF OLD.status <> NEW.status AND (old_rank = 4 OR new_rank < old_rank) THEN
+    RAISE EXCEPTION 'delegation % cannot go from % to %', OLD.delegation_id, OLD.status, NEW.status USING ERRCODE = 'check_violation';
+  END IF;
+  IF NEW.attempt < OLD.attempt THEN
+    RAISE EXCEPTION 'the attempt of delegation % cannot go down', OLD.delegation_id USING ERRCODE = 'check_violation';
+  END IF;
+  RETURN NEW;
+END $$;
+
+CREATE FUNCTION public.only_supersede() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+  IF OLD.superseded_by IS NOT NULL OR to_jsonb(NEW) - 'superseded_by' <> to_jsonb(OLD) - 'superseded_by' THEN
+    RAISE EXCEPTION 'a row of feature table % can only be superseded, and only once', TG_TABLE_NAME USING ERRCODE = 'restrict_violation';
+  END IF;
+  RETURN NEW;
+END $$;
+
+CREATE FUNCTION public.refuse_change() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+  RAISE EXCEPTION '% of table % is refused: its rows are immutable', TG_OP, TG_TABLE_NAME USING ERRCODE = 'restrict_violation';
+END $$;
+
+CREATE TABLE public.activity_log (
+    transaction_id xid8 DEFAULT pg_current_xact_id() NOT NULL,
+    sequence bigint NOT NULL,
+    id uuid NOT NULL,
+    kind text NOT NULL,
+    subject text NOT NULL,
+    actor_user_id uuid,
+    actor_service_account_id uuid,
+    payload jsonb NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT ck_activity_log_one_actor CHECK ((num_nonnulls(actor_user_id, actor_service_account_id) <= 1))
+);
+
+ALTER TABLE public.activity_log ALTER COLUMN sequence ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.activity_log_sequence_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.convention_hooks (
+    convention_slug text NOT NULL,
+    "position" integer NOT NULL,
+    hook_name text NOT NULL
+);
+
+CREATE TABLE public.conventions (
+    slug text NOT NULL,
+    title text NOT NULL,
+    description text NOT NULL,
+    schema_id text NOT NULL,
+    schema_version text NOT NULL,
+    file_requirements jsonb NOT NULL,
+    ingester jsonb,
+    docs jsonb NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE public.delegation_attempts (
+    delegation_id text NOT NULL,
+    attempt bigint NOT NULL,
+    event text NOT NULL,
+    worker_id text,
+    detail text,
+    at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT ck_delegation_attempts_event CHECK ((event = ANY (ARRAY['claimed'::text, 'completed'::text, 'failed'::text, 'stuck'::text, 'refused-late'::text])))
+);
+
+CREATE TABLE public.delegation_leases (
+    delegation_id text NOT NULL,
+    attempt bigint NOT NULL,
+    worker_id text NOT NULL,
+    boot_id uuid NOT NULL,
+    last_heartbeat timestamp with time zone NOT NULL,
+    deadline timestamp with time zone NOT NULL
+)
+WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='1000', autovacuum_vacuum_cost_delay='0');
+
+CREATE TABLE public.delegation_ready (
+    callee_id text NOT NULL,
+    ready_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    delegation_id text NOT NULL
+)
+WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='1000', autovacuum_vacuum_cost_delay='0');
+
+CREATE TABLE public.delegations (
+    delegation_id text NOT NULL,
+    task_id uuid,
+    caller_id text NOT NULL,
+    callee_id text NOT NULL,
+    task_preview text,
+    status text DEFAULT 'queued'::text NOT NULL,
+    attempt bigint DEFAULT 0 NOT NULL,
+    last_heartbeat timestamp with time zone,
+    deadline timestamp with time zone DEFAULT (now() + '06:00:00'::interval) NOT NULL,
+    result_preview text,
+    error_detail text,
+    retry_count integer DEFAULT 0 NOT NULL,
+    idempotency_key text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT ck_delegations_status CHECK ((status = ANY (ARRAY['queued'::text, 'dispatched'::text, 'in_progress'::text, 'completed'::text, 'failed'::text, 'stuck'::text])))
+)
+WITH (fillfactor='75', autovacuum_vacuum_scale_factor='0.02', autovacuum_analyze_scale_factor='0.02');
+
+CREATE TABLE public.hook_releases (
+    id uuid NOT NULL,
+    hook_name text NOT NULL,
+    version integer NOT NULL,
+    image text NOT NULL,
+    digest text NOT NULL,
+    config jsonb NOT NULL,
+    limits jsonb NOT NULL,
+    content_key bytea NOT NULL,
+    source_ref text NOT NULL,
+    built_by_user_id uuid,
+    built_by_service_account_id uuid,
+    built_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT ck_hook_releases_one_builder CHECK ((num_nonnulls(built_by_user_id, built_by_service_account_id) = 1)),
+    CONSTRAINT ck_hook_releases_version CHECK ((version > 0))
+);
+
+CREATE TABLE public.hook_runs (
+    id uuid NOT NULL,
+    release_id uuid NOT NULL,
+    status text NOT NULL,
+    started_at timestamp with time zone NOT NULL,
+    finished_at timestamp with time zone NOT NULL,
+    duration_s double precision NOT NULL,
+    oom_retries integer NOT NULL,
+    worker text NOT NULL,
+    log_ref text,
+    failure text,
+    CONSTRAINT ck_hook_runs_oom_retries CHECK (((oom_retries >= 0) AND (oom_retries <= 3))),
+    CONSTRAINT ck_hook_runs_status CHECK ((status = ANY (ARRAY['passed'::text, 'failed'::text, 'error'::text])))
+);
+
+CREATE TABLE public.hooks (
+    name text NOT NULL,
+    contract jsonb NOT NULL,
+    live_release_id uuid,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT ck_hooks_name CHECK ((name ~ '^[a-z][a-z0-9_]{0,39}$'::text))
+);
+
+CREATE TABLE public.ingest_batches (
+    ingest_run_id uuid NOT NULL,
+    batch integer NOT NULL,
+    task_id uuid NOT NULL,
+    records integer NOT NULL,
+    status text DEFAULT 'queued'::text NOT NULL,
+    CONSTRAINT ck_ingest_batches_status CHECK ((status = ANY (ARRAY['queued'::text, 'completed'::text, 'failed'::text])))
+);
+
+CREATE TABLE public.ingest_records (
+    ingest_run_id uuid NOT NULL,
+    source_id text NOT NULL,
+    seq bigint NOT NULL,
+    upload integer NOT NULL,
+    line bigint NOT NULL,
+    metadata jsonb NOT NULL,
+    content_hash bytea NOT NULL,
+    batch integer,
+    outcome text,
+    hook_name text,
+    reason text,
+    record_srn text,
+    CONSTRAINT ck_ingest_records_outcome CHECK ((outcome = ANY (ARRAY['published'::text, 'unchanged'::text, 'rejected'::text, 'errored'::text])))
+);
+
+ALTER TABLE public.ingest_records ALTER COLUMN seq ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.ingest_records_seq_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.ingest_runs (
+    id uuid NOT NULL,
+    convention_slug text NOT NULL,
+    mode text NOT NULL,
+    status text DEFAULT 'pending'::text NOT NULL,
+    schema_id text NOT NULL,
+    schema_version text NOT NULL,
+    batch_size integer NOT NULL,
+    record_limit bigint,
+    ingestion_finished boolean DEFAULT false NOT NULL,
+    uploads integer DEFAULT 0 NOT NULL,
+    received bigint DEFAULT 0 NOT NULL,
+    unchanged bigint DEFAULT 0 NOT NULL,
+    batches_ingested integer DEFAULT 0 NOT NULL,
+    batches_completed integer DEFAULT 0 NOT NULL,
+    batches_failed integer DEFAULT 0 NOT NULL,
+    published bigint DEFAULT 0 NOT NULL,
+    rejected bigint DEFAULT 0 NOT NULL,
+    errored bigint DEFAULT 0 NOT NULL,
+    failure_kind text,
+    failure_reason text,
+    opened_by_user_id uuid,
+    opened_by_service_account_id uuid,
+    started_at timestamp with time zone DEFAULT now() NOT NULL,
+    completed_at timestamp with time zone,
+    CONSTRAINT ck_ingest_runs_batch_size CHECK ((batch_size > 0)),
+    CONSTRAINT ck_ingest_runs_mode CHECK ((mode = ANY (ARRAY['push'::text, 'pull'::text]))),
+    CONSTRAINT ck_ingest_runs_status CHECK ((status = ANY (ARRAY['pending'::text, 'running'::text, 'completed'::text, 'failed'::text])))
+);
+
+CREATE TABLE public.metadata_tables (
+    table_name text NOT NULL,
+    schema_id text NOT NULL,
+    major bigint NOT NULL
+);
+
+CREATE TABLE public.record_heads (
+    record_id uuid NOT NULL,
+    srn text NOT NULL,
+    version integer NOT NULL
+);
+
+CREATE TABLE public.records (
+    srn text NOT NULL,
+    id uuid NOT NULL,
+    version integer NOT NULL,
+    convention_slug text NOT NULL,
+    schema_id text NOT NULL,
+    schema_version text NOT NULL,
+    metadata jsonb NOT NULL,
+    content_hash bytea NOT NULL,
+    source_kind text NOT NULL,
+    source_id text NOT NULL,
+    ingest_run_id uuid,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT ck_records_source CHECK ((source_kind = ANY (ARRAY['ingest'::text, 'deposition'::text]))),
+    CONSTRAINT ck_records_version CHECK ((version > 0))
+);
+
+CREATE TABLE public.release_pins (
+    run_id uuid NOT NULL,
+    task_id uuid NOT NULL,
+    "position" integer NOT NULL,
+    hook_name text NOT NULL,
+    release_id uuid NOT NULL
+);
+
+CREATE TABLE public.role_assignments (
+    id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    role text NOT NULL,
+    assigned_by uuid,
+    assigned_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT ck_role_assignments_role CHECK ((role = ANY (ARRAY['public'::text, 'depositor'::text, 'curator'::text, 'admin'::text, 'superadmin'::text])))
+);
+
+CREATE TABLE public.schema_features (
+    schema_id text NOT NULL,
+    schema_version text NOT NULL,
+    hook_name text NOT NULL
+);
+
+CREATE TABLE public.schemas (
+    id text NOT NULL,
+    version text NOT NULL,
+    major bigint NOT NULL,
+    title text NOT NULL,
+    fields jsonb NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE public.service_accounts (
+    id uuid NOT NULL,
+    issuer text NOT NULL,
+    subject text NOT NULL,
+    first_seen timestamp with time zone DEFAULT now() NOT NULL,
+    last_seen timestamp with time zone DEFAULT now() NOT NULL,
+    disabled_at timestamp with time zone
+);
+
+CREATE TABLE public.tasks (
+    id uuid NOT NULL,
+    kind text NOT NULL,
+    name text NOT NULL,
+    params jsonb NOT NULL,
+    status text DEFAULT 'queued'::text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    creator_user_id uuid,
+    creator_service_account_id uuid,
+    CONSTRAINT ck_tasks_at_most_one_creator CHECK (((creator_user_id IS NULL) OR (creator_service_account_id IS NULL))),
+    CONSTRAINT ck_tasks_status CHECK ((status = ANY (ARRAY['queued'::text, 'running'::text, 'completed'::text, 'failed'::text, 'cancelled'::text])))
+);
+
+CREATE TABLE public.users (
+    id uuid NOT NULL,
+    provider text NOT NULL,
+    external_id text NOT NULL,
+    display_name text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+ALTER TABLE ONLY public.activity_log
+    ADD CONSTRAINT activity_log_pkey PRIMARY KEY (transaction_id, sequence);
+
+ALTER TABLE ONLY public.convention_hooks
+    ADD CONSTRAINT convention_hooks_pkey PRIMARY KEY (convention_slug, "position");
+
+ALTER TABLE ONLY public.conventions
+    ADD CONSTRAINT conventions_pkey PRIMARY KEY (slug);
+
+ALTER TABLE ONLY public.delegation_leases
+    ADD CONSTRAINT delegation_leases_pkey PRIMARY KEY (delegation_id);
+
+ALTER TABLE ONLY public.delegation_ready
+    ADD CONSTRAINT delegation_ready_pkey PRIMARY KEY (callee_id, ready_at, delegation_id);
+
+ALTER TABLE ONLY public.delegations
+    ADD CONSTRAINT delegations_pkey PRIMARY KEY (delegation_id);
+
+ALTER TABLE ONLY public.hook_releases
+    ADD CONSTRAINT hook_releases_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.hook_runs
+    ADD CONSTRAINT hook_runs_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.hooks
+    ADD CONSTRAINT hooks_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY public.ingest_batches
+    ADD CONSTRAINT ingest_batches_pkey PRIMARY KEY (ingest_run_id, batch);
+
+ALTER TABLE ONLY public.ingest_records
+    ADD CONSTRAINT ingest_records_pkey PRIMARY KEY (ingest_run_id, source_id);
+
+ALTER TABLE ONLY public.ingest_runs
+    ADD CONSTRAINT ingest_runs_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.metadata_tables
+    ADD CONSTRAINT metadata_tables_pkey PRIMARY KEY (table_name);
+
+ALTER TABLE ONLY public.record_heads
+    ADD CONSTRAINT record_heads_pkey PRIMARY KEY (record_id);
+
+ALTER TABLE ONLY public.records
+    ADD CONSTRAINT records_pkey PRIMARY KEY (srn);
+
+ALTER TABLE ONLY public.release_pins
+    ADD CONSTRAINT release_pins_pkey PRIMARY KEY (run_id);
+
+ALTER TABLE ONLY public.role_assignments
+    ADD CONSTRAINT role_assignments_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.schema_features
+    ADD CONSTRAINT schema_features_pkey PRIMARY KEY (schema_id, schema_version, hook_name);
+
+ALTER TABLE ONLY public.schemas
+    ADD CONSTRAINT schemas_pkey PRIMARY KEY (id, version);
+
+ALTER TABLE ONLY public.service_accounts
+    ADD CONSTRAINT service_accounts_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.tasks
+    ADD CONSTRAINT tasks_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.convention_hooks
+    ADD CONSTRAINT uq_convention_hooks_hook UNIQUE (convention_slug, hook_name);
+
+ALTER TABLE ONLY public.hook_releases
+    ADD CONSTRAINT uq_hook_releases_content UNIQUE (hook_name, content_key);
+
+ALTER TABLE ONLY public.hook_releases
+    ADD CONSTRAINT uq_hook_releases_hook_id UNIQUE (hook_name, id);
+
+ALTER TABLE ONLY public.hook_releases
+    ADD CONSTRAINT uq_hook_releases_version UNIQUE (hook_name, version);
+
+ALTER TABLE ONLY public.ingest_batches
+    ADD CONSTRAINT uq_ingest_batches_task UNIQUE (task_id);
+
+ALTER TABLE ONLY public.metadata_tables
+    ADD CONSTRAINT uq_metadata_tables_schema_major UNIQUE (schema_id, major);
+
+ALTER TABLE ONLY public.record_heads
+    ADD CONSTRAINT uq_record_heads_srn UNIQUE (srn);
+
+ALTER TABLE ONLY public.records
+    ADD CONSTRAINT uq_records_version UNIQUE (id, version);
+
+ALTER TABLE ONLY public.release_pins
+    ADD CONSTRAINT uq_release_pins_hook UNIQUE (task_id, hook_name);
+
+ALTER TABLE ONLY public.role_assignments
+    ADD CONSTRAINT uq_role_assignments_user_role UNIQUE (user_id, role);
+
+ALTER TABLE ONLY public.service_accounts
+    ADD CONSTRAINT uq_service_accounts_issuer_subject UNIQUE (issuer, subject);
+
+ALTER TABLE ONLY public.users
+    ADD CONSTRAINT uq_users_identity UNIQUE (provider, external_id);
+
+ALTER TABLE ONLY public.users
+    ADD CONSTRAINT users_pkey PRIMARY KEY (id);
+
+CREATE INDEX idx_delegations_callee_created ON public.delegations USING btree (callee_id, created_at DESC);
+
+CREATE INDEX idx_delegations_caller_created ON public.delegations USING btree (caller_id, created_at DESC);
+
+CREATE UNIQUE INDEX idx_delegations_idempotency ON public.delegations USING btree (caller_id, idempotency_key) WHERE (idempotency_key IS NOT NULL);
+
+CREATE INDEX idx_delegations_inflight_heartbeat ON public.delegations USING btree (last_heartbeat) WHERE (status = ANY (ARRAY['queued'::text, 'dispatched'::text, 'in_progress'::text]));
+
+CREATE INDEX idx_delegations_task ON public.delegations USING btree (task_id);
+
+CREATE INDEX ix_activity_log_subject ON public.activity_log USING btree (subject, transaction_id, sequence);
+
+CREATE INDEX ix_delegation_attempts_delegation ON public.delegation_attempts USING btree (delegation_id, at);
+
+CREATE INDEX ix_hook_runs_release ON public.hook_runs USING btree (release_id);
+
+CREATE INDEX ix_ingest_records_batch ON public.ingest_records USING btree (ingest_run_id, batch);
+
+CREATE INDEX ix_ingest_records_record ON public.ingest_records USING btree (record_srn) WHERE (record_srn IS NOT NULL);
+
+CREATE INDEX ix_ingest_records_refused ON public.ingest_records USING btree (ingest_run_id, outcome, seq) WHERE (outcome = ANY (ARRAY['rejected'::text, 'errored'::text]));
+
+CREATE INDEX ix_ingest_records_waiting ON public.ingest_records USING btree (ingest_run_id, seq) WHERE ((batch IS NULL) AND (outcome IS NULL));
+
+CREATE INDEX ix_ingest_runs_started ON public.ingest_runs USING btree (started_at DESC, id DESC);
+
+CREATE INDEX ix_records_schema ON public.records USING btree (schema_id, created_at DESC, srn DESC);
+
+CREATE INDEX ix_tasks_creator_service_account_id ON public.tasks USING btree (creator_service_account_id, created_at DESC) WHERE (creator_service_account_id IS NOT NULL);
+
+CREATE INDEX ix_tasks_creator_user_id ON public.tasks USING btree (creator_user_id, created_at DESC) WHERE (creator_user_id IS NOT NULL);
+
+CREATE UNIQUE INDEX uq_ingest_runs_active ON public.ingest_runs USING btree (convention_slug) WHERE (status = ANY (ARRAY['pending'::text, 'running'::text]));
+
+CREATE TRIGGER tr_activity_log_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON public.activity_log FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+
+CREATE TRIGGER tr_delegation_attempts_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON public.delegation_attempts FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+
+CREATE TRIGGER tr_delegations_forward_only BEFORE UPDATE OF status, attempt ON public.delegations FOR EACH ROW EXECUTE FUNCTION public.check_delegation_move();
+
+CREATE TRIGGER tr_hook_releases_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON public.hook_releases FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+
+CREATE TRIGGER tr_hook_runs_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON public.hook_runs FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+
+CREATE TRIGGER tr_records_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON public.records FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+
+CREATE TRIGGER tr_release_pins_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON public.release_pins FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+
+CREATE TRIGGER tr_schemas_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON public.schemas FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+
+ALTER TABLE ONLY public.convention_hooks
+    ADD CONSTRAINT convention_hooks_convention_slug_fkey FOREIGN KEY (convention_slug) REFERENCES public.conventions(slug);
+
+ALTER TABLE ONLY public.convention_hooks
+    ADD CONSTRAINT convention_hooks_hook_name_fkey FOREIGN KEY (hook_name) REFERENCES public.hooks(name);
+
+ALTER TABLE ONLY public.conventions
+    ADD CONSTRAINT conventions_schema_id_schema_version_fkey FOREIGN KEY (schema_id, schema_version) REFERENCES public.schemas(id, version);
+
+ALTER TABLE ONLY public.delegations
+    ADD CONSTRAINT delegations_task_id_fkey FOREIGN KEY (task_id) REFERENCES public.tasks(id);
+
+ALTER TABLE ONLY public.hooks
+    ADD CONSTRAINT fk_hooks_live_release FOREIGN KEY (name, live_release_id) REFERENCES public.hook_releases(hook_name, id) DEFERRABLE INITIALLY DEFERRED;
+
+ALTER TABLE ONLY public.hook_releases
+    ADD CONSTRAINT hook_releases_built_by_service_account_id_fkey FOREIGN KEY (built_by_service_account_id) REFERENCES public.service_accounts(id);
+
+ALTER TABLE ONLY public.hook_releases
+    ADD CONSTRAINT hook_releases_built_by_user_id_fkey FOREIGN KEY (built_by_user_id) REFERENCES public.users(id);
+
+ALTER TABLE ONLY public.hook_releases
+    ADD CONSTRAINT hook_releases_hook_name_fkey FOREIGN KEY (hook_name) REFERENCES public.hooks(name);
+
+ALTER TABLE ONLY public.hook_runs
+    ADD CONSTRAINT hook_runs_release_id_fkey FOREIGN KEY (release_id) REFERENCES public.hook_releases(id);
+
+ALTER TABLE ONLY public.ingest_batches
+    ADD CONSTRAINT ingest_batches_ingest_run_id_fkey FOREIGN KEY (ingest_run_id) REFERENCES public.ingest_runs(id);
+
+ALTER TABLE ONLY public.ingest_batches
+    ADD CONSTRAINT ingest_batches_task_id_fkey FOREIGN KEY (task_id) REFERENCES public.tasks(id);
+
+ALTER TABLE ONLY public.ingest_records
+    ADD CONSTRAINT ingest_records_ingest_run_id_fkey FOREIGN KEY (ingest_run_id) REFERENCES public.ingest_runs(id);
+
+ALTER TABLE ONLY public.ingest_records
+    ADD CONSTRAINT ingest_records_record_srn_fkey FOREIGN KEY (record_srn) REFERENCES public.records(srn);
+
+ALTER TABLE ONLY public.ingest_runs
+    ADD CONSTRAINT ingest_runs_convention_slug_fkey FOREIGN KEY (convention_slug) REFERENCES public.conventions(slug);
+
+ALTER TABLE ONLY public.ingest_runs
+    ADD CONSTRAINT ingest_runs_opened_by_service_account_id_fkey FOREIGN KEY (opened_by_service_account_id) REFERENCES public.service_accounts(id);
+
+ALTER TABLE ONLY public.ingest_runs
+    ADD CONSTRAINT ingest_runs_opened_by_user_id_fkey FOREIGN KEY (opened_by_user_id) REFERENCES public.users(id);
+
+ALTER TABLE ONLY public.ingest_runs
+    ADD CONSTRAINT ingest_runs_schema_id_schema_version_fkey FOREIGN KEY (schema_id, schema_version) REFERENCES public.schemas(id, version);
+
+ALTER TABLE ONLY public.record_heads
+    ADD CONSTRAINT record_heads_srn_fkey FOREIGN KEY (srn) REFERENCES public.records(srn);
+
+ALTER TABLE ONLY public.records
+    ADD CONSTRAINT records_convention_slug_fkey FOREIGN KEY (convention_slug) REFERENCES public.conventions(slug);
+
+ALTER TABLE ONLY public.records
+    ADD CONSTRAINT records_ingest_run_id_fkey FOREIGN KEY (ingest_run_id) REFERENCES public.ingest_runs(id);
+
+ALTER TABLE ONLY public.records
+    ADD CONSTRAINT records_schema_id_schema_version_fkey FOREIGN KEY (schema_id, schema_version) REFERENCES public.schemas(id, version);
+
+ALTER TABLE ONLY public.release_pins
+    ADD CONSTRAINT release_pins_hook_name_release_id_fkey FOREIGN KEY (hook_name, release_id) REFERENCES public.hook_releases(hook_name, id);
+
+ALTER TABLE ONLY public.release_pins
+    ADD CONSTRAINT release_pins_task_id_fkey FOREIGN KEY (task_id) REFERENCES public.tasks(id);
+
+ALTER TABLE ONLY public.role_assignments
+    ADD CONSTRAINT role_assignments_assigned_by_fkey FOREIGN KEY (assigned_by) REFERENCES public.users(id);
+
+ALTER TABLE ONLY public.role_assignments
+    ADD CONSTRAINT role_assignments_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id);
+
+ALTER TABLE ONLY public.schema_features
+    ADD CONSTRAINT schema_features_hook_name_fkey FOREIGN KEY (hook_name) REFERENCES public.hooks(name);
+
+ALTER TABLE ONLY public.schema_features
+    ADD CONSTRAINT schema_features_schema_id_schema_version_fkey FOREIGN KEY (schema_id, schema_version) REFERENCES public.schemas(id, version);
+
+ALTER TABLE ONLY public.schemas
+    ADD CONSTRAINT schemas_id_major_fkey FOREIGN KEY (id, major) REFERENCES public.metadata_tables(schema_id, major);

@@ -1,0 +1,67 @@
+//! Chores of the workspace: `cargo xtask demo`, `cargo xtask ci` and their parts.
+
+mod bench;
+mod ci;
+mod client;
+mod demo;
+mod layers;
+mod migrations;
+mod openapi;
+mod shell;
+mod tree;
+
+use clap::{Parser, Subcommand};
+
+/// Chores of the Hallmark workspace.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the main job: deploy the penguins, push their records, trace a row.
+    Demo {
+        /// Leave the server up and print its URLs.
+        #[arg(long)]
+        keep: bool,
+    },
+    /// Run every check that CI runs.
+    Ci,
+    /// Check that no crate crosses its layer.
+    Layers,
+    /// Write docs/api/openapi.json; with --check, only say whether it is up to date.
+    Openapi {
+        /// Change nothing.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Migrate a throwaway database up, down and up again, and compare it with migrations/schema.sql.
+    Migrations {
+        /// Write migrations/schema.sql and migrations/HISTORY anew.
+        #[arg(long)]
+        write: bool,
+    },
+    /// Check the SQL of the code against the migrations (`cargo sqlx prepare`); with --write, write .sqlx.
+    Sqlx {
+        /// Write .sqlx.
+        #[arg(long)]
+        write: bool,
+    },
+    /// Measure, in ratios against something run beside it.
+    Bench,
+}
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().command {
+        Command::Demo { keep } => demo::run(keep),
+        Command::Ci => ci::run(),
+        Command::Layers => layers::check(),
+        Command::Openapi { check } => openapi::run(check),
+        Command::Migrations { write } => migrations::run(write),
+        Command::Sqlx { write } => ci::sqlx(write),
+        Command::Bench => bench::run(),
+    }
+}
