@@ -53,7 +53,7 @@ pub(crate) fn run() -> Result<()> {
     Ok(())
 }
 
-/// A cargo command that takes the SQL's types from .sqlx, whatever DATABASE_URL says.
+/// A cargo command that takes the SQL's types from `.sqlx`, whatever `DATABASE_URL` says.
 fn offline(arguments: &[&str]) -> Command {
     let mut command = cargo(arguments);
     command.env("SQLX_OFFLINE", "true").env_remove("DATABASE_URL");

@@ -110,7 +110,7 @@ impl Client {
         let token = jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key)?;
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
-            .timeout_global(Some(Duration::from_secs(600)))
+            .timeout_global(Some(Duration::from_mins(10)))
             .build()
             .into();
         Ok(Self {

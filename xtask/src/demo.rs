@@ -104,7 +104,7 @@ fn job(url: &str) -> Result<()> {
     println!("5. running the hooks");
     let bar = ProgressBar::new(count(&pushed, "accepted"))
         .with_style(ProgressStyle::with_template("   {bar:40} {pos}/{len} records")?);
-    let ended = client.await_run(id, Duration::from_secs(300), |run| {
+    let ended = client.await_run(id, Duration::from_mins(5), |run| {
         bar.set_position(
             ["published_count", "rejected_count", "errored_count"]
                 .iter()

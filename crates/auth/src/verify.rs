@@ -1,7 +1,7 @@
 //! Tokens: from text to credentials (wire contract 3; AUT-1, AUT-2, AUT-4, AUT-6).
 //!
 //! Which algorithm verifies a token is decided by who it says it is from, never by its header: a token whose `iss` is a configured
-//! issuer is EdDSA or refused, every other is HS256 with the node's own secret or refused.
+//! issuer is `EdDSA` or refused, every other is `HS256` with the node's own secret or refused.
 
 use std::collections::BTreeSet;
 use std::fmt;

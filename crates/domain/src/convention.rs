@@ -202,7 +202,7 @@ impl DeployPlan {
     pub fn check(&self) -> Result<(), Invalid> {
         let mut faults = Vec::new();
         let mut take = |result: Result<(), Invalid>, under: &[Loc]| {
-            faults.extend(result.err().into_iter().flat_map(|e| e.under(under).faults))
+            faults.extend(result.err().into_iter().flat_map(|e| e.under(under).faults));
         };
         for (name, text) in [("title", &self.title), ("description", &self.description)] {
             let short = if text.is_empty() || text.contains('\0') || text.len() > 10_000 {

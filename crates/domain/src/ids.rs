@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::kind::Invalid;
 
-/// The name space of every id that Hallmark derives (UUIDv5, RFC 9562 5.5).
+/// The name space of every id that Hallmark derives (`UUIDv5`, RFC 9562 5.5).
 const HALLMARK: Uuid = Uuid::from_u128(0x6861_6c6c_6d61_726b_8000_0000_0000_0001);
 
 macro_rules! ids {

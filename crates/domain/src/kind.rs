@@ -1,6 +1,6 @@
 //! What kind of failure an error is, and how faults in what a client sent are told.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 /// What kind of failure this is. The edge maps each to one status and nothing else decides a status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -100,7 +100,10 @@ impl Fault {
                     }
                     path.push_str(key);
                 }
-                Loc::Index(index) => path.push_str(&format!("[{index}]")),
+                Loc::Index(index) => {
+                    // Writing to a String cannot fail.
+                    let _ = write!(path, "[{index}]");
+                }
             }
         }
         path

@@ -56,7 +56,7 @@ impl SchemaVersion {
         (self.major, self.minor, self.patch)
     }
 
-    /// The order of SemVer 2.0.0 section 11, with the text as the last word so that the order is total.
+    /// The order of Semantic Versioning 2.0.0 section 11, with the text as the last word so that the order is total.
     pub fn precedence(&self, other: &Self) -> Ordering {
         self.triple()
             .cmp(&other.triple())
@@ -69,18 +69,18 @@ impl SchemaVersion {
     }
 }
 
-fn pre_release_order(a: &str, b: &str) -> Ordering {
-    let (mut left, mut right) = (a.split('.'), b.split('.'));
+fn pre_release_order(this: &str, that: &str) -> Ordering {
+    let (mut left, mut right) = (this.split('.'), that.split('.'));
     loop {
         let order = match (left.next(), right.next()) {
             (None, None) => return Ordering::Equal,
             (None, Some(_)) => Ordering::Less,
             (Some(_), None) => Ordering::Greater,
-            (Some(x), Some(y)) => match (x.parse::<u64>(), y.parse::<u64>()) {
-                (Ok(m), Ok(n)) => m.cmp(&n),
+            (Some(one), Some(other)) => match (one.parse::<u64>(), other.parse::<u64>()) {
+                (Ok(low), Ok(high)) => low.cmp(&high),
                 (Ok(_), Err(_)) => Ordering::Less,
                 (Err(_), Ok(_)) => Ordering::Greater,
-                (Err(_), Err(_)) => x.cmp(y),
+                (Err(_), Err(_)) => one.cmp(other),
             },
         };
         if order != Ordering::Equal {

@@ -28,7 +28,7 @@ use uuid::Uuid;
 
 /// New ids. A port, because a use case that makes them itself cannot be repeated by a test.
 pub trait Ids: Send + Sync {
-    /// A new UUIDv7 (RFC 9562 5.7).
+    /// A new `UUIDv7` (RFC 9562 5.7).
     fn new_id(&self) -> Uuid;
 }
 

@@ -1,0 +1,20 @@
+//! The store's contract, on PostgreSQL.
+#![cfg(feature = "testing")]
+// proves REG-2, REG-3, PRV-2, PRV-4, LED-2, LED-3, LED-5, LED-6, PIP-2, PIP-6
+
+use ports::contract::Subject;
+use postgres_adapter::PgQueue;
+use postgres_adapter::testing::TestDatabase;
+
+macro_rules! run {
+    ($name:ident) => {
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $name() {
+            let database = TestDatabase::new().await.unwrap();
+            let store = database.store();
+            let queue = PgQueue::start(database.pool.clone(), "workers");
+            ports::contract::$name(&Subject { store: &store, queue: &queue, identities: &store }).await;
+        }
+    };
+}
+ports::for_each_store_contract!(run);
