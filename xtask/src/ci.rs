@@ -66,14 +66,8 @@ fn tests() -> Result<()> {
     let url = server.database("postgres")?;
     demo::build()?;
     run_command(
-        offline(&[
-            "test",
-            "--workspace",
-            "--all-features",
-            "--locked",
-            "--no-fail-fast",
-        ])
-        .env("HALLMARK_TEST_DATABASE_URL", url),
+        offline(&["test", "--workspace", "--locked", "--no-fail-fast"])
+            .env("HALLMARK_TEST_DATABASE_URL", url),
     )
 }
 

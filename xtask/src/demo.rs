@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use tempfile::TempDir;
 
 use crate::client::{Client, Server, count};
 use crate::shell::{self, cargo, output, root, target};
@@ -34,11 +35,7 @@ pub(crate) fn build() -> Result<()> {
 pub(crate) fn run(keep: bool) -> Result<()> {
     println!("1. building hallmark and the two penguin hooks");
     build()?;
-    // A directory that the users of hooks and PostgreSQL can get through; gone at the end.
-    let home = tempfile::Builder::new()
-        .prefix("hallmark-demo-")
-        .permissions(Permissions::from_mode(0o711))
-        .tempdir()?;
+    let home = home()?;
     let log = home.path().join("hallmark.log");
     println!(
         "2. starting hallmark on its own PostgreSQL in {}",
@@ -70,10 +67,19 @@ pub(crate) fn run(keep: bool) -> Result<()> {
     }
 }
 
+/// A directory that the users of hooks and PostgreSQL can get through; gone when it is dropped.
+pub(crate) fn home() -> Result<TempDir> {
+    let mut builder = tempfile::Builder::new();
+    Ok(builder
+        .prefix("hallmark-demo-")
+        .permissions(Permissions::from_mode(0o711))
+        .tempdir()?)
+}
+
 fn job(url: &str) -> Result<()> {
     let client = Client::new(url)?;
     println!("3. deploying the convention of examples/penguins");
-    let deployed = client.post("/conventions", &convention()?)?;
+    let deployed = client.post("/conventions", &convention(&target().join("debug"))?)?;
     for hook in deployed["releases"].as_array().context("releases")? {
         println!(
             "   hook {} version {}, live",
@@ -147,9 +153,8 @@ fn job(url: &str) -> Result<()> {
 }
 
 /// The deploy body of the example, with this build's binaries, their digests and the commit.
-pub(crate) fn convention() -> Result<Value> {
+pub(crate) fn convention(built: &Path) -> Result<Value> {
     let mut text = std::fs::read_to_string(root().join("examples/penguins/convention.json"))?;
-    let built = target().join("debug");
     for hook in HOOKS {
         text = text.replace(&format!("@DIGEST_{hook}@"), &digest(&built.join(hook))?);
     }

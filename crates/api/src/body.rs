@@ -118,6 +118,7 @@ fn parse<T: ParseFromJSON>(bytes: &[u8]) -> Result<T, Invalid> {
         faults: Vec::new(),
     };
     walk.check(&T::schema_ref(), &value, &mut Vec::new());
+    walk.check_nul(&value, &mut Vec::new());
     Invalid::unless_empty(walk.faults)?;
     // Anything that the schema cannot say.
     T::parse_from_json(Some(value)).map_err(|e| Invalid::value(e.into_message()))
@@ -133,7 +134,7 @@ impl Walk<'_> {
     fn check(&mut self, schema: &MetaSchemaRef, value: &Value, at: &mut Vec<Loc>) {
         match schema {
             MetaSchemaRef::Inline(inline) if !inline.all_of.is_empty() => {
-                inline.all_of.iter().for_each(|part| self.check(part, value, at))
+                inline.all_of.iter().for_each(|part| self.check(part, value, at));
             }
             MetaSchemaRef::Inline(inline) => self.check_plain(inline, None, value, at),
             MetaSchemaRef::Reference(name) => {
@@ -141,6 +142,33 @@ impl Walk<'_> {
                     self.check_plain(named, Some(name), value, at);
                 }
             }
+        }
+    }
+
+    /// PostgreSQL can store the character NUL nowhere, so it is refused everywhere.
+    fn check_nul(&mut self, value: &Value, at: &mut Vec<Loc>) {
+        match value {
+            Value::String(text) if text.contains('\0') => {
+                self.fault(at, "must not contain the character NUL", "value_error");
+            }
+            Value::Array(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    at.push(index.into());
+                    self.check_nul(item, at);
+                    at.pop();
+                }
+            }
+            Value::Object(map) => {
+                for (key, item) in map {
+                    at.push(shortened(key).into());
+                    if key.contains('\0') {
+                        self.fault(at, "must not contain the character NUL", "value_error");
+                    }
+                    self.check_nul(item, at);
+                    at.pop();
+                }
+            }
+            _ => {}
         }
     }
 
@@ -199,7 +227,7 @@ impl Walk<'_> {
                     at.push(shortened(key).into());
                     if let Some((known, inner)) = schema.properties.iter().find(|(known, _)| known == key) {
                         // `null` is a field that is not there, where it may be left out.
-                        if !(item.is_null() && !schema.required.contains(known)) {
+                        if !item.is_null() || schema.required.contains(known) {
                             self.check(inner, item, at);
                         }
                     } else if let Some(inner) = &schema.additional_properties {

@@ -202,7 +202,7 @@ struct Asked {
 impl Asked {
     fn new(
         cursor: Query<Option<String>>,
-        limit: Query<Option<i64>>,
+        limit: &Query<Option<i64>>,
         sort: &Query<Option<String>>,
     ) -> Result<Self, Problem> {
         if sort.0.as_deref().is_some_and(|s| !s.is_empty()) {
@@ -402,7 +402,7 @@ impl DataApi {
         limit: Query<Option<i64>>,
         sort: Query<Option<String>>,
     ) -> Result<TableResponse, Problem> {
-        self.json(permit, &schema.0, None, Asked::new(cursor, limit, &sort)?)
+        self.json(permit, &schema.0, None, Asked::new(cursor, &limit, &sort)?)
             .await
     }
 
@@ -420,7 +420,7 @@ impl DataApi {
         limit: Query<Option<i64>>,
         sort: Query<Option<String>>,
     ) -> Result<TableResponse, Problem> {
-        self.csv(permit, &schema.0, None, Asked::new(cursor, limit, &sort)?)
+        self.csv(permit, &schema.0, None, Asked::new(cursor, &limit, &sort)?)
             .await
     }
 
@@ -435,7 +435,7 @@ impl DataApi {
         limit: Query<Option<i64>>,
         sort: Query<Option<String>>,
     ) -> Result<TableResponse, Problem> {
-        let asked = Asked::new(cursor, limit, &sort)?;
+        let asked = Asked::new(cursor, &limit, &sort)?;
         match feature.0.strip_suffix(".csv") {
             Some(name) => self.csv(permit, &schema.0, Some(name), asked).await,
             None => self.json(permit, &schema.0, Some(&feature.0), asked).await,

@@ -1,13 +1,18 @@
 //! The outermost layer: every answer that is an error has our body, and a handler that was begun is ended.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use bytes::Bytes;
+use futures::StreamExt as _;
+use futures::stream::BoxStream;
 use poem::error::{MethodNotAllowedError, NotFoundError, ParsePathError, SizedLimitError};
 use poem::http::StatusCode;
-use poem::{Endpoint, IntoResponse, Middleware, Request, Response, Result};
+use poem::{Body, Endpoint, IntoResponse, Middleware, Request, Response, Result};
 use poem_openapi::error::{
     ContentTypeError, ParseParamError, ParsePathError as OaiPathError, ParseRequestPayloadError,
 };
+use tokio::sync::Mutex;
 use tracing::Instrument as _;
 
 use crate::problem::{Problem, ProblemJson};
@@ -29,10 +34,11 @@ impl<E: Endpoint + 'static> Middleware<E> for Edge {
 impl<E: Endpoint + 'static> Endpoint for EdgeEndpoint<E> {
     type Output = Response;
 
-    async fn call(&self, request: Request) -> Result<Response> {
+    async fn call(&self, mut request: Request) -> Result<Response> {
         let auth = request.uri().path().starts_with("/api/v1/auth/");
         let span = tracing::info_span!("http", method = %request.method(), path = request.uri().path());
         let begun = std::time::Instant::now();
+        let unread = share_body(&mut request);
         let inner = Arc::clone(&self.0);
         let handler = async move { inner.call(request).await.map(IntoResponse::into_response) };
         let answer = tokio::spawn(handler.instrument(span.clone())).await;
@@ -52,10 +58,48 @@ impl<E: Endpoint + 'static> Endpoint for EdgeEndpoint<E> {
                 .into_response()
             }
         };
+        if response.status().is_client_error() {
+            drain(unread).await;
+        }
         let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         tracing::info!(parent: &span, status = response.status().as_u16(), took_ms, "request");
         Ok(response)
     }
+}
+
+type Unread = Arc<Mutex<BoxStream<'static, std::io::Result<Bytes>>>>;
+
+/// Keeps a hold on the request's body, to see what of it the handler left unread.
+fn share_body(request: &mut Request) -> Option<Unread> {
+    let body = request.take_body();
+    if body.is_empty() {
+        return None;
+    }
+    let shared: Unread = Arc::new(Mutex::new(body.into_bytes_stream().boxed()));
+    let pieces = futures::stream::unfold(Arc::clone(&shared), |shared| async move {
+        let piece = shared.lock().await.next().await;
+        piece.map(|piece| (piece, shared))
+    });
+    request.set_body(Body::from_bytes_stream(pieces));
+    Some(shared)
+}
+
+/// Reads the rest of a refused request, a bounded while: a client that is still writing would see a broken pipe in place of its refusal.
+async fn drain(unread: Option<Unread>) {
+    const MOST_BYTES: usize = 8 << 20;
+    let Some(unread) = unread else { return };
+    let reading = async {
+        let mut rest = unread.lock().await;
+        let mut read = 0;
+        while let Some(Ok(piece)) = rest.next().await {
+            read += piece.len();
+            if read > MOST_BYTES {
+                return;
+            }
+        }
+    };
+    // Whether it ends well, badly or not in time makes no difference to the answer.
+    let _ = tokio::time::timeout(Duration::from_secs(2), reading).await;
 }
 
 fn of_framework(error: poem::Error, auth: bool) -> Response {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use app::Authenticate;
 use auth::{Action, Permit, Principal, Requirement};
 use domain::kind::Coded;
+use poem::http::StatusCode;
 use poem::http::header::AUTHORIZATION;
 use poem::{Request, RequestBody};
 use poem_openapi::registry::{MetaSecurityScheme, Registry};
@@ -72,37 +73,39 @@ impl<'a, A: Action> ApiExtractor<'a> for Gate<A> {
         _: &mut RequestBody,
         _: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
-        let told = |problem: Problem| {
-            if request.uri().path().contains("/auth/") {
-                problem.for_auth()
-            } else {
-                problem
+        match permit(request).await {
+            Ok(permit) => Ok(Self(permit)),
+            Err(problem) => {
+                let auth = request.uri().path().contains("/auth/");
+                Err(if auth { problem.for_auth() } else { problem }.into())
             }
-        };
-        let authenticate = request.data::<Arc<Authenticate>>();
-        let authenticate = authenticate.ok_or_else(|| {
-            Problem::new(
-                poem::http::StatusCode::INTERNAL_SERVER_ERROR,
-                "internal_error",
-                "no authenticator",
-            )
-        })?;
-        let principal = match authenticate.run(bearer(request)).await {
-            Ok(principal) => principal,
-            // What is open to anyone stays open to somebody with a bad token (wire contract 3).
-            Err(failure)
-                if matches!(A::REQUIREMENT, Requirement::Anyone)
-                    && failure.kind() == domain::Kind::Unauthenticated =>
-            {
-                Principal::anonymous()
-            }
-            Err(failure) => return Err(told(Problem::from(failure)).into()),
-        };
-        let permit = principal
-            .permit::<A>()
-            .map_err(|e| told(Problem::of_error(&e, "header")))?;
-        Ok(Self(permit))
+        }
     }
+}
+
+async fn permit<A: Action>(request: &Request) -> Result<Permit<A>, Problem> {
+    let authenticate = request.data::<Arc<Authenticate>>();
+    let authenticate = authenticate.ok_or_else(|| {
+        Problem::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal_error",
+            "no authenticator",
+        )
+    })?;
+    let principal = match authenticate.run(bearer(request)).await {
+        Ok(principal) => principal,
+        // What is open to anyone stays open to somebody with a bad token (wire contract 3).
+        Err(failure)
+            if matches!(A::REQUIREMENT, Requirement::Anyone)
+                && failure.kind() == domain::Kind::Unauthenticated =>
+        {
+            Principal::anonymous()
+        }
+        Err(failure) => return Err(failure.into()),
+    };
+    principal
+        .permit::<A>()
+        .map_err(|e| Problem::of_error(&e, "header"))
 }
 
 /// The token of `Authorization: Bearer <token>`; any other scheme is no token (wire contract 3).

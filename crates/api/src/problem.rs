@@ -51,7 +51,7 @@ pub(crate) struct ProblemBody {
 
 /// `application/problem+json`.
 #[derive(Clone, Debug)]
-pub(crate) struct ProblemJson(pub(crate) ProblemBody);
+pub(crate) struct ProblemJson(pub(crate) Box<ProblemBody>);
 
 impl Payload for ProblemJson {
     const CONTENT_TYPE: &'static str = "application/problem+json";
@@ -65,7 +65,10 @@ impl Payload for ProblemJson {
 
 impl IntoResponse for ProblemJson {
     fn into_response(self) -> Response {
-        let mut response = Response::builder().content_type(Self::CONTENT_TYPE);
+        let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = Response::builder()
+            .status(status)
+            .content_type(Self::CONTENT_TYPE);
         if self.0.status == 401 {
             // RFC 9110 11.6.1: a 401 names the scheme.
             response = response.header(header::WWW_AUTHENTICATE, "Bearer");
@@ -83,7 +86,7 @@ macro_rules! problems {
         }
 
         impl Problem {
-            fn of(body: ProblemBody) -> Self {
+            fn of(body: Box<ProblemBody>) -> Self {
                 match body.status {
                     $($status => Self::$name(ProblemJson(body)),)+
                     _ => Self::Internal(ProblemJson(body)),
@@ -91,7 +94,7 @@ macro_rules! problems {
             }
 
             /// The body.
-            pub(crate) fn into_body(self) -> ProblemBody {
+            pub(crate) fn into_body(self) -> Box<ProblemBody> {
                 match self { $(Self::$name(ProblemJson(body)) => body,)+ }
             }
         }
@@ -115,7 +118,7 @@ impl Problem {
     /// A problem of this status.
     pub(crate) fn new(status: StatusCode, code: &str, message: impl Into<String>) -> Self {
         let message = message.into();
-        Self::of(ProblemBody {
+        Self::of(Box::new(ProblemBody {
             uri: "about:blank".to_owned(),
             title: status.canonical_reason().unwrap_or("Error").to_owned(),
             status: status.as_u16(),
@@ -124,7 +127,7 @@ impl Problem {
             message,
             field: None,
             errors: None,
-        })
+        }))
     }
 
     /// The problem of an error, whose faults lie in `place` (`body`, `query`, `path`).

@@ -19,7 +19,7 @@ macro_rules! wire_enum {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
         #[oai(rename = $wire, rename_all = "snake_case")]
-        pub(crate) enum $name { $(#[allow(missing_docs, reason = "named as in the domain")] $variant),+ }
+        pub(crate) enum $name { $($variant),+ }
 
         impl From<$name> for $domain {
             fn from(value: $name) -> Self { match value { $($name::$variant => Self::$variant),+ } }

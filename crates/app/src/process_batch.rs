@@ -141,7 +141,7 @@ impl ProcessBatch {
                 Ok(()) => log_ref = Some(key),
                 // A run without its log is worth more than no run.
                 Err(error) => {
-                    tracing::error!(error = &error as &dyn std::error::Error, run.id = %pin.run, "the hook's log could not be kept")
+                    tracing::error!(error = &error as &dyn std::error::Error, run.id = %pin.run, "the hook's log could not be kept");
                 }
             }
         }

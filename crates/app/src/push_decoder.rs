@@ -284,7 +284,10 @@ mod tests {
         vec![field("text", FieldType::Text), field("mass", FieldType::Number)]
     }
 
-    fn read(format: PushFormat, pieces: &[&[u8]]) -> Result<Vec<(u64, Result<String, String>)>, Invalid> {
+    /// A line's number, and its source id or fault.
+    type Told = (u64, Result<String, String>);
+
+    fn read(format: PushFormat, pieces: &[&[u8]]) -> Result<Vec<Told>, Invalid> {
         let mut decoder = PushDecoder::new(format, &fields());
         let mut lines = Vec::new();
         for piece in pieces {

@@ -1,4 +1,8 @@
 //! Starting, using and stopping a real PostgreSQL.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "asks a server that has no migrated schema"
+)]
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 mod common;

@@ -53,7 +53,7 @@ pub(crate) fn shape_metadata_table(
                 column(&field.name, field.field_type.column(), false)
             )),
             Some((_, false)) if !field.required => {
-                changes.push(format!("alter column \"{}\" drop not null", field.name))
+                changes.push(format!("alter column \"{}\" drop not null", field.name));
             }
             Some(_) => {}
         }

@@ -2,7 +2,7 @@
 
 use ports::StoreError;
 
-/// SQLSTATEs after which the whole unit of work may be done again: serialization_failure, deadlock_detected, lock_not_available.
+/// SQLSTATEs after which the whole unit of work may be done again: `serialization_failure`, `deadlock_detected`, `lock_not_available`.
 const CONTENDED: &[&str] = &["40001", "40P01", "55P03"];
 /// SQLSTATE classes and codes of a server that goes away, comes up, or has no room: class 08, 53, 57P.
 const UNAVAILABLE: &[&str] = &["08", "53", "57P", "57014", "25P03"];

@@ -29,6 +29,10 @@ async fn url(database: &str) -> Result<String, Failure> {
             .ok_or("the test server's URL has no database")?;
         return Ok(format!("{server}/{database}{query}"));
     }
+    #[cfg(feature = "container")]
+    if std::env::var("HALLMARK_TEST_POSTGRES").is_ok_and(|kind| kind == "container") {
+        return container::url(database).await;
+    }
     let start = || async {
         Cluster::start(Options {
             max_connections: 400,
@@ -37,6 +41,41 @@ async fn url(database: &str) -> Result<String, Failure> {
         .await
     };
     Ok(OWN.get_or_try_init(start).await?.url(database))
+}
+
+/// PostgreSQL in a container.
+#[cfg(feature = "container")]
+mod container {
+    use testcontainers::core::wait::LogWaitStrategy;
+    use testcontainers::core::{IntoContainerPort as _, WaitFor};
+    use testcontainers::runners::AsyncRunner as _;
+    use testcontainers::{ContainerAsync, GenericImage, ImageExt as _};
+    use tokio::sync::OnceCell;
+
+    static CONTAINER: OnceCell<ContainerAsync<GenericImage>> = OnceCell::const_new();
+
+    /// The URL of a database on the container that the tests of this process share.
+    pub(super) async fn url(database: &str) -> Result<String, super::Failure> {
+        let start = || async {
+            // The image starts the server once to initialise it and once for good.
+            let ready =
+                LogWaitStrategy::stderr("database system is ready to accept connections").with_times(2);
+            let image = GenericImage::new("postgres", "15-alpine")
+                .with_exposed_port(5432.tcp())
+                .with_wait_for(WaitFor::Log(ready));
+            image
+                .with_env_var("POSTGRES_PASSWORD", "test")
+                .with_cmd(["postgres", "-c", "max_connections=400", "-c", "fsync=off"])
+                .start()
+                .await
+        };
+        let container = CONTAINER.get_or_try_init(start).await?;
+        let (host, port) = (
+            container.get_host().await?,
+            container.get_host_port_ipv4(5432).await?,
+        );
+        Ok(format!("postgres://postgres:test@{host}:{port}/{database}"))
+    }
 }
 
 /// A new, migrated, empty database.

@@ -13,7 +13,12 @@ macro_rules! run {
             let database = TestDatabase::new().await.unwrap();
             let store = database.store();
             let queue = PgQueue::start(database.pool.clone(), "workers");
-            ports::contract::$name(&Subject { store: &store, queue: &queue, identities: &store }).await;
+            ports::contract::$name(&Subject {
+                store: &store,
+                queue: &queue,
+                identities: &store,
+            })
+            .await;
         }
     };
 }

@@ -1,6 +1,14 @@
 //! What the database itself refuses, whatever the code above it does.
 #![cfg(feature = "testing")]
-#![expect(clippy::disallowed_methods, reason = "these tests go behind the adapter's back")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "these tests go behind the adapter's back"
+)]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "helpers of tests; a panic is their verdict"
+)]
 
 use ports::contract::Subject;
 use postgres_adapter::testing::TestDatabase;
@@ -13,23 +21,53 @@ async fn populated() -> TestDatabase {
     let database = TestDatabase::new().await.unwrap();
     let store = database.store();
     let queue = PgQueue::start(database.pool.clone(), "workers");
-    ports::contract::records_are_versioned_and_rows_written_once(&Subject { store: &store, queue: &queue, identities: &store }).await;
+    ports::contract::records_are_versioned_and_rows_written_once(&Subject {
+        store: &store,
+        queue: &queue,
+        identities: &store,
+    })
+    .await;
     database
 }
 
 /// The SQLSTATE with which a statement is refused.
 async fn refusal(pool: &PgPool, statement: &str) -> String {
-    let error = sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(pool).await.expect_err(statement);
-    error.as_database_error().and_then(|e| e.code().map(Into::into)).unwrap_or_else(|| panic!("{statement}: {error}"))
+    let error = sqlx::raw_sql(AssertSqlSafe(statement.to_owned()))
+        .execute(pool)
+        .await
+        .expect_err(statement);
+    error
+        .as_database_error()
+        .and_then(|e| e.code().map(Into::into))
+        .unwrap_or_else(|| panic!("{statement}: {error}"))
 }
 
 // proves REG-5, LED-8
 #[tokio::test]
 async fn what_is_immutable_can_be_neither_changed_nor_deleted() {
     let database = populated().await;
-    for table in ["hook_releases", "hook_runs", "records", "schemas", "activity_log", "release_pins", "metadata.birds_v1", "delegation_attempts"] {
-        let column: String = sqlx::query_scalar("select attname::text from pg_attribute where attrelid = $1::regclass and attnum = 1").bind(table).fetch_one(&database.pool).await.unwrap();
-        for statement in [format!("update {table} set {column} = {column}"), format!("delete from {table}"), format!("truncate {table} cascade")] {
+    for table in [
+        "hook_releases",
+        "hook_runs",
+        "records",
+        "schemas",
+        "activity_log",
+        "release_pins",
+        "metadata.birds_v1",
+        "delegation_attempts",
+    ] {
+        let column: String = sqlx::query_scalar(
+            "select attname::text from pg_attribute where attrelid = $1::regclass and attnum = 1",
+        )
+        .bind(table)
+        .fetch_one(&database.pool)
+        .await
+        .unwrap();
+        for statement in [
+            format!("update {table} set {column} = {column}"),
+            format!("delete from {table}"),
+            format!("truncate {table} cascade"),
+        ] {
             assert_eq!(refusal(&database.pool, &statement).await, "23001", "{statement}");
         }
     }
@@ -40,10 +78,30 @@ async fn what_is_immutable_can_be_neither_changed_nor_deleted() {
 async fn a_feature_row_has_its_run_and_can_only_be_superseded_once() {
     let database = populated().await;
     let pool = &database.pool;
-    let srn: String = sqlx::query_scalar("select srn from records limit 1").fetch_one(pool).await.unwrap();
-    assert_eq!(refusal(pool, &format!("insert into features.shape (record_srn, run_id) values ('{srn}', null)")).await, "23502");
-    assert_eq!(refusal(pool, &format!("insert into features.shape (record_srn, run_id) values ('{srn}', gen_random_uuid())")).await, "23503");
-    assert_eq!(refusal(pool, "update features.shape set \"order\" = 0").await, "23001");
+    let srn: String = sqlx::query_scalar("select srn from records limit 1")
+        .fetch_one(pool)
+        .await
+        .unwrap();
+    assert_eq!(
+        refusal(
+            pool,
+            &format!("insert into features.shape (record_srn, run_id) values ('{srn}', null)")
+        )
+        .await,
+        "23502"
+    );
+    assert_eq!(
+        refusal(
+            pool,
+            &format!("insert into features.shape (record_srn, run_id) values ('{srn}', gen_random_uuid())")
+        )
+        .await,
+        "23503"
+    );
+    assert_eq!(
+        refusal(pool, "update features.shape set \"order\" = 0").await,
+        "23001"
+    );
     assert_eq!(refusal(pool, "delete from features.shape").await, "23001");
     let supersede = "update features.shape set superseded_by = (select id from hook_runs limit 1)";
     sqlx::raw_sql(supersede).execute(pool).await.unwrap();
@@ -55,8 +113,12 @@ async fn a_feature_row_has_its_run_and_can_only_be_superseded_once() {
 async fn a_hook_cannot_point_at_another_hooks_release() {
     let database = populated().await;
     let pool = &database.pool;
-    sqlx::raw_sql("insert into hooks (name, contract) select 'other', contract from hooks limit 1").execute(pool).await.unwrap();
-    let foreign = "update hooks set live_release_id = (select id from hook_releases limit 1) where name = 'other'";
+    sqlx::raw_sql("insert into hooks (name, contract) select 'other', contract from hooks limit 1")
+        .execute(pool)
+        .await
+        .unwrap();
+    let foreign =
+        "update hooks set live_release_id = (select id from hook_releases limit 1) where name = 'other'";
     assert_eq!(refusal(pool, foreign).await, "23503");
 }
 
@@ -65,14 +127,41 @@ async fn a_hook_cannot_point_at_another_hooks_release() {
 async fn delegations_go_forward_only_and_a_task_has_at_most_one_creator() {
     let database = TestDatabase::new().await.unwrap();
     let pool = &database.pool;
-    for from in ["queued", "dispatched", "in_progress", "completed", "failed", "stuck"] {
-        for to in ["queued", "dispatched", "in_progress", "completed", "failed", "stuck", "nonsense"] {
-            let insert = format!("insert into delegations (delegation_id, caller_id, callee_id, status) values ('{from}-{to}', 'a', 'b', '{from}')");
+    for from in [
+        "queued",
+        "dispatched",
+        "in_progress",
+        "completed",
+        "failed",
+        "stuck",
+    ] {
+        for to in [
+            "queued",
+            "dispatched",
+            "in_progress",
+            "completed",
+            "failed",
+            "stuck",
+            "nonsense",
+        ] {
+            let insert = format!(
+                "insert into delegations (delegation_id, caller_id, callee_id, status) values ('{from}-{to}', 'a', 'b', '{from}')"
+            );
             sqlx::raw_sql(AssertSqlSafe(insert)).execute(pool).await.unwrap();
-            let moved = sqlx::raw_sql(AssertSqlSafe(format!("update delegations set status = '{to}' where delegation_id = '{from}-{to}'"))).execute(pool).await;
+            let moved = sqlx::raw_sql(AssertSqlSafe(format!(
+                "update delegations set status = '{to}' where delegation_id = '{from}-{to}'"
+            )))
+            .execute(pool)
+            .await;
             let allowed = from.parse::<domain::DelegationStatus>().unwrap();
-            let allowed = to.parse::<domain::DelegationStatus>().is_ok_and(|to| allowed.may_become(to));
-            assert_eq!(moved.is_ok(), allowed, "{from} to {to}: the database and the domain agree");
+            let allowed = to
+                .parse::<domain::DelegationStatus>()
+                .is_ok_and(|to| allowed.may_become(to));
+            assert_eq!(
+                moved.is_ok(),
+                allowed,
+                "{from} to {to}: the database and the domain agree"
+            );
         }
     }
     let both = "insert into tasks (id, kind, name, params, creator_user_id, creator_service_account_id)
@@ -84,14 +173,29 @@ async fn delegations_go_forward_only_and_a_task_has_at_most_one_creator() {
 #[tokio::test]
 async fn the_ledger_has_its_columns_defaults_and_indexes() {
     let database = TestDatabase::new().await.unwrap();
-    sqlx::raw_sql("insert into delegations (delegation_id, caller_id, callee_id) values ('d', 'a', 'b')").execute(&database.pool).await.unwrap();
+    sqlx::raw_sql("insert into delegations (delegation_id, caller_id, callee_id) values ('d', 'a', 'b')")
+        .execute(&database.pool)
+        .await
+        .unwrap();
     let (status, hours, silent): (String, f64, bool) =
         sqlx::query_as("select status, (extract(epoch from deadline - now()) / 3600)::float8, last_heartbeat is null from delegations").fetch_one(&database.pool).await.unwrap();
     assert_eq!((status.as_str(), silent), ("queued", true));
     assert!((5.9..=6.0).contains(&hours), "{hours}");
-    let indexes: Vec<String> = sqlx::query_scalar("select indexname::text from pg_indexes where tablename = 'delegations'").fetch_all(&database.pool).await.unwrap();
-    for index in ["idx_delegations_inflight_heartbeat", "idx_delegations_caller_created", "idx_delegations_callee_created", "idx_delegations_idempotency"] {
-        assert!(indexes.iter().any(|i| i == index), "{index} is not among {indexes:?}");
+    let indexes: Vec<String> =
+        sqlx::query_scalar("select indexname::text from pg_indexes where tablename = 'delegations'")
+            .fetch_all(&database.pool)
+            .await
+            .unwrap();
+    for index in [
+        "idx_delegations_inflight_heartbeat",
+        "idx_delegations_caller_created",
+        "idx_delegations_callee_created",
+        "idx_delegations_idempotency",
+    ] {
+        assert!(
+            indexes.iter().any(|i| i == index),
+            "{index} is not among {indexes:?}"
+        );
     }
 }
 

@@ -273,7 +273,7 @@ fn issuers(s: &mut Source) -> Vec<Issuer> {
             .unwrap_or_else(|| "scope".to_owned());
         match issuer {
             Some(issuer) if all.iter().any(|other: &Issuer| other.issuer == issuer) => {
-                s.fault(format!("{at}.issuer: {issuer:?} is configured twice"))
+                s.fault(format!("{at}.issuer: {issuer:?} is configured twice"));
             }
             Some(issuer) => all.push(Issuer {
                 issuer,

@@ -28,7 +28,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// UUIDv7.
+/// `UUIDv7`.
 struct SystemIds;
 
 impl Ids for SystemIds {

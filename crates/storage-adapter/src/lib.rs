@@ -1,4 +1,4 @@
-//! Files and logs on the object_store crate: a local directory.
+//! Files and logs on the `object_store` crate: a local directory.
 
 use std::path::Path as FilePath;
 use std::sync::Arc;

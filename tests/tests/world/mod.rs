@@ -1,5 +1,6 @@
 //! A server on a database of its own, and somebody who speaks to it.
 #![allow(dead_code, reason = "each test program uses a part")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests; a panic is their verdict")]
 
 use std::fs::{File, Permissions};
 use std::io::{BufRead as _, BufReader, Read};
@@ -28,19 +29,39 @@ pub(crate) fn binaries() -> &'static Path {
     BUILT.get_or_init(|| {
         let built = Command::new(env!("CARGO"))
             .current_dir(root())
-            .args(["build", "--quiet", "--locked", "--package", "server", "--package", "penguins-hooks"])
+            .args([
+                "build",
+                "--quiet",
+                "--locked",
+                "--package",
+                "server",
+                "--package",
+                "penguins-hooks",
+            ])
             .env("SQLX_OFFLINE", "true")
             .status()
             .unwrap();
         assert!(built.success());
         // .../target/debug/deps/main_job-0123
-        std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().to_owned()
+        std::env::current_exe()
+            .unwrap()
+            .parent()
+            .unwrap()
+            .parent()
+            .unwrap()
+            .to_owned()
     })
 }
 
 fn runtime() -> &'static tokio::runtime::Runtime {
     static RUNTIME: OnceLock<tokio::runtime::Runtime> = OnceLock::new();
-    RUNTIME.get_or_init(|| tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap())
+    RUNTIME.get_or_init(|| {
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap()
+    })
 }
 
 /// A database, and a directory that other users can get through.
@@ -52,8 +73,14 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new() -> Self {
-        let database = runtime().block_on(postgres_adapter::testing::TestDatabase::new()).unwrap();
-        Self { url: database.url, pool: database.pool, home: open_directory() }
+        let database = runtime()
+            .block_on(postgres_adapter::testing::TestDatabase::new())
+            .unwrap();
+        Self {
+            url: database.url,
+            pool: database.pool,
+            home: open_directory(),
+        }
     }
 
     /// A server in dev mode on this world's database; `name` is its data directory.
@@ -62,15 +89,24 @@ impl World {
     }
 
     pub(crate) fn serve_with(&self, name: &str, more: &[(&str, &str)]) -> Server {
-        let mut all = vec![("HALLMARK_DEV_MODE", "true"), ("DATABASE_URL", self.url.as_str()), ("HALLMARK_WORKER__POLL_SECONDS", "0.2")];
+        let mut all = vec![
+            ("HALLMARK_DEV_MODE", "true"),
+            ("DATABASE_URL", self.url.as_str()),
+            ("HALLMARK_WORKER__POLL_SECONDS", "0.2"),
+        ];
         all.extend(more);
         Server::start(&self.home.path().join(name), &all)
     }
 
     /// The one text that a query gives.
-    #[expect(clippy::disallowed_methods, reason = "looks behind the API, to prove what is there or not")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "looks behind the API, to prove what is there or not"
+    )]
     pub(crate) fn query(&self, statement: &'static str) -> String {
-        runtime().block_on(sqlx::query_scalar(statement).fetch_one(&self.pool)).unwrap()
+        runtime()
+            .block_on(sqlx::query_scalar(statement).fetch_one(&self.pool))
+            .unwrap()
     }
 
     /// A hook that is a shell script; gives its path.
@@ -82,11 +118,18 @@ impl World {
 }
 
 pub(crate) fn open_directory() -> TempDir {
-    tempfile::Builder::new().prefix("hallmark-test-").permissions(Permissions::from_mode(0o711)).tempdir().unwrap()
+    tempfile::Builder::new()
+        .prefix("hallmark-test-")
+        .permissions(Permissions::from_mode(0o711))
+        .tempdir()
+        .unwrap()
 }
 
 pub(crate) fn digest(file: &Path) -> String {
-    let hex: String = Sha256::digest(std::fs::read(file).unwrap()).iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex: String = Sha256::digest(std::fs::read(file).unwrap())
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     format!("sha256:{hex}")
 }
 
@@ -109,13 +152,27 @@ impl Server {
     pub(crate) fn try_start(data: &Path, environment: &[(&str, &str)]) -> Result<Self, String> {
         let log = data.with_extension("log");
         let mut command = Command::new(binaries().join("hallmark"));
-        command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data).env_clear().env("PATH", std::env::var_os("PATH").unwrap());
-        command.envs(environment.iter().copied()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(File::create(&log).unwrap());
+        command
+            .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+            .arg(data)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap());
+        command
+            .envs(environment.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(File::create(&log).unwrap());
         let mut child = command.spawn().unwrap();
         let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
         match line.trim_end().strip_prefix("listening on ") {
-            Some(url) => Ok(Self { url: url.to_owned(), data: data.to_owned(), child }),
+            Some(url) => Ok(Self {
+                url: url.to_owned(),
+                data: data.to_owned(),
+                child,
+            }),
             None => {
                 assert!(!child.wait().unwrap().success());
                 Err(std::fs::read_to_string(log).unwrap())
@@ -124,7 +181,11 @@ impl Server {
     }
 
     fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap(), signal).unwrap();
+        kill_process(
+            Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap(),
+            signal,
+        )
+        .unwrap();
     }
 
     /// `kill -9`.
@@ -145,8 +206,16 @@ impl Server {
 
     /// Somebody with this token, or nobody.
     pub(crate) fn with_token(&self, token: Option<String>) -> Client {
-        let agent = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(Duration::from_secs(120))).build().into();
-        Client { agent, base: self.url.clone(), token }
+        let agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(Duration::from_secs(120)))
+            .build()
+            .into();
+        Client {
+            agent,
+            base: self.url.clone(),
+            token,
+        }
     }
 
     /// The local administrator.
@@ -175,8 +244,15 @@ pub(crate) fn now() -> u64 {
 /// A token of the local administrator, with some claims replaced.
 pub(crate) fn user_token(claims: &Value) -> String {
     let mut all = json!({"sub": "00000000-0000-7000-8000-0000000000a1", "provider": "local", "external_id": "admin@osa.local", "aud": "authenticated", "iat": now(), "exp": now() + 3600});
-    all.as_object_mut().unwrap().extend(claims.as_object().unwrap().clone());
-    jsonwebtoken::encode(&jsonwebtoken::Header::default(), &all, &jsonwebtoken::EncodingKey::from_secret(SECRET.as_bytes())).unwrap()
+    all.as_object_mut()
+        .unwrap()
+        .extend(claims.as_object().unwrap().clone());
+    jsonwebtoken::encode(
+        &jsonwebtoken::Header::default(),
+        &all,
+        &jsonwebtoken::EncodingKey::from_secret(SECRET.as_bytes()),
+    )
+    .unwrap()
 }
 
 /// An answer.
@@ -218,9 +294,21 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn send(&self, method: &str, path: &str, content_type: Option<&str>, body: impl Read) -> Result<Answer, ureq::Error> {
-        let path = if path.starts_with("/openapi") || path.starts_with("/docs") { path.to_owned() } else { format!("/api/v1{path}") };
-        let mut request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.base));
+    pub(crate) fn send(
+        &self,
+        method: &str,
+        path: &str,
+        content_type: Option<&str>,
+        body: impl Read,
+    ) -> Result<Answer, ureq::Error> {
+        let path = if path.starts_with("/openapi") || path.starts_with("/docs") {
+            path.to_owned()
+        } else {
+            format!("/api/v1{path}")
+        };
+        let mut request = ureq::http::Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.base));
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
@@ -228,12 +316,32 @@ impl Client {
             request = request.header("content-type", content_type);
         }
         let mut body = body;
-        let mut response = self.agent.run(request.body(ureq::SendBody::from_reader(&mut body)).unwrap())?;
-        let header = |name: &str| response.headers().get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
-        let (content_type, www_authenticate) = (header("content-type").unwrap_or_default(), header("www-authenticate"));
+        let mut response = self
+            .agent
+            .run(request.body(ureq::SendBody::from_reader(&mut body)).unwrap())?;
+        let header = |name: &str| {
+            response
+                .headers()
+                .get(name)
+                .and_then(|v| v.to_str().ok())
+                .map(str::to_owned)
+        };
+        let (content_type, www_authenticate) = (
+            header("content-type").unwrap_or_default(),
+            header("www-authenticate"),
+        );
         let status = response.status().as_u16();
-        let text = response.body_mut().with_config().limit(200 << 20).read_to_string()?;
-        Ok(Answer { status, content_type, www_authenticate, text })
+        let text = response
+            .body_mut()
+            .with_config()
+            .limit(200 << 20)
+            .read_to_string()?;
+        Ok(Answer {
+            status,
+            content_type,
+            www_authenticate,
+            text,
+        })
     }
 
     pub(crate) fn get(&self, path: &str) -> Answer {
@@ -241,31 +349,50 @@ impl Client {
     }
 
     pub(crate) fn post(&self, path: &str, body: &Value) -> Answer {
-        self.send("POST", path, Some("application/json"), body.to_string().as_bytes()).unwrap()
+        self.send(
+            "POST",
+            path,
+            Some("application/json"),
+            body.to_string().as_bytes(),
+        )
+        .unwrap()
     }
 
     pub(crate) fn put(&self, path: &str, body: &Value) -> Answer {
-        self.send("PUT", path, Some("application/json"), body.to_string().as_bytes()).unwrap()
+        self.send("PUT", path, Some("application/json"), body.to_string().as_bytes())
+            .unwrap()
     }
 
     pub(crate) fn push(&self, path: &str, content_type: &str, body: &str) -> Answer {
-        self.send("POST", path, Some(content_type), body.as_bytes()).unwrap()
+        self.send("POST", path, Some(content_type), body.as_bytes())
+            .unwrap()
     }
 
     /// Opens a run; gives its id.
     pub(crate) fn open(&self, convention: &str, batch_size: u32) -> String {
-        let opened = self.post("/ingestions", &json!({"convention_id": convention, "mode": "push", "batch_size": batch_size})).expect(201);
+        let opened = self
+            .post(
+                "/ingestions",
+                &json!({"convention_id": convention, "mode": "push", "batch_size": batch_size}),
+            )
+            .expect(201);
         opened["id"].as_str().unwrap().to_owned()
     }
 
     /// Pushes JSON Lines.
     pub(crate) fn push_lines(&self, run: &str, lines: &str) -> Value {
-        self.push(&format!("/ingestions/{run}/records"), "application/x-ndjson", lines).expect(200)
+        self.push(
+            &format!("/ingestions/{run}/records"),
+            "application/x-ndjson",
+            lines,
+        )
+        .expect(200)
     }
 
     /// Closes a run and waits until it is over.
     pub(crate) fn finish(&self, run: &str) -> Value {
-        self.post(&format!("/ingestions/{run}/close"), &json!({})).expect(200);
+        self.post(&format!("/ingestions/{run}/close"), &json!({}))
+            .expect(200);
         self.wait(run)
     }
 
@@ -276,7 +403,10 @@ impl Client {
             if detail["status"] == "completed" {
                 return detail;
             }
-            assert!(begun.elapsed() < Duration::from_secs(120), "the run does not end: {detail}");
+            assert!(
+                begun.elapsed() < Duration::from_secs(120),
+                "the run does not end: {detail}"
+            );
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -285,7 +415,9 @@ impl Client {
     pub(crate) fn rows(&self, table: &str, limit: u32) -> Vec<Value> {
         let (mut rows, mut cursor) = (Vec::new(), String::new());
         loop {
-            let page = self.get(&format!("/data/{table}?limit={limit}{cursor}")).expect(200);
+            let page = self
+                .get(&format!("/data/{table}?limit={limit}{cursor}"))
+                .expect(200);
             rows.extend(page["rows"].as_array().unwrap().clone());
             match page["next_cursor"].as_str() {
                 Some(next) => cursor = format!("&cursor={next}"),
@@ -301,24 +433,33 @@ pub(crate) fn penguins() -> Value {
     for hook in ["check_penguin", "penguin_shape"] {
         text = text.replace(&format!("@DIGEST_{hook}@"), &digest(&binaries().join(hook)));
     }
-    text = text.replace("@BIN@", binaries().to_str().unwrap()).replace("@SOURCE_REF@", "git:0123abc");
+    text = text
+        .replace("@BIN@", binaries().to_str().unwrap())
+        .replace("@SOURCE_REF@", "git:0123abc");
     serde_json::from_str(&text).unwrap()
 }
 
 /// Pushes the penguins to a run.
 pub(crate) fn push_penguins(client: &Client, run: &str) -> Answer {
     let csv = std::fs::read_to_string(root().join("examples/penguins/penguins-raw.csv")).unwrap();
-    client.push(&format!("/ingestions/{run}/records?source_id=Species,Sample%20Number&null_values=NA"), "text/csv", &csv)
+    client.push(
+        &format!("/ingestions/{run}/records?source_id=Species,Sample%20Number&null_values=NA"),
+        "text/csv",
+        &csv,
+    )
 }
 
 /// A small convention: a text and a number, and hooks given as (name, script).
 pub(crate) fn small(title: &str, schema: &str, hooks: &[(&str, &Path)]) -> Value {
-    let column = |name: &str, json_type: &str| json!({"name": name, "json_type": json_type, "required": false});
-    let hook = |(name, file): &(&str, &Path)| json!({
-        "name": name, "config": {}, "limits": {"timeout_seconds": 20, "memory": "256m", "cpu": "1"},
-        "feature": {"kind": "table", "cardinality": "many", "columns": [column("note", "string"), column("size", "number")]},
-        "release": {"image": format!("file:{}", file.display()), "digest": digest(file), "source_ref": "git:1"},
-    });
+    let column =
+        |name: &str, json_type: &str| json!({"name": name, "json_type": json_type, "required": false});
+    let hook = |(name, file): &(&str, &Path)| {
+        json!({
+            "name": name, "config": {}, "limits": {"timeout_seconds": 20, "memory": "256m", "cpu": "1"},
+            "feature": {"kind": "table", "cardinality": "many", "columns": [column("note", "string"), column("size", "number")]},
+            "release": {"image": format!("file:{}", file.display()), "digest": digest(file), "source_ref": "git:1"},
+        })
+    };
     let field = |name: &str, kind: &str, required: bool| json!({"name": name, "type": kind, "required": required, "cardinality": "exactly_one"});
     json!({
         "title": title, "description": "d", "file_requirements": {"accepted_types": [], "max_count": 0},

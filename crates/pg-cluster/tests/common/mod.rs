@@ -1,4 +1,8 @@
 //! What the tests share.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "asks a server that has no migrated schema"
+)]
 
 use std::{
     fs::Permissions,

@@ -1,0 +1,83 @@
+//! Many clients, two servers, one database.
+
+mod world;
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use world::{PASS, World, small};
+
+// proves REG-2, REG-3, DEP-3
+#[test]
+fn versions_have_no_gaps_and_each_content_is_created_once_on_two_servers() {
+    let world = World::new();
+    let servers = [world.serve("a"), world.serve("b")];
+    let (one, two) = (
+        world.script("one", PASS),
+        world.script("two", &format!("{PASS} # 2")),
+    );
+    // Conventions that share their hooks in opposite order, deployed at the same time by both servers.
+    let bodies = [
+        small("First", "first-of", &[("left", &one), ("right", &two)]),
+        small("Second", "second-of", &[("right", &two), ("left", &one)]),
+    ];
+    std::thread::scope(|scope| {
+        for n in 0..8 {
+            let (server, body) = (&servers[n % 2], &bodies[(n / 2) % 2]);
+            scope.spawn(move || server.admin().post("/conventions", body).expect(201));
+        }
+    });
+    assert_eq!(world.query("select count(*)::text from hook_releases"), "2");
+
+    // 16 clients submit 6 contents each; every content is submitted by four of them.
+    let answers: Vec<(String, u16, Value)> = std::thread::scope(|scope| {
+        let client = |n: usize| {
+            let server = &servers[n % 2];
+            move || -> Vec<(String, u16, Value)> {
+                let admin = server.admin();
+                (0..6)
+                    .map(|k| {
+                        let content = format!("{:02}", (n / 4) * 6 + (k + n) % 6);
+                        let release = json!({"image": "file:/x", "digest": format!("sha256:{}", content.repeat(32)), "config": {}, "source_ref": format!("git:{n}")});
+                        let answer = admin.post("/hooks/left/releases", &release);
+                        if n.is_multiple_of(5) {
+                            admin.put("/hooks/left/live", &json!({"version": 1})).expect(200);
+                        }
+                        (content, answer.status, answer.json())
+                    })
+                    .collect()
+            }
+        };
+        let running: Vec<_> = (0..16).map(|n| scope.spawn(client(n))).collect();
+        running
+            .into_iter()
+            .flat_map(|thread| thread.join().unwrap())
+            .collect()
+    });
+    let mut created: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
+    for (content, status, body) in &answers {
+        assert!(matches!(status, 200 | 201), "{body}");
+        if *status == 201 {
+            created
+                .entry(content)
+                .or_default()
+                .push(body["version"].as_u64().unwrap());
+        }
+    }
+    assert_eq!(created.len(), 24);
+    assert!(
+        created.values().all(|versions| versions.len() == 1),
+        "{created:?}"
+    );
+    let mut versions: Vec<u64> = created.into_values().flatten().collect();
+    versions.sort_unstable();
+    assert_eq!(versions, (2..=25).collect::<Vec<_>>());
+    for (content, _, body) in &answers {
+        let same = answers.iter().filter(|(other, ..)| other == content);
+        assert!(
+            same.map(|(.., other)| &other["version"])
+                .all(|v| *v == body["version"]),
+            "one content is one version"
+        );
+    }
+}

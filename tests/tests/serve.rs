@@ -1,0 +1,104 @@
+//! Starting and stopping.
+
+mod world;
+
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use world::{PASS, Server, World, open_directory, small};
+
+// proves PIP-4
+#[test]
+fn without_a_database_the_server_brings_its_own_and_keeps_it() {
+    // Whoever listens on PostgreSQL's port does not matter.
+    let _squatter = TcpListener::bind("127.0.0.1:5432");
+    let home = open_directory();
+    let data = home.path().join("data");
+    let dev = [("OSA_DEV_MODE", "true")];
+    let server = Server::start(&data, &dev);
+    assert_eq!(server.nobody().get("/ready").expect(200)["status"], "ready");
+    let script = home.path().join("pass");
+    std::fs::write(&script, format!("#!/bin/sh\n{PASS}\n")).unwrap();
+    server
+        .admin()
+        .post("/conventions", &small("Kept", "kept-of", &[("pass", &script)]))
+        .expect(201);
+    let begun = Instant::now();
+    assert!(server.terminate().success(), "SIGTERM ends with 0");
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+
+    let server = Server::start(&data, &dev);
+    assert_eq!(
+        server.nobody().get("/conventions/kept").expect(200)["hooks"][0],
+        "pass"
+    );
+    // Killed, it leaves no PostgreSQL behind that would keep the next one from starting.
+    server.kill();
+    let server = Server::start(&data, &dev);
+    let Err(told) = Server::try_start(&data, &dev) else {
+        panic!("two servers in one data directory")
+    };
+    assert!(told.contains("in use by another hallmark"), "{told}");
+    assert!(server.terminate().success());
+}
+
+#[test]
+fn a_faulty_configuration_is_told_whole() {
+    let home = open_directory();
+    let Err(told) = Server::try_start(
+        &home.path().join("data"),
+        &[
+            ("HALLMARK_WORKER__CONCURRENCY", "0"),
+            ("HALLMARK_NONSENSE", "1"),
+            ("HALLMARK_LOG__FORMAT", "loud"),
+            ("DATABASE_URL", "postgres://127.0.0.1:1/x"),
+        ],
+    ) else {
+        panic!("it started")
+    };
+    for part in [
+        "worker.concurrency",
+        "nonsense (from HALLMARK_NONSENSE)",
+        "log.format",
+    ] {
+        assert!(told.contains(part), "{part} is not in {told}");
+    }
+    let Err(told) = Server::try_start(
+        &home.path().join("data"),
+        &[("DATABASE_URL", "postgres://nobody:secret-word@127.0.0.1:1/x")],
+    ) else {
+        panic!("it started")
+    };
+    assert!(
+        told.contains("database.url") && !told.contains("secret-word"),
+        "{told}"
+    );
+}
+
+// proves LED-10
+#[test]
+fn sigterm_lets_what_is_in_flight_end_and_claims_nothing_new() {
+    let world = World::new();
+    let server = world.serve("a");
+    let admin = server.admin();
+    let slow = world.script("slow", &format!("sleep 2; {PASS}"));
+    admin
+        .post("/conventions", &small("Draining", "draining", &[("slow", &slow)]))
+        .expect(201);
+    let run = admin.open("draining", 1);
+    let lines: String = (0..8)
+        .map(|n| format!("{{\"id\":\"r{n}\",\"metadata\":{{\"label\":\"x\"}}}}\n"))
+        .collect();
+    admin.push_lines(&run, &lines);
+    // Two claims at once, each 2 s: they are on their way now.
+    std::thread::sleep(Duration::from_millis(800));
+    assert!(server.terminate().success());
+    let published: u32 = world.query("select count(*)::text from records").parse().unwrap();
+    assert!(
+        (1..=2).contains(&published),
+        "{published} batches ended; those in flight and no others"
+    );
+    assert_eq!(world.query("select count(*)::text from delegation_leases"), "0");
+    let server = world.serve("a");
+    assert_eq!(server.admin().finish(&run)["published_count"], 8);
+}
