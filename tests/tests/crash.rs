@@ -62,7 +62,7 @@ fn deploy(world: &World, client: &Client) {
         .expect(201);
 }
 
-// proves LED-10, PRV-3, PRV-4, PIP-6, DAT-2
+// proves LED-10, PRV-4, PIP-6
 #[test]
 fn ten_kills_at_random_moments_change_nothing() {
     let undisturbed = {

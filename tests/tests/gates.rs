@@ -104,7 +104,7 @@ fn every_operation_states_its_gate_and_refuses_strangers_before_it_looks_at_anyt
     );
 }
 
-// proves AUT-1, AUT-2, AUT-3, AUT-4, AUT-6, REG-7
+// proves AUT-1, AUT-2, AUT-4, REG-7
 #[test]
 fn service_accounts_do_what_their_scopes_say_and_are_named_in_what_they_release() {
     let world = World::new();

@@ -6,7 +6,7 @@ mod world;
 use serde_json::{Value, json};
 use world::{PASS, World, penguins, push_penguins, small};
 
-// proves DEP-1, DEP-2, DEP-5, REG-4, REG-6, REG-7, PRV-1, PRV-2, PRV-6, PIP-2, PIP-5, DAT-1, AUD-1
+// proves PRV-6, PIP-2, AUD-1, REG-7
 #[test]
 fn the_penguins_come_in_and_every_row_can_be_traced() {
     let world = World::new();
@@ -107,7 +107,7 @@ fn trace_says_everything(nobody: &world::Client, row: &Value, run: &str) {
     );
 }
 
-// proves DEP-2, DEP-3, DEP-4, REG-1, REG-3, REG-4, REG-6
+// proves DEP-1, DEP-2, DEP-4, REG-1, REG-3, REG-4, REG-6, REG-7
 #[test]
 fn a_deploy_is_declarative_and_a_refused_one_leaves_nothing() {
     let world = World::new();
@@ -224,7 +224,7 @@ fn a_deploy_is_declarative_and_a_refused_one_leaves_nothing() {
     assert_eq!(server.nobody().rows("small@1.0.0/note_it", 10).len(), 1);
 }
 
-// proves PIP-3, PIP-6, PRV-2, PRV-8
+// proves PIP-3, PIP-5
 #[test]
 fn hooks_that_fail_lose_no_record_and_changed_records_are_new_versions() {
     let world = World::new();
@@ -305,7 +305,7 @@ fn hooks_that_fail_lose_no_record_and_changed_records_are_new_versions() {
     assert_eq!(server.nobody().rows("passing/pass", 2).len(), 3);
 }
 
-// proves DAT-1, PIP-2
+// proves PIP-2
 #[test]
 fn bad_lines_are_told_with_their_numbers_and_csv_is_written_as_it_was_read() {
     let world = World::new();

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use world::{PASS, Server, World, open_directory, small};
 
-// proves PIP-4
 #[test]
 fn without_a_database_the_server_brings_its_own_and_keeps_it() {
     // Whoever listens on PostgreSQL's port does not matter.

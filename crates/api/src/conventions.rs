@@ -15,7 +15,8 @@ use crate::body::Body;
 use crate::gate::Gate;
 use crate::problem::{Problem, path};
 use crate::render::model_time;
-use crate::wire::{DeployBody, DocsBlock, WireFiles, WireIngester, WireSchemaId};
+use crate::wire::WireSchemaId;
+use crate::wire_deploy::{DeployBody, DocsBlock, WireFiles, WireIngester};
 
 #[derive(Tags)]
 enum Tag {

@@ -19,7 +19,8 @@ use crate::body::Body;
 use crate::gate::Gate;
 use crate::problem::{Problem, path};
 use crate::render::model_time;
-use crate::wire::{NewReleaseBody, WireFeature, WireLimits};
+use crate::wire::{WireFeature, WireLimits};
+use crate::wire_deploy::NewReleaseBody;
 
 #[derive(Tags)]
 enum Tag {

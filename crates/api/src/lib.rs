@@ -14,6 +14,7 @@ mod spec;
 mod system;
 mod trace;
 mod wire;
+mod wire_deploy;
 
 use std::sync::Arc;
 

@@ -1,6 +1,7 @@
 //! From a stream of bytes to records, one line at a time and in bounded memory.
 
-use domain::ingest::{CsvMapping, CsvOptions, MOST_LINE_BYTES, PushedRecord};
+use domain::csv::{CsvMapping, CsvOptions};
+use domain::ingest::{MOST_LINE_BYTES, PushedRecord};
 use domain::schema::MetadataChecker;
 use domain::{FieldDefinition, Invalid};
 

@@ -19,6 +19,7 @@
 pub mod activity;
 pub mod cell;
 pub mod convention;
+pub mod csv;
 pub mod delegation;
 pub mod digest;
 pub mod failure;

@@ -42,7 +42,7 @@ async fn refusal(pool: &PgPool, statement: &str) -> String {
         .unwrap_or_else(|| panic!("{statement}: {error}"))
 }
 
-// proves REG-5, LED-8
+// proves REG-5
 #[tokio::test]
 async fn what_is_immutable_can_be_neither_changed_nor_deleted() {
     let database = populated().await;

@@ -9,7 +9,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use domain::ingest::{CsvMapping, CsvOptions, PushedRecord};
+use domain::csv::{CsvMapping, CsvOptions};
+use domain::ingest::PushedRecord;
 use domain::schema::MetadataChecker;
 use domain::{
     Cardinality, Cell, ColumnDef, ConventionDocs, Digest, FeatureContract, FieldDefinition, Limits,

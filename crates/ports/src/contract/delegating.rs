@@ -1,0 +1,157 @@
+//! Delegations and claims.
+
+use super::*;
+
+/// Inserting is idempotent on the id and on the caller's key, and keys of two callers do not collide (LED-3).
+pub async fn delegations_are_inserted_once(subject: &Subject<'_>) {
+    let mut uow = UnitOfWork::begin(subject.store).await.unwrap();
+    let first = delegation("d1", None, Some("k"));
+    assert_eq!(uow.delegations().create(&first).await.unwrap(), Delegated::New);
+    let existing = Delegated::Existing("d1".parse().unwrap());
+    assert_eq!(uow.delegations().create(&first).await.unwrap(), existing);
+    assert_eq!(
+        uow.delegations()
+            .create(&delegation("d2", None, Some("k")))
+            .await
+            .unwrap(),
+        existing
+    );
+    let other = NewDelegation {
+        caller: "another".into(),
+        ..delegation("d3", None, Some("k"))
+    };
+    assert_eq!(uow.delegations().create(&other).await.unwrap(), Delegated::New);
+    uow.commit(()).await.unwrap().into_inner();
+}
+
+/// Each queued delegation is claimed once, however many claim at the same time.
+pub async fn a_delegation_is_claimed_once(subject: &Subject<'_>) {
+    for n in 0..20 {
+        delegated(subject, 100 + n, &format!("d{n}")).await;
+    }
+    let claims =
+        join_all((0..8).map(|n| async move { subject.queue.claim(&worker("w", n), 5).await.unwrap() })).await;
+    let mut ids: Vec<DelegationId> = claims
+        .into_iter()
+        .flatten()
+        .map(|claim| claim.delegation)
+        .collect();
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), 20);
+}
+
+/// Who lost a claim can neither beat nor finish; the task goes on under its next delegation (LED-2, LED-5, LED-6).
+pub async fn a_lost_claim_writes_nothing(subject: &Subject<'_>) {
+    let task = delegated(subject, 7, "d").await;
+    let claim = subject.queue.claim(&worker("w", 1), 1).await.unwrap().remove(0);
+    let held = [(claim.delegation.clone(), claim.attempt)];
+    assert_eq!(subject.queue.beat(&held).await.unwrap().len(), 1);
+    let hour = Duration::from_hours(1);
+
+    let mut uow = UnitOfWork::begin(subject.store).await.unwrap();
+    assert!(
+        uow.delegations()
+            .take_stuck(&worker("w", 1), hour, 10)
+            .await
+            .unwrap()
+            .is_empty(),
+        "it beats"
+    );
+    assert!(
+        uow.delegations()
+            .take_stuck(&worker("other", 2), hour, 10)
+            .await
+            .unwrap()
+            .is_empty(),
+        "it is not another's earlier boot"
+    );
+    let stuck = uow
+        .delegations()
+        .take_stuck(&worker("w", 2), hour, 10)
+        .await
+        .unwrap();
+    assert_eq!(
+        stuck
+            .iter()
+            .map(|s| s.task.as_ref().unwrap().0)
+            .collect::<Vec<_>>(),
+        [task]
+    );
+    uow.delegations()
+        .create(&NewDelegation {
+            retry_count: 1,
+            ..delegation("d.1", Some(task), None)
+        })
+        .await
+        .unwrap();
+    uow.commit(()).await.unwrap().into_inner();
+
+    assert!(subject.queue.beat(&held).await.unwrap().is_empty());
+    let mut uow = UnitOfWork::begin(subject.store).await.unwrap();
+    assert!(
+        !uow.delegations()
+            .finish(
+                &claim.delegation,
+                claim.attempt,
+                &DelegationEnd::Completed("late".into())
+            )
+            .await
+            .unwrap()
+    );
+    assert_eq!(
+        uow.delegations()
+            .find(&claim.delegation)
+            .await
+            .unwrap()
+            .unwrap()
+            .status,
+        DelegationStatus::Stuck
+    );
+    drop(uow);
+    subject.queue.refuse_late(&claim, "late").await.unwrap();
+
+    let next = subject.queue.claim(&worker("w", 2), 1).await.unwrap().remove(0);
+    assert_eq!((next.task, next.retry_count), (task, 1));
+    let mut uow = UnitOfWork::begin(subject.store).await.unwrap();
+    assert!(
+        !uow.delegations()
+            .finish(
+                &next.delegation,
+                next.attempt + 1,
+                &DelegationEnd::Completed("x".into())
+            )
+            .await
+            .unwrap()
+    );
+    assert!(
+        uow.delegations()
+            .finish(
+                &next.delegation,
+                next.attempt,
+                &DelegationEnd::Completed("done".into())
+            )
+            .await
+            .unwrap()
+    );
+    assert!(
+        !uow.delegations()
+            .finish(
+                &next.delegation,
+                next.attempt,
+                &DelegationEnd::Failed("twice".into())
+            )
+            .await
+            .unwrap()
+    );
+    assert_eq!(
+        uow.delegations()
+            .find(&next.delegation)
+            .await
+            .unwrap()
+            .unwrap()
+            .status,
+        DelegationStatus::Completed
+    );
+    uow.commit(()).await.unwrap().into_inner();
+}

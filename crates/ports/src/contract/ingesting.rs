@@ -1,0 +1,174 @@
+//! Ingest runs, records and pins.
+
+use super::*;
+
+/// A convention has at most one active run, and lines of a run are taken once (D32, PIP-2).
+pub async fn lines_are_taken_once(subject: &Subject<'_>) {
+    deployed(subject).await;
+    assert_eq!(opened(subject, 1).await, None);
+    assert_eq!(opened(subject, 2).await, Some(run_id(1)));
+    let mut uow = UnitOfWork::begin(subject.store).await.unwrap();
+    uow.ingests().lock(run_id(1)).await.unwrap().unwrap();
+    let slug = plan().slug;
+    let upload = uow.ingests().next_upload(run_id(1)).await.unwrap();
+    let lines = [
+        line(1, "a", 1.0),
+        line(2, "b", 2.0),
+        line(3, "a", 1.0),
+        line(4, "b", 3.0),
+    ];
+    let results = uow
+        .ingests()
+        .add_lines(run_id(1), &slug, upload, &lines)
+        .await
+        .unwrap();
+    use LineResult::{Accepted, Contradicts, Repeated};
+    assert_eq!(results, [Accepted, Accepted, Repeated, Contradicts]);
+    let again = uow
+        .ingests()
+        .add_lines(run_id(1), &slug, upload, &lines[..2])
+        .await
+        .unwrap();
+    assert_eq!(again, [Repeated, Repeated]);
+    assert_eq!(uow.ingests().waiting(run_id(1)).await.unwrap(), 2);
+    let locked = uow.ingests().lock(run_id(1)).await.unwrap().unwrap();
+    assert_eq!((locked.received, locked.next_batch), (2, 0));
+}
+
+/// Publishes a batch with one record, and its rows under `run`; gives the SRN as text.
+async fn published(repos: &mut dyn Repos, ingest: u128, mass: f64, run: u128, rows: usize) -> String {
+    let plan = plan();
+    let task = TaskId::from_uuid(id(run));
+    let new = NewTask {
+        id: task,
+        kind: TaskKind::IngestBatch,
+        name: "t".into(),
+        params: json!({}),
+        creator: Actor::System,
+    };
+    repos.tasks().create(&new).await.unwrap();
+    repos.ingests().lock(run_id(ingest)).await.unwrap().unwrap();
+    let line = line(1, "a", mass);
+    repos
+        .ingests()
+        .add_lines(run_id(ingest), &plan.slug, 1, std::slice::from_ref(&line))
+        .await
+        .unwrap();
+    repos
+        .ingests()
+        .cut_batch(run_id(ingest), 0, task, 10)
+        .await
+        .unwrap();
+    repos.runs().pin_live(task, &plan.slug).await.unwrap();
+    let pin = repos.runs().pins(task).await.unwrap().remove(0);
+    let now = repos.runs().now().await.unwrap();
+    let hook_run = HookRun {
+        id: pin.run,
+        release: pin.release.id,
+        status: RunStatus::Passed,
+        started_at: now,
+        finished_at: now,
+        duration_s: 0.5,
+        oom_retries: 0,
+        worker: "w".into(),
+        log_ref: None,
+        failure: None,
+    };
+    repos.runs().insert(&hook_run).await.unwrap();
+    repos.runs().insert(&hook_run).await.unwrap();
+    let batch = RecordBatch {
+        convention: &plan.slug,
+        schema: &plan.schema.reference,
+        fields: &plan.schema.fields,
+        run: run_id(ingest),
+    };
+    let record = NewRecord {
+        source_id: line.record.source_id.clone(),
+        metadata: line.record.metadata.clone(),
+        cells: line.record.cells.clone(),
+        content_hash: line.record.content_hash,
+    };
+    let srn = repos
+        .records()
+        .publish(&batch, &[record])
+        .await
+        .unwrap()
+        .remove(0);
+    let rows = vec![(srn.clone(), vec![vec![Cell::Number(mass)]; rows])];
+    let written = repos
+        .features()
+        .replace(&hook(), &contract(), pin.run, &rows)
+        .await
+        .unwrap();
+    assert_eq!(written, rows[0].1.len() as u64);
+    assert_eq!(
+        repos
+            .features()
+            .replace(&hook(), &contract(), pin.run, &rows)
+            .await
+            .unwrap(),
+        0,
+        "a redo writes nothing"
+    );
+    repos
+        .ingests()
+        .end_batch(
+            run_id(ingest),
+            0,
+            &[(line.record.source_id, RecordEnd::Published(srn.clone()))],
+        )
+        .await
+        .unwrap();
+    repos.ingests().close(run_id(ingest)).await.unwrap();
+    assert!(repos.ingests().complete_if_done(run_id(ingest)).await.unwrap());
+    srn.to_string()
+}
+
+/// A changed record becomes the next version of the same record, an unchanged one nothing (D21); rows are written once (PIP-6).
+pub async fn records_are_versioned_and_rows_written_once(subject: &Subject<'_>) {
+    deployed(subject).await;
+    for (ingest, mass, version) in [(1, 1.0, 1), (2, 2.5, 2)] {
+        assert_eq!(opened(subject, ingest).await, None);
+        let mut uow = UnitOfWork::begin(subject.store).await.unwrap();
+        let srn = published(&mut *uow, ingest, mass, 100 + ingest, 3).await;
+        assert!(srn.ends_with(&format!("@{version}")), "{srn}");
+        uow.commit(()).await.unwrap().into_inner();
+    }
+    assert_eq!(opened(subject, 3).await, None);
+    let mut uow = UnitOfWork::begin(subject.store).await.unwrap();
+    let results = uow
+        .ingests()
+        .add_lines(run_id(3), &plan().slug, 1, &[line(1, "a", 2.5)])
+        .await
+        .unwrap();
+    assert_eq!(results, [LineResult::Unchanged]);
+}
+
+/// The pins of a task are those of its first attempt, whatever is live later (PRV-2).
+pub async fn pins_stay_when_the_pointer_moves(subject: &Subject<'_>) {
+    deployed(subject).await;
+    let task = delegated(subject, 7, "t").await;
+    let mut uow = UnitOfWork::begin(subject.store).await.unwrap();
+    uow.runs().pin_live(task, &plan().slug).await.unwrap();
+    let two = ReleaseVersion::new(2).unwrap();
+    let newer = uow
+        .hooks()
+        .insert_release(
+            ReleaseId::from_uuid(id(2)),
+            &hook(),
+            two,
+            &release('b', "1g"),
+            &ADMIN,
+        )
+        .await
+        .unwrap();
+    uow.hooks().set_live(&hook(), newer.id).await.unwrap();
+    uow.runs().pin_live(task, &plan().slug).await.unwrap();
+    let pins = uow.runs().pins(task).await.unwrap();
+    assert_eq!(
+        pins.iter()
+            .map(|pin| pin.release.version.get())
+            .collect::<Vec<_>>(),
+        [1]
+    );
+}

@@ -1,0 +1,102 @@
+//! Units of work, hooks and releases.
+
+use super::*;
+
+/// Work that is dropped without a commit leaves nothing, tables included (DEP-1).
+pub async fn dropped_work_leaves_nothing(subject: &Subject<'_>) {
+    let mut uow = UnitOfWork::begin(subject.store).await.unwrap();
+    uow.hooks().register(&hook(), &contract()).await.unwrap();
+    uow.features().create_table(&hook(), &contract()).await.unwrap();
+    drop(uow);
+    let mut uow = UnitOfWork::begin(subject.store).await.unwrap();
+    assert_eq!(uow.hooks().lock(&hook()).await.unwrap(), None);
+}
+
+/// After a statement failed, a unit of work cannot commit.
+pub async fn a_failed_statement_forbids_commit(subject: &Subject<'_>) {
+    let mut uow = UnitOfWork::begin(subject.store).await.unwrap();
+    uow.hooks().register(&hook(), &contract()).await.unwrap();
+    // Nobody has this id.
+    let stranger = Actor::User(UserId::from_uuid(id(99)));
+    uow.hooks()
+        .insert_release(
+            ReleaseId::from_uuid(id(1)),
+            &hook(),
+            ReleaseVersion::FIRST,
+            &release('a', "1g"),
+            &stranger,
+        )
+        .await
+        .unwrap_err();
+    assert!(matches!(uow.commit(()).await, Err(StoreError::Poisoned)));
+}
+
+/// A release reads back as it was written, is found by its content, and only by that (REG-3).
+pub async fn releases_are_found_by_content(subject: &Subject<'_>) {
+    deployed(subject).await;
+    let mut uow = UnitOfWork::begin(subject.store).await.unwrap();
+    let locked = uow.hooks().lock(&hook()).await.unwrap().unwrap();
+    assert_eq!(
+        (locked.contract, locked.last),
+        (contract(), Some(ReleaseVersion::FIRST))
+    );
+    assert_eq!(
+        locked.live,
+        Some((ReleaseId::from_uuid(id(1)), ReleaseVersion::FIRST))
+    );
+    let found = uow
+        .hooks()
+        .find_content(&hook(), release('a', "1024m").content.key())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!((found.release, found.built_by), (release('a', "1g"), ADMIN));
+    assert_eq!(
+        uow.hooks()
+            .find_content(&hook(), release('a', "2g").content.key())
+            .await
+            .unwrap(),
+        None
+    );
+    assert!(
+        uow.hooks()
+            .find_version(&hook(), ReleaseVersion::new(2).unwrap())
+            .await
+            .unwrap()
+            .is_none()
+    );
+}
+
+/// Writers of one hook number its releases without gaps, whatever they do at once and however many give up (REG-2).
+pub async fn versions_have_no_gaps_under_concurrency(subject: &Subject<'_>) {
+    deployed(subject).await;
+    let submit = |n: u32| async move {
+        let mut uow = UnitOfWork::begin(subject.store).await.unwrap();
+        let locked = uow.hooks().lock(&hook()).await.unwrap().unwrap();
+        let next = ReleaseVersion::new(locked.last.unwrap().get() + 1).unwrap();
+        let memory = format!("{}m", 100 + n);
+        let made = uow
+            .hooks()
+            .insert_release(
+                ReleaseId::from_uuid(id(1000 + u128::from(n))),
+                &hook(),
+                next,
+                &release('b', &memory),
+                &ADMIN,
+            )
+            .await
+            .unwrap();
+        uow.hooks().set_live(&hook(), made.id).await.unwrap();
+        if n.is_multiple_of(3) {
+            return None;
+        }
+        Some(uow.commit(next.get()).await.unwrap().into_inner())
+    };
+    let mut versions: Vec<u32> = join_all((0..24).map(submit))
+        .await
+        .into_iter()
+        .flatten()
+        .collect();
+    versions.sort_unstable();
+    assert_eq!(versions, (2..=17).collect::<Vec<_>>());
+}
