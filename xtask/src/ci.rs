@@ -120,6 +120,7 @@ fn sqlx_cli() -> Result<PathBuf> {
     install
         .args([
             "install",
+            "--debug",
             "--locked",
             "--version",
             SQLX_CLI,

@@ -98,7 +98,7 @@ fn a_field_is_required_exactly_if_no_row_lacks_it() {
     for (index, field) in fields().iter().enumerate() {
         assert_eq!(
             field.name.as_str(),
-            domain::ingest::field_name_of_header(&header[index])
+            domain::csv::field_name_of_header(&header[index])
         );
         assert_eq!(
             field.required,
