@@ -4,7 +4,6 @@
 #![expect(
     clippy::unwrap_used,
     clippy::missing_panics_doc,
-    clippy::wildcard_imports,
     reason = "these are tests; a panic is their verdict"
 )]
 

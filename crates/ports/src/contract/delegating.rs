@@ -1,6 +1,9 @@
 //! Delegations and claims.
 
-use super::*;
+use super::{
+    Delegated, DelegationEnd, DelegationId, DelegationStatus, Duration, NewDelegation, Subject, UnitOfWork,
+    delegated, delegation, join_all, worker,
+};
 
 /// Inserting is idempotent on the id and on the caller's key, and keys of two callers do not collide (LED-3).
 pub async fn delegations_are_inserted_once(subject: &Subject<'_>) {

@@ -1,6 +1,10 @@
 //! Ingest runs, records and pins.
 
-use super::*;
+use super::{
+    ADMIN, Actor, Cell, HookRun, LineResult, NewRecord, NewTask, RecordBatch, RecordEnd, ReleaseId,
+    ReleaseVersion, Repos, RunStatus, Subject, TaskId, TaskKind, UnitOfWork, contract, delegated, deployed,
+    hook, id, json, line, opened, plan, release, run_id,
+};
 
 /// A convention has at most one active run, and lines of a run are taken once (D32, PIP-2).
 pub async fn lines_are_taken_once(subject: &Subject<'_>) {

@@ -1,6 +1,9 @@
 //! Units of work, hooks and releases.
 
-use super::*;
+use super::{
+    ADMIN, Actor, ReleaseId, ReleaseVersion, StoreError, Subject, UnitOfWork, UserId, contract, deployed,
+    hook, id, join_all, release,
+};
 
 /// Work that is dropped without a commit leaves nothing, tables included (DEP-1).
 pub async fn dropped_work_leaves_nothing(subject: &Subject<'_>) {
