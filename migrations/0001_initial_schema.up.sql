@@ -267,6 +267,8 @@ CREATE TABLE ingest_records (
   upload        integer NOT NULL,
   line          bigint NOT NULL,
   metadata      jsonb NOT NULL,
+  -- The metadata's size: a batch is held in memory, so it is bounded in bytes too.
+  bytes         integer NOT NULL,
   content_hash  bytea NOT NULL,
   batch         integer,
   outcome       text CONSTRAINT ck_ingest_records_outcome CHECK (outcome IN ('published', 'unchanged', 'rejected', 'errored')),

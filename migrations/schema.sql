@@ -180,6 +180,7 @@ CREATE TABLE public.ingest_records (
     upload integer NOT NULL,
     line bigint NOT NULL,
     metadata jsonb NOT NULL,
+    bytes integer NOT NULL,
     content_hash bytea NOT NULL,
     batch integer,
     outcome text,

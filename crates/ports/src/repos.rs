@@ -263,7 +263,8 @@ pub trait Ingests: Send {
     ) -> Result<Vec<LineResult>, StoreError>;
     /// How many lines of a locked run wait for a batch.
     async fn waiting(&mut self, run: IngestRunId) -> Result<u64, StoreError>;
-    /// Makes the oldest `most` waiting lines of a locked run the batch `batch` of `task`; gives how many they are.
+    /// Makes the oldest waiting lines of a locked run, at most `most` and a bounded number of bytes, but at least one, the batch
+    /// `batch` of `task`; gives how many they are.
     async fn cut_batch(
         &mut self,
         run: IngestRunId,

@@ -15,6 +15,8 @@ use crate::rows::{count, document, hash, object, parsed, small};
 use crate::tx::PgTx;
 
 const TABLE: &str = "ingest_runs";
+/// After how many bytes of metadata a batch takes no further record, whatever its size in records.
+const MOST_BATCH_BYTES: i64 = 64 * 1024 * 1024;
 
 #[async_trait]
 impl Ingests for PgTx {
@@ -141,8 +143,8 @@ impl Ingests for PgTx {
             .collect();
         let hashes: Vec<Vec<u8>> = new.iter().map(|l| l.record.content_hash.to_vec()).collect();
         let inserted = sqlx::query!(
-            "insert into ingest_records (ingest_run_id, source_id, upload, line, metadata, content_hash, outcome, record_srn)
-             select $1, new.source, $2, new.line, new.metadata, new.hash, case when r.srn is not null then 'unchanged' end, r.srn
+            "insert into ingest_records (ingest_run_id, source_id, upload, line, metadata, bytes, content_hash, outcome, record_srn)
+             select $1, new.source, $2, new.line, new.metadata, octet_length(new.metadata::text), new.hash, case when r.srn is not null then 'unchanged' end, r.srn
              from unnest($3::text[], $4::uuid[], $5::bigint[], $6::jsonb[], $7::bytea[]) as new (source, id, line, metadata, hash)
              left join record_heads h on h.record_id = new.id
              left join records r on r.srn = h.srn and r.content_hash = new.hash
@@ -223,10 +225,14 @@ impl Ingests for PgTx {
     ) -> Result<u32, StoreError> {
         let cut = sqlx::query!(
             "update ingest_records set batch = $2 where ingest_run_id = $1 and source_id in (
-               select source_id from ingest_records where ingest_run_id = $1 and batch is null and outcome is null order by seq limit $3)",
+               select source_id from (
+                 select source_id, sum(bytes) over (order by seq) - bytes as before from ingest_records
+                 where ingest_run_id = $1 and batch is null and outcome is null order by seq limit $3) as oldest
+               where before < $4)",
             run.as_uuid(),
             batch.cast_signed(),
-            i64::from(most)
+            i64::from(most),
+            MOST_BATCH_BYTES
         )
         .execute(self.conn())
         .await
