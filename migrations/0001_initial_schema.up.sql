@@ -192,7 +192,7 @@ CREATE TABLE ingest_runs (
   mode               text NOT NULL CONSTRAINT ck_ingest_runs_mode CHECK (mode IN ('push', 'pull')),
   status             text NOT NULL DEFAULT 'pending'
                      CONSTRAINT ck_ingest_runs_status CHECK (status IN ('pending', 'running', 'completed', 'failed')),
-  -- The schema version and hooks at the start: a deploy in between does not mix two shapes in one run.
+  -- The schema version at the start: a deploy in between does not mix two shapes in one run.
   schema_id          text NOT NULL,
   schema_version     text NOT NULL,
   batch_size         integer NOT NULL CONSTRAINT ck_ingest_runs_batch_size CHECK (batch_size > 0),
@@ -218,6 +218,18 @@ CREATE TABLE ingest_runs (
 -- D32: one active run per convention, held by the database.
 CREATE UNIQUE INDEX uq_ingest_runs_active ON ingest_runs (convention_slug) WHERE status IN ('pending', 'running');
 CREATE INDEX ix_ingest_runs_started ON ingest_runs (started_at DESC, id DESC);
+
+-- Who sent which part of a run.
+CREATE TABLE ingest_uploads (
+  ingest_run_id uuid NOT NULL REFERENCES ingest_runs (id),
+  upload        integer NOT NULL,
+  pushed_by_user_id            uuid REFERENCES users (id),
+  pushed_by_service_account_id uuid REFERENCES service_accounts (id),
+  started_at    timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (ingest_run_id, upload)
+);
+CREATE TRIGGER tr_ingest_uploads_immutable BEFORE UPDATE OR DELETE OR TRUNCATE ON ingest_uploads
+  FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
 CREATE TABLE ingest_batches (
   ingest_run_id uuid NOT NULL REFERENCES ingest_runs (id),

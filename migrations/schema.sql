@@ -229,6 +229,14 @@ CREATE TABLE public.ingest_runs (
     CONSTRAINT ck_ingest_runs_status CHECK ((status = ANY (ARRAY['pending'::text, 'running'::text, 'completed'::text, 'failed'::text])))
 );
 
+CREATE TABLE public.ingest_uploads (
+    ingest_run_id uuid NOT NULL,
+    upload integer NOT NULL,
+    pushed_by_user_id uuid,
+    pushed_by_service_account_id uuid,
+    started_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
 CREATE TABLE public.metadata_tables (
     table_name text NOT NULL,
     schema_id text NOT NULL,
@@ -357,6 +365,9 @@ ALTER TABLE ONLY public.ingest_records
 ALTER TABLE ONLY public.ingest_runs
     ADD CONSTRAINT ingest_runs_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.ingest_uploads
+    ADD CONSTRAINT ingest_uploads_pkey PRIMARY KEY (ingest_run_id, upload);
+
 ALTER TABLE ONLY public.metadata_tables
     ADD CONSTRAINT metadata_tables_pkey PRIMARY KEY (table_name);
 
@@ -467,6 +478,8 @@ CREATE TRIGGER tr_hook_releases_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON
 
 CREATE TRIGGER tr_hook_runs_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON public.hook_runs FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 
+CREATE TRIGGER tr_ingest_uploads_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON public.ingest_uploads FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+
 CREATE TRIGGER tr_records_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON public.records FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 
 CREATE TRIGGER tr_release_pins_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON public.release_pins FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
@@ -523,6 +536,15 @@ ALTER TABLE ONLY public.ingest_runs
 
 ALTER TABLE ONLY public.ingest_runs
     ADD CONSTRAINT ingest_runs_schema_id_schema_version_fkey FOREIGN KEY (schema_id, schema_version) REFERENCES public.schemas(id, version);
+
+ALTER TABLE ONLY public.ingest_uploads
+    ADD CONSTRAINT ingest_uploads_ingest_run_id_fkey FOREIGN KEY (ingest_run_id) REFERENCES public.ingest_runs(id);
+
+ALTER TABLE ONLY public.ingest_uploads
+    ADD CONSTRAINT ingest_uploads_pushed_by_service_account_id_fkey FOREIGN KEY (pushed_by_service_account_id) REFERENCES public.service_accounts(id);
+
+ALTER TABLE ONLY public.ingest_uploads
+    ADD CONSTRAINT ingest_uploads_pushed_by_user_id_fkey FOREIGN KEY (pushed_by_user_id) REFERENCES public.users(id);
 
 ALTER TABLE ONLY public.record_heads
     ADD CONSTRAINT record_heads_srn_fkey FOREIGN KEY (srn) REFERENCES public.records(srn);

@@ -174,6 +174,7 @@ fn every_part_of_a_deploy_replaced(admin: &world::Client, good: &Value) {
             json!(null),
             json!(-1),
             json!("\u{0}"),
+            json!("xmin"),
             json!([[]]),
             json!({"x": 1}),
             json!(1e308),

@@ -81,3 +81,35 @@ fn versions_have_no_gaps_and_each_content_is_created_once_on_two_servers() {
         );
     }
 }
+
+// proves LED-10
+#[test]
+fn batches_of_one_run_are_written_side_by_side_without_a_deadlock() {
+    let world = World::new();
+    let server = world.serve_with("a", &[("HALLMARK_WORKER__CONCURRENCY", "8")]);
+    let admin = server.admin();
+    let pass = world.script("pass", PASS);
+    admin
+        .post("/conventions", &small("Side", "side-by-side", &[("pass", &pass)]))
+        .expect(201);
+    let run = admin.open("side", 10);
+    for part in 0..10 {
+        let lines: String = (0..50)
+            .map(|n| format!("{{\"id\":\"r{part}-{n}\",\"metadata\":{{\"label\":\"x\"}}}}\n"))
+            .collect();
+        admin.push_lines(&run, &lines);
+    }
+    let ended = admin.finish(&run);
+    assert_eq!(
+        (&ended["published_count"], &ended["batches_completed"]),
+        (&json!(500), &json!(50))
+    );
+    assert_eq!(
+        world.query("select deadlocks::text from pg_stat_database where datname = current_database()"),
+        "0"
+    );
+    assert_eq!(
+        world.query("select count(*)::text from delegations where retry_count > 0"),
+        "0"
+    );
+}

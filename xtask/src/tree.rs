@@ -136,6 +136,10 @@ pub(crate) fn render(trace: &Value) -> String {
                         format!("{:<12} {}", "opened by", who(&source["opened_by"])),
                         vec![],
                     ),
+                    node(
+                        format!("{:<12} {}", "pushed by", who(&source["pushed_by"])),
+                        vec![],
+                    ),
                 ],
             ),
         ],

@@ -20,7 +20,7 @@ use crate::Services;
 use crate::body::Body;
 use crate::gate::Gate;
 use crate::problem::{Problem, path};
-use crate::render::iso_time;
+use crate::render::{iso_time, model_time};
 
 #[derive(Tags)]
 enum Tag {
@@ -116,8 +116,8 @@ impl From<&IngestRunView> for RunSummary {
             published_count: run.published,
             rejected_count: run.rejected,
             errored_count: run.errored,
-            started_at: iso_time(run.started_at),
-            completed_at: run.completed_at.map(iso_time),
+            started_at: model_time(run.started_at),
+            completed_at: run.completed_at.map(model_time),
             failure_reason: run.failure_reason.clone(),
             failure_kind: run.failure_kind.clone(),
         }

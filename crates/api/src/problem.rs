@@ -191,7 +191,7 @@ fn fault_body(fault: &Fault, place: &str) -> FaultBody {
 impl From<Failure> for Problem {
     fn from(failure: Failure) -> Self {
         let place = match failure {
-            Failure::Data(_) | Failure::Provenance(_) => "query",
+            Failure::Data(_) | Failure::Provenance(_) => "path",
             _ => "body",
         };
         Self::of_error(&failure, place)

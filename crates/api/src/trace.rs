@@ -105,6 +105,8 @@ struct Source {
     batch: Option<i32>,
     /// Who opened the run.
     opened_by: Who,
+    /// Who sent the upload.
+    pushed_by: Who,
 }
 
 /// One time that the task was handed to somebody.
@@ -161,6 +163,7 @@ impl From<TraceSource> for Source {
             line: s.line,
             batch: s.batch,
             opened_by: s.opened_by.into(),
+            pushed_by: s.pushed_by.into(),
         }
     }
 }
@@ -203,7 +206,7 @@ impl From<RowTrace> for RowTraceBody {
                 id: t.row_id,
                 values: t.values.into_iter().collect(),
                 created_at: model_time(t.created_at),
-                current: t.superseded_by.is_none(),
+                current: t.current,
                 superseded_by: t.superseded_by.map(|id| id.to_string()),
             },
             run: TraceRun {

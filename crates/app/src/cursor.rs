@@ -2,11 +2,11 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE;
+use domain::cell::parse_timestamp;
 use domain::page::PageScope;
 use domain::record::DataError;
 use ports::queries::PageKey;
 use serde_json::{Value, json};
-use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 /// The longest cursor that is looked at.
@@ -14,7 +14,6 @@ const MOST_BYTES: usize = 2048;
 
 pub(crate) fn encode(scope: &PageScope, key: &PageKey) -> String {
     let (sort, id) = match key {
-        // Nanoseconds since 1970 keep every digit that the database has.
         PageKey::Record(at, srn) => (json!(at.format(&Rfc3339).unwrap_or_default()), json!(srn)),
         PageKey::Row(id) => (json!(id), json!(id)),
     };
@@ -32,10 +31,7 @@ pub(crate) fn decode(scope: &PageScope, records: bool, text: &str) -> Result<Pag
         return Err(DataError::Cursor("belongs to another table or order"));
     }
     if records {
-        let at = value
-            .get("s")
-            .and_then(Value::as_str)
-            .and_then(|s| OffsetDateTime::parse(s, &Rfc3339).ok());
+        let at = value.get("s").and_then(Value::as_str).and_then(parse_timestamp);
         let srn = value
             .get("id")
             .and_then(Value::as_str)
@@ -56,6 +52,20 @@ pub(crate) fn decode(scope: &PageScope, records: bool, text: &str) -> Result<Pag
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use time::OffsetDateTime;
+
+    #[test]
+    fn a_cursor_that_no_clock_ever_showed_is_refused() {
+        let scope = PageScope::of(&["a"]);
+        for at in [
+            "9999-12-31T23:59:59-15:00",
+            "0001-01-01T00:00:00+20:00",
+            "yesterday",
+        ] {
+            let text = URL_SAFE.encode(json!({"s": at, "id": "urn:x", "t": scope.as_str()}).to_string());
+            assert!(decode(&scope, true, &text).is_err(), "{at}");
+        }
+    }
 
     proptest! {
         #[test]

@@ -9,8 +9,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use domain::delegation::{MOST_RETRIES, preview};
 use domain::failure::FailureKind;
 use domain::ingest::IngestError;
+use domain::kind::{Coded as _, Kind};
 use domain::schema::MetadataChecker;
 use domain::{Actor, Cell, Event, FieldDefinition, HookRun, IngestRunId, RecordOutcome, RecordSrn, SourceId};
 use ports::repos::{BatchRecord, DelegationEnd, LockedIngestRun, NewRecord, Pin, RecordBatch, RecordEnd};
@@ -73,10 +75,27 @@ impl ProcessBatch {
         for pin in &prepared.pins {
             match self.run_hook(claim, &prepared, pin).await {
                 Ok(one) => ran.push(one),
-                Err(why) => return self.hand_back(claim, params, &why).await,
+                Err(why) => return self.hand_back(claim, params, &why, MOST_RETRIES).await,
             }
         }
-        let finished = retried!(self.finish(claim, params, &prepared, &ran))?.into_inner();
+        let finished = match retried!(self.finish(claim, params, &prepared, &ran)) {
+            Ok(finished) => finished.into_inner(),
+            // What the database refuses now it refuses again: waiting for the lease to run out would only hold up the run.
+            Err(failure) if failure.kind() == Kind::Bug => {
+                let cause = std::error::Error::source(&failure)
+                    .map_or_else(|| failure.to_string(), ToString::to_string);
+                tracing::error!(error = &failure as &dyn std::error::Error, delegation = %claim.delegation, "a batch could not be stored");
+                return self
+                    .hand_back(
+                        claim,
+                        params,
+                        &format!("what the hooks computed could not be stored: {cause}"),
+                        1,
+                    )
+                    .await;
+            }
+            Err(failure) => return Err(failure),
+        };
         if !finished {
             tracing::warn!(delegation = %claim.delegation, attempt = claim.attempt, "a batch came too late and was refused: it was given to another worker");
             self.queue
@@ -101,7 +120,9 @@ impl ProcessBatch {
             .ok_or(IngestError::UnknownRun(run))?;
         let mut pins = uow.runs().pins(claim.task).await?;
         if pins.is_empty() {
-            uow.runs().pin_live(claim.task, &locked.convention).await?;
+            uow.runs()
+                .pin_live(claim.task, &locked.convention, &locked.schema)
+                .await?;
             pins = uow.runs().pins(claim.task).await?;
         }
         let schema = uow
@@ -131,12 +152,16 @@ impl ProcessBatch {
         let records: Vec<HookRecord> = prepared.records.iter().map(record).collect();
         let started_at = prepared.at + prepared.begun.elapsed();
         let execution = execute(&*self.runner, pin, &records).await.map_err(|error| {
-            tracing::error!(error = &error as &dyn std::error::Error, hook = %pin.release.hook, "the runner failed");
+            // Not its causes: they may hold what the hook printed.
+            tracing::error!(%error, hook = %pin.release.hook, "the runner failed");
             format!("the runner failed: {error}")
         })?;
         let mut log_ref = None;
         if execution.failure.is_some() {
-            let key = format!("logs/hook-runs/{}.log", pin.run);
+            let key = format!(
+                "logs/hook-runs/{}/{}-{}.log",
+                pin.run, claim.delegation, claim.attempt
+            );
             match self.blobs.put(&key, execution.log.clone().into()).await {
                 Ok(()) => log_ref = Some(key),
                 // A run without its log is worth more than no run.
@@ -226,8 +251,14 @@ impl ProcessBatch {
     }
 
     /// The runner itself failed: the delegation fails, and the task is delegated again later, or given up.
-    async fn hand_back(&self, claim: &Claim, params: BatchParams, why: &str) -> Result<(), Failure> {
-        let queued = retried!(self.hand_back_once(claim, params, why))?.into_inner();
+    async fn hand_back(
+        &self,
+        claim: &Claim,
+        params: BatchParams,
+        why: &str,
+        most: u32,
+    ) -> Result<(), Failure> {
+        let queued = retried!(self.hand_back_once(claim, params, &preview(why), most))?.into_inner();
         if queued {
             self.queue.wake();
         }
@@ -239,6 +270,7 @@ impl ProcessBatch {
         claim: &Claim,
         params: BatchParams,
         why: &str,
+        most: u32,
     ) -> Result<Committed<bool>, Failure> {
         let mut uow = UnitOfWork::begin(&*self.store).await?;
         if !uow
@@ -252,7 +284,7 @@ impl ProcessBatch {
         {
             return Ok(uow.commit(false).await?);
         }
-        let again = claim.retry_count < domain::delegation::MOST_RETRIES;
+        let again = claim.retry_count < most;
         if again {
             let retry = claim.retry_count + 1;
             uow.delegations().requeue(claim.task).await?;
@@ -312,10 +344,9 @@ fn judge(prepared: &Prepared, ran: &[Ran]) -> Result<Judged, Failure> {
             judged.refused.push((record.source_id.clone(), end));
             continue 'next;
         }
-        // Checked when the line came in; a failure here is a stored line that no longer reads.
-        let cells = checker
-            .check(&record.metadata)
-            .map_err(|e| StoreError::corrupt("ingest_records", e))?;
+        let cells = checker.cells(&record.metadata).ok_or_else(|| {
+            StoreError::corrupt("ingest_records", "stored metadata no longer fits its schema")
+        })?;
         judged.passed.push(NewRecord {
             source_id: record.source_id.clone(),
             metadata: record.metadata.clone(),

@@ -26,6 +26,9 @@ const BYTES_PER_TRANSACTION: usize = 4 * 1024 * 1024;
 /// How many faulty lines are told one by one; beyond, they are counted.
 pub const MOST_TOLD: usize = 1000;
 
+/// How many faults of one line are told.
+const MOST_FAULTS_OF_A_LINE: usize = 20;
+
 /// A line that was not taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefusedLine {
@@ -56,10 +59,9 @@ impl PushReport {
     fn refuse(&mut self, line: u64, invalid: Invalid) {
         self.refused += 1;
         if self.refused_lines.len() < MOST_TOLD {
-            self.refused_lines.push(RefusedLine {
-                line,
-                faults: invalid.faults,
-            });
+            let mut faults = invalid.faults;
+            faults.truncate(MOST_FAULTS_OF_A_LINE);
+            self.refused_lines.push(RefusedLine { line, faults });
         }
     }
 }
@@ -89,7 +91,7 @@ impl PushRecords {
         E: std::error::Error,
     {
         let actor = permit.actor();
-        let begun = retried!(self.begin(run))?.into_inner();
+        let begun = retried!(self.begin(&actor, run))?.into_inner();
         let mut decoder = PushDecoder::new(format, &begun.fields);
         let mut report = PushReport {
             upload: begun.upload,
@@ -131,7 +133,7 @@ impl PushRecords {
         }
     }
 
-    async fn begin(&self, run: IngestRunId) -> Result<Committed<Begun>, Failure> {
+    async fn begin(&self, actor: &Actor, run: IngestRunId) -> Result<Committed<Begun>, Failure> {
         let mut uow = UnitOfWork::begin(&*self.store).await?;
         let locked = uow
             .ingests()
@@ -146,7 +148,7 @@ impl PushRecords {
             .schema(run)
             .await?
             .ok_or(IngestError::UnknownRun(run))?;
-        let upload = uow.ingests().next_upload(run).await?;
+        let upload = uow.ingests().next_upload(run, actor).await?;
         Ok(uow
             .commit(Begun {
                 upload,

@@ -154,7 +154,7 @@ impl ReadData {
         let after = after
             .map(|text| cursor::decode(&page_scope(&table), table.kind == TableKind::Records, text))
             .transpose()?;
-        let rows = self.data.stream(&table, after);
+        let rows = self.data.stream(&table, after)?;
         Ok((table.columns, rows))
     }
 

@@ -24,10 +24,6 @@ impl ReadProfile {
         let Who::User { id, .. } = permit.principal().who() else {
             return Err(AuthError::NotAUser.into());
         };
-        Ok(self
-            .identities
-            .user(*id)
-            .await?
-            .ok_or(AuthError::InvalidToken("its user is not known here"))?)
+        Ok(self.identities.user(*id).await?.ok_or(AuthError::UnknownUser)?)
     }
 }

@@ -36,6 +36,18 @@ pub struct Worker {
     held: Mutex<BTreeMap<DelegationId, (i64, CancellationToken)>>,
 }
 
+/// Takes a delegation out of what is held, however its work ends.
+struct Held<'a> {
+    worker: &'a Worker,
+    delegation: &'a DelegationId,
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.worker.holding().remove(self.delegation);
+    }
+}
+
 impl Worker {
     /// A worker on these use cases.
     pub fn new(
@@ -115,6 +127,11 @@ impl Worker {
         let lost = CancellationToken::new();
         self.holding()
             .insert(claim.delegation.clone(), (claim.attempt, lost.clone()));
+        // Also when the work panics: a claim that nobody works on must not be beaten for.
+        let _held = Held {
+            worker: &self,
+            delegation: &claim.delegation,
+        };
         let work = async {
             match claim.kind {
                 TaskKind::IngestBatch => self.batches.run(&claim).await,
@@ -126,7 +143,6 @@ impl Worker {
             },
             () = lost.cancelled() => tracing::warn!(delegation = %claim.delegation, attempt = claim.attempt, "the claim was taken away; its work was stopped"),
         }
-        self.holding().remove(&claim.delegation);
     }
 
     fn holding(&self) -> std::sync::MutexGuard<'_, BTreeMap<DelegationId, (i64, CancellationToken)>> {

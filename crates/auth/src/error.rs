@@ -15,6 +15,9 @@ pub enum AuthError {
     /// The token does not hold. The reason is one of ours, never a part of the token.
     #[error("the token is not valid: {0}")]
     InvalidToken(&'static str),
+    /// The token holds, and its user is not known here.
+    #[error("the token's user is not known here")]
+    UnknownUser,
     /// The service account was disabled (AUT-3).
     #[error("this service account is disabled")]
     Disabled,
@@ -34,9 +37,11 @@ pub enum AuthError {
 impl Coded for AuthError {
     fn kind(&self) -> Kind {
         match self {
-            Self::MissingToken | Self::TokenExpired | Self::InvalidToken(_) | Self::Disabled => {
-                Kind::Unauthenticated
-            }
+            Self::MissingToken
+            | Self::TokenExpired
+            | Self::InvalidToken(_)
+            | Self::UnknownUser
+            | Self::Disabled => Kind::Unauthenticated,
             Self::NotAUser | Self::Denied { .. } => Kind::Forbidden,
         }
     }
@@ -44,6 +49,7 @@ impl Coded for AuthError {
         match self {
             Self::MissingToken => "missing_token",
             Self::TokenExpired => "token_expired",
+            Self::UnknownUser => "user_not_found",
             Self::InvalidToken(_) | Self::Disabled => "invalid_token",
             Self::NotAUser | Self::Denied { .. } => "access_denied",
         }

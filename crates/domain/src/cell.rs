@@ -3,7 +3,7 @@
 use serde_json::Value;
 use time::format_description::well_known::{Iso8601, Rfc3339};
 use time::macros::format_description;
-use time::{Date, OffsetDateTime};
+use time::{Date, OffsetDateTime, UtcOffset};
 use uuid::Uuid;
 
 /// The type of a column.
@@ -151,7 +151,10 @@ pub fn parse_timestamp(text: &str) -> Option<OffsetDateTime> {
     } else {
         text.to_owned()
     };
-    let at = OffsetDateTime::parse(&normal, &Rfc3339).ok()?;
+    // In UTC, because PostgreSQL takes no offset of 16 hours or more, and because the year may be another there.
+    let at = OffsetDateTime::parse(&normal, &Rfc3339)
+        .ok()?
+        .checked_to_offset(UtcOffset::UTC)?;
     sane(at.date()).map(|_| at)
 }
 
@@ -185,6 +188,23 @@ mod tests {
         assert!(Cell::from_json(&huge, ColumnType::Integer).is_err());
         assert!(Cell::from_json(&json!(3.5), ColumnType::Integer).is_err());
         assert!(Cell::from_json(&json!(true), ColumnType::Integer).is_err());
+    }
+
+    #[test]
+    fn timestamps_are_in_utc_and_in_a_year_that_everybody_can_hold() {
+        let at = parse_timestamp("2020-01-01T00:00:00+16:00").unwrap();
+        assert_eq!(
+            (at.offset(), at.date().to_string().as_str()),
+            (UtcOffset::UTC, "2019-12-31")
+        );
+        for bad in [
+            "9999-12-31T23:59:59-15:00",
+            "0001-01-01T00:00:00+01:00",
+            "2020-01-01T00:00:00",
+            "2020-01-01",
+        ] {
+            assert_eq!(parse_timestamp(bad), None, "{bad}");
+        }
     }
 
     #[test]

@@ -50,7 +50,9 @@ impl CsvMapping {
         let mut faults = Vec::new();
         let mut columns: Vec<Option<(String, FieldType)>> = Vec::with_capacity(header.len());
         let wanted: Vec<&str> = if options.id_columns.is_empty() {
-            vec!["source_id", "id"]
+            // The one of the two that is used; the other would be dropped in silence.
+            let named = |name: &&str| header.iter().any(|h| h == name);
+            ["source_id", "id"].into_iter().find(named).into_iter().collect()
         } else {
             options.id_columns.iter().map(String::as_str).collect()
         };

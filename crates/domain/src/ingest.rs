@@ -11,7 +11,7 @@ use crate::hook::canonical_json;
 use crate::ids::IngestRunId;
 use crate::kind::{Coded, Fault, Invalid, Kind};
 use crate::names::{ConventionSlug, NodeDomain};
-use crate::schema::{MetadataChecker, shortened};
+use crate::schema::{MOST_FAULTS, MetadataChecker, shortened};
 
 /// The batch size of a run that names none.
 pub const DEFAULT_BATCH_SIZE: u32 = 1000;
@@ -148,13 +148,10 @@ impl PushedRecord {
         checker: &MetadataChecker,
     ) -> Result<Self, Invalid> {
         let cells = checker.check(&metadata).map_err(|e| e.of_field("metadata"))?;
-        let whole = Value::Object(metadata);
-        let content_hash = Sha256::digest(canonical_json(&whole).as_bytes()).into();
-        let metadata = if let Value::Object(map) = whole {
-            map
-        } else {
-            Map::new()
-        };
+        // A field set to null is a field that is not there, also for what counts as changed.
+        let told = metadata.iter().filter(|(_, value)| !value.is_null());
+        let told: Map<String, Value> = told.map(|(key, value)| (key.clone(), value.clone())).collect();
+        let content_hash = Sha256::digest(canonical_json(&Value::Object(told)).as_bytes()).into();
         Ok(Self {
             source_id,
             metadata,
@@ -209,7 +206,7 @@ impl PushedRecord {
             ));
         }
         object.remove("fetched_at");
-        for key in object.keys() {
+        for key in object.keys().take(MOST_FAULTS) {
             faults.push(Fault {
                 loc: vec![shortened(key).into()],
                 message: "is no key of a record line".to_owned(),

@@ -23,6 +23,9 @@ pub const IMPLICIT_COLUMNS: &[&str] = &[
     "superseded_by",
 ];
 
+/// PostgreSQL's system columns, which no table can declare (manual, 5.5 "System Columns").
+const SYSTEM_COLUMNS: &[&str] = &["tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"];
+
 /// Why a name was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
@@ -176,6 +179,11 @@ impl ColumnName {
     /// A name for a declared column: well formed and none that the server adds itself (D12).
     pub fn for_declared(text: &str) -> Result<Self, Invalid> {
         let name: Self = text.parse()?;
+        if SYSTEM_COLUMNS.contains(&text) {
+            return Err(Invalid::value(format!(
+                "{text:?} is a system column of PostgreSQL; choose another name"
+            )));
+        }
         if IMPLICIT_COLUMNS.contains(&text) {
             return Err(Invalid::value(format!(
                 "{text:?} is a column that the server adds to every table itself; choose another name"

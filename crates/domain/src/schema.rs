@@ -15,6 +15,9 @@ use crate::version::SchemaRef;
 /// The most fields a schema may have. PostgreSQL takes 1600 columns; 500 leaves room for every later minor version.
 pub const MOST_FIELDS: usize = 500;
 
+/// After how many faults of one record no more are looked for.
+pub const MOST_FAULTS: usize = 100;
+
 /// What a field holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -275,6 +278,16 @@ impl MetadataChecker {
         self.fields.iter().map(|(field, _)| field)
     }
 
+    /// The typed cells of metadata that was checked when it came in, in the order of the fields; `None` if a type no longer
+    /// fits. Constraints are not checked again: on its way through the database a number may have got another text.
+    pub fn cells(&self, metadata: &Map<String, Value>) -> Option<Vec<Cell>> {
+        let cell = |field: &FieldDefinition| match metadata.get(field.name.as_str()) {
+            None => Some(Cell::Null),
+            Some(value) => Cell::from_json(value, field.field_type.column()).ok(),
+        };
+        self.fields().map(cell).collect()
+    }
+
     /// The typed cells of `metadata`, in the order of the fields, or every fault.
     pub fn check(&self, metadata: &Map<String, Value>) -> Result<Vec<Cell>, Invalid> {
         let mut faults = Vec::new();
@@ -308,6 +321,9 @@ impl MetadataChecker {
             cells.push(cell);
         }
         for key in metadata.keys() {
+            if faults.len() >= MOST_FAULTS {
+                break;
+            }
             if !self.fields.iter().any(|(field, _)| field.name.as_str() == key) {
                 faults.push(Fault {
                     loc: vec![shortened(key).into()],

@@ -238,8 +238,8 @@ pub trait DataQueries: Send + Sync {
         after: Option<&PageKey>,
         limit: u32,
     ) -> Result<Vec<Vec<Cell>>, StoreError>;
-    /// All rows after `after`, in bounded memory.
-    fn stream(&self, table: &Table, after: Option<PageKey>) -> RowStream;
+    /// All rows after `after`, in bounded memory. [`StoreError::Unavailable`] when as many streams as the store can bear are being read.
+    fn stream(&self, table: &Table, after: Option<PageKey>) -> Result<RowStream, StoreError>;
     /// Counts of a table.
     async fn counts(&self, table: &Table) -> Result<TableCounts, StoreError>;
     /// A record: the version asked for, or the newest.
@@ -298,6 +298,8 @@ pub struct TraceSource {
     pub batch: Option<i32>,
     /// Who opened the run.
     pub opened_by: Identity,
+    /// Who sent the upload.
+    pub pushed_by: Identity,
 }
 
 /// The task that made a row.
@@ -328,8 +330,10 @@ pub struct RowTrace {
     pub values: Map<String, Value>,
     /// When it was written.
     pub created_at: OffsetDateTime,
-    /// The run that replaced it, if it is no longer current.
+    /// The run that replaced it, if one did.
     pub superseded_by: Option<RunId>,
+    /// Whether it is what the table shows: not superseded, and its record has no newer version.
+    pub current: bool,
     /// The run that made it.
     pub run: HookRun,
     /// The release that ran.

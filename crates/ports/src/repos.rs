@@ -250,8 +250,8 @@ pub trait Ingests: Send {
     async fn open(&mut self, run: &NewIngestRun) -> Result<Option<IngestRunId>, StoreError>;
     /// Locks a run until the end of the unit of work.
     async fn lock(&mut self, run: IngestRunId) -> Result<Option<LockedIngestRun>, StoreError>;
-    /// Numbers a new upload of a locked run, from 1.
-    async fn next_upload(&mut self, run: IngestRunId) -> Result<u32, StoreError>;
+    /// Numbers a new upload of a locked run, from 1, and keeps who sends it.
+    async fn next_upload(&mut self, run: IngestRunId, pushed_by: &Actor) -> Result<u32, StoreError>;
     /// Adds lines to a locked run; one result per line, in order. A source id that stands twice among `lines` is judged as if the
     /// second had come later.
     async fn add_lines(
@@ -348,9 +348,14 @@ pub struct Pin {
 pub trait Runs: Send {
     /// The time, by the database's clock.
     async fn now(&mut self) -> Result<OffsetDateTime, StoreError>;
-    /// Pins the releases that are live now for the hooks of a convention to a task, in the convention's order (PRV-2). Every
+    /// Remembers that records of `schema` have rows of these hooks (D17), and pins the releases that are live now for the hooks of a convention to a task, in the convention's order (PRV-2). Every
     /// hook of a convention has a live release.
-    async fn pin_live(&mut self, task: TaskId, convention: &ConventionSlug) -> Result<(), StoreError>;
+    async fn pin_live(
+        &mut self,
+        task: TaskId,
+        convention: &ConventionSlug,
+        schema: &SchemaRef,
+    ) -> Result<(), StoreError>;
     /// The pins of a task, in order.
     async fn pins(&mut self, task: TaskId) -> Result<Vec<Pin>, StoreError>;
     /// Keeps a run; a run that is kept already stays as it is (PRV-4).

@@ -1,5 +1,8 @@
 //! Reads of tables: records and features.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use async_trait::async_trait;
 use domain::record::RecordRef;
 use domain::{Cell, ColumnType, HookName, NodeDomain, Schema, SchemaId, SchemaRef};
@@ -17,6 +20,8 @@ use crate::tx::PgStore;
 
 /// How many rows a stream may be ahead of its reader.
 const AHEAD: usize = 256;
+/// How long a stream waits for its reader.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[expect(
     clippy::disallowed_methods,
@@ -167,27 +172,41 @@ impl DataQueries for PgStore {
         rows.iter().map(|row| cells(row, &types)).collect()
     }
 
-    fn stream(&self, table: &Table, after: Option<PageKey>) -> RowStream {
+    fn stream(&self, table: &Table, after: Option<PageKey>) -> Result<RowStream, StoreError> {
+        let busy =
+            |_| StoreError::Unavailable("as many tables as the server can bear are being streamed".into());
+        let permit = Arc::clone(&self.streams).try_acquire_owned().map_err(busy)?;
         let (sender, receiver) = tokio::sync::mpsc::channel(AHEAD);
         let statement = dynamic::select_rows(table, after.is_some(), None);
         let query = keyed(scoped(statement, table), after.as_ref());
-        let (pool, types) = (self.pool.clone(), types(table));
-        // One statement is one snapshot; the channel's bound is the back-pressure.
-        drop(tokio::spawn(async move {
+        let (pool, types, rows_to) = (self.pool.clone(), types(table), sender.clone());
+        // One statement is one snapshot; the channel's bound is the back-pressure, and a reader who does not read is let go.
+        let reading = tokio::spawn(async move {
             let mut rows = query.fetch(&pool).map_err(store_error);
             while let Some(row) = rows.next().await {
-                if sender
-                    .send(row.and_then(|row| cells(&row, &types)))
-                    .await
-                    .is_err()
-                {
-                    return;
+                let row = row.and_then(|row| cells(&row, &types));
+                if rows_to.send_timeout(row, PATIENCE).await.is_err() {
+                    return false;
                 }
             }
+            true
+        });
+        drop(tokio::spawn(async move {
+            let whole = reading.await.is_ok_and(|whole| whole);
+            if !whole {
+                // Without this the reader would take what came so far for the whole table.
+                let _ = sender
+                    .send(Err(StoreError::Internal(
+                        "the table was not read to its end".into(),
+                    )))
+                    .await;
+            }
+            drop(permit);
         }));
-        Box::pin(futures::stream::unfold(receiver, |mut receiver| async move {
-            receiver.recv().await.map(|row| (row, receiver))
-        }))
+        Ok(Box::pin(futures::stream::unfold(
+            receiver,
+            |mut receiver| async move { receiver.recv().await.map(|row| (row, receiver)) },
+        )))
     }
 
     async fn counts(&self, table: &Table) -> Result<TableCounts, StoreError> {

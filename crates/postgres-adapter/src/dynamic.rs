@@ -174,7 +174,8 @@ pub(crate) fn count_rows(table: &Table) -> String {
 pub(crate) fn traced_row(hook: &HookName) -> String {
     format!(
         "select t.record_srn, t.run_id, t.created_at, t.superseded_by,
-                to_jsonb(t) - '{{id,record_srn,run_id,created_at,superseded_by}}'::text[] as \"values\"
+                to_jsonb(t) - '{{id,record_srn,run_id,created_at,superseded_by}}'::text[] as \"values\",
+                exists (select 1 from record_heads h where h.srn = t.record_srn)
          from features.\"{hook}\" t join records r on r.srn = t.record_srn
          where r.schema_id = $1 and r.schema_version = any($2) and t.id = $3"
     )

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use domain::{
-    ConventionSlug, IngestRunId, RecordId, Schema, SchemaRef, ServiceAccountId, SourceId, TaskId, UserId,
+    Actor, ConventionSlug, IngestRunId, RecordId, Schema, SchemaRef, ServiceAccountId, SourceId, TaskId,
+    UserId,
 };
 use ports::repos::{BatchRecord, IngestLine, LineResult, LockedIngestRun, NewIngestRun, RecordEnd};
 use ports::{Ingests, StoreError};
@@ -81,7 +82,7 @@ impl Ingests for PgTx {
         let row = sqlx::query!(
             "select convention_slug, schema_id, schema_version, status, ingestion_finished, batch_size, record_limit, received,
                     batches_ingested, batches_completed + batches_failed as batches_done
-             from ingest_runs where id = $1 for update",
+             from ingest_runs where id = $1 for no key update",
             run.as_uuid()
         )
         .fetch_optional(self.conn())
@@ -106,11 +107,21 @@ impl Ingests for PgTx {
         .transpose()
     }
 
-    async fn next_upload(&mut self, run: IngestRunId) -> Result<u32, StoreError> {
+    async fn next_upload(&mut self, run: IngestRunId, pushed_by: &Actor) -> Result<u32, StoreError> {
         let number = sqlx::query_scalar!("update ingest_runs set uploads = uploads + 1, status = 'running' where id = $1 returning uploads", run.as_uuid())
             .fetch_one(self.conn())
             .await
             .map_err(|e| self.fail(e))?;
+        sqlx::query!(
+            "insert into ingest_uploads (ingest_run_id, upload, pushed_by_user_id, pushed_by_service_account_id) values ($1, $2, $3, $4)",
+            run.as_uuid(),
+            number,
+            pushed_by.user().map(UserId::as_uuid),
+            pushed_by.service_account().map(ServiceAccountId::as_uuid),
+        )
+        .execute(self.conn())
+        .await
+        .map_err(|e| self.fail(e))?;
         small(TABLE, number)
     }
 
@@ -146,8 +157,10 @@ impl Ingests for PgTx {
             "insert into ingest_records (ingest_run_id, source_id, upload, line, metadata, bytes, content_hash, outcome, record_srn)
              select $1, new.source, $2, new.line, new.metadata, octet_length(new.metadata::text), new.hash, case when r.srn is not null then 'unchanged' end, r.srn
              from unnest($3::text[], $4::uuid[], $5::bigint[], $6::jsonb[], $7::bytea[]) as new (source, id, line, metadata, hash)
+             join ingest_runs n on n.id = $1
              left join record_heads h on h.record_id = new.id
              left join records r on r.srn = h.srn and r.content_hash = new.hash
+               and r.schema_id = n.schema_id and r.schema_version = n.schema_version
              order by new.line
              on conflict (ingest_run_id, source_id) do nothing
              returning source_id, upload, line, outcome",

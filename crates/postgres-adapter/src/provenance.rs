@@ -17,6 +17,17 @@ use crate::error::store_error;
 use crate::rows::{ReleaseRow, actor, object, parsed, small};
 use crate::tx::PgStore;
 
+/// A feature row, with what traces it.
+struct TracedRow {
+    srn: String,
+    run: Uuid,
+    created_at: OffsetDateTime,
+    superseded_by: Option<Uuid>,
+    values: Value,
+    /// Whether its record has no newer version.
+    newest: bool,
+}
+
 struct RunRow {
     id: Uuid,
     release_id: Uuid,
@@ -97,9 +108,11 @@ impl PgStore {
     async fn source_of(&self, srn: &str) -> Result<Option<TraceSource>, StoreError> {
         const TABLE: &str = "ingest_records";
         let row = sqlx::query!(
-            "select r.convention_slug, r.ingest_run_id, r.source_id, i.upload, i.line, i.batch, n.opened_by_user_id, n.opened_by_service_account_id
+            r#"select r.convention_slug, r.ingest_run_id, r.source_id, i.upload, i.line, i.batch, n.opened_by_user_id, n.opened_by_service_account_id,
+                    u.pushed_by_user_id as "pushed_by_user_id?", u.pushed_by_service_account_id as "pushed_by_service_account_id?"
              from records r join ingest_records i on i.ingest_run_id = r.ingest_run_id and i.source_id = r.source_id
-             join ingest_runs n on n.id = r.ingest_run_id where r.srn = $1",
+             join ingest_runs n on n.id = r.ingest_run_id
+             left join ingest_uploads u on u.ingest_run_id = i.ingest_run_id and u.upload = i.upload where r.srn = $1"#,
             srn
         )
         .fetch_optional(&self.pool)
@@ -118,6 +131,9 @@ impl PgStore {
             batch: row.batch,
             opened_by: self
                 .identity(actor(row.opened_by_user_id, row.opened_by_service_account_id))
+                .await?,
+            pushed_by: self
+                .identity(actor(row.pushed_by_user_id, row.pushed_by_service_account_id))
                 .await?,
         }))
     }
@@ -173,7 +189,7 @@ impl PgStore {
         table: &Table,
         hook: &HookName,
         row: i64,
-    ) -> Result<Option<(String, Uuid, OffsetDateTime, Option<Uuid>, Value)>, StoreError> {
+    ) -> Result<Option<TracedRow>, StoreError> {
         #[expect(
             clippy::disallowed_methods,
             reason = "the table's name is known at run time only"
@@ -187,13 +203,14 @@ impl PgStore {
             .await
             .map_err(store_error)?;
         let read = |row: sqlx::postgres::PgRow| -> Result<_, sqlx::Error> {
-            Ok((
-                row.try_get(0)?,
-                row.try_get(1)?,
-                row.try_get(2)?,
-                row.try_get(3)?,
-                row.try_get(4)?,
-            ))
+            Ok(TracedRow {
+                srn: row.try_get(0)?,
+                run: row.try_get(1)?,
+                created_at: row.try_get(2)?,
+                superseded_by: row.try_get(3)?,
+                values: row.try_get(4)?,
+                newest: row.try_get(5)?,
+            })
         };
         found
             .map(|row| read(row).map_err(|e| StoreError::corrupt("features", e)))
@@ -224,10 +241,17 @@ impl ProvenanceQueries for PgStore {
         let TableKind::Feature(hook) = &table.kind else {
             return Ok(None);
         };
-        let Some((srn, run, created_at, superseded_by, values)) = self.traced_row(table, hook, row).await?
-        else {
+        let Some(traced) = self.traced_row(table, hook, row).await? else {
             return Ok(None);
         };
+        let TracedRow {
+            srn,
+            run,
+            created_at,
+            superseded_by,
+            values,
+            newest,
+        } = traced;
         // Everything from here on is immutable, but for the task's and the pointer's state, so several statements tell one story.
         let run = ProvenanceQueries::run(self, RunId::from_uuid(run))
             .await?
@@ -244,6 +268,7 @@ impl ProvenanceQueries for PgStore {
             row_id: row,
             values: object("features", values)?,
             created_at,
+            current: superseded_by.is_none() && newest,
             superseded_by: superseded_by.map(RunId::from_uuid),
             built_by: self.identity(release.built_by.clone()).await?,
             live: self.hook(hook).await?.and_then(|h| h.live).map(|r| r.version),

@@ -100,6 +100,7 @@ async fn listen(pool: &PgPool, arrived: &std::sync::Weak<Notify>) -> Result<(), 
 #[async_trait]
 impl WorkQueue for PgQueue {
     async fn claim(&self, worker: &WorkerIdentity, most: u32) -> Result<Vec<Claim>, StoreError> {
+        // The time in the queue is no part of the deadline; a hook may take 24 hours, four times (the runner holds it to its own limits).
         // The queue row is a hint, the ledger is the truth: its status is checked again. `materialized` keeps the planner from running
         // the limited select more than once.
         let rows = sqlx::query!(
@@ -110,7 +111,8 @@ impl WorkQueue for PgQueue {
                  delete from delegation_ready q using ready r
                  where q.callee_id = r.callee_id and q.ready_at = r.ready_at and q.delegation_id = r.delegation_id returning q.delegation_id
                ), taken as (
-                 update delegations d set status = 'in_progress', attempt = d.attempt + 1, last_heartbeat = clock_timestamp(), updated_at = clock_timestamp()
+                 update delegations d set status = 'in_progress', attempt = d.attempt + 1, last_heartbeat = clock_timestamp(), updated_at = clock_timestamp(),
+                   deadline = greatest(d.deadline, clock_timestamp() + interval '5 days')
                  from gone g where d.delegation_id = g.delegation_id and d.status in ('queued', 'dispatched')
                  returning d.delegation_id, d.attempt, d.task_id, d.retry_count, d.deadline
                ), leased as (
@@ -148,12 +150,21 @@ impl WorkQueue for PgQueue {
     async fn beat(&self, claims: &[(DelegationId, i64)]) -> Result<Vec<DelegationId>, StoreError> {
         let ids: Vec<String> = claims.iter().map(|(id, _)| id.to_string()).collect();
         let attempts: Vec<i64> = claims.iter().map(|(_, attempt)| *attempt).collect();
-        let held = sqlx::query_scalar!(
+        // A lease that is locked is being ended or taken away in this moment; it is passed over, and stays held until that commits.
+        sqlx::query!(
             "with mine as materialized (
                select l.delegation_id from delegation_leases l join unnest($1::text[], $2::bigint[]) as c (id, attempt) on l.delegation_id = c.id and l.attempt = c.attempt
-               order by l.delegation_id for update of l
+               order by l.delegation_id for update of l skip locked
              )
-             update delegation_leases l set last_heartbeat = clock_timestamp() from mine m where l.delegation_id = m.delegation_id returning l.delegation_id",
+             update delegation_leases l set last_heartbeat = clock_timestamp() from mine m where l.delegation_id = m.delegation_id",
+            &ids,
+            &attempts
+        )
+        .execute(&self.pool)
+        .await
+        .map_err(store_error)?;
+        let held = sqlx::query_scalar!(
+            "select l.delegation_id from delegation_leases l join unnest($1::text[], $2::bigint[]) as c (id, attempt) on l.delegation_id = c.id and l.attempt = c.attempt",
             &ids,
             &attempts
         )

@@ -1,7 +1,7 @@
 //! Hook runs and pins.
 
 use async_trait::async_trait;
-use domain::{ConventionSlug, HookRun, RunId, TaskId};
+use domain::{ConventionSlug, HookRun, RunId, SchemaRef, TaskId};
 use ports::repos::Pin;
 use ports::{Runs, StoreError};
 use time::OffsetDateTime;
@@ -18,7 +18,23 @@ impl Runs for PgTx {
             .map_err(|e| self.fail(e))
     }
 
-    async fn pin_live(&mut self, task: TaskId, convention: &ConventionSlug) -> Result<(), StoreError> {
+    async fn pin_live(
+        &mut self,
+        task: TaskId,
+        convention: &ConventionSlug,
+        schema: &SchemaRef,
+    ) -> Result<(), StoreError> {
+        // A convention that moved on meanwhile may have hooks that this schema version never had.
+        sqlx::query!(
+            "insert into schema_features (schema_id, schema_version, hook_name) select $1, $2, hook_name from convention_hooks where convention_slug = $3
+             on conflict do nothing",
+            schema.id.as_str(),
+            schema.version.to_string(),
+            convention.as_str()
+        )
+        .execute(self.conn())
+        .await
+        .map_err(|e| self.fail(e))?;
         // One statement, so all pointers are read in one snapshot.
         let live = sqlx::query!(
             r#"select c.position, c.hook_name, h.live_release_id as "release_id!"

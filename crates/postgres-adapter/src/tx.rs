@@ -1,5 +1,7 @@
 //! The unit of work: one transaction that is every repository.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use domain::NodeDomain;
 use ports::{
@@ -7,6 +9,7 @@ use ports::{
     StoreError, Tasks, Tx,
 };
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+use tokio::sync::Semaphore;
 
 use crate::error::store_error;
 
@@ -15,12 +18,19 @@ use crate::error::store_error;
 pub struct PgStore {
     pub(crate) pool: PgPool,
     pub(crate) node: NodeDomain,
+    /// Streams hold a connection for as long as their readers read, so only a part of the pool is theirs.
+    pub(crate) streams: Arc<Semaphore>,
 }
 
 impl PgStore {
     /// A store on this pool, for this node.
-    pub const fn new(pool: PgPool, node: NodeDomain) -> Self {
-        Self { pool, node }
+    pub fn new(pool: PgPool, node: NodeDomain) -> Self {
+        let most = pool.options().get_max_connections() as usize;
+        Self {
+            pool,
+            node,
+            streams: Arc::new(Semaphore::new((most / 4).max(1))),
+        }
     }
 }
 

@@ -78,18 +78,22 @@ async fn run(
     let mut serving = std::pin::pin!(serving);
 
     announce(address)?;
-    let mut fault = None;
+    let (mut fault, mut over) = (None, false);
     tokio::select! {
-        ended = &mut serving => ended.context("the HTTP server ended")?,
+        ended = &mut serving => {
+            ended.context("the HTTP server ended")?;
+            // Without connections it is over in the very moment of the stop.
+            over = true;
+        }
         ended = ended_by_itself(database) => {
             fault = Some(format!("the embedded PostgreSQL ended by itself: {ended}"));
             stop.cancel();
         }
         () = stop.cancelled() => {}
     }
-    if fault.is_none() {
+    if fault.is_none() && !over {
         tracing::info!("stopping: no new claims, what is in flight ends");
-        // It may have ended above, in the moment of the stop; then there is nothing to wait for.
+        // Connections that outlive the drain time are cut.
         let _ = tokio::time::timeout(config.worker.drain + Duration::from_secs(5), serving).await;
     }
     working.await.context("the worker did not end")?;

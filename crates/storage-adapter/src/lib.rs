@@ -1,5 +1,6 @@
 //! Files and logs on the `object_store` crate: a local directory.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path as FilePath;
 use std::sync::Arc;
 
@@ -19,7 +20,12 @@ pub struct BlobStore {
 impl BlobStore {
     /// A store in this directory, which is made if it is not there.
     pub fn local(directory: &FilePath) -> Result<Self, StoreError> {
-        std::fs::create_dir_all(directory).map_err(|e| StoreError::Unavailable(e.into()))?;
+        // Logs are for the server alone; hooks run as another user and know where the data directory is.
+        let make = || {
+            std::fs::create_dir_all(directory)?;
+            std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o700))
+        };
+        make().map_err(|e| StoreError::Unavailable(e.into()))?;
         let store = LocalFileSystem::new_with_prefix(directory).map_err(store_error)?;
         Ok(Self {
             store: Arc::new(store),

@@ -14,7 +14,7 @@ pub async fn lines_are_taken_once(subject: &Subject<'_>) {
     let mut uow = UnitOfWork::begin(subject.store).await.unwrap();
     uow.ingests().lock(run_id(1)).await.unwrap().unwrap();
     let slug = plan().slug;
-    let upload = uow.ingests().next_upload(run_id(1)).await.unwrap();
+    let upload = uow.ingests().next_upload(run_id(1), &ADMIN).await.unwrap();
     let lines = [
         line(1, "a", 1.0),
         line(2, "b", 2.0),
@@ -63,7 +63,11 @@ async fn published(repos: &mut dyn Repos, ingest: u128, mass: f64, run: u128, ro
         .cut_batch(run_id(ingest), 0, task, 10)
         .await
         .unwrap();
-    repos.runs().pin_live(task, &plan.slug).await.unwrap();
+    repos
+        .runs()
+        .pin_live(task, &plan.slug, &plan.schema.reference)
+        .await
+        .unwrap();
     let pin = repos.runs().pins(task).await.unwrap().remove(0);
     let now = repos.runs().now().await.unwrap();
     let hook_run = HookRun {
@@ -153,7 +157,10 @@ pub async fn pins_stay_when_the_pointer_moves(subject: &Subject<'_>) {
     deployed(subject).await;
     let task = delegated(subject, 7, "t").await;
     let mut uow = UnitOfWork::begin(subject.store).await.unwrap();
-    uow.runs().pin_live(task, &plan().slug).await.unwrap();
+    uow.runs()
+        .pin_live(task, &plan().slug, &plan().schema.reference)
+        .await
+        .unwrap();
     let two = ReleaseVersion::new(2).unwrap();
     let newer = uow
         .hooks()
@@ -167,7 +174,10 @@ pub async fn pins_stay_when_the_pointer_moves(subject: &Subject<'_>) {
         .await
         .unwrap();
     uow.hooks().set_live(&hook(), newer.id).await.unwrap();
-    uow.runs().pin_live(task, &plan().slug).await.unwrap();
+    uow.runs()
+        .pin_live(task, &plan().slug, &plan().schema.reference)
+        .await
+        .unwrap();
     let pins = uow.runs().pins(task).await.unwrap();
     assert_eq!(
         pins.iter()
