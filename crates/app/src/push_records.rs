@@ -11,8 +11,8 @@ use bytes::Bytes;
 use domain::ingest::IngestError;
 use domain::{Actor, ConventionSlug, Fault, IngestRunId, Invalid};
 use futures::{Stream, StreamExt};
-use ports::repos::{IngestLine, LineResult};
-use ports::{Committed, Store, UnitOfWork, WorkQueue};
+use ports::repos::{IngestLine, LineResult, LockedIngestRun};
+use ports::{Committed, Repos, Store, UnitOfWork, WorkQueue};
 
 use crate::batches::cut_batches;
 use crate::failure::Failure;
@@ -135,14 +135,7 @@ impl PushRecords {
 
     async fn begin(&self, actor: &Actor, run: IngestRunId) -> Result<Committed<Begun>, Failure> {
         let mut uow = UnitOfWork::begin(&*self.store).await?;
-        let locked = uow
-            .ingests()
-            .lock(run)
-            .await?
-            .ok_or(IngestError::UnknownRun(run))?;
-        if locked.ingestion_finished || !locked.status.is_active() {
-            return Err(IngestError::Closed(run).into());
-        }
+        let locked = lock_open(&mut *uow, run).await?;
         let schema = uow
             .ingests()
             .schema(run)
@@ -198,14 +191,7 @@ impl PushRecords {
         lines: &[IngestLine],
     ) -> Result<Committed<(Vec<LineResult>, u32)>, Failure> {
         let mut uow = UnitOfWork::begin(&*self.store).await?;
-        let locked = uow
-            .ingests()
-            .lock(run)
-            .await?
-            .ok_or(IngestError::UnknownRun(run))?;
-        if locked.ingestion_finished || !locked.status.is_active() {
-            return Err(IngestError::Closed(run).into());
-        }
+        let locked = lock_open(&mut *uow, run).await?;
         let results = uow
             .ingests()
             .add_lines(run, &begun.convention, begun.upload, lines)
@@ -213,6 +199,19 @@ impl PushRecords {
         let cut = cut_batches(&mut *uow, run, &locked, actor, false).await?;
         Ok(uow.commit((results, cut)).await?)
     }
+}
+
+/// Locks a run that still takes lines.
+async fn lock_open(repos: &mut dyn Repos, run: IngestRunId) -> Result<LockedIngestRun, Failure> {
+    let locked = repos
+        .ingests()
+        .lock(run)
+        .await?
+        .ok_or(IngestError::UnknownRun(run))?;
+    if locked.ingestion_finished || !locked.status.is_active() {
+        return Err(IngestError::Closed(run).into());
+    }
+    Ok(locked)
 }
 
 /// What a push needs to know of its run.

@@ -44,6 +44,8 @@ pub(crate) struct Config {
     pub(crate) worker: WorkerConfig,
     pub(crate) sandbox: Sandbox,
     pub(crate) log: Log,
+    /// Variables that were given and change nothing here.
+    pub(crate) without_effect: Vec<String>,
 }
 
 /// An issuer of machine credentials.
@@ -179,6 +181,7 @@ impl Config {
                     .parsed("log.format", "must be human or json")
                     .unwrap_or(LogFormat::Human),
             },
+            without_effect: s.without_effect(),
         };
         // Kept for what shows them; nothing does yet.
         for key in ["name", "description", "base_url"] {
@@ -342,6 +345,8 @@ mod tests {
         .unwrap();
         assert_eq!(config.database_url.unwrap().reveal(), "postgresql://u:p@h/d");
         assert_eq!(config.domain.as_str(), "b.example");
+        let unknown = read(&[("OSA_MCP__ENABLED", "false"), ("OSA_DATA_DIR", "/data")]).unwrap();
+        assert_eq!(unknown.without_effect, ["OSA_MCP__ENABLED"]);
     }
 
     #[test]

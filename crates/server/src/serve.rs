@@ -23,6 +23,12 @@ use crate::wiring;
 
 /// Runs the server until it is told to stop: no new claims, requests and work in flight end, then it does.
 pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
+    for name in &config.without_effect {
+        tracing::warn!(
+            name,
+            "this setting of the Open Science Archive server has no effect here"
+        );
+    }
     let home = Home::open(&config.data_dir)?;
     let verifier = wiring::verifier(&config, &home)?;
     let runner = runner(&config, &home)?;

@@ -43,6 +43,7 @@ const ALIASES: &[(&str, &str)] = &[
 pub(crate) struct Source {
     values: BTreeMap<String, (String, String)>,
     faults: Vec<String>,
+    without_effect: Vec<String>,
 }
 
 /// Every fault of a configuration.
@@ -123,6 +124,10 @@ impl Source {
                 (_, Some(_), _) => (alias, &mut aliased),
                 _ => (plain, &mut aliased),
             }) else {
+                // A server that is switched over must not seem to follow a setting that it does not know.
+                if name.starts_with("OSA_") {
+                    self.without_effect.push(name.to_owned());
+                }
                 continue;
             };
             match value.to_str() {
@@ -162,6 +167,12 @@ impl Source {
             .collect();
         names.dedup();
         names
+    }
+
+    /// Variables of the Open Science Archive server that were given and change nothing here.
+    pub(crate) fn without_effect(&mut self) -> Vec<String> {
+        self.without_effect.sort();
+        std::mem::take(&mut self.without_effect)
     }
 
     /// Adds a fault.
