@@ -19,6 +19,36 @@ BEGIN
   RETURN NEW;
 END $$;
 
+CREATE FUNCTION public.check_live_move() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+  last hook_live_moves;
+BEGIN
+  SELECT * INTO last FROM hook_live_moves WHERE hook_name = NEW.hook_name ORDER BY move DESC LIMIT 1;
+  IF NEW.move <> coalesce(last.move, 0) + 1 OR NEW.from_release_id IS DISTINCT FROM last.to_release_id OR NEW.moved_at < last.moved_at THEN
+    RAISE EXCEPTION 'a move of the pointer of hook % does not follow the one before it', NEW.hook_name USING ERRCODE = 'check_violation';
+  END IF;
+  RETURN NEW;
+END $$;
+
+CREATE FUNCTION public.check_live_pointer() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+  hook text := CASE TG_TABLE_NAME WHEN 'hooks' THEN to_jsonb(NEW) ->> 'name' ELSE to_jsonb(NEW) ->> 'hook_name' END;
+  live uuid;
+BEGIN
+  SELECT live_release_id INTO live FROM hooks WHERE name = hook;
+  IF live IS DISTINCT FROM (SELECT to_release_id FROM hook_live_moves WHERE hook_name = hook ORDER BY move DESC LIMIT 1) THEN
+    RAISE EXCEPTION 'the pointer of hook % is not where its history says', hook USING ERRCODE = 'check_violation';
+  END IF;
+  IF (SELECT yanked FROM hook_release_yanks WHERE release_id = live ORDER BY change DESC LIMIT 1) THEN
+    RAISE EXCEPTION 'the live release of hook % is yanked', hook USING ERRCODE = 'check_violation';
+  END IF;
+  RETURN NULL;
+END $$;
+
 CREATE FUNCTION public.only_supersede() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -123,6 +153,45 @@ CREATE TABLE public.delegations (
     CONSTRAINT ck_delegations_status CHECK ((status = ANY (ARRAY['queued'::text, 'dispatched'::text, 'in_progress'::text, 'completed'::text, 'failed'::text, 'stuck'::text])))
 )
 WITH (fillfactor='75', autovacuum_vacuum_scale_factor='0.02', autovacuum_analyze_scale_factor='0.02');
+
+CREATE TABLE public.device_authorizations (
+    device_code_hash bytea NOT NULL,
+    user_code text NOT NULL,
+    status text DEFAULT 'pending'::text NOT NULL,
+    user_id uuid,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    CONSTRAINT ck_device_authorizations_hash CHECK ((octet_length(device_code_hash) = 32)),
+    CONSTRAINT ck_device_authorizations_status CHECK ((status = ANY (ARRAY['pending'::text, 'authorized'::text, 'consumed'::text]))),
+    CONSTRAINT ck_device_authorizations_user CHECK (((status = 'pending'::text) = (user_id IS NULL)))
+);
+
+CREATE TABLE public.hook_live_moves (
+    hook_name text NOT NULL,
+    move integer NOT NULL,
+    from_release_id uuid,
+    to_release_id uuid NOT NULL,
+    reason text,
+    moved_by_user_id uuid,
+    moved_by_service_account_id uuid,
+    moved_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT ck_hook_live_moves_move CHECK ((move > 0)),
+    CONSTRAINT ck_hook_live_moves_one_mover CHECK ((num_nonnulls(moved_by_user_id, moved_by_service_account_id) <= 1))
+);
+
+CREATE TABLE public.hook_release_yanks (
+    hook_name text NOT NULL,
+    release_id uuid NOT NULL,
+    change integer NOT NULL,
+    yanked boolean NOT NULL,
+    reason text,
+    changed_by_user_id uuid,
+    changed_by_service_account_id uuid,
+    changed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT ck_hook_release_yanks_one_actor CHECK ((num_nonnulls(changed_by_user_id, changed_by_service_account_id) = 1)),
+    CONSTRAINT ck_hook_release_yanks_reason CHECK (((NOT yanked) OR (reason IS NOT NULL))),
+    CONSTRAINT ck_hook_release_yanks_turns CHECK (((change > 0) AND (yanked = ((change % 2) = 1))))
+);
 
 CREATE TABLE public.hook_releases (
     id uuid NOT NULL,
@@ -266,6 +335,23 @@ CREATE TABLE public.records (
     CONSTRAINT ck_records_version CHECK ((version > 0))
 );
 
+CREATE TABLE public.refresh_token_families (
+    id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    revoked_at timestamp with time zone,
+    revoked_for text
+);
+
+CREATE TABLE public.refresh_tokens (
+    token_hash bytea NOT NULL,
+    family_id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    issued_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    used_at timestamp with time zone,
+    CONSTRAINT ck_refresh_tokens_hash CHECK ((octet_length(token_hash) = 32))
+);
+
 CREATE TABLE public.release_pins (
     run_id uuid NOT NULL,
     task_id uuid NOT NULL,
@@ -304,7 +390,9 @@ CREATE TABLE public.service_accounts (
     subject text NOT NULL,
     first_seen timestamp with time zone DEFAULT now() NOT NULL,
     last_seen timestamp with time zone DEFAULT now() NOT NULL,
-    disabled_at timestamp with time zone
+    disabled_at timestamp with time zone,
+    disabled_by uuid,
+    disabled_reason text
 );
 
 CREATE TABLE public.tasks (
@@ -347,6 +435,15 @@ ALTER TABLE ONLY public.delegation_ready
 ALTER TABLE ONLY public.delegations
     ADD CONSTRAINT delegations_pkey PRIMARY KEY (delegation_id);
 
+ALTER TABLE ONLY public.device_authorizations
+    ADD CONSTRAINT device_authorizations_pkey PRIMARY KEY (device_code_hash);
+
+ALTER TABLE ONLY public.hook_live_moves
+    ADD CONSTRAINT hook_live_moves_pkey PRIMARY KEY (hook_name, move);
+
+ALTER TABLE ONLY public.hook_release_yanks
+    ADD CONSTRAINT hook_release_yanks_pkey PRIMARY KEY (release_id, change);
+
 ALTER TABLE ONLY public.hook_releases
     ADD CONSTRAINT hook_releases_pkey PRIMARY KEY (id);
 
@@ -377,6 +474,12 @@ ALTER TABLE ONLY public.record_heads
 ALTER TABLE ONLY public.records
     ADD CONSTRAINT records_pkey PRIMARY KEY (srn);
 
+ALTER TABLE ONLY public.refresh_token_families
+    ADD CONSTRAINT refresh_token_families_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.refresh_tokens
+    ADD CONSTRAINT refresh_tokens_pkey PRIMARY KEY (token_hash);
+
 ALTER TABLE ONLY public.release_pins
     ADD CONSTRAINT release_pins_pkey PRIMARY KEY (run_id);
 
@@ -397,6 +500,9 @@ ALTER TABLE ONLY public.tasks
 
 ALTER TABLE ONLY public.convention_hooks
     ADD CONSTRAINT uq_convention_hooks_hook UNIQUE (convention_slug, hook_name);
+
+ALTER TABLE ONLY public.device_authorizations
+    ADD CONSTRAINT uq_device_authorizations_user_code UNIQUE (user_code);
 
 ALTER TABLE ONLY public.hook_releases
     ADD CONSTRAINT uq_hook_releases_content UNIQUE (hook_name, content_key);
@@ -448,6 +554,10 @@ CREATE INDEX ix_activity_log_subject ON public.activity_log USING btree (subject
 
 CREATE INDEX ix_delegation_attempts_delegation ON public.delegation_attempts USING btree (delegation_id, at);
 
+CREATE INDEX ix_device_authorizations_expires ON public.device_authorizations USING btree (expires_at);
+
+CREATE INDEX ix_hook_live_moves_at ON public.hook_live_moves USING btree (hook_name, moved_at, move);
+
 CREATE INDEX ix_hook_runs_release ON public.hook_runs USING btree (release_id);
 
 CREATE INDEX ix_ingest_records_batch ON public.ingest_records USING btree (ingest_run_id, batch);
@@ -462,6 +572,10 @@ CREATE INDEX ix_ingest_runs_started ON public.ingest_runs USING btree (started_a
 
 CREATE INDEX ix_records_schema ON public.records USING btree (schema_id, created_at DESC, srn DESC);
 
+CREATE INDEX ix_refresh_tokens_expires ON public.refresh_tokens USING btree (expires_at);
+
+CREATE INDEX ix_refresh_tokens_family ON public.refresh_tokens USING btree (family_id);
+
 CREATE INDEX ix_tasks_creator_service_account_id ON public.tasks USING btree (creator_service_account_id, created_at DESC) WHERE (creator_service_account_id IS NOT NULL);
 
 CREATE INDEX ix_tasks_creator_user_id ON public.tasks USING btree (creator_user_id, created_at DESC) WHERE (creator_user_id IS NOT NULL);
@@ -474,9 +588,21 @@ CREATE TRIGGER tr_delegation_attempts_immutable BEFORE DELETE OR UPDATE OR TRUNC
 
 CREATE TRIGGER tr_delegations_forward_only BEFORE UPDATE OF status, attempt ON public.delegations FOR EACH ROW EXECUTE FUNCTION public.check_delegation_move();
 
+CREATE TRIGGER tr_hook_live_moves_follow BEFORE INSERT ON public.hook_live_moves FOR EACH ROW EXECUTE FUNCTION public.check_live_move();
+
+CREATE TRIGGER tr_hook_live_moves_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON public.hook_live_moves FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+
+CREATE CONSTRAINT TRIGGER tr_hook_live_moves_is_pointer AFTER INSERT ON public.hook_live_moves DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.check_live_pointer();
+
+CREATE TRIGGER tr_hook_release_yanks_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON public.hook_release_yanks FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+
+CREATE CONSTRAINT TRIGGER tr_hook_release_yanks_not_live AFTER INSERT ON public.hook_release_yanks DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.check_live_pointer();
+
 CREATE TRIGGER tr_hook_releases_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON public.hook_releases FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 
 CREATE TRIGGER tr_hook_runs_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON public.hook_runs FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+
+CREATE CONSTRAINT TRIGGER tr_hooks_live_is_history AFTER UPDATE OF live_release_id ON public.hooks DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.check_live_pointer();
 
 CREATE TRIGGER tr_ingest_uploads_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON public.ingest_uploads FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 
@@ -498,8 +624,35 @@ ALTER TABLE ONLY public.conventions
 ALTER TABLE ONLY public.delegations
     ADD CONSTRAINT delegations_task_id_fkey FOREIGN KEY (task_id) REFERENCES public.tasks(id);
 
+ALTER TABLE ONLY public.device_authorizations
+    ADD CONSTRAINT device_authorizations_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id);
+
 ALTER TABLE ONLY public.hooks
     ADD CONSTRAINT fk_hooks_live_release FOREIGN KEY (name, live_release_id) REFERENCES public.hook_releases(hook_name, id) DEFERRABLE INITIALLY DEFERRED;
+
+ALTER TABLE ONLY public.hook_live_moves
+    ADD CONSTRAINT hook_live_moves_hook_name_fkey FOREIGN KEY (hook_name) REFERENCES public.hooks(name);
+
+ALTER TABLE ONLY public.hook_live_moves
+    ADD CONSTRAINT hook_live_moves_hook_name_from_release_id_fkey FOREIGN KEY (hook_name, from_release_id) REFERENCES public.hook_releases(hook_name, id);
+
+ALTER TABLE ONLY public.hook_live_moves
+    ADD CONSTRAINT hook_live_moves_hook_name_to_release_id_fkey FOREIGN KEY (hook_name, to_release_id) REFERENCES public.hook_releases(hook_name, id);
+
+ALTER TABLE ONLY public.hook_live_moves
+    ADD CONSTRAINT hook_live_moves_moved_by_service_account_id_fkey FOREIGN KEY (moved_by_service_account_id) REFERENCES public.service_accounts(id);
+
+ALTER TABLE ONLY public.hook_live_moves
+    ADD CONSTRAINT hook_live_moves_moved_by_user_id_fkey FOREIGN KEY (moved_by_user_id) REFERENCES public.users(id);
+
+ALTER TABLE ONLY public.hook_release_yanks
+    ADD CONSTRAINT hook_release_yanks_changed_by_service_account_id_fkey FOREIGN KEY (changed_by_service_account_id) REFERENCES public.service_accounts(id);
+
+ALTER TABLE ONLY public.hook_release_yanks
+    ADD CONSTRAINT hook_release_yanks_changed_by_user_id_fkey FOREIGN KEY (changed_by_user_id) REFERENCES public.users(id);
+
+ALTER TABLE ONLY public.hook_release_yanks
+    ADD CONSTRAINT hook_release_yanks_hook_name_release_id_fkey FOREIGN KEY (hook_name, release_id) REFERENCES public.hook_releases(hook_name, id);
 
 ALTER TABLE ONLY public.hook_releases
     ADD CONSTRAINT hook_releases_built_by_service_account_id_fkey FOREIGN KEY (built_by_service_account_id) REFERENCES public.service_accounts(id);
@@ -557,6 +710,15 @@ ALTER TABLE ONLY public.records
 
 ALTER TABLE ONLY public.records
     ADD CONSTRAINT records_schema_id_schema_version_fkey FOREIGN KEY (schema_id, schema_version) REFERENCES public.schemas(id, version);
+
+ALTER TABLE ONLY public.refresh_token_families
+    ADD CONSTRAINT refresh_token_families_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id);
+
+ALTER TABLE ONLY public.refresh_tokens
+    ADD CONSTRAINT refresh_tokens_family_id_fkey FOREIGN KEY (family_id) REFERENCES public.refresh_token_families(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.refresh_tokens
+    ADD CONSTRAINT refresh_tokens_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id);
 
 ALTER TABLE ONLY public.release_pins
     ADD CONSTRAINT release_pins_hook_name_release_id_fkey FOREIGN KEY (hook_name, release_id) REFERENCES public.hook_releases(hook_name, id);

@@ -31,6 +31,10 @@ const STRICT: &[&str] = &[
     "ExampleBlock",
     "NewReleaseBody",
     "LiveBody",
+    "YankBody",
+    "UnyankBody",
+    "RoleBody",
+    "DisableBody",
 ];
 
 /// A JSON body.
@@ -62,47 +66,95 @@ impl<'a, T: ParseFromJSON> ApiExtractor<'a> for Body<T> {
         body: &mut RequestBody,
         _: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
-        let content_type = request
-            .headers()
-            .get(header::CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or("application/json");
-        if !Json::<T>::check_content_type(content_type) {
-            let message = format!(
-                "the body must be application/json, not {}",
-                shortened(content_type)
-            );
-            return Err(Problem::new(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "unsupported_media_type",
-                message,
-            )
-            .into());
-        }
-        let bytes = match body.take()?.into_bytes_limit(MOST_BYTES).await {
-            Ok(bytes) => bytes,
-            Err(ReadBodyError::PayloadTooLarge) => {
-                return Err(Problem::new(
-                    StatusCode::PAYLOAD_TOO_LARGE,
-                    "body_too_large",
-                    format!("the body is larger than {MOST_BYTES} bytes"),
-                )
-                .into());
-            }
-            Err(error) => {
-                return Err(Problem::new(
-                    StatusCode::BAD_REQUEST,
-                    "bad_request",
-                    format!("the body could not be read: {error}"),
-                )
-                .into());
-            }
-        };
+        let bytes = taken(request, body, "application/json", Json::<T>::check_content_type).await?;
         Ok(Self(parse(&bytes).map_err(|e| Problem::invalid(&e, "body"))?))
     }
 }
 
+/// An `application/x-www-form-urlencoded` body of texts, as browsers send it.
+pub(crate) struct FormBody<T>(pub(crate) T);
+
+const FORM: &str = "application/x-www-form-urlencoded";
+
+impl<'a, T: ParseFromJSON> ApiExtractor<'a> for FormBody<T> {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+
+    fn request_meta() -> Option<MetaRequest> {
+        let content = vec![MetaMediaType {
+            content_type: FORM,
+            schema: T::schema_ref(),
+        }];
+        Some(MetaRequest {
+            description: None,
+            content,
+            required: true,
+        })
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        body: &mut RequestBody,
+        _: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        let is_form = |given: &str| given.split(';').next().unwrap_or_default().trim() == FORM;
+        let bytes = taken(request, body, FORM, is_form).await?;
+        let fields: serde_json::Map<String, Value> = url::form_urlencoded::parse(&bytes)
+            .map(|(key, value)| (key.into_owned(), Value::String(value.into_owned())))
+            .collect();
+        let value = Value::Object(fields);
+        Ok(Self(
+            parse_value(value).map_err(|e| Problem::invalid(&e, "body"))?,
+        ))
+    }
+}
+
+/// The bytes of a body of this type, at most [`MOST_BYTES`].
+async fn taken(
+    request: &Request,
+    body: &mut RequestBody,
+    wanted: &'static str,
+    fits: impl Fn(&str) -> bool,
+) -> poem::Result<bytes::Bytes> {
+    let content_type = request
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or(wanted);
+    if !fits(content_type) {
+        let message = format!("the body must be {wanted}, not {}", shortened(content_type));
+        return Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_media_type",
+            message,
+        )
+        .into());
+    }
+    match body.take()?.into_bytes_limit(MOST_BYTES).await {
+        Ok(bytes) => Ok(bytes),
+        Err(ReadBodyError::PayloadTooLarge) => Err(Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "body_too_large",
+            format!("the body is larger than {MOST_BYTES} bytes"),
+        )
+        .into()),
+        Err(error) => Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            "bad_request",
+            format!("the body could not be read: {error}"),
+        )
+        .into()),
+    }
+}
+
 fn parse<T: ParseFromJSON>(bytes: &[u8]) -> Result<T, Invalid> {
+    // No body is an object without keys: where all may be left out, so may it.
+    let bytes = if bytes.is_empty() { b"{}" } else { bytes };
     // serde_json refuses what is nested more than 128 deep, so neither it nor the walk below can exhaust the stack.
     let value: Value = serde_json::from_slice(bytes).map_err(|e| {
         Invalid::one(Fault {
@@ -111,6 +163,10 @@ fn parse<T: ParseFromJSON>(bytes: &[u8]) -> Result<T, Invalid> {
             rule: "json_invalid",
         })
     })?;
+    parse_value(value)
+}
+
+fn parse_value<T: ParseFromJSON>(value: Value) -> Result<T, Invalid> {
     let mut registry = Registry::new();
     T::register(&mut registry);
     let mut walk = Walk {
@@ -206,6 +262,11 @@ impl Walk<'_> {
                 .map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned))
                 .collect();
             return self.fault(at, format!("must be one of {}", known.join(", ")), "enum");
+        }
+        if let (Some(least), Some(number)) = (schema.minimum, value.as_f64())
+            && number < least
+        {
+            return self.fault(at, format!("must be at least {least}"), "greater_than_equal");
         }
         match value {
             Value::Array(items) => {

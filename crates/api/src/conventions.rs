@@ -6,8 +6,11 @@ use app::Committed;
 use app::deploy::Deployed;
 use auth::act;
 use domain::convention::Convention;
+use poem::http::StatusCode;
+use poem::{IntoResponse, Response};
 use poem_openapi::param::Path;
-use poem_openapi::payload::Json;
+use poem_openapi::payload::{Json, Payload};
+use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
 use poem_openapi::{ApiResponse, Object, OpenApi, Tags};
 
 use crate::Services;
@@ -130,6 +133,30 @@ impl From<Convention> for ConventionDetail {
     }
 }
 
+/// A workbook.
+#[derive(Debug)]
+struct Xlsx(Vec<u8>);
+
+impl Payload for Xlsx {
+    const CONTENT_TYPE: &'static str = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
+    fn schema_ref() -> MetaSchemaRef {
+        MetaSchemaRef::Inline(Box::new(MetaSchema::new_with_format("string", "binary")))
+    }
+}
+
+impl IntoResponse for Xlsx {
+    fn into_response(self) -> Response {
+        Response::builder().content_type(Self::CONTENT_TYPE).body(self.0)
+    }
+}
+
+#[derive(Debug, ApiResponse)]
+enum TemplateResponse {
+    /// The template.
+    #[oai(status = 200)]
+    Workbook(Xlsx, #[oai(header = "Content-Disposition")] String),
+}
+
 #[OpenApi(tag = "Tag::Conventions")]
 impl ConventionsApi {
     /// Deploy a convention.
@@ -176,5 +203,40 @@ impl ConventionsApi {
     ) -> Result<Json<ConventionDetail>, Problem> {
         let slug = path("slug", &slug.0)?;
         Ok(Json(self.0.read_conventions.get(permit, &slug).await?.into()))
+    }
+
+    /// Read the spreadsheet template of a convention.
+    #[oai(
+        path = "/conventions/:slug/template",
+        method = "get",
+        operation_id = "getConventionTemplate"
+    )]
+    async fn template(
+        &self,
+        Gate(permit): Gate<act::ReadTemplates>,
+        slug: Path<String>,
+    ) -> Result<TemplateResponse, Problem> {
+        let slug = path("slug", &slug.0)?;
+        let (convention, schema) = self.0.read_conventions.template(permit, &slug).await?;
+        let bytes = crate::template::workbook(&schema).map_err(|error| {
+            tracing::error!(%error, %slug, "a template could not be made");
+            Problem::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal_error",
+                "the server failed; the fault was logged",
+            )
+        })?;
+        // A header is ASCII without quotes; whatever else a title has is left out of the file's name.
+        let name: String = convention
+            .title
+            .to_lowercase()
+            .chars()
+            .map(|c| if c == ' ' { '_' } else { c })
+            .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
+            .collect();
+        Ok(TemplateResponse::Workbook(
+            Xlsx(bytes),
+            format!("attachment; filename=\"{name}_template.xlsx\""),
+        ))
     }
 }

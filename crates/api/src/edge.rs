@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use poem::error::{MethodNotAllowedError, NotFoundError, ParsePathError, SizedLimitError};
-use poem::http::StatusCode;
+use poem::http::{StatusCode, Uri, header};
 use poem::{Body, Endpoint, IntoResponse, Middleware, Request, Response, Result};
 use poem_openapi::error::{
     ContentTypeError, ParseParamError, ParsePathError as OaiPathError, ParseRequestPayloadError,
@@ -36,6 +36,12 @@ impl<E: Endpoint + 'static> Endpoint for EdgeEndpoint<E> {
 
     async fn call(&self, mut request: Request) -> Result<Response> {
         let auth = request.uri().path().starts_with("/api/v1/auth/");
+        if let Some(bare) = without_slash(request.uri()) {
+            return Ok(Response::builder()
+                .status(StatusCode::TEMPORARY_REDIRECT)
+                .header(header::LOCATION, bare)
+                .finish());
+        }
         let span = tracing::info_span!("http", method = %request.method(), path = request.uri().path());
         let begun = std::time::Instant::now();
         let unread = share_body(&mut request);
@@ -65,6 +71,19 @@ impl<E: Endpoint + 'static> Endpoint for EdgeEndpoint<E> {
         tracing::info!(parent: &span, status = response.status().as_u16(), took_ms, "request");
         Ok(response)
     }
+}
+
+/// Where a path of the API with a slash too many leads (wire contract 1). Only ours: `//elsewhere/` would lead to another host.
+fn without_slash(uri: &Uri) -> Option<String> {
+    let path = uri.path();
+    let bare = path.trim_end_matches('/');
+    if bare == path || !bare.starts_with("/api/v1/") {
+        return None;
+    }
+    Some(
+        uri.query()
+            .map_or_else(|| bare.to_owned(), |query| format!("{bare}?{query}")),
+    )
 }
 
 type Unread = Arc<Mutex<BoxStream<'static, std::io::Result<Bytes>>>>;

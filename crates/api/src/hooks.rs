@@ -8,7 +8,7 @@ use app::create_release::Released;
 use app::views::HookSummary;
 use auth::act;
 use domain::hook::HookRelease;
-use domain::{HookName, HookRun, Invalid};
+use domain::{HookName, Invalid};
 use poem_openapi::param::Path;
 use poem_openapi::payload::Json;
 use poem_openapi::{ApiResponse, Object, OpenApi, Tags};
@@ -19,11 +19,11 @@ use crate::body::Body;
 use crate::gate::Gate;
 use crate::problem::{Problem, path};
 use crate::render::model_time;
-use crate::wire::{WireFeature, WireLimits};
+use crate::wire::{WireFeature, WireLimits, WireYank};
 use crate::wire_deploy::NewReleaseBody;
 
 #[derive(Tags)]
-enum Tag {
+pub(crate) enum Tag {
     /// The hook registry: what ran, and what runs next.
     Hooks,
 }
@@ -41,6 +41,8 @@ struct SubmittedRelease {
     built_at: String,
     /// Whether this version is live.
     live: bool,
+    /// That it was withdrawn, while it is: then it cannot be made live.
+    yanked: Option<WireYank>,
 }
 
 #[derive(Debug, ApiResponse)]
@@ -68,6 +70,7 @@ impl From<Committed<Released>> for SubmitResponse {
             digest: release.release.content.digest.to_string(),
             source_ref: release.release.source_ref,
             built_at: model_time(release.built_at),
+            yanked: release.yanked.map(Into::into),
         });
         if created {
             Self::Created(body)
@@ -75,21 +78,6 @@ impl From<Committed<Released>> for SubmitResponse {
             Self::Existing(body)
         }
     }
-}
-
-/// `PUT /hooks/{name}/live`.
-#[derive(Debug, Object)]
-struct LiveBody {
-    /// The version to make live.
-    version: i64,
-}
-
-/// Which release is live.
-#[derive(Debug, Object)]
-struct LiveRelease {
-    hook_name: String,
-    live_version: u32,
-    live_release_id: String,
 }
 
 /// The live release of a hook in a list.
@@ -125,6 +113,8 @@ struct ReleaseItem {
     /// Who released it: `user:<id>` or `service_account:<id>`.
     built_by: String,
     built_at: String,
+    /// That it was withdrawn, while it is.
+    yanked: Option<WireYank>,
 }
 
 /// A hook's releases, newest first.
@@ -150,6 +140,8 @@ struct ReleaseDetail {
     built_by: String,
     built_at: String,
     live: bool,
+    /// That it was withdrawn, while it is.
+    yanked: Option<WireYank>,
 }
 
 impl ReleaseDetail {
@@ -166,50 +158,13 @@ impl ReleaseDetail {
             built_by: release.built_by.to_string(),
             built_at: model_time(release.built_at),
             live,
-        }
-    }
-}
-
-/// A hook run.
-#[derive(Debug, Object)]
-#[oai(rename = "HookRun")]
-struct RunDetail {
-    id: String,
-    release_id: String,
-    /// `passed`, `failed` or `error`.
-    status: String,
-    started_at: String,
-    finished_at: String,
-    /// How long the hook itself ran, in seconds, over all tries.
-    duration_s: f64,
-    /// How often it was run again with more memory.
-    oom_retries: u32,
-    has_logs: bool,
-    /// Which worker ran it.
-    worker: String,
-    /// Why it failed.
-    failure: Option<String>,
-}
-
-impl From<HookRun> for RunDetail {
-    fn from(run: HookRun) -> Self {
-        Self {
-            id: run.id.to_string(),
-            release_id: run.release.to_string(),
-            status: run.status.as_str().to_owned(),
-            started_at: model_time(run.started_at),
-            finished_at: model_time(run.finished_at),
-            duration_s: run.duration_s,
-            oom_retries: run.oom_retries,
-            has_logs: run.log_ref.is_some(),
-            worker: run.worker,
-            failure: run.failure,
+            yanked: release.yanked.map(Into::into),
         }
     }
 }
 
 /// The version of a path: a positive number; what no hook can have is an unknown version.
-fn version(text: &str) -> Result<u32, Problem> {
+pub(crate) fn version(text: &str) -> Result<u32, Problem> {
     let number = text.parse::<u64>().map_err(|_| {
         Problem::invalid(
             &Invalid::value("must be a whole number from 1").of_field("version"),
@@ -238,30 +193,6 @@ impl HooksApi {
         let name: HookName = path("name", &name.0)?;
         let release = body.0.into_domain().map_err(|e| Problem::invalid(&e, "body"))?;
         Ok(self.0.create_release.run(permit, name, release).await?.into())
-    }
-
-    /// Make a release live: roll back or forward.
-    #[oai(path = "/hooks/:name/live", method = "put", operation_id = "setLiveRelease")]
-    async fn set_live(
-        &self,
-        Gate(permit): Gate<act::WriteHooks>,
-        name: Path<String>,
-        body: Body<LiveBody>,
-    ) -> Result<Json<LiveRelease>, Problem> {
-        let name: HookName = path("name", &name.0)?;
-        let version = u32::try_from(body.0.version).ok().filter(|v| *v > 0);
-        let version = version.ok_or_else(|| {
-            Problem::invalid(
-                &Invalid::value("must be a version number from 1").of_field("version"),
-                "body",
-            )
-        })?;
-        let release = self.0.set_live.run(permit, name, version).await?.into_inner();
-        Ok(Json(LiveRelease {
-            hook_name: release.hook.into(),
-            live_version: release.version.get(),
-            live_release_id: release.id.to_string(),
-        }))
     }
 
     /// List hooks, by name.
@@ -310,6 +241,7 @@ impl HooksApi {
             source_ref: r.release.source_ref,
             built_by: r.built_by.to_string(),
             built_at: model_time(r.built_at),
+            yanked: r.yanked.map(Into::into),
         };
         let live_version = hook.live.map(|release| release.version.get());
         Ok(Json(ReleaseHistory {
@@ -338,16 +270,5 @@ impl HooksApi {
             .release(permit, &name, version(&number.0)?)
             .await?;
         Ok(Json(ReleaseDetail::new(release, live)))
-    }
-
-    /// Read a hook run.
-    #[oai(path = "/hooks/runs/:run_id", method = "get", operation_id = "getHookRun")]
-    async fn run(
-        &self,
-        Gate(permit): Gate<act::ReadHookRuns>,
-        run_id: Path<String>,
-    ) -> Result<Json<RunDetail>, Problem> {
-        let run = path("run_id", &run_id.0)?;
-        Ok(Json(self.0.read_provenance.run(permit, run).await?.into()))
     }
 }

@@ -1,17 +1,25 @@
 //! HTTP. Depends on `app`, `auth` and `domain`, never on `ports`: a handler has no way to the data but through a use case, and no
 //! way into a use case but with a permit from its [`gate::Gate`].
 
+mod admin;
+mod auth_session;
+mod auth_sign_in;
 mod body;
 mod conventions;
 mod data;
 mod edge;
 mod gate;
+mod hook_runs;
 mod hooks;
+mod hooks_live;
 mod ingestions;
+mod pages;
 mod problem;
 mod render;
+mod schemas;
 mod spec;
 mod system;
+mod template;
 mod trace;
 mod wire;
 mod wire_deploy;
@@ -19,8 +27,10 @@ mod wire_deploy;
 use std::sync::Arc;
 
 use app::{
-    Authenticate, CloseIngestion, CreateRelease, Deploy, OpenIngestion, PushRecords, ReadConventions,
-    ReadData, ReadHealth, ReadHooks, ReadIngestions, ReadProfile, ReadProvenance, SetLive,
+    Authenticate, CloseIngestion, CreateRelease, Deploy, EndSession, FetchDeviceTokens, GrantRole,
+    OpenDevice, OpenIngestion, PushRecords, ReadConventions, ReadData, ReadHealth, ReadHooks, ReadIdentities,
+    ReadIngestions, ReadProfile, ReadProvenance, ReadSchemas, RefreshSession, RegisterSchema, RevokeRole,
+    SetLive, SetServiceAccountState, SignIn, UnyankRelease, YankRelease,
 };
 use domain::NodeDomain;
 use poem::{Endpoint, EndpointExt, Route};
@@ -40,6 +50,32 @@ pub struct Services {
     pub create_release: CreateRelease,
     /// `PUT /hooks/{name}/live`.
     pub set_live: SetLive,
+    /// `POST /hooks/{name}/releases/{version}/yank`.
+    pub yank_release: YankRelease,
+    /// `POST /hooks/{name}/releases/{version}/unyank`.
+    pub unyank_release: UnyankRelease,
+    /// `POST /schemas`.
+    pub register_schema: RegisterSchema,
+    /// Reading schemas.
+    pub read_schemas: ReadSchemas,
+    /// Giving roles.
+    pub grant_role: GrantRole,
+    /// Taking roles.
+    pub revoke_role: RevokeRole,
+    /// Reading users and service accounts.
+    pub read_identities: ReadIdentities,
+    /// Disabling service accounts.
+    pub set_service_account_state: SetServiceAccountState,
+    /// Signing in.
+    pub sign_in: SignIn,
+    /// `POST /auth/refresh`.
+    pub refresh_session: RefreshSession,
+    /// `POST /auth/logout`.
+    pub end_session: EndSession,
+    /// `POST /auth/device`.
+    pub open_device: OpenDevice,
+    /// `POST /auth/device/token`.
+    pub fetch_device_tokens: FetchDeviceTokens,
     /// Reading hooks.
     pub read_hooks: ReadHooks,
     /// `POST /ingestions`.
@@ -67,6 +103,8 @@ pub struct Services {
 pub struct Node {
     /// Its domain, as in every SRN.
     pub domain: NodeDomain,
+    /// Its address for people and machines, without a slash at the end.
+    pub base_url: String,
     /// The server's version.
     pub version: &'static str,
     /// The runner's name and what it guards against.
@@ -75,18 +113,30 @@ pub struct Node {
 
 type Apis = (
     conventions::ConventionsApi,
+    schemas::SchemasApi,
     hooks::HooksApi,
+    hooks_live::HooksLiveApi,
+    hook_runs::HookRunsApi,
     ingestions::IngestionsApi,
     data::DataApi,
+    auth_session::AuthSessionApi,
+    auth_sign_in::AuthSignInApi,
+    admin::AdminApi,
     system::SystemApi,
 );
 
 fn service(services: &Arc<Services>) -> OpenApiService<Apis, ()> {
     let apis = (
         conventions::ConventionsApi(Arc::clone(services)),
+        schemas::SchemasApi(Arc::clone(services)),
         hooks::HooksApi(Arc::clone(services)),
+        hooks_live::HooksLiveApi(Arc::clone(services)),
+        hook_runs::HookRunsApi(Arc::clone(services)),
         ingestions::IngestionsApi(Arc::clone(services)),
         data::DataApi(Arc::clone(services)),
+        auth_session::AuthSessionApi(Arc::clone(services)),
+        auth_sign_in::AuthSignInApi(Arc::clone(services)),
+        admin::AdminApi(Arc::clone(services)),
         system::SystemApi(Arc::clone(services)),
     );
     OpenApiService::new(apis, "Hallmark", env!("CARGO_PKG_VERSION"))

@@ -47,6 +47,12 @@ pub(crate) struct ProblemBody {
     /// Every fault that was found in the request.
     #[oai(skip_serializing_if_is_none)]
     errors: Option<Vec<FaultBody>>,
+    /// The same code where a client of OAuth reads it (RFC 6749 5.2), on `/api/v1/auth/*`.
+    #[oai(skip_serializing_if_is_none)]
+    error: Option<String>,
+    /// The same sentence where a client of OAuth reads it.
+    #[oai(skip_serializing_if_is_none)]
+    error_description: Option<String>,
 }
 
 /// `application/problem+json`.
@@ -72,6 +78,9 @@ impl IntoResponse for ProblemJson {
         if self.0.status == 401 {
             // RFC 9110 11.6.1: a 401 names the scheme.
             response = response.header(header::WWW_AUTHENTICATE, "Bearer");
+        }
+        if self.0.status == 429 {
+            response = response.header(header::RETRY_AFTER, "60");
         }
         response.body(self.0.to_json_string())
     }
@@ -109,6 +118,7 @@ problems! {
     409 Conflict "It clashes with what is there.",
     413 TooLarge "The body is larger than is taken.",
     415 UnsupportedMediaType "The body is of a type that is not taken.",
+    429 TooMany "More requests of this kind than are taken now; `Retry-After` says when to try again.",
     422 Invalid "What was sent breaks a rule; every fault is listed.",
     500 Internal "A defect of the server.",
     503 Unavailable "Something that the server needs is not to be had now.",
@@ -127,6 +137,8 @@ impl Problem {
             message,
             field: None,
             errors: None,
+            error: None,
+            error_description: None,
         }))
     }
 
@@ -134,11 +146,12 @@ impl Problem {
     pub(crate) fn of_error(error: &(impl Coded + 'static), place: &'static str) -> Self {
         let status = match error.kind() {
             Kind::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
-            Kind::Reserved => StatusCode::BAD_REQUEST,
+            Kind::Reserved | Kind::Refused => StatusCode::BAD_REQUEST,
             Kind::Unauthenticated => StatusCode::UNAUTHORIZED,
             Kind::Forbidden => StatusCode::FORBIDDEN,
             Kind::NotFound => StatusCode::NOT_FOUND,
             Kind::Conflict => StatusCode::CONFLICT,
+            Kind::TooMany => StatusCode::TOO_MANY_REQUESTS,
             Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Kind::Bug => StatusCode::INTERNAL_SERVER_ERROR,
         };
@@ -169,6 +182,10 @@ impl Problem {
     pub(crate) fn for_auth(self) -> Self {
         let mut body = self.into_body();
         body.detail = json!({"code": body.code, "message": body.message});
+        if body.status == 400 {
+            body.error = Some(body.code.clone());
+            body.error_description = Some(body.message.clone());
+        }
         Self::of(body)
     }
 }

@@ -14,8 +14,6 @@ use crate::problem::Problem;
 enum Tag {
     /// The server itself.
     System,
-    /// Who is asking.
-    Auth,
 }
 
 pub(crate) struct SystemApi(pub(crate) Arc<Services>);
@@ -61,17 +59,6 @@ enum ReadyResponse {
     /// It cannot.
     #[oai(status = 503)]
     Degraded(Json<Ready>),
-}
-
-/// The caller.
-#[derive(Debug, Object)]
-struct Profile {
-    id: String,
-    display_name: String,
-    provider: String,
-    external_id: String,
-    /// The roles, in lower case.
-    roles: Vec<String>,
 }
 
 #[OpenApi]
@@ -121,28 +108,5 @@ impl SystemApi {
         } else {
             ReadyResponse::Degraded(body)
         }
-    }
-
-    /// Read one's own profile.
-    #[oai(
-        path = "/auth/me",
-        method = "get",
-        operation_id = "getProfile",
-        tag = "Tag::Auth"
-    )]
-    async fn me(&self, Gate(permit): Gate<act::ReadOwnProfile>) -> Result<Json<Profile>, Problem> {
-        let profile = self
-            .0
-            .read_profile
-            .run(permit)
-            .await
-            .map_err(|e| Problem::from(e).for_auth())?;
-        Ok(Json(Profile {
-            id: profile.id.to_string(),
-            display_name: profile.display_name,
-            provider: profile.provider,
-            external_id: profile.external_id,
-            roles: profile.roles,
-        }))
     }
 }

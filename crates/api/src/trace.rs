@@ -7,7 +7,7 @@ use poem_openapi::Object;
 use serde_json::Value;
 
 use crate::render::model_time;
-use crate::wire::WireLimits;
+use crate::wire::{WireLimits, WireYank};
 
 /// Who somebody was.
 #[derive(Debug, Object)]
@@ -74,6 +74,8 @@ struct TraceRelease {
     live: bool,
     /// The version that is live now.
     live_version: Option<u32>,
+    /// That it was withdrawn since, while it is.
+    yanked: Option<WireYank>,
 }
 
 /// The record that it is about.
@@ -231,6 +233,7 @@ impl From<RowTrace> for RowTraceBody {
                 source_ref: release.release.source_ref,
                 built_by: t.built_by.into(),
                 built_at: model_time(release.built_at),
+                yanked: release.yanked.map(Into::into),
             },
             record: TraceRecord {
                 id: record.srn.id.to_string(),

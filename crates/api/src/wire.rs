@@ -83,6 +83,32 @@ pub(crate) struct WireField {
     examples: Vec<String>,
 }
 
+impl From<&FieldDefinition> for WireField {
+    fn from(field: &FieldDefinition) -> Self {
+        let constraints = field.constraints.clone().map(|c| WireConstraints {
+            kind: c.kind,
+            min_length: c.min_length,
+            max_length: c.max_length,
+            pattern: c.pattern,
+            min_value: c.min_value,
+            max_value: c.max_value,
+            integer_only: c.integer_only,
+            unit: c.unit,
+            ontology_srn: c.ontology_srn,
+            root_term: c.root_term,
+        });
+        Self {
+            name: field.name.to_string(),
+            field_type: field.field_type.into(),
+            required: field.required,
+            cardinality: field.cardinality.into(),
+            description: field.description.clone(),
+            constraints,
+            examples: field.examples.clone(),
+        }
+    }
+}
+
 impl WireField {
     pub(crate) fn into_domain(self) -> Result<FieldDefinition, Invalid> {
         let constraints = self.constraints.map(|c| FieldConstraints {
@@ -224,6 +250,27 @@ impl From<&Limits> for WireLimits {
             timeout_seconds: Some(i64::from(limits.timeout_seconds)),
             memory: Some(limits.memory.to_string()),
             cpu: Some(limits.cpu.to_string()),
+        }
+    }
+}
+
+/// That a release was withdrawn.
+#[derive(Clone, Debug, Object)]
+#[oai(rename = "Yank")]
+pub(crate) struct WireYank {
+    /// Why.
+    reason: String,
+    /// Who withdrew it: `user:<id>` or `service_account:<id>`.
+    by: String,
+    at: String,
+}
+
+impl From<domain::Yank> for WireYank {
+    fn from(yank: domain::Yank) -> Self {
+        Self {
+            reason: yank.reason,
+            by: yank.by.to_string(),
+            at: crate::render::model_time(yank.at),
         }
     }
 }

@@ -66,10 +66,10 @@ pub(crate) struct WireInitialRun {
 /// A schema of a deploy.
 #[derive(Clone, Debug, Object)]
 pub(crate) struct SchemaBlock {
-    id: String,
-    version: String,
+    pub(crate) id: String,
+    pub(crate) version: String,
     #[oai(default)]
-    fields: Vec<WireField>,
+    pub(crate) fields: Vec<WireField>,
 }
 
 /// Which files a deposition may have.
@@ -331,7 +331,7 @@ impl DeployBody {
     }
 }
 
-fn schema(block: SchemaBlock, title: &str) -> Result<Schema, Invalid> {
+pub(crate) fn schema(block: SchemaBlock, title: &str) -> Result<Schema, Invalid> {
     let mut faults = Vec::new();
     let id = block
         .id

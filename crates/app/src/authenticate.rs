@@ -3,23 +3,32 @@
 use std::sync::Arc;
 
 use auth::{AuthError, Credential, Principal, Verifier};
-use ports::{Clock, IdentityQueries};
+use ports::Clock;
 
 use crate::failure::Failure;
+use crate::issuer_keys::IssuerKeys;
+use crate::principals::Principals;
 
 /// Makes principals.
 pub struct Authenticate {
     verifier: Verifier,
-    identities: Arc<dyn IdentityQueries>,
+    keys: Vec<Arc<IssuerKeys>>,
+    principals: Arc<Principals>,
     clock: Arc<dyn Clock>,
 }
 
 impl Authenticate {
-    /// A use case with these keys.
-    pub fn new(verifier: Verifier, identities: Arc<dyn IdentityQueries>, clock: Arc<dyn Clock>) -> Self {
+    /// A use case with these keys; `keys` are the issuers of the verifier whose keys can be read again.
+    pub fn new(
+        verifier: Verifier,
+        keys: Vec<Arc<IssuerKeys>>,
+        principals: Arc<Principals>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         Self {
             verifier,
-            identities,
+            keys,
+            principals,
             clock,
         }
     }
@@ -29,27 +38,40 @@ impl Authenticate {
         let Some(token) = token else {
             return Ok(Principal::anonymous());
         };
-        match self.verifier.verify(token, self.clock.now().unix_timestamp())? {
+        match self.verify(token).await? {
             Credential::User(user) => {
-                let profile = self.identities.user(user.id()).await?;
-                // An unknown user has no roles (wire contract 3); a role that does not read is none.
-                let roles = profile.map(|p| p.roles).unwrap_or_default();
-                Ok(Principal::user(
-                    user,
-                    roles.iter().filter_map(|role| role.parse().ok()),
-                ))
+                let roles = self.principals.roles(user.id()).await?;
+                Ok(Principal::user(user, roles.iter().copied()))
             }
             Credential::Machine(machine) => {
-                if self
-                    .identities
-                    .see_service_account(machine.issuer(), machine.subject())
-                    .await?
-                {
+                let enabled = self
+                    .principals
+                    .is_enabled(machine.issuer(), machine.subject())
+                    .await?;
+                if enabled {
                     Ok(Principal::service_account(machine))
                 } else {
                     Err(AuthError::Disabled.into())
                 }
             }
+        }
+    }
+
+    async fn verify(&self, token: &str) -> Result<Credential, AuthError> {
+        let now = self.clock.now().unix_timestamp();
+        let refusal = match self.verifier.verify(token, now) {
+            Ok(credential) => return Ok(credential),
+            Err(refusal) => refusal,
+        };
+        let issuer = self
+            .keys
+            .iter()
+            .find(|keys| refusal.unknown_key_of.as_deref() == Some(keys.issuer()));
+        match issuer {
+            Some(keys) if keys.refresh().await => {
+                self.verifier.verify(token, now).map_err(|again| again.error)
+            }
+            _ => Err(refusal.error),
         }
     }
 }

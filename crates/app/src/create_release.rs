@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use auth::{Permit, act};
+use auth::{HookGrant, Permit, act};
 use domain::hook::{HookError, HookRelease};
-use domain::{Actor, Event, HookName, NewRelease, ReleaseId, ReleaseVersion};
+use domain::{Event, HookName, NewRelease, ReleaseId, ReleaseVersion};
 use ports::repos::LockedHook;
 use ports::{Committed, Ids, Repos, Store, UnitOfWork};
 use serde_json::json;
@@ -43,23 +43,18 @@ impl CreateRelease {
         release: NewRelease,
     ) -> Result<Committed<Released>, Failure> {
         release.check()?;
-        let actor = permit.actor();
-        retried!(self.attempt(&actor, &hook, &release))
+        let grant = permit.over_hook(&hook)?;
+        retried!(self.attempt(&grant, &release))
     }
 
-    async fn attempt(
-        &self,
-        actor: &Actor,
-        hook: &HookName,
-        release: &NewRelease,
-    ) -> Result<Committed<Released>, Failure> {
+    async fn attempt(&self, grant: &HookGrant, release: &NewRelease) -> Result<Committed<Released>, Failure> {
         let mut uow = UnitOfWork::begin(&*self.store).await?;
         let locked = uow
             .hooks()
-            .lock(hook)
+            .lock(grant.hook())
             .await?
-            .ok_or_else(|| HookError::UnknownHook(hook.clone()))?;
-        let released = release_under_lock(&mut *uow, &*self.ids, actor, hook, &locked, release).await?;
+            .ok_or_else(|| HookError::UnknownHook(grant.hook().clone()))?;
+        let released = release_under_lock(&mut *uow, &*self.ids, grant, &locked, release).await?;
         Ok(uow.commit(released).await?)
     }
 }
@@ -68,11 +63,11 @@ impl CreateRelease {
 pub(crate) async fn release_under_lock(
     repos: &mut dyn Repos,
     ids: &dyn Ids,
-    actor: &Actor,
-    hook: &HookName,
+    grant: &HookGrant,
     locked: &LockedHook,
     release: &NewRelease,
 ) -> Result<Released, Failure> {
+    let (hook, actor) = (grant.hook(), grant.actor());
     if let Some(release) = repos.hooks().find_content(hook, release.content.key()).await? {
         return Ok(Released {
             release,
@@ -90,7 +85,7 @@ pub(crate) async fn release_under_lock(
         .hooks()
         .insert_release(ReleaseId::from_uuid(ids.new_id()), hook, version, release, actor)
         .await?;
-    repos.hooks().set_live(hook, release.id).await?;
+    repos.hooks().move_live(hook, release.id, actor, None).await?;
     let payload = json!({
         "hook_name": hook.as_str(), "version": version.get(), "release_id": release.id.to_string(), "digest": release.release.content.digest.as_str(),
         "source_ref": release.release.source_ref, "previous_live_version": locked.live.map(|(_, v)| v.get()),

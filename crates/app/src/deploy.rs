@@ -9,6 +9,7 @@ use domain::names::NameError;
 use domain::{Actor, Event, HookName, ReleaseVersion, Schema, SchemaId};
 use ports::{Committed, Ids, Repos, Store, UnitOfWork};
 use serde_json::json;
+use time::OffsetDateTime;
 
 use crate::create_release::release_under_lock;
 use crate::failure::Failure;
@@ -56,21 +57,32 @@ impl Deploy {
     ) -> Result<Committed<Deployed>, Failure> {
         check_names(&plan).map_err(ConventionError::from)?;
         plan.check()?;
-        let actor = permit.actor();
-        retried!(self.attempt(&actor, &plan))
+        // A token that is limited to named hooks deploys nothing with others.
+        for hook in &plan.hooks {
+            permit.over_hook(&hook.name)?;
+        }
+        retried!(self.attempt(&permit, &plan))
     }
 
     /// Locks are taken in one order by every deploy: convention, schema, hooks by name, tables.
-    async fn attempt(&self, actor: &Actor, plan: &DeployPlan) -> Result<Committed<Deployed>, Failure> {
+    async fn attempt(
+        &self,
+        permit: &Permit<act::DeployConvention>,
+        plan: &DeployPlan,
+    ) -> Result<Committed<Deployed>, Failure> {
         let mut uow = UnitOfWork::begin(&*self.store).await?;
         uow.conventions().lock(&plan.slug).await?;
         let before = uow.conventions().find(&plan.slug).await?;
+        // Nor does it take others out of a convention that has them.
+        for hook in before.iter().flat_map(|before| &before.hooks) {
+            permit.over_hook(hook)?;
+        }
         let new_schema = settle_schema(&mut *uow, &plan.schema).await?;
-        let hooks = self.release_hooks(&mut *uow, actor, plan).await?;
+        let hooks = self.release_hooks(&mut *uow, permit, plan).await?;
         for hook in &plan.hooks {
             uow.features().create_table(&hook.name, &hook.contract).await?;
         }
-        if new_schema {
+        if new_schema.is_some() {
             let (id, major) = (&plan.schema.reference.id, plan.schema.reference.version.major());
             uow.schemas().shape_table(id, major, &plan.schema.fields).await?;
         }
@@ -78,7 +90,7 @@ impl Deploy {
             Some(before) if is_same(&before, plan) => before,
             _ => {
                 let convention = uow.conventions().put(plan).await?;
-                uow.activity().append(&registered(actor, plan)).await?;
+                uow.activity().append(&registered(permit.actor(), plan)).await?;
                 convention
             }
         };
@@ -88,7 +100,7 @@ impl Deploy {
     async fn release_hooks(
         &self,
         repos: &mut dyn Repos,
-        actor: &Actor,
+        permit: &Permit<act::DeployConvention>,
         plan: &DeployPlan,
     ) -> Result<Vec<DeployedHook>, Failure> {
         let mut by_name: Vec<_> = plan.hooks.iter().collect();
@@ -110,8 +122,14 @@ impl Deploy {
                     .set_contract_words(&hook.name, &hook.contract)
                     .await?;
             }
-            let released =
-                release_under_lock(repos, &*self.ids, actor, &hook.name, &locked, &hook.release).await?;
+            let released = release_under_lock(
+                repos,
+                &*self.ids,
+                &permit.over_hook(&hook.name)?,
+                &locked,
+                &hook.release,
+            )
+            .await?;
             done.push(DeployedHook {
                 name: hook.name.clone(),
                 version: released.release.version,
@@ -137,8 +155,11 @@ fn check_names(plan: &DeployPlan) -> Result<(), NameError> {
 }
 
 /// Reuses the schema version if its fields are the same, refuses it if not (D13), and keeps it if it is new and may follow (D15).
-/// Gives whether it is new.
-async fn settle_schema(repos: &mut dyn Repos, schema: &Schema) -> Result<bool, Failure> {
+/// Gives the time of its registration, if it is new.
+pub(crate) async fn settle_schema(
+    repos: &mut dyn Repos,
+    schema: &Schema,
+) -> Result<Option<OffsetDateTime>, Failure> {
     let (id, version) = (&schema.reference.id, &schema.reference.version);
     if let Some(other) = repos.schemas().take_table(id, version.major()).await? {
         return Err(ConventionError::SchemaTableTaken {
@@ -151,7 +172,7 @@ async fn settle_schema(repos: &mut dyn Repos, schema: &Schema) -> Result<bool, F
     if let Some(same) = versions.iter().find(|s| s.reference.version == *version) {
         let fields = same.differences(schema);
         return if fields.is_empty() {
-            Ok(false)
+            Ok(None)
         } else {
             Err(ConventionError::SchemaDiffers {
                 reference: schema.reference.clone(),
@@ -173,8 +194,7 @@ async fn settle_schema(repos: &mut dyn Repos, schema: &Schema) -> Result<bool, F
     if let Some(next) = higher.min_by(|a, b| a.reference.version.precedence(&b.reference.version)) {
         next.check_extends(schema).map_err(|e| e.of_field("schema"))?;
     }
-    repos.schemas().insert(schema).await?;
-    Ok(true)
+    Ok(Some(repos.schemas().insert(schema).await?))
 }
 
 fn is_same(before: &Convention, plan: &DeployPlan) -> bool {
@@ -188,7 +208,7 @@ fn is_same(before: &Convention, plan: &DeployPlan) -> bool {
 }
 
 /// DEP-5, with the data keys of wire contract 1.7.
-fn registered(actor: &Actor, plan: &DeployPlan) -> Event {
+fn registered(actor: Actor, plan: &DeployPlan) -> Event {
     let schema = &plan.schema.reference;
     let hooks: Vec<_> = plan
         .hooks
@@ -198,7 +218,7 @@ fn registered(actor: &Actor, plan: &DeployPlan) -> Event {
     Event {
         kind: "ConventionRegistered",
         subject: format!("convention:{}", plan.slug),
-        actor: actor.clone(),
+        actor,
         payload: json!({
             "convention_id": plan.slug.as_str(),
             "schema_id": {"id": schema.id.as_str(), "version": schema.version.to_string()},

@@ -3,6 +3,7 @@
 use auth::AuthError;
 use domain::convention::ConventionError;
 use domain::hook::HookError;
+use domain::identity::{IdentityError, SessionError};
 use domain::ingest::IngestError;
 use domain::kind::Coded;
 use domain::provenance::ProvenanceError;
@@ -41,6 +42,10 @@ failures! {
     Convention(ConventionError);
     /// The registry refused.
     Hook(HookError);
+    /// Something about users, roles or service accounts was refused.
+    Identity(IdentityError);
+    /// A sign-in was refused.
+    Session(SessionError);
     /// An ingest run refused.
     Ingest(IngestError);
     /// There is nothing to read.

@@ -5,9 +5,15 @@ pub mod authenticate;
 pub mod close_ingestion;
 pub mod create_release;
 pub mod deploy;
+pub mod end_session;
 pub mod failure;
+pub mod fetch_device_tokens;
+pub mod grant_role;
 pub mod hook_execution;
+pub mod issuer_keys;
+pub mod open_device;
 pub mod open_ingestion;
+pub mod principals;
 pub mod process_batch;
 pub mod push_decoder;
 pub mod push_records;
@@ -15,12 +21,22 @@ pub mod read_conventions;
 pub mod read_data;
 pub mod read_health;
 pub mod read_hooks;
+pub mod read_identities;
 pub mod read_ingestions;
 pub mod read_profile;
 pub mod read_provenance;
+pub mod read_schemas;
+pub mod refresh_session;
+pub mod register_schema;
+pub mod revoke_role;
 pub mod set_live;
+pub mod set_service_account_state;
+pub mod sign_in;
 pub mod sweep;
+pub mod tokens;
+pub mod unyank_release;
 pub mod worker;
+pub mod yank_release;
 
 mod batches;
 mod cursor;
@@ -30,27 +46,44 @@ pub use authenticate::Authenticate;
 pub use close_ingestion::CloseIngestion;
 pub use create_release::CreateRelease;
 pub use deploy::Deploy;
+pub use end_session::EndSession;
 pub use failure::Failure;
+pub use fetch_device_tokens::FetchDeviceTokens;
+pub use grant_role::GrantRole;
+pub use issuer_keys::IssuerKeys;
+pub use open_device::OpenDevice;
 pub use open_ingestion::OpenIngestion;
 pub use ports::Committed;
+pub use principals::Principals;
 pub use process_batch::ProcessBatch;
 pub use push_records::PushRecords;
 pub use read_conventions::ReadConventions;
 pub use read_data::ReadData;
 pub use read_health::ReadHealth;
 pub use read_hooks::ReadHooks;
+pub use read_identities::ReadIdentities;
 pub use read_ingestions::ReadIngestions;
 pub use read_profile::ReadProfile;
 pub use read_provenance::ReadProvenance;
+pub use read_schemas::ReadSchemas;
+pub use refresh_session::RefreshSession;
+pub use register_schema::RegisterSchema;
+pub use revoke_role::RevokeRole;
 pub use set_live::SetLive;
+pub use set_service_account_state::SetServiceAccountState;
+pub use sign_in::SignIn;
 pub use sweep::Sweep;
+pub use tokens::{Lifetimes, TokenMaker};
+pub use unyank_release::UnyankRelease;
 pub use worker::{Worker, WorkerOptions};
+pub use yank_release::YankRelease;
 
 /// What readers get, as the query ports give it; `api` renders these and has no other way to the data.
 pub mod views {
+    pub use ports::identity::{RoleAssignment, ServiceAccountView, UserProfile};
     pub use ports::queries::{
         HookSummary, Identity, IngestRunView, ReasonCount, RecordView, RowStream, RowTrace, Table,
-        TableColumn, TableCounts, TableKind, TraceDelegation, TraceSource, TraceTask, UserProfile,
+        TableColumn, TableCounts, TableKind, TraceDelegation, TraceSource, TraceTask,
     };
 }
 

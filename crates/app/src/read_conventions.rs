@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use auth::{Permit, act};
-use domain::ConventionSlug;
 use domain::convention::{Convention, ConventionError};
-use ports::RegistryQueries;
+use domain::{ConventionSlug, Schema};
+use ports::{RegistryQueries, StoreError};
 
 use crate::failure::Failure;
 
@@ -36,5 +36,19 @@ impl ReadConventions {
             .convention(slug)
             .await?
             .ok_or_else(|| ConventionError::Unknown(slug.to_string()))?)
+    }
+
+    /// A convention and the schema version that it points at, for whoever fills in its template.
+    pub async fn template(
+        &self,
+        _permit: Permit<act::ReadTemplates>,
+        slug: &ConventionSlug,
+    ) -> Result<(Convention, Schema), Failure> {
+        let convention = self.registry.convention(slug).await?;
+        let convention = convention.ok_or_else(|| ConventionError::Unknown(slug.to_string()))?;
+        let schema = self.registry.schema(&convention.schema).await?;
+        let (schema, _) =
+            schema.ok_or_else(|| StoreError::corrupt("conventions", "a convention without its schema"))?;
+        Ok((convention, schema))
     }
 }

@@ -237,7 +237,7 @@ impl ReadData {
             ),
         };
         if RESERVED.contains(&id.as_str()) {
-            return Err(unknown().into());
+            return Err(DataError::Reserved(id.to_string()).into());
         }
         let mut all = self.data.schema_versions(&id).await?;
         if let Some(version) = version {

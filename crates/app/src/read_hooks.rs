@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use auth::{Permit, act};
-use domain::hook::{HookError, HookRelease};
+use domain::hook::{HookError, HookRelease, LiveMove};
 use domain::{HookName, ReleaseVersion};
 use ports::RegistryQueries;
 use ports::queries::HookSummary;
+
+use time::OffsetDateTime;
 
 use crate::failure::Failure;
 
@@ -43,15 +45,48 @@ impl ReadHooks {
         name: &HookName,
         version: u32,
     ) -> Result<(HookRelease, bool), Failure> {
-        let hook = self.hook(name).await?;
-        let unknown = || HookError::UnknownVersion {
-            hook: name.clone(),
-            version,
+        let number = ReleaseVersion::new(version);
+        let found = match number {
+            Some(number) => self.registry.release(name, number).await?,
+            None => None,
         };
-        let number = ReleaseVersion::new(version).ok_or_else(unknown)?;
-        let release = self.registry.release(name, number).await?.ok_or_else(unknown)?;
-        let live = hook.live.is_some_and(|live| live.version == number);
-        Ok((release, live))
+        match found {
+            Some(found) => Ok(found),
+            None => {
+                self.hook(name).await?;
+                Err(HookError::UnknownVersion {
+                    hook: name.clone(),
+                    version,
+                }
+                .into())
+            }
+        }
+    }
+
+    /// The moves of a hook's pointer, newest first: at most `most` of those before the move `before`; and whether there are more.
+    pub async fn live_history(
+        &self,
+        _permit: Permit<act::ReadHooks>,
+        name: &HookName,
+        before: Option<u32>,
+        most: u32,
+    ) -> Result<(Vec<LiveMove>, bool), Failure> {
+        self.hook(name).await?;
+        let mut moves = self.registry.live_moves(name, before, most + 1).await?;
+        let more = moves.len() > most as usize;
+        moves.truncate(most as usize);
+        Ok((moves, more))
+    }
+
+    /// What was live at a time, which is now where none is given, and the move that made it so; nothing before the hook's first release.
+    pub async fn live_at(
+        &self,
+        _permit: Permit<act::ReadHooks>,
+        name: &HookName,
+        at: Option<OffsetDateTime>,
+    ) -> Result<(OffsetDateTime, Option<(LiveMove, HookRelease)>), Failure> {
+        self.hook(name).await?;
+        Ok(self.registry.live_at(name, at).await?)
     }
 
     async fn hook(&self, name: &HookName) -> Result<HookSummary, Failure> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use auth::{AuthError, Permit, Who, act};
 use ports::IdentityQueries;
-use ports::queries::UserProfile;
+use ports::identity::UserProfile;
 
 use crate::failure::Failure;
 

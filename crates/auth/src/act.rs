@@ -32,6 +32,20 @@ actions! {
     ReadIngestions: "read ingest runs", Requirement::Scope("ingestions:read");
     /// Everything below `/data`, traces included: an ordinary reader may follow a public row to its release.
     ReadData: "read data", Requirement::Anyone;
+    /// `POST /schemas`.
+    WriteSchemas: "register a schema", Requirement::Role(Role::Admin);
+    /// `GET /schemas`, `GET /schemas/{id@version}`.
+    ReadSchemas: "read schemas", Requirement::Anyone;
+    /// `GET /conventions/{slug}/template`.
+    ReadTemplates: "read a convention's template", Requirement::Role(Role::Depositor);
+    /// Signing in, refreshing, signing out, and the device flow: what they prove is in what they are given.
+    SignIn: "sign in", Requirement::Anyone;
+    /// `GET /auth/config`.
+    ReadAuthConfig: "read how people sign in", Requirement::Role(Role::Admin);
+    /// Users and their roles below `/admin/users`.
+    ManageRoles: "hand out roles", Requirement::Role(Role::Superadmin);
+    /// `/admin/service-accounts`.
+    ManageServiceAccounts: "manage service accounts", Requirement::Role(Role::Superadmin);
     /// `GET /auth/me`.
     ReadOwnProfile: "read one's own profile", Requirement::AnyUser;
     /// `GET /health`, `GET /ready`.

@@ -1,7 +1,7 @@
 //! Why a caller was turned away.
 
-use domain::Kind;
 use domain::kind::Coded;
+use domain::{HookName, Kind};
 
 /// Why a caller was turned away. No variant carries anything of the token.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -24,6 +24,9 @@ pub enum AuthError {
     /// The operation is for users and a service account asked.
     #[error("this operation is for users; a service account has no profile")]
     NotAUser,
+    /// The token is limited to named hooks, and this is none of them.
+    #[error("not allowed to change the hook {0}: the token is limited to other hooks")]
+    OtherHook(HookName),
     /// The caller lacks the right.
     #[error("not allowed to {action}: it needs {needs}")]
     Denied {
@@ -42,7 +45,7 @@ impl Coded for AuthError {
             | Self::InvalidToken(_)
             | Self::UnknownUser
             | Self::Disabled => Kind::Unauthenticated,
-            Self::NotAUser | Self::Denied { .. } => Kind::Forbidden,
+            Self::NotAUser | Self::OtherHook(_) | Self::Denied { .. } => Kind::Forbidden,
         }
     }
     fn code(&self) -> &'static str {
@@ -51,7 +54,7 @@ impl Coded for AuthError {
             Self::TokenExpired => "token_expired",
             Self::UnknownUser => "user_not_found",
             Self::InvalidToken(_) | Self::Disabled => "invalid_token",
-            Self::NotAUser | Self::Denied { .. } => "access_denied",
+            Self::NotAUser | Self::OtherHook(_) | Self::Denied { .. } => "access_denied",
         }
     }
 }

@@ -14,13 +14,16 @@
 
 pub mod act;
 mod error;
+mod mint;
 mod principal;
 mod role;
 mod verify;
 
 pub use error::AuthError;
-pub use principal::{Action, Permit, Principal, Requirement, Who};
+pub use mint::{Minter, SIGN_IN_SECONDS, SignInState};
+pub use principal::{Action, HookGrant, Permit, Principal, Requirement, Who};
 pub use role::Role;
 pub use verify::{
-    Credential, IssuerKey, TrustedIssuer, VerifiedMachine, VerifiedUser, Verifier, VerifierConfigError,
+    Credential, IssuerKey, KeyError, KeyRing, Refusal, TrustedIssuer, VerifiedMachine, VerifiedUser,
+    Verifier, VerifierConfigError,
 };

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::marker::PhantomData;
 
-use domain::{Actor, ServiceAccountId, UserId};
+use domain::{Actor, HookName, ServiceAccountId, UserId};
 
 use crate::error::AuthError;
 use crate::role::Role;
@@ -31,6 +31,8 @@ pub enum Who {
         id: ServiceAccountId,
         /// The scopes, from the token.
         scopes: BTreeSet<String>,
+        /// The hooks that the token is limited to, if it is.
+        hooks: Option<BTreeSet<String>>,
     },
 }
 
@@ -66,9 +68,9 @@ impl Principal {
 
     /// A service account that the database does not have as disabled.
     pub fn service_account(verified: VerifiedMachine) -> Self {
-        let (id, scopes) = verified.into_parts();
+        let (id, scopes, hooks) = verified.into_parts();
         Self {
-            who: Who::ServiceAccount { id, scopes },
+            who: Who::ServiceAccount { id, scopes, hooks },
         }
     }
 
@@ -162,6 +164,19 @@ impl<A> Permit<A> {
         &self.principal
     }
 
+    /// The grant to do `A` to this hook: a token may be limited to named hooks.
+    pub fn over_hook(&self, hook: &HookName) -> Result<HookGrant, AuthError> {
+        match self.principal.who() {
+            Who::ServiceAccount {
+                hooks: Some(hooks), ..
+            } if !hooks.contains(hook.as_str()) => Err(AuthError::OtherHook(hook.clone())),
+            _ => Ok(HookGrant {
+                hook: hook.clone(),
+                actor: self.actor(),
+            }),
+        }
+    }
+
     /// The same, as the activity log and `built_by` name it. Nobody is the system.
     pub fn actor(&self) -> Actor {
         match self.principal.who() {
@@ -169,5 +184,30 @@ impl<A> Permit<A> {
             Who::User { id, .. } => Actor::User(*id),
             Who::ServiceAccount { id, .. } => Actor::ServiceAccount(*id),
         }
+    }
+}
+
+/// Proof that a principal may change this hook. What writes a release, a pointer or a yank takes one, so that no way around a token's
+/// limit to named hooks compiles.
+///
+/// ```compile_fail
+/// // Only a permit makes a grant.
+/// let forged = auth::HookGrant { hook: todo!(), actor: todo!() };
+/// ```
+#[derive(Clone, Debug)]
+pub struct HookGrant {
+    hook: HookName,
+    actor: Actor,
+}
+
+impl HookGrant {
+    /// The hook.
+    pub const fn hook(&self) -> &HookName {
+        &self.hook
+    }
+
+    /// Who may.
+    pub const fn actor(&self) -> &Actor {
+        &self.actor
     }
 }

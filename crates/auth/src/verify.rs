@@ -1,61 +1,47 @@
-//! Tokens: from text to credentials (wire contract 3; AUT-1, AUT-2, AUT-4, AUT-6).
+//! Tokens: from text to credentials (wire contract 3; AUT-1, AUT-2, AUT-4, AUT-6, AUT-7).
 //!
 //! Which algorithm verifies a token is decided by who it says it is from, never by its header: a token whose `iss` is a configured
-//! issuer is `EdDSA` or refused, every other is `HS256` with the node's own secret or refused.
+//! issuer is Ed25519 or refused, one without `iss` is `HS256` with the node's own secret or refused, and any other is refused. (A node
+//! without configured issuers passes over `iss`, as AUT-6 wants it.)
+
+mod claims;
+mod credential;
+mod keys;
+mod parts;
 
 use std::collections::BTreeSet;
 use std::fmt;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use domain::{ServiceAccountId, UserId};
-use jsonwebtoken::{Algorithm, DecodingKey, Validation};
-use serde::de::{Deserializer, MapAccess, Visitor};
+use domain::UserId;
+use jsonwebtoken::{Algorithm, DecodingKey};
 use serde_json::{Map, Value};
 
 use crate::error::AuthError;
+use claims::{audiences, check_times, hooks, scopes, text, times};
+pub use credential::{Credential, VerifiedMachine, VerifiedUser};
+pub use keys::{IssuerKey, KeyError, KeyRing};
+use parts::Parts;
 
-/// The longest token that is looked at, in bytes.
-const MOST_TOKEN_BYTES: usize = 8 * 1024;
-/// How far clocks may differ, in seconds.
-const LEEWAY: i64 = 30;
 /// The shortest secret of HS256, in bytes (RFC 7518 3.2: at least the hash's 256 bits).
 const LEAST_SECRET: usize = 32;
-
-/// One public key of an issuer.
-pub struct IssuerKey {
-    /// Its id, if it has one: a token that names a `kid` is tried with keys of that id only.
-    pub kid: Option<String>,
-    key: DecodingKey,
-}
-
-impl IssuerKey {
-    /// The key in a PEM file (`BEGIN PUBLIC KEY`, Ed25519).
-    pub fn from_pem(kid: Option<String>, pem: &str) -> Result<Self, VerifierConfigError> {
-        let key = DecodingKey::from_ed_pem(pem.as_bytes()).map_err(|_| VerifierConfigError::Key)?;
-        Ok(Self { kid, key })
-    }
-}
-
-impl fmt::Debug for IssuerKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("IssuerKey")
-            .field("kid", &self.kid)
-            .finish_non_exhaustive()
-    }
-}
+/// The most bytes of a machine's `sub`.
+const MOST_SUBJECT_BYTES: usize = 500;
 
 /// An issuer of machine credentials.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct TrustedIssuer {
     /// The `iss` of its tokens.
     pub issuer: String,
-    /// What its tokens' `aud` must name, besides this node's own origin.
+    /// What its tokens' `aud` may name in place of this node's own origin.
     pub audience: Option<String>,
     /// The claim that holds the scopes.
     pub scope_claim: String,
-    /// Its keys.
-    pub keys: Vec<IssuerKey>,
+    /// The scopes that it may give; others that its tokens claim are not given. None: all.
+    pub allowed_scopes: Option<BTreeSet<String>>,
+    /// The longest time from `iat` to `exp`, in seconds.
+    pub max_lifetime: i64,
+    /// Its keys, which may change while the node runs (AUT-7).
+    pub keys: KeyRing,
 }
 
 /// Why a verifier cannot be made of a configuration.
@@ -64,64 +50,26 @@ pub enum VerifierConfigError {
     /// The secret is too short.
     #[error("the JWT secret must have at least {LEAST_SECRET} bytes (RFC 7518 3.2)")]
     ShortSecret,
-    /// A PEM holds no Ed25519 public key.
-    #[error("is no Ed25519 public key in PEM (BEGIN PUBLIC KEY)")]
-    Key,
     /// Two issuers have one name.
     #[error("the issuer {0:?} is configured twice")]
     DuplicateIssuer(String),
 }
 
-/// Credentials that hold.
+/// Why a token was refused, and whether fresh keys of its issuer might change that.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Credential {
-    /// Of a user.
-    User(VerifiedUser),
-    /// Of a machine.
-    Machine(VerifiedMachine),
+pub struct Refusal {
+    /// What the caller is told.
+    pub error: AuthError,
+    /// The configured issuer none of whose keys fits the token: it may have a new one.
+    pub unknown_key_of: Option<String>,
 }
 
-/// A user whose token holds. Only a [`Verifier`] makes one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VerifiedUser {
-    id: UserId,
-    provider: String,
-    external_id: String,
-}
-
-impl VerifiedUser {
-    /// The user's id.
-    pub const fn id(&self) -> UserId {
-        self.id
-    }
-    pub(crate) fn into_parts(self) -> (UserId, String, String) {
-        (self.id, self.provider, self.external_id)
-    }
-}
-
-/// A machine whose token holds. Only a [`Verifier`] makes one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VerifiedMachine {
-    issuer: String,
-    subject: String,
-    scopes: BTreeSet<String>,
-}
-
-impl VerifiedMachine {
-    /// The account's stable id.
-    pub fn id(&self) -> ServiceAccountId {
-        ServiceAccountId::of(&self.issuer, &self.subject)
-    }
-    /// Who vouches for it.
-    pub fn issuer(&self) -> &str {
-        &self.issuer
-    }
-    /// The issuer's name for it.
-    pub fn subject(&self) -> &str {
-        &self.subject
-    }
-    pub(crate) fn into_parts(self) -> (ServiceAccountId, BTreeSet<String>) {
-        (self.id(), self.scopes)
+impl From<AuthError> for Refusal {
+    fn from(error: AuthError) -> Self {
+        Self {
+            error,
+            unknown_key_of: None,
+        }
     }
 }
 
@@ -164,199 +112,109 @@ impl Verifier {
     }
 
     /// The credentials that `token` holds at the time `now`, in seconds since 1970.
-    pub fn verify(&self, token: &str, now: i64) -> Result<Credential, AuthError> {
-        if token.len() > MOST_TOKEN_BYTES {
-            return Err(AuthError::InvalidToken("it is longer than 8 KiB"));
-        }
-        let mut parts = token.split('.');
-        let (Some(header), Some(payload), Some(_), None) =
-            (parts.next(), parts.next(), parts.next(), parts.next())
-        else {
-            return Err(AuthError::InvalidToken("it does not have three parts"));
-        };
-        let header = object(header)?;
-        // RFC 7515 4.1.11: extensions named as critical must be understood; we know none.
-        if header.contains_key("crit") {
-            return Err(AuthError::InvalidToken("its header names a critical extension"));
-        }
-        // Not yet trusted: it only decides which key and algorithm must verify the whole.
-        let claimed = object(payload)?;
-        let issuer = claimed.get("iss").and_then(Value::as_str);
-        match self.issuers.iter().find(|i| Some(i.issuer.as_str()) == issuer) {
-            Some(issuer) => self.machine(token, &header, issuer, now).map(Credential::Machine),
-            None => self.user(token, now).map(Credential::User),
+    pub fn verify(&self, token: &str, now: i64) -> Result<Credential, Refusal> {
+        let parts = Parts::of(token)?;
+        // Nothing of it is trusted yet: its issuer only decides which key and algorithm must verify the whole.
+        match (parts.claims.get("iss"), self.issuers.is_empty()) {
+            (None, _) | (Some(_), true) => Ok(self.user(&parts, now).map(Credential::User)?),
+            (Some(issuer), false) => {
+                let known = self.issuers.iter().find(|i| issuer.as_str() == Some(&i.issuer));
+                let issuer = known.ok_or(AuthError::InvalidToken("its issuer is not known here"))?;
+                self.machine(&parts, issuer, now).map(Credential::Machine)
+            }
         }
     }
 
-    fn user(&self, token: &str, now: i64) -> Result<VerifiedUser, AuthError> {
-        let claims = signed_claims(token, &self.secret, Algorithm::HS256)?;
-        check_times(&claims, now)?;
-        if !audiences(&claims).contains("authenticated") {
+    fn user(&self, parts: &Parts<'_>, now: i64) -> Result<VerifiedUser, AuthError> {
+        if parts.algorithm() != Some("HS256")
+            || !jsonwebtoken::crypto::verify(
+                parts.signature,
+                parts.signed.as_bytes(),
+                &self.secret,
+                Algorithm::HS256,
+            )
+            .unwrap_or(false)
+        {
+            return Err(AuthError::InvalidToken(
+                "its signature or algorithm does not hold",
+            ));
+        }
+        let claims = &parts.claims;
+        check_times(&times(claims)?, now)?;
+        if !audiences(claims).contains("authenticated") {
             return Err(AuthError::InvalidToken("its audience is another"));
         }
-        let id = text(&claims, "sub").and_then(|sub| sub.parse::<UserId>().ok());
+        let id = text(claims, "sub").and_then(|sub| sub.parse::<UserId>().ok());
         let id = id.ok_or(AuthError::InvalidToken("its subject is no user's id"))?;
-        let part = |name: &str| text(&claims, name).unwrap_or_default().to_owned();
-        Ok(VerifiedUser {
-            id,
-            provider: part("provider"),
-            external_id: part("external_id"),
-        })
+        let part = |name: &str| text(claims, name).unwrap_or_default().to_owned();
+        Ok(VerifiedUser::new(id, part("provider"), part("external_id")))
     }
 
     fn machine(
         &self,
-        token: &str,
-        header: &Map<String, Value>,
+        parts: &Parts<'_>,
+        issuer: &TrustedIssuer,
+        now: i64,
+    ) -> Result<VerifiedMachine, Refusal> {
+        // RFC 8037 names the algorithm EdDSA, RFC 9864 names Ed25519; both are this one, whatever the header says besides.
+        if !matches!(parts.algorithm(), Some("EdDSA" | "Ed25519")) {
+            return Err(AuthError::InvalidToken("its signature or algorithm does not hold").into());
+        }
+        let kid = match parts.header.get("kid") {
+            None => None,
+            Some(Value::String(kid)) => Some(kid.as_str()),
+            Some(_) => return Err(AuthError::InvalidToken("its kid is no text").into()),
+        };
+        if !issuer.keys.verify(kid, parts.signed.as_bytes(), parts.signature) {
+            return Err(Refusal {
+                error: AuthError::InvalidToken("its signature or algorithm does not hold"),
+                unknown_key_of: Some(issuer.issuer.clone()),
+            });
+        }
+        Ok(self.machine_claims(&parts.claims, issuer, now)?)
+    }
+
+    fn machine_claims(
+        &self,
+        claims: &Map<String, Value>,
         issuer: &TrustedIssuer,
         now: i64,
     ) -> Result<VerifiedMachine, AuthError> {
-        let kid = match header.get("kid") {
-            None => None,
-            Some(Value::String(kid)) => Some(kid.as_str()),
-            Some(_) => return Err(AuthError::InvalidToken("its kid is no text")),
+        let times = times(claims)?;
+        check_times(&times, now)?;
+        let (Some(issued), Some(expires)) = (times.issued, times.expires) else {
+            return Err(AuthError::InvalidToken("it does not say when it was issued"));
         };
-        let fits = |key: &&IssuerKey| match (kid, &key.kid) {
-            (Some(kid), Some(own)) => kid == own,
-            _ => true,
-        };
-        let mut claims = Err(AuthError::InvalidToken("no key of its issuer fits"));
-        for key in issuer.keys.iter().filter(fits) {
-            claims = signed_claims(token, &key.key, Algorithm::EdDSA);
-            if claims.is_ok() {
-                break;
-            }
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "seconds since 1970 are exact in a float"
+        )]
+        if expires - issued > issuer.max_lifetime as f64 {
+            return Err(AuthError::InvalidToken(
+                "its lifetime is longer than is allowed here",
+            ));
         }
-        let claims = claims?;
-        if text(&claims, "iss") != Some(issuer.issuer.as_str()) {
-            return Err(AuthError::InvalidToken("its issuer is another"));
-        }
-        check_times(&claims, now)?;
-        let audiences = audiences(&claims);
+        let audiences = audiences(claims);
         if !audiences.contains(self.own_audience.as_str())
             && !issuer.audience.as_deref().is_some_and(|a| audiences.contains(a))
         {
             return Err(AuthError::InvalidToken("its audience is another"));
         }
-        let subject = text(&claims, "sub")
-            .filter(|sub| !sub.trim().is_empty() && sub.len() <= 500 && !sub.contains('\0'));
-        let subject = subject
-            .ok_or(AuthError::InvalidToken("it has no subject"))?
-            .to_owned();
-        Ok(VerifiedMachine {
-            issuer: issuer.issuer.clone(),
-            subject,
-            scopes: scopes(claims.get(&issuer.scope_claim)),
-        })
-    }
-}
-
-/// The claims of a token whose signature holds under this key and exactly this algorithm.
-fn signed_claims(
-    token: &str,
-    key: &DecodingKey,
-    algorithm: Algorithm,
-) -> Result<Map<String, Value>, AuthError> {
-    let mut validation = Validation::new(algorithm);
-    // Times and audience are checked below against the given time, with our own words for each fault.
-    validation.validate_exp = false;
-    validation.validate_nbf = false;
-    validation.validate_aud = false;
-    validation.required_spec_claims.clear();
-    jsonwebtoken::decode::<Map<String, Value>>(token, key, &validation)
-        .map(|data| data.claims)
-        .map_err(|_| AuthError::InvalidToken("its signature or algorithm does not hold"))
-}
-
-fn text<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
-    claims.get(name).and_then(Value::as_str)
-}
-
-/// `exp` is required (D28); `nbf` and `iat` are checked where they stand.
-fn check_times(claims: &Map<String, Value>, now: i64) -> Result<(), AuthError> {
-    // RFC 7519 2: a NumericDate may have a fraction.
-    let time = |name: &str| match claims.get(name) {
-        None => Ok(None),
-        Some(value) => value
-            .as_f64()
-            .filter(|t| t.is_finite() && t.abs() < 1e15)
-            .map(Some)
-            .ok_or(AuthError::InvalidToken("a time in it is no number")),
-    };
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "seconds since 1970 are exact in a float"
-    )]
-    let (now, leeway) = (now as f64, LEEWAY as f64);
-    let Some(expires) = time("exp")? else {
-        return Err(AuthError::InvalidToken("it has no expiry"));
-    };
-    if expires + leeway <= now {
-        return Err(AuthError::TokenExpired);
-    }
-    if time("nbf")?.is_some_and(|from| from - leeway > now)
-        || time("iat")?.is_some_and(|at| at - leeway > now)
-    {
-        return Err(AuthError::InvalidToken("it is not valid yet"));
-    }
-    Ok(())
-}
-
-/// `aud` is a text or a list of texts (RFC 7519 4.1.3).
-fn audiences(claims: &Map<String, Value>) -> BTreeSet<&str> {
-    match claims.get("aud") {
-        Some(Value::String(one)) => BTreeSet::from([one.as_str()]),
-        Some(Value::Array(many)) => many.iter().filter_map(Value::as_str).collect(),
-        _ => BTreeSet::new(),
-    }
-}
-
-/// Scopes are a space-delimited text or a list of texts (AUT-4); anything else is none.
-fn scopes(claim: Option<&Value>) -> BTreeSet<String> {
-    match claim {
-        Some(Value::String(text)) => text
-            .split(' ')
-            .filter(|s| !s.is_empty())
-            .map(str::to_owned)
-            .collect(),
-        Some(Value::Array(items)) if items.iter().all(Value::is_string) => items
-            .iter()
-            .filter_map(Value::as_str)
-            .map(str::to_owned)
-            .collect(),
-        _ => BTreeSet::new(),
-    }
-}
-
-/// The JSON object of one part of a token, in which no key may stand twice: two readers could see two different tokens (RFC 7519 4).
-fn object(part: &str) -> Result<Map<String, Value>, AuthError> {
-    struct Unique;
-    impl<'de> Visitor<'de> for Unique {
-        type Value = Map<String, Value>;
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an object in which no key stands twice")
+        let subject = text(claims, "sub").filter(|sub| {
+            !sub.trim().is_empty() && sub.len() <= MOST_SUBJECT_BYTES && !sub.chars().any(char::is_control)
+        });
+        let subject = subject.ok_or(AuthError::InvalidToken("it has no subject"))?;
+        let mut scopes = scopes(claims.get(&issuer.scope_claim));
+        if let Some(allowed) = &issuer.allowed_scopes {
+            scopes.retain(|scope| allowed.contains(scope));
         }
-        fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
-            let mut map = Map::new();
-            while let Some((key, value)) = access.next_entry::<String, Value>()? {
-                if map.insert(key, value).is_some() {
-                    return Err(serde::de::Error::custom("a key stands twice"));
-                }
-            }
-            Ok(map)
-        }
+        Ok(VerifiedMachine::new(
+            issuer.issuer.clone(),
+            subject.to_owned(),
+            scopes,
+            hooks(claims.get("hooks"))?,
+        ))
     }
-    let bytes = URL_SAFE_NO_PAD
-        .decode(part)
-        .map_err(|_| AuthError::InvalidToken("it is not base64url"))?;
-    let mut reader = serde_json::Deserializer::from_slice(&bytes);
-    let map = reader
-        .deserialize_map(Unique)
-        .map_err(|_| AuthError::InvalidToken("a part of it is no JSON object with unique keys"))?;
-    reader
-        .end()
-        .map_err(|_| AuthError::InvalidToken("a part of it is no JSON object with unique keys"))?;
-    Ok(map)
 }
 
 #[cfg(test)]

@@ -272,6 +272,9 @@ pub enum ConventionError {
         /// The fields that differ.
         fields: Vec<String>,
     },
+    /// The schema version stands.
+    #[error("schema {0} exists")]
+    SchemaExists(SchemaRef),
     /// Another schema's id makes the same table name (D23).
     #[error(
         "schema id {id:?} makes the same table name as the schema {other:?}; choose an id that differs in more than hyphens"
@@ -293,7 +296,9 @@ impl Coded for ConventionError {
             Self::Invalid(_) => Kind::Invalid,
             Self::Name(e) => e.kind(),
             Self::Hook(e) => e.kind(),
-            Self::SchemaDiffers { .. } | Self::SchemaTableTaken { .. } => Kind::Conflict,
+            Self::SchemaDiffers { .. } | Self::SchemaExists(_) | Self::SchemaTableTaken { .. } => {
+                Kind::Conflict
+            }
             Self::Unknown(_) => Kind::NotFound,
         }
     }
@@ -302,7 +307,7 @@ impl Coded for ConventionError {
             Self::Invalid(e) => e.code(),
             Self::Name(e) => e.code(),
             Self::Hook(e) => e.code(),
-            Self::SchemaDiffers { .. } => "schema_already_exists",
+            Self::SchemaDiffers { .. } | Self::SchemaExists(_) => "schema_already_exists",
             Self::SchemaTableTaken { .. } => "schema_table_taken",
             Self::Unknown(_) => "NotFoundError",
         }

@@ -17,6 +17,9 @@ use crate::limits::Limits;
 use crate::names::{ColumnName, HookName, NameError};
 use crate::version::ReleaseVersion;
 
+mod history;
+pub use history::{LiveMove, MOST_REASON_BYTES, Reason, Yank};
+
 /// The most columns a feature table may have.
 pub const MOST_COLUMNS: usize = 500;
 /// The most bytes of a release's `config`, as JSON.
@@ -329,6 +332,8 @@ pub struct HookRelease {
     pub built_by: Actor,
     /// When.
     pub built_at: OffsetDateTime,
+    /// That it was withdrawn, while it is.
+    pub yanked: Option<Yank>,
 }
 
 /// Why the registry refused.
@@ -359,6 +364,26 @@ pub enum HookError {
         /// Each difference, seen from the contract that stands.
         differences: Vec<String>,
     },
+    /// A yanked release cannot be made live.
+    #[error("release {version} of hook {hook} is yanked and cannot be made live: {reason}")]
+    Yanked {
+        /// The hook.
+        hook: HookName,
+        /// The release.
+        version: ReleaseVersion,
+        /// Why it was yanked.
+        reason: String,
+    },
+    /// The live release cannot be yanked while nothing takes its place.
+    #[error(
+        "release {version} of hook {hook} is live; name in fallback_version which release takes its place"
+    )]
+    YankedLive {
+        /// The hook.
+        hook: HookName,
+        /// The release.
+        version: ReleaseVersion,
+    },
     /// Every number that PostgreSQL's `integer` can hold is used up.
     #[error("hook {0} has used up its version numbers")]
     VersionsExhausted(HookName),
@@ -370,7 +395,10 @@ impl Coded for HookError {
             Self::Invalid(_) => Kind::Invalid,
             Self::Name(e) => e.kind(),
             Self::UnknownHook(_) | Self::UnknownVersion { .. } => Kind::NotFound,
-            Self::ContractDiffers { .. } | Self::VersionsExhausted(_) => Kind::Conflict,
+            Self::ContractDiffers { .. }
+            | Self::VersionsExhausted(_)
+            | Self::Yanked { .. }
+            | Self::YankedLive { .. } => Kind::Conflict,
         }
     }
     fn code(&self) -> &'static str {
@@ -380,6 +408,8 @@ impl Coded for HookError {
             Self::UnknownHook(_) => "hook_not_found",
             Self::UnknownVersion { .. } => "release_not_found",
             Self::ContractDiffers { .. } => "ConflictError",
+            Self::Yanked { .. } => "release_yanked",
+            Self::YankedLive { .. } => "release_is_live",
             Self::VersionsExhausted(_) => "versions_exhausted",
         }
     }

@@ -9,6 +9,8 @@ pub enum Kind {
     Invalid,
     /// A name that belongs to the server itself (400, wire contract 2).
     Reserved,
+    /// A request of OAuth that is refused (400, RFC 6749 5.2, RFC 8628 3.5).
+    Refused,
     /// No credentials, or none that hold (401).
     Unauthenticated,
     /// The caller lacks the right (403).
@@ -17,6 +19,8 @@ pub enum Kind {
     NotFound,
     /// It clashes with what is there (409).
     Conflict,
+    /// More of it than the server takes now; the same request may succeed later (429).
+    TooMany,
     /// Something the server needs is not to be had now; the same request may succeed later (503).
     Unavailable,
     /// A defect of ours (500).

@@ -24,6 +24,7 @@ pub mod delegation;
 pub mod digest;
 pub mod failure;
 pub mod hook;
+pub mod identity;
 pub mod ids;
 pub mod ingest;
 pub mod kind;
@@ -44,7 +45,8 @@ pub use delegation::{DelegationId, DelegationStatus};
 pub use digest::Digest;
 pub use failure::{FailureAction, FailureKind};
 pub use hook::{
-    Cardinality, ColumnDef, FeatureContract, Hook, HookRelease, JsonType, NewRelease, ReleaseContent,
+    Cardinality, ColumnDef, FeatureContract, Hook, HookRelease, JsonType, LiveMove, NewRelease, Reason,
+    ReleaseContent, Yank,
 };
 pub use ids::{IngestRunId, RecordId, ReleaseId, RunId, ServiceAccountId, TaskId, UserId};
 pub use ingest::{IngestMode, IngestStatus, SourceId};

@@ -101,6 +101,9 @@ pub enum DataError {
     /// What was sent breaks a rule.
     #[error(transparent)]
     Invalid(#[from] Invalid),
+    /// The name is a path of the server itself, which no schema has.
+    #[error("{0:?} is a reserved name: no schema has it")]
+    Reserved(String),
     /// There is no such schema, or not in that version.
     #[error("there is no schema {0}")]
     UnknownSchema(String),
@@ -130,6 +133,7 @@ impl Coded for DataError {
     fn code(&self) -> &'static str {
         match self {
             Self::Invalid(e) => e.code(),
+            Self::Reserved(_) => "reserved_name",
             Self::UnknownSchema(_) => "schema_not_found",
             Self::UnknownFeature { .. } => "feature_not_found",
             Self::UnknownRecord(_) => "record_not_found",

@@ -176,7 +176,10 @@ async fn deployed(subject: &Subject<'_>) {
         )
         .await
         .unwrap();
-    uow.hooks().set_live(&hook(), made.id).await.unwrap();
+    uow.hooks()
+        .move_live(&hook(), made.id, &ADMIN, None)
+        .await
+        .unwrap();
     uow.features().create_table(&hook(), &contract()).await.unwrap();
     uow.conventions().put(&plan).await.unwrap();
     uow.commit(()).await.unwrap().into_inner();

@@ -7,6 +7,7 @@ pub mod blobs;
 #[cfg(feature = "testing")]
 pub mod contract;
 pub mod error;
+pub mod identity;
 pub mod queries;
 pub mod repos;
 pub mod runner;
@@ -15,7 +16,11 @@ pub mod worker;
 
 pub use blobs::Blobs;
 pub use error::StoreError;
-pub use queries::{DataQueries, IdentityQueries, IngestQueries, ProvenanceQueries, RegistryQueries};
+pub use identity::{
+    Identities, IdentityProvider, IdentityProviderError, IdentityQueries, KeyDocument, KeySource, Randomness,
+    Sessions,
+};
+pub use queries::{DataQueries, IngestQueries, ProvenanceQueries, RegistryQueries};
 pub use repos::{
     Activity, Conventions, Delegations, Features, Hooks, Ingests, Records, Repos, Runs, Schemas, Tasks,
 };

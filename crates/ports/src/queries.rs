@@ -8,39 +8,13 @@ use domain::hook::{FeatureContract, HookRelease};
 use domain::record::RecordRef;
 use domain::{
     Actor, Cell, ColumnType, ConventionSlug, HookName, HookRun, IngestMode, IngestRunId, IngestStatus,
-    NodeDomain, RecordSrn, ReleaseVersion, RunId, Schema, SchemaId, SchemaRef, SourceId, TaskId, UserId,
+    LiveMove, NodeDomain, RecordSrn, ReleaseVersion, RunId, Schema, SchemaId, SchemaRef, SourceId, TaskId,
 };
 use futures::Stream;
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
 use crate::error::StoreError;
-
-/// A user as the database knows them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UserProfile {
-    /// The id.
-    pub id: UserId,
-    /// What people call them.
-    pub display_name: String,
-    /// The identity provider.
-    pub provider: String,
-    /// The provider's id.
-    pub external_id: String,
-    /// The roles, by name.
-    pub roles: Vec<String>,
-}
-
-/// Users and service accounts.
-#[async_trait]
-pub trait IdentityQueries: Send + Sync {
-    /// A user.
-    async fn user(&self, id: UserId) -> Result<Option<UserProfile>, StoreError>;
-    /// Writes down that a service account was seen (AUT-3), at most about once a minute per account; gives whether it is enabled.
-    async fn see_service_account(&self, issuer: &str, subject: &str) -> Result<bool, StoreError>;
-    /// Makes the local administrator of dev mode (wire contract 3), if there is none.
-    async fn ensure_local_admin(&self) -> Result<(), StoreError>;
-}
 
 /// A hook in the catalogue.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,12 +36,29 @@ pub trait RegistryQueries: Send + Sync {
     async fn hook(&self, name: &HookName) -> Result<Option<HookSummary>, StoreError>;
     /// The releases of a hook, newest first.
     async fn releases(&self, name: &HookName) -> Result<Vec<HookRelease>, StoreError>;
-    /// One release.
+    /// One release, and whether it is live; both from one snapshot.
     async fn release(
         &self,
         name: &HookName,
         version: ReleaseVersion,
-    ) -> Result<Option<HookRelease>, StoreError>;
+    ) -> Result<Option<(HookRelease, bool)>, StoreError>;
+    /// The moves of a hook's pointer, newest first: at most `most` of those before the move `before`.
+    async fn live_moves(
+        &self,
+        name: &HookName,
+        before: Option<u32>,
+        most: u32,
+    ) -> Result<Vec<LiveMove>, StoreError>;
+    /// The last move that was made at or before `at`, with the release that it made live; and `at`, which is now where none is given.
+    async fn live_at(
+        &self,
+        name: &HookName,
+        at: Option<OffsetDateTime>,
+    ) -> Result<(OffsetDateTime, Option<(LiveMove, HookRelease)>), StoreError>;
+    /// One schema version, with the time of its registration.
+    async fn schema(&self, reference: &SchemaRef) -> Result<Option<(Schema, OffsetDateTime)>, StoreError>;
+    /// Every schema version, newest registration first.
+    async fn schemas(&self) -> Result<Vec<(Schema, OffsetDateTime)>, StoreError>;
     /// Every convention, newest first.
     async fn conventions(&self) -> Result<Vec<Convention>, StoreError>;
     /// One convention.

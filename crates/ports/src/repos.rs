@@ -8,13 +8,14 @@ use domain::hook::HookRelease;
 use domain::ingest::PushedRecord;
 use domain::{
     Actor, Cell, ConventionSlug, DelegationId, Event, FeatureContract, FieldDefinition, HookName, HookRun,
-    IngestMode, IngestRunId, IngestStatus, NewRelease, RecordSrn, ReleaseId, ReleaseVersion, RunId, Schema,
-    SchemaId, SchemaRef, SourceId, TaskId, TaskKind,
+    IngestMode, IngestRunId, IngestStatus, NewRelease, Reason, RecordSrn, ReleaseId, ReleaseVersion, RunId,
+    Schema, SchemaId, SchemaRef, SourceId, TaskId, TaskKind, Yank,
 };
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
 use crate::error::StoreError;
+use crate::identity::{Identities, Sessions};
 use crate::worker::WorkerIdentity;
 
 /// Every repository that a unit of work reaches.
@@ -39,6 +40,10 @@ pub trait Repos: Send {
     fn delegations(&mut self) -> &mut dyn Delegations;
     /// The activity log.
     fn activity(&mut self) -> &mut dyn Activity;
+    /// Users, roles and service accounts.
+    fn identities(&mut self) -> &mut dyn Identities;
+    /// Refresh tokens and devices.
+    fn sessions(&mut self) -> &mut dyn Sessions;
 }
 
 /// Schemas and their metadata tables.
@@ -49,8 +54,8 @@ pub trait Schemas: Send {
     async fn take_table(&mut self, id: &SchemaId, major: u64) -> Result<Option<SchemaId>, StoreError>;
     /// Every version of one major, in no order.
     async fn of_major(&mut self, id: &SchemaId, major: u64) -> Result<Vec<Schema>, StoreError>;
-    /// Keeps a new version.
-    async fn insert(&mut self, schema: &Schema) -> Result<(), StoreError>;
+    /// Keeps a new version; gives the time.
+    async fn insert(&mut self, schema: &Schema) -> Result<OffsetDateTime, StoreError>;
     /// Makes the metadata table hold these fields: creates it, adds columns, drops NOT NULL where a field became optional.
     async fn shape_table(
         &mut self,
@@ -109,8 +114,30 @@ pub trait Hooks: Send {
         release: &NewRelease,
         built_by: &Actor,
     ) -> Result<HookRelease, StoreError>;
-    /// Moves the pointer.
-    async fn set_live(&mut self, name: &HookName, release: ReleaseId) -> Result<(), StoreError>;
+    /// Moves the pointer, and keeps the move as the next of the hook's history.
+    async fn move_live(
+        &mut self,
+        name: &HookName,
+        to: ReleaseId,
+        by: &Actor,
+        reason: Option<&Reason>,
+    ) -> Result<(), StoreError>;
+    /// Withdraws a release; the caller has checked that it is not withdrawn. Gives what readers see from now on.
+    async fn yank(
+        &mut self,
+        name: &HookName,
+        release: ReleaseId,
+        by: &Actor,
+        reason: &Reason,
+    ) -> Result<Yank, StoreError>;
+    /// Takes the withdrawal back; the caller has checked that there is one.
+    async fn unyank(
+        &mut self,
+        name: &HookName,
+        release: ReleaseId,
+        by: &Actor,
+        reason: Option<&Reason>,
+    ) -> Result<(), StoreError>;
 }
 
 /// Conventions.

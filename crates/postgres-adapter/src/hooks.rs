@@ -4,12 +4,14 @@
 use async_trait::async_trait;
 use domain::hook::HookRelease;
 use domain::{
-    Actor, FeatureContract, HookName, NewRelease, ReleaseId, ReleaseVersion, ServiceAccountId, UserId,
+    Actor, FeatureContract, HookName, NewRelease, Reason, ReleaseId, ReleaseVersion, ServiceAccountId,
+    UserId, Yank,
 };
 use ports::repos::LockedHook;
 use ports::{Hooks, StoreError};
+use time::OffsetDateTime;
 
-use crate::rows::{ReleaseRow, document, json, release_version};
+use crate::rows::{ReleaseRow, document, json, release_version, releases};
 use crate::tx::PgTx;
 
 #[async_trait]
@@ -82,10 +84,8 @@ impl Hooks for PgTx {
         name: &HookName,
         key: [u8; 32],
     ) -> Result<Option<HookRelease>, StoreError> {
-        let row = sqlx::query_as!(
-            ReleaseRow,
-            "select id, hook_name, version, image, digest, config, limits, source_ref, built_by_user_id, built_by_service_account_id, built_at
-             from hook_releases where hook_name = $1 and content_key = $2",
+        let row = releases!(
+            "where r.hook_name = $1 and r.content_key = $2",
             name.as_str(),
             key.as_slice()
         )
@@ -100,10 +100,8 @@ impl Hooks for PgTx {
         name: &HookName,
         version: ReleaseVersion,
     ) -> Result<Option<HookRelease>, StoreError> {
-        let row = sqlx::query_as!(
-            ReleaseRow,
-            "select id, hook_name, version, image, digest, config, limits, source_ref, built_by_user_id, built_by_service_account_id, built_at
-             from hook_releases where hook_name = $1 and version = $2",
+        let row = releases!(
+            "where r.hook_name = $1 and r.version = $2",
             name.as_str(),
             version.get().cast_signed()
         )
@@ -148,18 +146,94 @@ impl Hooks for PgTx {
             release: release.clone(),
             built_by: built_by.clone(),
             built_at,
+            yanked: None,
         })
     }
 
-    async fn set_live(&mut self, name: &HookName, release: ReleaseId) -> Result<(), StoreError> {
-        sqlx::query!(
-            "update hooks set live_release_id = $2 where name = $1",
+    async fn move_live(
+        &mut self,
+        name: &HookName,
+        to: ReleaseId,
+        by: &Actor,
+        reason: Option<&Reason>,
+    ) -> Result<(), StoreError> {
+        // One statement: the parts that read see the hook as it was before it.
+        let kept = sqlx::query!(
+            "with before as (select live_release_id from hooks where name = $1),
+                  last as (select move, moved_at from hook_live_moves where hook_name = $1 order by move desc limit 1),
+                  moved as (update hooks set live_release_id = $2 where name = $1)
+             insert into hook_live_moves (hook_name, move, from_release_id, to_release_id, reason, moved_by_user_id, moved_by_service_account_id, moved_at)
+             select $1, coalesce((select move from last), 0) + 1, live_release_id, $2, $3, $4, $5, greatest(clock_timestamp(), (select moved_at from last))
+             from before",
             name.as_str(),
-            release.as_uuid()
+            to.as_uuid(),
+            reason.map(Reason::as_str),
+            by.user().map(UserId::as_uuid),
+            by.service_account().map(ServiceAccountId::as_uuid),
         )
         .execute(self.conn())
         .await
-        .map(|_| ())
+        .map_err(|e| self.fail(e))?;
+        if kept.rows_affected() == 1 {
+            Ok(())
+        } else {
+            Err(self.poison(StoreError::corrupt(
+                "hooks",
+                "a hook that was just locked is gone",
+            )))
+        }
+    }
+
+    async fn yank(
+        &mut self,
+        name: &HookName,
+        release: ReleaseId,
+        by: &Actor,
+        reason: &Reason,
+    ) -> Result<Yank, StoreError> {
+        let at = self.change_yank(name, release, true, by, Some(reason)).await?;
+        Ok(Yank {
+            reason: reason.as_str().to_owned(),
+            by: by.clone(),
+            at,
+        })
+    }
+
+    async fn unyank(
+        &mut self,
+        name: &HookName,
+        release: ReleaseId,
+        by: &Actor,
+        reason: Option<&Reason>,
+    ) -> Result<(), StoreError> {
+        self.change_yank(name, release, false, by, reason)
+            .await
+            .map(|_| ())
+    }
+}
+
+impl PgTx {
+    async fn change_yank(
+        &mut self,
+        name: &HookName,
+        release: ReleaseId,
+        yanked: bool,
+        by: &Actor,
+        reason: Option<&Reason>,
+    ) -> Result<OffsetDateTime, StoreError> {
+        sqlx::query_scalar!(
+            "insert into hook_release_yanks (hook_name, release_id, change, yanked, reason, changed_by_user_id, changed_by_service_account_id)
+             select $1, $2, coalesce((select max(change) from hook_release_yanks where release_id = $2), 0) + 1, $3, $4, $5, $6
+             returning changed_at",
+            name.as_str(),
+            release.as_uuid(),
+            yanked,
+            reason.map(Reason::as_str),
+            by.user().map(UserId::as_uuid),
+            by.service_account().map(ServiceAccountId::as_uuid),
+        )
+        .fetch_one(self.conn())
+        .await
         .map_err(|e| self.fail(e))
     }
 }

@@ -13,6 +13,7 @@ mod error;
 mod features;
 mod hooks;
 mod identities;
+mod identity_queries;
 mod ingest_queries;
 mod ingests;
 mod migrate;
@@ -24,6 +25,7 @@ mod registry;
 mod rows;
 mod runs;
 mod schemas;
+mod sessions;
 mod tasks;
 #[cfg(feature = "testing")]
 pub mod testing;

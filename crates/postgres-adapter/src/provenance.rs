@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::dynamic;
 use crate::error::store_error;
-use crate::rows::{ReleaseRow, actor, object, parsed, small};
+use crate::rows::{actor, object, parsed, releases, small};
 use crate::tx::PgStore;
 
 /// A feature row, with what traces it.
@@ -93,16 +93,11 @@ impl PgStore {
     }
 
     async fn release_of(&self, run: &HookRun) -> Result<domain::HookRelease, StoreError> {
-        sqlx::query_as!(
-            ReleaseRow,
-            "select id, hook_name, version, image, digest, config, limits, source_ref, built_by_user_id, built_by_service_account_id, built_at
-             from hook_releases where id = $1",
-            run.release.as_uuid()
-        )
-        .fetch_one(&self.pool)
-        .await
-        .map_err(store_error)?
-        .release()
+        releases!("where r.id = $1", run.release.as_uuid())
+            .fetch_one(&self.pool)
+            .await
+            .map_err(store_error)?
+            .release()
     }
 
     async fn source_of(&self, srn: &str) -> Result<Option<TraceSource>, StoreError> {

@@ -2,16 +2,66 @@
 
 use async_trait::async_trait;
 use domain::convention::Convention;
-use domain::hook::HookRelease;
-use domain::{ConventionSlug, HookName, ReleaseVersion};
+use domain::hook::{HookRelease, LiveMove};
+use domain::{ConventionSlug, HookName, ReleaseVersion, Schema, SchemaRef};
 use ports::queries::HookSummary;
 use ports::{RegistryQueries, StoreError};
 use serde_json::Value;
+use time::OffsetDateTime;
+use uuid::Uuid;
 
 use crate::conventions::ConventionRow;
 use crate::error::store_error;
-use crate::rows::{ReleaseRow, document, parsed};
+use crate::rows::{ReleaseRow, actor, document, parsed, release_version, releases, small};
 use crate::tx::PgStore;
+
+/// A row of `hook_live_moves`, with the numbers of its releases.
+struct MoveRow {
+    number: i32,
+    from_version: Option<i32>,
+    to_version: i32,
+    reason: Option<String>,
+    moved_by_user_id: Option<Uuid>,
+    moved_by_service_account_id: Option<Uuid>,
+    moved_at: OffsetDateTime,
+}
+
+impl MoveRow {
+    fn live_move(self) -> Result<LiveMove, StoreError> {
+        Ok(LiveMove {
+            number: small("hook_live_moves", self.number)?,
+            from: self.from_version.map(release_version).transpose()?,
+            to: release_version(self.to_version)?,
+            reason: self.reason,
+            by: actor(self.moved_by_user_id, self.moved_by_service_account_id),
+            at: self.moved_at,
+        })
+    }
+}
+
+/// A row of `schemas`.
+struct SchemaRow {
+    id: String,
+    version: String,
+    title: String,
+    fields: Value,
+    created_at: OffsetDateTime,
+}
+
+impl SchemaRow {
+    fn schema(self) -> Result<(Schema, OffsetDateTime), StoreError> {
+        const TABLE: &str = "schemas";
+        let schema = Schema {
+            reference: SchemaRef {
+                id: parsed(TABLE, &self.id)?,
+                version: parsed(TABLE, &self.version)?,
+            },
+            title: self.title,
+            fields: document(TABLE, self.fields)?,
+        };
+        Ok((schema, self.created_at))
+    }
+}
 
 impl PgStore {
     async fn summaries(&self, only: Option<&str>) -> Result<Vec<HookSummary>, StoreError> {
@@ -22,10 +72,8 @@ impl PgStore {
         .fetch_all(&self.pool)
         .await
         .map_err(store_error)?;
-        let live = sqlx::query_as!(
-            ReleaseRow,
-            "select r.id, r.hook_name, r.version, r.image, r.digest, r.config, r.limits, r.source_ref, r.built_by_user_id, r.built_by_service_account_id, r.built_at
-             from hooks h join hook_releases r on r.id = h.live_release_id where $1::text is null or h.name = $1",
+        let live = releases!(
+            "join hooks h on h.live_release_id = r.id where $1::text is null or h.name = $1",
             only
         )
         .fetch_all(&self.pool)
@@ -61,15 +109,10 @@ impl RegistryQueries for PgStore {
     }
 
     async fn releases(&self, name: &HookName) -> Result<Vec<HookRelease>, StoreError> {
-        let rows = sqlx::query_as!(
-            ReleaseRow,
-            "select id, hook_name, version, image, digest, config, limits, source_ref, built_by_user_id, built_by_service_account_id, built_at
-             from hook_releases where hook_name = $1 order by version desc",
-            name.as_str()
-        )
-        .fetch_all(&self.pool)
-        .await
-        .map_err(store_error)?;
+        let rows = releases!("where r.hook_name = $1 order by r.version desc", name.as_str())
+            .fetch_all(&self.pool)
+            .await
+            .map_err(store_error)?;
         rows.into_iter().map(ReleaseRow::release).collect()
     }
 
@@ -77,18 +120,96 @@ impl RegistryQueries for PgStore {
         &self,
         name: &HookName,
         version: ReleaseVersion,
-    ) -> Result<Option<HookRelease>, StoreError> {
-        let row = sqlx::query_as!(
-            ReleaseRow,
-            "select id, hook_name, version, image, digest, config, limits, source_ref, built_by_user_id, built_by_service_account_id, built_at
-             from hook_releases where hook_name = $1 and version = $2",
+    ) -> Result<Option<(HookRelease, bool)>, StoreError> {
+        let row = releases!(
+            "where r.hook_name = $1 and r.version = $2",
             name.as_str(),
             version.get().cast_signed()
         )
         .fetch_optional(&self.pool)
         .await
         .map_err(store_error)?;
-        row.map(ReleaseRow::release).transpose()
+        row.map(|row| {
+            let live = row.live;
+            Ok((row.release()?, live))
+        })
+        .transpose()
+    }
+
+    async fn live_moves(
+        &self,
+        name: &HookName,
+        before: Option<u32>,
+        most: u32,
+    ) -> Result<Vec<LiveMove>, StoreError> {
+        let rows = sqlx::query_as!(
+            MoveRow,
+            r#"select m.move as number, f.version as "from_version?", t.version as to_version, m.reason, m.moved_by_user_id, m.moved_by_service_account_id, m.moved_at
+               from hook_live_moves m join hook_releases t on t.id = m.to_release_id left join hook_releases f on f.id = m.from_release_id
+               where m.hook_name = $1 and m.move < $2 order by m.move desc limit $3"#,
+            name.as_str(),
+            before.and_then(|b| i32::try_from(b).ok()).unwrap_or(i32::MAX),
+            i64::from(most)
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(store_error)?;
+        rows.into_iter().map(MoveRow::live_move).collect()
+    }
+
+    async fn live_at(
+        &self,
+        name: &HookName,
+        at: Option<OffsetDateTime>,
+    ) -> Result<(OffsetDateTime, Option<(LiveMove, HookRelease)>), StoreError> {
+        let at = match at {
+            Some(at) => at,
+            None => sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#)
+                .fetch_one(&self.pool)
+                .await
+                .map_err(store_error)?,
+        };
+        let row = sqlx::query_as!(
+            MoveRow,
+            r#"select m.move as number, f.version as "from_version?", t.version as to_version, m.reason, m.moved_by_user_id, m.moved_by_service_account_id, m.moved_at
+               from hook_live_moves m join hook_releases t on t.id = m.to_release_id left join hook_releases f on f.id = m.from_release_id
+               where m.hook_name = $1 and m.moved_at <= $2 order by m.moved_at desc, m.move desc limit 1"#,
+            name.as_str(),
+            at
+        )
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(store_error)?;
+        let Some(row) = row else { return Ok((at, None)) };
+        let moved = row.live_move()?;
+        let release = self.release(name, moved.to).await?;
+        let (release, _) =
+            release.ok_or_else(|| StoreError::corrupt("hook_live_moves", "a move to no release"))?;
+        Ok((at, Some((moved, release))))
+    }
+
+    async fn schema(&self, reference: &SchemaRef) -> Result<Option<(Schema, OffsetDateTime)>, StoreError> {
+        let row = sqlx::query_as!(
+            SchemaRow,
+            "select id, version, title, fields, created_at from schemas where id = $1 and version = $2",
+            reference.id.as_str(),
+            reference.version.to_string()
+        )
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(store_error)?;
+        row.map(SchemaRow::schema).transpose()
+    }
+
+    async fn schemas(&self) -> Result<Vec<(Schema, OffsetDateTime)>, StoreError> {
+        let rows = sqlx::query_as!(
+            SchemaRow,
+            "select id, version, title, fields, created_at from schemas order by created_at desc, id, version"
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(store_error)?;
+        rows.into_iter().map(SchemaRow::schema).collect()
     }
 
     async fn conventions(&self) -> Result<Vec<Convention>, StoreError> {

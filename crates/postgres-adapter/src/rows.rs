@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use domain::hook::{HookRelease, NewRelease, ReleaseContent};
+use domain::hook::{HookRelease, NewRelease, ReleaseContent, Yank};
 use domain::{Actor, Limits, ReleaseId, ReleaseVersion, ServiceAccountId, UserId};
 use ports::StoreError;
 use serde::de::DeserializeOwned;
@@ -65,7 +65,28 @@ pub(crate) fn actor(user: Option<Uuid>, service_account: Option<Uuid>) -> Actor 
     )
 }
 
-/// A row of `hook_releases`.
+/// `query_as!` of releases: what follows `FROM hook_releases r`, and its arguments. Every read of a release goes through here, so
+/// that none can forget to tell of a yank.
+macro_rules! releases {
+    ($tail:tt $(, $argument:expr)* $(,)?) => {
+        sqlx::query_as!(
+            $crate::rows::ReleaseRow,
+            r#"select r.id, r.hook_name, r.version, r.image, r.digest, r.config, r.limits, r.source_ref,
+                 r.built_by_user_id, r.built_by_service_account_id, r.built_at,
+                 y.reason as "yank_reason?", y.changed_by_user_id as "yanked_by_user_id?",
+                 y.changed_by_service_account_id as "yanked_by_service_account_id?", y.changed_at as "yanked_at?",
+                 exists (select 1 from hooks where name = r.hook_name and live_release_id = r.id) as "live!"
+               from hook_releases r
+               left join lateral (select yanked, reason, changed_by_user_id, changed_by_service_account_id, changed_at
+                                  from hook_release_yanks where release_id = r.id order by change desc limit 1) y on y.yanked "#
+                + $tail
+            $(, $argument)*
+        )
+    };
+}
+pub(crate) use releases;
+
+/// A row of `hook_releases`, with its yank.
 pub(crate) struct ReleaseRow {
     pub(crate) id: Uuid,
     pub(crate) hook_name: String,
@@ -78,6 +99,12 @@ pub(crate) struct ReleaseRow {
     pub(crate) built_by_user_id: Option<Uuid>,
     pub(crate) built_by_service_account_id: Option<Uuid>,
     pub(crate) built_at: OffsetDateTime,
+    pub(crate) yank_reason: Option<String>,
+    pub(crate) yanked_by_user_id: Option<Uuid>,
+    pub(crate) yanked_by_service_account_id: Option<Uuid>,
+    pub(crate) yanked_at: Option<OffsetDateTime>,
+    /// Whether it is live, in the snapshot of the read.
+    pub(crate) live: bool,
 }
 
 impl ReleaseRow {
@@ -98,6 +125,11 @@ impl ReleaseRow {
             },
             built_by: actor(self.built_by_user_id, self.built_by_service_account_id),
             built_at: self.built_at,
+            yanked: self.yanked_at.map(|at| Yank {
+                reason: self.yank_reason.unwrap_or_default(),
+                by: actor(self.yanked_by_user_id, self.yanked_by_service_account_id),
+                at,
+            }),
         })
     }
 }

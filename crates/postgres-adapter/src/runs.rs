@@ -1,12 +1,14 @@
 //! Hook runs and pins.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use domain::{ConventionSlug, HookRun, RunId, SchemaRef, TaskId};
 use ports::repos::Pin;
 use ports::{Runs, StoreError};
 use time::OffsetDateTime;
 
-use crate::rows::{ReleaseRow, document, parsed};
+use crate::rows::{document, parsed, releases};
 use crate::tx::PgTx;
 
 #[async_trait]
@@ -63,35 +65,32 @@ impl Runs for PgTx {
     }
 
     async fn pins(&mut self, task: TaskId) -> Result<Vec<Pin>, StoreError> {
-        let rows = sqlx::query!(
-            "select p.run_id, h.contract, r.id, r.hook_name, r.version, r.image, r.digest, r.config, r.limits, r.source_ref,
-                    r.built_by_user_id, r.built_by_service_account_id, r.built_at
-             from release_pins p join hooks h on h.name = p.hook_name join hook_releases r on r.id = p.release_id
+        let pins = sqlx::query!(
+            "select p.run_id, p.release_id, h.contract from release_pins p join hooks h on h.name = p.hook_name
              where p.task_id = $1 order by p.position",
             task.as_uuid()
         )
         .fetch_all(self.conn())
         .await
         .map_err(|e| self.fail(e))?;
-        rows.into_iter()
-            .map(|row| {
-                let release = ReleaseRow {
-                    id: row.id,
-                    hook_name: row.hook_name,
-                    version: row.version,
-                    image: row.image,
-                    digest: row.digest,
-                    config: row.config,
-                    limits: row.limits,
-                    source_ref: row.source_ref,
-                    built_by_user_id: row.built_by_user_id,
-                    built_by_service_account_id: row.built_by_service_account_id,
-                    built_at: row.built_at,
-                };
+        let releases = releases!(
+            "join release_pins p on p.release_id = r.id where p.task_id = $1",
+            task.as_uuid()
+        )
+        .fetch_all(self.conn())
+        .await
+        .map_err(|e| self.fail(e))?;
+        // Pins and releases never change, so the two statements tell one story.
+        let mut releases: BTreeMap<_, _> = releases.into_iter().map(|row| (row.id, row)).collect();
+        pins.into_iter()
+            .map(|pin| {
+                let release = releases
+                    .remove(&pin.release_id)
+                    .ok_or_else(|| StoreError::corrupt("release_pins", "a pin without its release"))?;
                 Ok(Pin {
-                    run: RunId::from_uuid(row.run_id),
+                    run: RunId::from_uuid(pin.run_id),
                     release: release.release()?,
-                    contract: document("hooks", row.contract)?,
+                    contract: document("hooks", pin.contract)?,
                 })
             })
             .collect()

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use domain::{FieldDefinition, Schema, SchemaId, SchemaRef};
 use ports::{Schemas, StoreError};
 use sqlx::AssertSqlSafe;
+use time::OffsetDateTime;
 
 use crate::dynamic;
 use crate::rows::{document, json, parsed};
@@ -63,19 +64,18 @@ impl Schemas for PgTx {
             .collect()
     }
 
-    async fn insert(&mut self, schema: &Schema) -> Result<(), StoreError> {
+    async fn insert(&mut self, schema: &Schema) -> Result<OffsetDateTime, StoreError> {
         let version = &schema.reference.version;
-        sqlx::query!(
-            "insert into schemas (id, version, major, title, fields) values ($1, $2, $3, $4, $5)",
+        sqlx::query_scalar!(
+            "insert into schemas (id, version, major, title, fields) values ($1, $2, $3, $4, $5) returning created_at",
             schema.reference.id.as_str(),
             version.to_string(),
             bigint(version.major())?,
             schema.title,
             json(&schema.fields)?,
         )
-        .execute(self.conn())
+        .fetch_one(self.conn())
         .await
-        .map(|_| ())
         .map_err(|e| self.fail(e))
     }
 

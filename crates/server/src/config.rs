@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use domain::NodeDomain;
+use url::Url;
 
+pub(crate) use crate::config_auth::AuthConfig;
 use crate::source::{ConfigFaults, Source};
 
 /// The secret that osa-py signs local tokens with (wire contract 3): known to everybody, so it is taken in dev mode and on loopback only.
@@ -13,7 +15,7 @@ pub(crate) const WELL_KNOWN_SECRET: &str =
     "osa-local-dev-jwt-secret-CHANGE-IN-PRODUCTION-not-suitable-for-real-use";
 
 /// A text that must not reach a log.
-pub(crate) struct Secret(String);
+pub(crate) struct Secret(pub(super) String);
 
 impl Secret {
     /// The text.
@@ -38,24 +40,16 @@ pub(crate) struct Config {
     /// None: the server starts its own PostgreSQL in its data directory.
     pub(crate) database_url: Option<Secret>,
     pub(crate) max_connections: u32,
-    /// None: the server makes one and keeps it in its data directory.
-    pub(crate) jwt_secret: Option<Secret>,
-    pub(crate) issuers: Vec<Issuer>,
+    /// Its address for people and machines; none: `https://<domain>`, or where it listens while the domain is localhost.
+    pub(crate) base_url: Option<Url>,
+    /// Whether the local administrator is there outside dev mode too (`OSA_SEED_LOCAL_ADMIN`).
+    pub(crate) seed_local_admin: bool,
+    pub(crate) auth: AuthConfig,
     pub(crate) worker: WorkerConfig,
     pub(crate) sandbox: Sandbox,
     pub(crate) log: Log,
     /// Variables that were given and change nothing here.
     pub(crate) without_effect: Vec<String>,
-}
-
-/// An issuer of machine credentials.
-#[derive(Debug)]
-pub(crate) struct Issuer {
-    pub(crate) issuer: String,
-    pub(crate) audience: Option<String>,
-    pub(crate) scope_claim: String,
-    /// (kid, PEM).
-    pub(crate) keys: Vec<(Option<String>, String)>,
 }
 
 /// How this process works batches off.
@@ -104,7 +98,7 @@ word!(Sandbox { "auto" => Auto, "never" => Never });
 word!(LogFormat { "human" => Human, "json" => Json });
 
 /// `true`, `1`, `yes`, `on` and their opposites, as OSA's settings take them.
-struct Truth(bool);
+pub(super) struct Truth(pub(super) bool);
 
 impl std::str::FromStr for Truth {
     type Err = ();
@@ -165,8 +159,11 @@ impl Config {
             max_connections: s
                 .parsed("database.max_connections", "must be a number from 2 to 1000")
                 .unwrap_or(20),
-            jwt_secret: s.text("auth.jwt.secret").map(Secret),
-            issuers: issuers(s),
+            base_url: url(s, "base_url"),
+            seed_local_admin: s
+                .parsed::<Truth>("seed_local_admin", "must be true or false")
+                .is_some_and(|t| t.0),
+            auth: AuthConfig::read(s),
             worker,
             sandbox: s
                 .parsed("runner.sandbox", "must be auto or never")
@@ -184,7 +181,7 @@ impl Config {
             without_effect: s.without_effect(),
         };
         // Kept for what shows them; nothing does yet.
-        for key in ["name", "description", "base_url"] {
+        for key in ["name", "description"] {
             s.text(key);
         }
         config.check(s);
@@ -201,7 +198,7 @@ impl Config {
         if self.data_dir.as_os_str().is_empty() {
             s.fault("data_dir: must not be empty");
         }
-        if let Some(secret) = &self.jwt_secret {
+        if let Some(secret) = &self.auth.jwt_secret {
             if secret.reveal().len() < 32 {
                 s.fault("auth.jwt.secret: must have at least 32 bytes");
             }
@@ -210,6 +207,7 @@ impl Config {
             }
         }
         let well_known = self
+            .auth
             .jwt_secret
             .as_ref()
             .map_or(self.dev_mode, |secret| secret.reveal() == WELL_KNOWN_SECRET);
@@ -225,6 +223,27 @@ impl Config {
     pub(crate) fn own_audience(&self) -> String {
         format!("https://{}", self.domain)
     }
+
+    /// The node's address, without a slash at the end, once it is known where it listens.
+    pub(crate) fn base_url(&self, listening: SocketAddr) -> String {
+        match &self.base_url {
+            Some(url) => url.as_str().trim_end_matches('/').to_owned(),
+            None if self.domain.as_str() == "localhost" => format!("http://{listening}"),
+            None => format!("https://{}", self.domain),
+        }
+    }
+}
+
+/// An address; a fault where the text is none.
+pub(crate) fn url(s: &mut Source, key: &str) -> Option<Url> {
+    let url: Option<Url> = s.parsed(key, "must be a URL such as https://archive.example.org");
+    if url
+        .as_ref()
+        .is_some_and(|url| !matches!(url.scheme(), "http" | "https"))
+    {
+        s.fault(format!("{key}: must be an http or https URL"));
+    }
+    url
 }
 
 /// `postgresql+asyncpg://` and the like are `postgresql://` (wire contract 8).
@@ -233,61 +252,6 @@ fn plain_url(url: &str) -> String {
         Some((scheme, rest)) => format!("{}://{rest}", scheme.split('+').next().unwrap_or(scheme)),
         None => url.to_owned(),
     }
-}
-
-fn issuers(s: &mut Source) -> Vec<Issuer> {
-    let mut all = Vec::new();
-    for name in s.below("auth.issuers") {
-        let at = format!("auth.issuers.{name}");
-        let issuer = s.text(&format!("{at}.issuer")).filter(|text| !text.is_empty());
-        let mut keys = Vec::new();
-        if let Some(pem) = s.text(&format!("{at}.public_key")) {
-            // Environment variables often carry a PEM's line breaks as \n.
-            keys.push((None, pem.replace("\\n", "\n")));
-        }
-        for number in s.below(&format!("{at}.keys")) {
-            let key = format!("{at}.keys.{number}");
-            let kid = s.text(&format!("{key}.kid"));
-            match (s.text(&format!("{key}.pem")), s.text(&format!("{key}.file"))) {
-                (Some(pem), None) => keys.push((kid, pem.replace("\\n", "\n"))),
-                (None, Some(file)) => match std::fs::read_to_string(&file) {
-                    Ok(pem) => keys.push((kid, pem)),
-                    Err(error) => s.fault(format!("{key}.file: {file} cannot be read: {error}")),
-                },
-                _ => s.fault(format!("{key}: needs either pem or file")),
-            }
-        }
-        for (kid, pem) in &keys {
-            if auth::IssuerKey::from_pem(kid.clone(), pem).is_err() {
-                s.fault(format!(
-                    "{at}: a key is no Ed25519 public key in PEM (BEGIN PUBLIC KEY)"
-                ));
-            }
-        }
-        if keys.is_empty() {
-            s.fault(format!(
-                "{at}: has no key; give public_key, or keys with pem or file"
-            ));
-        }
-        let audience = s.text(&format!("{at}.audience")).filter(|text| !text.is_empty());
-        let scope_claim = s
-            .text(&format!("{at}.scope_claim"))
-            .filter(|text| !text.is_empty())
-            .unwrap_or_else(|| "scope".to_owned());
-        match issuer {
-            Some(issuer) if all.iter().any(|other: &Issuer| other.issuer == issuer) => {
-                s.fault(format!("{at}.issuer: {issuer:?} is configured twice"));
-            }
-            Some(issuer) => all.push(Issuer {
-                issuer,
-                audience,
-                scope_claim,
-                keys,
-            }),
-            None => s.fault(format!("{at}.issuer: is required")),
-        }
-    }
-    all
 }
 
 #[cfg(test)]
@@ -319,6 +283,9 @@ mod tests {
             ("HALLMARK_NO__SUCH", "x"),
             ("OSA_AUTH__JWT__SECRET", "short"),
             ("HALLMARK_AUTH__ISSUERS__0__AUDIENCE", "x"),
+            ("HALLMARK_AUTH__ISSUERS__0__MAX_LIFETIME_SECONDS", "-1"),
+            ("OSA_AUTH__BASE_ROLE", "KING"),
+            ("OSA_FRONTEND__URL", "nowhere"),
         ])
         .unwrap_err();
         for part in [
@@ -329,6 +296,9 @@ mod tests {
             "auth.jwt.secret",
             "auth.issuers.0.issuer",
             "auth.issuers.0: has no key",
+            "auth.issuers.0.max_lifetime_seconds",
+            "auth.base_role",
+            "frontend_url",
         ] {
             assert!(told.contains(part), "{part} is not in {told}");
         }
@@ -347,6 +317,36 @@ mod tests {
         assert_eq!(config.domain.as_str(), "b.example");
         let unknown = read(&[("OSA_MCP__ENABLED", "false"), ("OSA_DATA_DIR", "/data")]).unwrap();
         assert_eq!(unknown.without_effect, ["OSA_MCP__ENABLED"]);
+    }
+
+    #[test]
+    fn the_file_of_the_open_science_archive_is_read_below_the_environment() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("config.yaml");
+        let yaml = "name: Birds\ndomain: c.example\nauth:\n  providers:\n    orcid:\n      client_id: APP-1\n      client_secret: s\n  base_role: DEPOSITOR\n  admins:\n    orcid: [0000-0002-1825-0097]\nmcp:\n  enabled: false\n";
+        std::fs::write(&file, yaml).unwrap();
+        let mut source = Source::new();
+        source.read_osa_file(&file).unwrap();
+        source.read_environment(
+            [(
+                "OSA_AUTH__ADMINS__ORCID".into(),
+                "[\"0000-0001-5109-370X\"]".into(),
+            )]
+            .into_iter(),
+        );
+        let config = Config::read(source).unwrap();
+        assert_eq!(config.domain.as_str(), "c.example");
+        assert_eq!(config.auth.base_role, Some(auth::Role::Depositor));
+        assert_eq!(config.auth.orcid.unwrap().client_id, "APP-1");
+        assert_eq!(
+            config.auth.admins.into_iter().collect::<Vec<_>>(),
+            ["0000-0001-5109-370X"]
+        );
+        assert!(
+            config.without_effect[0].starts_with("mcp.enabled in"),
+            "{:?}",
+            config.without_effect
+        );
     }
 
     #[test]

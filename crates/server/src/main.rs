@@ -1,6 +1,7 @@
 //! `hallmark`: the server and its commands.
 
 mod config;
+mod config_auth;
 mod database;
 mod home;
 mod serve;
@@ -8,14 +9,14 @@ mod source;
 mod telemetry;
 mod wiring;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::Config;
-use crate::source::Source;
+use crate::source::{OSA_CONFIG_FILE, Source};
 
 /// An archive server for derived scientific data.
 #[derive(Debug, Parser)]
@@ -59,6 +60,9 @@ impl ConfigArguments {
         let mut source = Source::new();
         if let Some(file) = &self.config {
             source.read_file(file)?;
+        }
+        if let Some(file) = std::env::var_os(OSA_CONFIG_FILE).filter(|file| !file.is_empty()) {
+            source.read_osa_file(Path::new(&file))?;
         }
         source.read_environment(std::env::vars_os());
         if let Some(directory) = &self.data_dir {

@@ -30,7 +30,6 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
         );
     }
     let home = Home::open(&config.data_dir)?;
-    let verifier = wiring::verifier(&config, &home)?;
     let runner = runner(&config, &home)?;
     let blobs = BlobStore::local(&home.join("blobs"))
         .context("data_dir: the directory for files and logs cannot be used")?;
@@ -38,7 +37,7 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
     tokio::spawn(stop_on_signal(stop.clone())?);
 
     let mut database = Database::open(&config, &home).await?;
-    let result = run(&config, &home, &mut database, verifier, runner, blobs, &stop).await;
+    let result = run(&config, &home, &mut database, runner, blobs, &stop).await;
     let closed = database.close().await;
     tracing::info!("stopped");
     result.and(closed)
@@ -48,7 +47,6 @@ async fn run(
     config: &Config,
     home: &Home,
     database: &mut Database,
-    verifier: auth::Verifier,
     runner: ProcessRunner,
     blobs: BlobStore,
     stop: &CancellationToken,
@@ -56,13 +54,14 @@ async fn run(
     let store = PgStore::new(database.pool.clone(), config.domain.clone());
     if config.dev_mode {
         tracing::warn!("dev mode: everybody on this machine can sign tokens of the local administrator");
+    }
+    if config.dev_mode || config.seed_local_admin {
         store
             .ensure_local_admin()
             .await
             .context("the local administrator could not be made")?;
     }
     let queue = Arc::new(PgQueue::start(database.pool.clone(), OWN_WORKERS));
-    let services = wiring::services(&store, &queue, config.domain.clone(), verifier, runner.describe());
     let acceptor = TcpListener::bind(config.listen)
         .into_acceptor()
         .await
@@ -72,6 +71,11 @@ async fn run(
         .into_iter()
         .find_map(|a| a.as_socket_addr().copied())
         .unwrap_or(config.listen);
+    let identity = wiring::Identity::of(config, home, address).await?;
+    for keys in identity.keys() {
+        tokio::spawn(keys.keep_fresh());
+    }
+    let services = wiring::services(&store, &queue, config.domain.clone(), identity, runner.describe());
 
     let worker = worker(config, home, &store, &queue, runner, blobs);
     let working = tokio::spawn(worker.run(stop.clone()));

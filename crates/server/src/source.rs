@@ -8,11 +8,15 @@ use std::path::Path;
 use std::str::FromStr;
 
 use anyhow::Context as _;
+use serde_json::Value;
 
 /// The environment's names begin with this; `__` nests.
 const PREFIX: &str = "HALLMARK_";
 /// Variables of tests, which are no configuration.
 const TEST_PREFIX: &str = "HALLMARK_TEST_";
+
+/// The variable that names the YAML file of the Open Science Archive server.
+pub(crate) const OSA_CONFIG_FILE: &str = "OSA_CONFIG_FILE";
 
 /// Names of the Open Science Archive server (wire contract 8) and what they are here.
 const ALIASES: &[(&str, &str)] = &[
@@ -35,6 +39,25 @@ const ALIASES: &[(&str, &str)] = &[
         "OSA_AUTH__EXTRA_ISSUER__SCOPE_CLAIM",
         "auth.issuers.osa.scope_claim",
     ),
+    (
+        "OSA_AUTH__JWT__ACCESS_TOKEN_EXPIRE_MINUTES",
+        "auth.jwt.access_token_expire_minutes",
+    ),
+    (
+        "OSA_AUTH__JWT__REFRESH_TOKEN_EXPIRE_DAYS",
+        "auth.jwt.refresh_token_expire_days",
+    ),
+    ("OSA_AUTH__PROVIDERS__ORCID__CLIENT_ID", "auth.orcid.client_id"),
+    (
+        "OSA_AUTH__PROVIDERS__ORCID__CLIENT_SECRET",
+        "auth.orcid.client_secret",
+    ),
+    ("OSA_AUTH__PROVIDERS__ORCID__SANDBOX", "auth.orcid.sandbox"),
+    ("OSA_AUTH__ADMINS__ORCID", "auth.admins"),
+    ("OSA_AUTH__BASE_ROLE", "auth.base_role"),
+    ("OSA_AUTH__CALLBACK_URL", "auth.callback_url"),
+    ("OSA_FRONTEND__URL", "frontend_url"),
+    ("OSA_SEED_LOCAL_ADMIN", "seed_local_admin"),
     ("OSA_WORKER__HOOK_CONCURRENCY", "worker.concurrency"),
 ];
 
@@ -74,14 +97,43 @@ impl Source {
     pub(crate) fn read_file(&mut self, file: &Path) -> anyhow::Result<()> {
         let text = std::fs::read_to_string(file)
             .with_context(|| format!("the configuration file {} cannot be read", file.display()))?;
-        let table: toml::Table = text
-            .parse()
+        let value: Value = toml::from_str(&text)
             .with_context(|| format!("the configuration file {} is not TOML", file.display()))?;
-        self.flatten("", &toml::Value::Table(table), &file.display().to_string());
+        self.flatten("", &value, &file.display().to_string());
         Ok(())
     }
 
-    fn flatten(&mut self, key: &str, value: &toml::Value, origin: &str) {
+    /// Reads the YAML file of the Open Science Archive server (wire contract 8, `OSA_CONFIG_FILE`). Variables in it are not expanded.
+    /// What it says is overruled by every variable, and what means nothing here is told, not refused.
+    pub(crate) fn read_osa_file(&mut self, file: &Path) -> anyhow::Result<()> {
+        let shown = file.display();
+        let text = std::fs::read_to_string(file)
+            .with_context(|| format!("OSA_CONFIG_FILE: {shown} cannot be read"))?;
+        let value: Value =
+            serde_saphyr::from_str(&text).with_context(|| format!("OSA_CONFIG_FILE: {shown} is not YAML"))?;
+        let mut read = Self::new();
+        read.flatten("", &value, &format!("OSA_CONFIG_FILE {shown}"));
+        for (key, (value, origin)) in read.values {
+            let name = format!("OSA_{}", key.to_ascii_uppercase().replace('.', "__"));
+            // An entry of a list has its number at the end.
+            let (name, number) = match name.rsplit_once("__") {
+                Some((list, number)) if number.bytes().all(|b| b.is_ascii_digit()) => {
+                    (list.to_owned(), Some(number))
+                }
+                _ => (name.clone(), None),
+            };
+            match ALIASES.iter().find(|(alias, _)| *alias == name) {
+                Some((_, key)) => {
+                    let key = number.map_or_else(|| (*key).to_owned(), |n| format!("{key}.{n}"));
+                    self.set(&key, &value, &origin);
+                }
+                None => self.without_effect.push(format!("{key} in {shown}")),
+            }
+        }
+        Ok(())
+    }
+
+    fn flatten(&mut self, key: &str, value: &Value, origin: &str) {
         let inner = |name: &str| {
             if key.is_empty() {
                 name.to_owned()
@@ -90,14 +142,15 @@ impl Source {
             }
         };
         match value {
-            toml::Value::Table(table) => table
+            Value::Object(table) => table
                 .iter()
                 .for_each(|(name, value)| self.flatten(&inner(name), value, origin)),
-            toml::Value::Array(items) => items
+            Value::Array(items) => items
                 .iter()
                 .enumerate()
                 .for_each(|(index, value)| self.flatten(&inner(&index.to_string()), value, origin)),
-            toml::Value::String(text) => self.set(key, text, origin),
+            Value::String(text) => self.set(key, text, origin),
+            Value::Null => {}
             other => self.set(key, &other.to_string(), origin),
         }
     }
@@ -125,7 +178,7 @@ impl Source {
                 _ => (plain, &mut aliased),
             }) else {
                 // A server that is switched over must not seem to follow a setting that it does not know.
-                if name.starts_with("OSA_") {
+                if name.starts_with("OSA_") && name != OSA_CONFIG_FILE {
                     self.without_effect.push(name.to_owned());
                 }
                 continue;
@@ -155,6 +208,29 @@ impl Source {
             self.faults.push(format!("{key} (from {origin}): {rule}"));
         }
         parsed
+    }
+
+    /// Takes a list: of a file, or as JSON or separated by commas or spaces in a variable, which then stands for the whole list.
+    pub(crate) fn list(&mut self, key: &str) -> Option<Vec<String>> {
+        let mut numbered = self.below(key);
+        numbered.sort_by_key(|n| n.parse::<u32>().unwrap_or(u32::MAX));
+        let entries: Vec<String> = numbered
+            .iter()
+            .filter_map(|n| self.text(&format!("{key}.{n}")))
+            .collect();
+        let Some((text, origin)) = self.values.remove(key) else {
+            return (!numbered.is_empty()).then_some(entries);
+        };
+        if text.trim_start().starts_with('[') {
+            let parsed = serde_json::from_str(&text).ok();
+            if parsed.is_none() {
+                self.faults
+                    .push(format!("{key} (from {origin}): is no JSON list of texts"));
+            }
+            return parsed;
+        }
+        let words = text.split([',', ' ']).filter(|word| !word.is_empty());
+        Some(words.map(str::to_owned).collect())
     }
 
     /// The names right below a key.

@@ -1,21 +1,30 @@
 //! Adapters, then use cases, then the API; by hand.
 
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use api::{Node, Services};
+use app::sign_in::SignInOptions;
 use app::{
-    Authenticate, CloseIngestion, CreateRelease, Deploy, OWN_WORKERS, OpenIngestion, PushRecords,
-    ReadConventions, ReadData, ReadHealth, ReadHooks, ReadIngestions, ReadProfile, ReadProvenance, SetLive,
+    Authenticate, CloseIngestion, CreateRelease, Deploy, EndSession, FetchDeviceTokens, GrantRole,
+    IssuerKeys, Lifetimes, OWN_WORKERS, OpenDevice, OpenIngestion, Principals, PushRecords, ReadConventions,
+    ReadData, ReadHealth, ReadHooks, ReadIdentities, ReadIngestions, ReadProfile, ReadProvenance,
+    ReadSchemas, RefreshSession, RegisterSchema, RevokeRole, SetLive, SetServiceAccountState, SignIn,
+    TokenMaker, UnyankRelease, YankRelease,
 };
-use auth::{IssuerKey, TrustedIssuer, Verifier};
+use auth::{Minter, TrustedIssuer, Verifier};
 use domain::NodeDomain;
-use ports::{Clock, Ids};
+use identity_adapter::{InlinePem, JwksFile, JwksUrl, Orcid, OrcidOptions, PemFile};
+use ports::{Clock, IdentityProvider, Ids, KeySource, Randomness};
 use postgres_adapter::{PgQueue, PgStore};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::config::{Config, WELL_KNOWN_SECRET};
+use crate::config_auth::Key;
 use crate::home::Home;
 
 /// The machine's clock.
@@ -38,30 +47,135 @@ impl Ids for SystemIds {
     }
 }
 
-/// The verifier of this configuration.
-pub(crate) fn verifier(config: &Config, home: &Home) -> anyhow::Result<Verifier> {
-    let secret = match &config.jwt_secret {
-        Some(secret) => secret.reveal().to_owned(),
-        None if config.dev_mode => WELL_KNOWN_SECRET.to_owned(),
-        None => home.secret()?,
-    };
-    let key = |(kid, pem): &(Option<String>, String)| IssuerKey::from_pem(kid.clone(), pem);
-    let issuer = |i: &crate::config::Issuer| -> Result<TrustedIssuer, auth::VerifierConfigError> {
-        let keys = i.keys.iter().map(key).collect::<Result<_, _>>()?;
-        Ok(TrustedIssuer {
-            issuer: i.issuer.clone(),
-            audience: i.audience.clone(),
-            scope_claim: i.scope_claim.clone(),
+/// The machine's source of random bytes.
+struct SystemRandomness;
+
+impl Randomness for SystemRandomness {
+    fn bytes(&self) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        // Without randomness every secret would be the same: better no answer than that one.
+        getrandom::fill(&mut bytes)
+            .unwrap_or_else(|error| panic!("the system gives no random bytes: {error}"));
+        bytes
+    }
+}
+
+/// What the API needs to know who is asking.
+pub(crate) struct Identity {
+    verifier: Verifier,
+    keys: Vec<Arc<IssuerKeys>>,
+    minter: Minter,
+    lifetimes: Lifetimes,
+    sign_in: SignInOptions,
+    base_url: String,
+}
+
+impl Identity {
+    /// Of this configuration, of a server that listens there. Keys of issuers are read once; one that is away now is asked again later.
+    pub(crate) async fn of(config: &Config, home: &Home, listening: SocketAddr) -> anyhow::Result<Self> {
+        let auth = &config.auth;
+        let secret = match &auth.jwt_secret {
+            Some(secret) => secret.reveal().to_owned(),
+            None if config.dev_mode => WELL_KNOWN_SECRET.to_owned(),
+            None => home.secret()?,
+        };
+        let mut issuers = Vec::new();
+        let mut keys = Vec::new();
+        for issuer in &auth.issuers {
+            let own = Arc::new(IssuerKeys::new(
+                issuer.issuer.clone(),
+                issuer.keys.iter().map(key_source).collect(),
+                issuer.refresh_cool_down,
+                issuer.refresh_every,
+            ));
+            own.refresh().await;
+            issuers.push(TrustedIssuer {
+                issuer: issuer.issuer.clone(),
+                audience: issuer.audience.clone(),
+                scope_claim: issuer.scope_claim.clone(),
+                allowed_scopes: issuer.allowed_scopes.clone(),
+                max_lifetime: i64::try_from(issuer.max_lifetime.as_secs())?,
+                keys: own.ring(),
+            });
+            keys.push(own);
+        }
+        let base_url = config.base_url(listening);
+        let provider = auth.orcid.as_ref().map(|orcid| {
+            Arc::new(Orcid::new(OrcidOptions {
+                base_url: orcid.base_url.clone(),
+                client_id: orcid.client_id.clone(),
+                client_secret: orcid.client_secret.reveal().to_owned(),
+            })) as Arc<dyn IdentityProvider>
+        });
+        let home_url = match &auth.frontend_url {
+            Some(url) => url.clone(),
+            None => base_url.parse().context("base_url")?,
+        };
+        Ok(Self {
+            verifier: Verifier::new(secret.as_bytes(), config.own_audience(), issuers).context("auth")?,
             keys,
+            minter: Minter::new(secret.as_bytes()),
+            lifetimes: Lifetimes {
+                access: auth.access_lifetime,
+                refresh: auth.refresh_lifetime,
+            },
+            sign_in: SignInOptions {
+                provider,
+                callback_url: auth
+                    .callback_url
+                    .as_ref()
+                    .map_or_else(|| format!("{base_url}/api/v1/auth/callback"), ToString::to_string),
+                home: home_url,
+                allowed_origins: auth.redirect_origins.clone(),
+                admins: auth.admins.clone(),
+                base_role: auth.base_role,
+            },
+            base_url,
         })
-    };
-    let issuers = config
-        .issuers
-        .iter()
-        .map(issuer)
-        .collect::<Result<_, _>>()
-        .context("auth.issuers")?;
-    Verifier::new(secret.as_bytes(), config.own_audience(), issuers).context("auth")
+    }
+
+    /// The issuers whose keys are to be read again and again.
+    pub(crate) fn keys(&self) -> Vec<Arc<IssuerKeys>> {
+        self.keys.clone()
+    }
+
+    /// Of a server that only writes its document down.
+    fn of_nobody() -> anyhow::Result<Self> {
+        let secret = [0; 32];
+        Ok(Self {
+            verifier: Verifier::new(&secret, "https://localhost", Vec::new())?,
+            keys: Vec::new(),
+            minter: Minter::new(&secret),
+            lifetimes: Lifetimes {
+                access: Duration::from_secs(3600),
+                refresh: Duration::from_secs(3600),
+            },
+            sign_in: SignInOptions {
+                provider: None,
+                callback_url: String::new(),
+                home: "http://localhost/".parse()?,
+                allowed_origins: Vec::new(),
+                admins: BTreeSet::new(),
+                base_role: None,
+            },
+            base_url: String::new(),
+        })
+    }
+}
+
+fn key_source(key: &Key) -> Arc<dyn KeySource> {
+    match key {
+        Key::Pem { kid, text } => Arc::new(InlinePem {
+            kid: kid.clone(),
+            text: text.clone(),
+        }),
+        Key::PemFile { kid, path } => Arc::new(PemFile {
+            kid: kid.clone(),
+            path: path.clone(),
+        }),
+        Key::JwksFile(path) => Arc::new(JwksFile(path.clone())),
+        Key::JwksUrl(url) => Arc::new(JwksUrl(url.to_string())),
+    }
 }
 
 /// The use cases of the API over a store.
@@ -69,19 +183,46 @@ pub(crate) fn services(
     store: &PgStore,
     queue: &Arc<PgQueue>,
     domain: NodeDomain,
-    verifier: Verifier,
+    identity: Identity,
     runner: String,
 ) -> Services {
     let store = Arc::new(store.clone());
     let ids: Arc<dyn Ids> = Arc::new(SystemIds);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let queue: Arc<PgQueue> = Arc::clone(queue);
     let read_data = Arc::new(ReadData::new(store.clone(), store.clone(), domain.clone()));
+    let principals = Arc::new(Principals::new(store.clone()));
+    let tokens = Arc::new(TokenMaker {
+        minter: identity.minter,
+        randomness: Arc::new(SystemRandomness),
+        ids: Arc::clone(&ids),
+        clock: Arc::clone(&clock),
+        lifetimes: identity.lifetimes,
+    });
     Services {
-        authenticate: Arc::new(Authenticate::new(verifier, store.clone(), Arc::new(SystemClock))),
+        authenticate: Arc::new(Authenticate::new(
+            identity.verifier,
+            identity.keys,
+            Arc::clone(&principals),
+            clock,
+        )),
         deploy: Deploy::new(store.clone(), Arc::clone(&ids)),
         read_conventions: ReadConventions::new(store.clone()),
         create_release: CreateRelease::new(store.clone(), Arc::clone(&ids)),
         set_live: SetLive::new(store.clone()),
+        yank_release: YankRelease::new(store.clone()),
+        unyank_release: UnyankRelease::new(store.clone()),
+        register_schema: RegisterSchema::new(store.clone()),
+        read_schemas: ReadSchemas::new(store.clone()),
+        grant_role: GrantRole::new(store.clone(), Arc::clone(&ids), Arc::clone(&principals)),
+        revoke_role: RevokeRole::new(store.clone(), Arc::clone(&principals)),
+        read_identities: ReadIdentities::new(store.clone()),
+        set_service_account_state: SetServiceAccountState::new(store.clone(), principals),
+        sign_in: SignIn::new(store.clone(), Arc::clone(&tokens), identity.sign_in),
+        refresh_session: RefreshSession::new(store.clone(), Arc::clone(&tokens)),
+        end_session: EndSession::new(store.clone()),
+        open_device: OpenDevice::new(store.clone(), Arc::clone(&tokens)),
+        fetch_device_tokens: FetchDeviceTokens::new(store.clone(), tokens),
         read_hooks: ReadHooks::new(store.clone()),
         open_ingestion: OpenIngestion::new(store.clone(), ids, store.clone()),
         push_records: PushRecords::new(store.clone(), queue.clone()),
@@ -93,6 +234,7 @@ pub(crate) fn services(
         read_health: ReadHealth::new(store),
         node: Node {
             domain,
+            base_url: identity.base_url,
             version: env!("CARGO_PKG_VERSION"),
             runner,
         },
@@ -106,13 +248,12 @@ pub(crate) fn openapi_document() -> anyhow::Result<String> {
         .context("a pool")?;
     let domain: NodeDomain = "localhost".parse()?;
     let store = PgStore::new(pool.clone(), domain.clone());
-    let verifier = Verifier::new(&[0; 32], "https://localhost", Vec::new())?;
     let queue = Arc::new(PgQueue::start(pool, OWN_WORKERS));
     Ok(api::openapi_document(services(
         &store,
         &queue,
         domain,
-        verifier,
+        Identity::of_nobody()?,
         String::new(),
     )))
 }

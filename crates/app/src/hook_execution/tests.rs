@@ -70,6 +70,7 @@ async fn run(attempts: Vec<Attempt>) -> (HookExecution, Vec<(u64, Vec<String>)>)
             },
             built_by: Actor::User(UserId::LOCAL_ADMIN),
             built_at: OffsetDateTime::UNIX_EPOCH,
+            yanked: None,
         },
         contract: FeatureContract {
             cardinality: Cardinality::One,

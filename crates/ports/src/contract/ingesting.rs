@@ -173,7 +173,10 @@ pub async fn pins_stay_when_the_pointer_moves(subject: &Subject<'_>) {
         )
         .await
         .unwrap();
-    uow.hooks().set_live(&hook(), newer.id).await.unwrap();
+    uow.hooks()
+        .move_live(&hook(), newer.id, &ADMIN, None)
+        .await
+        .unwrap();
     uow.runs()
         .pin_live(task, &plan().slug, &plan().schema.reference)
         .await

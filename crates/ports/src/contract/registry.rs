@@ -89,7 +89,10 @@ pub async fn versions_have_no_gaps_under_concurrency(subject: &Subject<'_>) {
             )
             .await
             .unwrap();
-        uow.hooks().set_live(&hook(), made.id).await.unwrap();
+        uow.hooks()
+            .move_live(&hook(), made.id, &ADMIN, None)
+            .await
+            .unwrap();
         if n.is_multiple_of(3) {
             return None;
         }

@@ -1,0 +1,69 @@
+//! `/hooks/runs`.
+
+use std::sync::Arc;
+
+use auth::act;
+use domain::HookRun;
+use poem_openapi::param::Path;
+use poem_openapi::payload::Json;
+use poem_openapi::{Object, OpenApi};
+
+use crate::Services;
+use crate::gate::Gate;
+use crate::hooks::Tag;
+use crate::problem::{Problem, path};
+use crate::render::model_time;
+
+pub(crate) struct HookRunsApi(pub(crate) Arc<Services>);
+
+/// A hook run.
+#[derive(Debug, Object)]
+#[oai(rename = "HookRun")]
+struct RunDetail {
+    id: String,
+    release_id: String,
+    /// `passed`, `failed` or `error`.
+    status: String,
+    started_at: String,
+    finished_at: String,
+    /// How long the hook itself ran, in seconds, over all tries.
+    duration_s: f64,
+    /// How often it was run again with more memory.
+    oom_retries: u32,
+    has_logs: bool,
+    /// Which worker ran it.
+    worker: String,
+    /// Why it failed.
+    failure: Option<String>,
+}
+
+impl From<HookRun> for RunDetail {
+    fn from(run: HookRun) -> Self {
+        Self {
+            id: run.id.to_string(),
+            release_id: run.release.to_string(),
+            status: run.status.as_str().to_owned(),
+            started_at: model_time(run.started_at),
+            finished_at: model_time(run.finished_at),
+            duration_s: run.duration_s,
+            oom_retries: run.oom_retries,
+            has_logs: run.log_ref.is_some(),
+            worker: run.worker,
+            failure: run.failure,
+        }
+    }
+}
+
+#[OpenApi(tag = "Tag::Hooks")]
+impl HookRunsApi {
+    /// Read a hook run.
+    #[oai(path = "/hooks/runs/:run_id", method = "get", operation_id = "getHookRun")]
+    async fn run(
+        &self,
+        Gate(permit): Gate<act::ReadHookRuns>,
+        run_id: Path<String>,
+    ) -> Result<Json<RunDetail>, Problem> {
+        let run = path("run_id", &run_id.0)?;
+        Ok(Json(self.0.read_provenance.run(permit, run).await?.into()))
+    }
+}

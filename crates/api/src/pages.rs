@@ -1,0 +1,60 @@
+//! The few pages of the device flow. Everything that comes from outside is escaped.
+
+/// A text in HTML, in content and in quoted attributes.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars().take(500) {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            _ => out.push(c),
+        }
+    }
+    out
+}
+
+fn page(title: &str, body: &str) -> String {
+    format!(
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\"><title>{title}</title>\
+         <style>body{{font:1.1rem/1.5 system-ui,sans-serif;max-width:32rem;margin:4rem auto;padding:0 1rem}}\
+         input{{font:1.6rem monospace;letter-spacing:.1em;width:11ch}}button{{font-size:1.1rem;padding:.4rem 1rem}}.error{{color:#a00}}</style>\
+         <main><h1>{title}</h1>{body}</main></html>"
+    )
+}
+
+/// The page on which a person types a device's code.
+pub(crate) fn device_code(code: &str, error: Option<&str>) -> String {
+    let error = error.map_or_else(String::new, |e| {
+        format!("<p class=\"error\" role=\"alert\">{}</p>", escaped(e))
+    });
+    page(
+        "Let a device in",
+        &format!(
+            "<p>Type the code that the device shows. Go on only if you asked that device to sign in yourself: whoever holds it will act in your name.</p>{error}\
+             <form method=\"post\" action=\"/api/v1/auth/device/verify\"><p><label>Code <input name=\"user_code\" value=\"{}\" autocomplete=\"off\" autofocus required></label></p>\
+             <p><button>Sign in with ORCID</button></p></form>",
+            escaped(code)
+        ),
+    )
+}
+
+/// A page that says one thing.
+pub(crate) fn message(title: &str, text: &str) -> String {
+    page(title, &format!("<p>{}</p>", escaped(text)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_from_outside_stays_text() {
+        let html = device_code("\"><script>alert(1)</script>", Some("<img src=x onerror='x'>"));
+        assert!(!html.contains("<script>") && !html.contains("<img"), "{html}");
+        assert!(html.contains("value=\"&quot;&gt;&lt;script&gt;"));
+        assert!(!message("t", "<b>").contains("<b>"));
+    }
+}

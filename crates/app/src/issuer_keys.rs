@@ -1,0 +1,170 @@
+//! The keys of one issuer, read from where it publishes them, while tokens are being verified with them (AUT-7).
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use auth::{IssuerKey, KeyError, KeyRing};
+use ports::{KeyDocument, KeySource};
+use tokio::sync::Mutex;
+
+/// What was read, source by source.
+struct Read {
+    /// The last good keys of each source.
+    good: Vec<Vec<IssuerKey>>,
+    /// When the sources were last read, whatever came of it.
+    at: Option<Instant>,
+}
+
+/// The keys of one issuer.
+pub struct IssuerKeys {
+    issuer: String,
+    sources: Vec<Arc<dyn KeySource>>,
+    ring: KeyRing,
+    cool_down: Duration,
+    max_age: Duration,
+    read: Mutex<Read>,
+}
+
+impl IssuerKeys {
+    /// The keys of `issuer` in these places, none of them read yet. They are read again when no key fits a token, at most once per
+    /// `cool_down`, and when they are older than `max_age`.
+    pub fn new(
+        issuer: String,
+        sources: Vec<Arc<dyn KeySource>>,
+        cool_down: Duration,
+        max_age: Duration,
+    ) -> Self {
+        let good = vec![Vec::new(); sources.len()];
+        Self {
+            issuer,
+            sources,
+            ring: KeyRing::default(),
+            cool_down,
+            max_age,
+            read: Mutex::new(Read { good, at: None }),
+        }
+    }
+
+    /// The issuer.
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// Where the keys are for a verifier.
+    pub fn ring(&self) -> KeyRing {
+        self.ring.clone()
+    }
+
+    /// Reads the keys, unless that was done within the cool-down. Gives whether they were read. Callers that come meanwhile wait for
+    /// that reading instead of starting their own.
+    pub async fn refresh(&self) -> bool {
+        let came = Instant::now();
+        let mut read = self.read.lock().await;
+        if let Some(at) = read.at {
+            // Somebody read them while this caller waited.
+            if at > came {
+                return true;
+            }
+            if at.elapsed() < self.cool_down {
+                return false;
+            }
+        }
+        for (source, good) in self.sources.iter().zip(&mut read.good) {
+            match keys(&**source).await {
+                Ok(keys) => *good = keys,
+                // The last good ones stay: an issuer that is away for an hour must not stop every deploy.
+                Err(why) => {
+                    tracing::warn!(
+                        issuer = self.issuer,
+                        source = source.describe(),
+                        why,
+                        kept = good.len(),
+                        "keys of an issuer could not be read"
+                    );
+                }
+            }
+        }
+        read.at = Some(Instant::now());
+        let keys: Vec<IssuerKey> = read.good.iter().flatten().cloned().collect();
+        tracing::info!(
+            issuer = self.issuer,
+            keys = keys.len(),
+            "keys of an issuer were read"
+        );
+        self.ring.replace(keys);
+        true
+    }
+
+    /// Reads the keys again when they are old, for as long as the server runs: a key that its issuer withdrew must not be good for ever.
+    pub async fn keep_fresh(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(self.max_age).await;
+            self.refresh().await;
+        }
+    }
+}
+
+async fn keys(source: &dyn KeySource) -> Result<Vec<IssuerKey>, String> {
+    let told = |e: KeyError| e.to_string();
+    match source.read().await? {
+        KeyDocument::Pem { kid, text } => Ok(vec![IssuerKey::from_pem(kid, &text).map_err(told)?]),
+        KeyDocument::Jwks(text) => IssuerKey::from_jwks(&text).map_err(told),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    const KEY: &str =
+        r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+
+    /// Answers of an issuer, one after the other; the last one for ever.
+    struct Scripted(Vec<Result<&'static str, &'static str>>, AtomicUsize);
+
+    #[async_trait::async_trait]
+    impl KeySource for Scripted {
+        fn describe(&self) -> String {
+            "scripted".into()
+        }
+        async fn read(&self) -> Result<KeyDocument, String> {
+            tokio::task::yield_now().await;
+            let n = self.1.fetch_add(1, Ordering::SeqCst).min(self.0.len() - 1);
+            self.0[n]
+                .map(|text| KeyDocument::Jwks(text.into()))
+                .map_err(Into::into)
+        }
+    }
+
+    // proves AUT-7
+    #[tokio::test]
+    async fn the_last_good_keys_stay_when_a_reading_fails() {
+        let source = Arc::new(Scripted(
+            vec![Ok(KEY), Err("away"), Ok("{}"), Ok("{\"keys\":[]}")],
+            AtomicUsize::new(0),
+        ));
+        let keys = IssuerKeys::new("i".into(), vec![source.clone()], Duration::ZERO, Duration::MAX);
+        for _ in 0..4 {
+            assert!(keys.refresh().await);
+            assert_eq!(keys.ring().len(), 1);
+        }
+        assert_eq!(source.1.load(Ordering::SeqCst), 4);
+    }
+
+    // proves AUT-7
+    #[tokio::test]
+    async fn a_flood_of_unknown_keys_reads_once_per_cool_down() {
+        let source = Arc::new(Scripted(vec![Ok(KEY)], AtomicUsize::new(0)));
+        let keys = IssuerKeys::new(
+            "i".into(),
+            vec![source.clone()],
+            Duration::from_secs(3600),
+            Duration::MAX,
+        );
+        let refreshed = futures::future::join_all((0..50).map(|_| keys.refresh())).await;
+        assert!(refreshed[0]);
+        assert!(!keys.refresh().await);
+        assert_eq!(source.1.load(Ordering::SeqCst), 1);
+    }
+}

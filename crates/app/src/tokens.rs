@@ -1,0 +1,96 @@
+//! The pair of tokens that a signed-in user gets, and what they are made with.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use auth::Minter;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ports::identity::UserProfile;
+use ports::{Clock, Ids, Randomness, Repos};
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+
+use crate::failure::Failure;
+
+/// The tokens of a user.
+#[derive(Clone)]
+pub struct Tokens {
+    /// A JWT, for requests.
+    pub access_token: String,
+    /// An opaque text, good once, for the next pair.
+    pub refresh_token: String,
+    /// How long the access token is good, in seconds.
+    pub expires_in: u64,
+}
+
+/// How long tokens are good.
+#[derive(Clone, Copy, Debug)]
+pub struct Lifetimes {
+    /// Of access tokens.
+    pub access: Duration,
+    /// Of refresh tokens.
+    pub refresh: Duration,
+}
+
+/// Makes tokens.
+pub struct TokenMaker {
+    /// Signs.
+    pub minter: Minter,
+    /// Makes secrets.
+    pub randomness: Arc<dyn Randomness>,
+    /// Makes ids.
+    pub ids: Arc<dyn Ids>,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// How long tokens are good.
+    pub lifetimes: Lifetimes,
+}
+
+impl TokenMaker {
+    /// A pair for a user, of a new family or of one that there is.
+    pub(crate) async fn issue(
+        &self,
+        repos: &mut dyn Repos,
+        user: &UserProfile,
+        family: Option<Uuid>,
+    ) -> Result<Tokens, Failure> {
+        let family = match family {
+            Some(family) => family,
+            None => {
+                let family = self.ids.new_id();
+                repos.sessions().open_family(family, user.id).await?;
+                family
+            }
+        };
+        let refresh_token = self.secret();
+        repos
+            .sessions()
+            .keep_token(hash(&refresh_token), family, user.id, self.lifetimes.refresh)
+            .await?;
+        let seconds = self.lifetimes.access.as_secs();
+        let access_token = self.minter.user_token(
+            user.id,
+            &user.provider,
+            &user.external_id,
+            self.ids.new_id(),
+            self.clock.now().unix_timestamp(),
+            i64::try_from(seconds).unwrap_or(i64::MAX),
+        );
+        Ok(Tokens {
+            access_token,
+            refresh_token,
+            expires_in: seconds,
+        })
+    }
+
+    /// 32 random bytes, base64url.
+    pub(crate) fn secret(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.randomness.bytes())
+    }
+}
+
+/// What is kept of a secret.
+pub(crate) fn hash(secret: &str) -> [u8; 32] {
+    Sha256::digest(secret.as_bytes()).into()
+}

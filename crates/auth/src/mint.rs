@@ -1,0 +1,155 @@
+//! What the node signs itself, all with its own secret: tokens of users, and the state of a sign-in that is under way.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use domain::UserId;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use uuid::Uuid;
+
+/// How long a sign-in may take, in seconds.
+pub const SIGN_IN_SECONDS: i64 = 300;
+
+/// Signs with the node's own secret.
+pub struct Minter {
+    sign: EncodingKey,
+    verify: DecodingKey,
+}
+
+impl fmt::Debug for Minter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Minter").finish_non_exhaustive()
+    }
+}
+
+/// The OAuth state of a sign-in (wire contract 1.10): where it came from and where it goes on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignInState {
+    /// What the browser's cookie must hold too, so that nobody finishes a sign-in that another browser began (D28).
+    pub nonce: String,
+    /// Where the browser goes afterwards.
+    pub redirect_uri: String,
+    /// The identity provider.
+    pub provider: String,
+    /// When it is over, in seconds since 1970.
+    pub exp: i64,
+    /// The code that a person typed, if a device asked. Not the device's own code, which no browser must see.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_code: Option<String>,
+}
+
+impl Minter {
+    /// A minter with the node's own secret.
+    pub fn new(secret: &[u8]) -> Self {
+        Self {
+            sign: EncodingKey::from_secret(secret),
+            verify: DecodingKey::from_secret(secret),
+        }
+    }
+
+    /// A user's access token (wire contract 3), good from `now` for `lifetime` seconds; `jti` makes it one of its kind.
+    pub fn user_token(
+        &self,
+        user: UserId,
+        provider: &str,
+        external_id: &str,
+        jti: Uuid,
+        now: i64,
+        lifetime: i64,
+    ) -> String {
+        let claims = json!({
+            "sub": user.to_string(), "provider": provider, "external_id": external_id, "aud": "authenticated",
+            "iat": now, "exp": now + lifetime, "jti": jti.simple().to_string(),
+        });
+        // Signing a JSON value with a secret cannot fail; an empty token would be refused by every reader.
+        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.sign).unwrap_or_default()
+    }
+
+    /// `b64url(json).b64url(hmac_sha256(secret, json))`.
+    pub fn state(&self, state: &SignInState) -> String {
+        let json = serde_json::to_string(state).unwrap_or_default();
+        format!("{}.{}", URL_SAFE_NO_PAD.encode(&json), self.mac(&json))
+    }
+
+    /// The state that this text is, if this node made it and its time is not over.
+    pub fn read_state(&self, text: &str, now: i64) -> Option<SignInState> {
+        let (body, mac) = text.split_once('.')?;
+        let json = URL_SAFE_NO_PAD.decode(body).ok()?;
+        let holds = jsonwebtoken::crypto::verify(mac, &json, &self.verify, Algorithm::HS256).ok()?;
+        let state: SignInState = serde_json::from_slice(&json).ok().filter(|_| holds)?;
+        (now <= state.exp).then_some(state)
+    }
+
+    /// The PKCE code verifier of a sign-in (RFC 7636 4.1): derived, so that no server has to remember it.
+    pub fn code_verifier(&self, nonce: &str) -> String {
+        self.mac(&format!("pkce {nonce}"))
+    }
+
+    fn mac(&self, message: &str) -> String {
+        jsonwebtoken::crypto::sign(message.as_bytes(), &self.sign, Algorithm::HS256).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Credential, Verifier};
+
+    const SECRET: &[u8] = b"a secret of more than thirty-two bytes, for tests";
+
+    // proves AUT-1
+    #[test]
+    fn what_is_minted_is_a_users_token_here_and_nowhere_else() {
+        let token = Minter::new(SECRET).user_token(UserId::LOCAL_ADMIN, "local", "x", Uuid::nil(), 1000, 60);
+        let verifier = Verifier::new(SECRET, "https://n", vec![]).unwrap();
+        let Ok(Credential::User(user)) = verifier.verify(&token, 1010) else {
+            panic!("a user")
+        };
+        assert_eq!(user.id(), UserId::LOCAL_ADMIN);
+        assert!(verifier.verify(&token, 2000).is_err());
+        let other = Verifier::new(
+            b"another secret of more than thirty-two bytes",
+            "https://n",
+            vec![],
+        )
+        .unwrap();
+        assert!(other.verify(&token, 1010).is_err());
+    }
+
+    #[test]
+    fn a_state_is_read_back_by_the_node_that_made_it_in_time_and_untouched() {
+        let minter = Minter::new(SECRET);
+        let state = SignInState {
+            nonce: "n".into(),
+            redirect_uri: "https://a/".into(),
+            provider: "orcid".into(),
+            exp: 100,
+            user_code: None,
+        };
+        let text = minter.state(&state);
+        assert_eq!(minter.read_state(&text, 100), Some(state.clone()));
+        assert_eq!(minter.read_state(&text, 101), None);
+        assert_eq!(
+            Minter::new(b"another secret, long enough for HS256").read_state(&text, 1),
+            None
+        );
+        let (_, mac) = text.split_once('.').unwrap();
+        let evil = SignInState {
+            redirect_uri: "https://evil/".into(),
+            ..state
+        };
+        let forged = format!("{}.{mac}", minter.state(&evil).split_once('.').unwrap().0);
+        assert_eq!(minter.read_state(&forged, 1), None);
+        for bad in ["", ".", "x.y", "é.é", &text[..10]] {
+            assert_eq!(minter.read_state(bad, 1), None);
+        }
+        assert_ne!(minter.code_verifier("a"), minter.code_verifier("b"));
+        assert!(
+            minter.code_verifier("a").len() >= 43,
+            "RFC 7636 4.1: at least 43 characters"
+        );
+    }
+}

@@ -1,0 +1,42 @@
+//! A bounded HTTP client.
+
+use std::time::Duration;
+
+/// How long a call may take, connecting included.
+const MOST_TIME: Duration = Duration::from_secs(5);
+/// The most bytes of an answer.
+const MOST_BYTES: u64 = 256 * 1024;
+
+/// A client that follows no redirects: keys and tokens come from where the configuration says and from nowhere else.
+pub(crate) fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .timeout_global(Some(MOST_TIME))
+        .max_redirects(0)
+        .build()
+        .into()
+}
+
+/// Status and body of an answer.
+pub(crate) fn read(
+    answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+) -> Result<(u16, String), String> {
+    let mut answer = answer.map_err(|e| e.to_string())?;
+    let status = answer.status().as_u16();
+    let text = answer
+        .body_mut()
+        .with_config()
+        .limit(MOST_BYTES)
+        .read_to_string()
+        .map_err(|e| e.to_string())?;
+    Ok((status, text))
+}
+
+/// Runs a call on a thread that may block.
+pub(crate) async fn blocking<T: Send + 'static>(
+    call: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Result<T, String> {
+    tokio::task::spawn_blocking(call)
+        .await
+        .map_err(|e| e.to_string())?
+}
