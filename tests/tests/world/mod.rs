@@ -10,6 +10,11 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ed25519_dalek::pkcs8::EncodePublicKey as _;
+use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
+use ed25519_dalek::{Signer as _, SigningKey};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -208,6 +213,8 @@ impl Server {
     pub(crate) fn with_token(&self, token: Option<String>) -> Client {
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
             .timeout_global(Some(Duration::from_secs(120)))
             .build()
             .into();
@@ -255,10 +262,53 @@ pub(crate) fn user_token(claims: &Value) -> String {
     .unwrap()
 }
 
+/// An issuer of machine credentials in tests.
+pub(crate) const ISSUER: &str = "https://ci.example.org";
+
+/// The key pair that this seed gives.
+pub(crate) fn key(seed: u8) -> SigningKey {
+    SigningKey::from_bytes(&[seed; 32])
+}
+
+/// Its public half in PEM.
+pub(crate) fn public_pem(key: &SigningKey) -> String {
+    key.verifying_key().to_public_key_pem(LineEnding::LF).unwrap()
+}
+
+/// The claims of a machine's token, with some replaced.
+pub(crate) fn machine_claims(claims: &Value) -> Value {
+    let mut all =
+        json!({"iss": ISSUER, "sub": "ci-bot", "aud": "https://localhost", "iat": now(), "exp": now() + 600});
+    all.as_object_mut()
+        .unwrap()
+        .extend(claims.as_object().unwrap().clone());
+    all
+}
+
+/// A token with any header and claims, signed with Ed25519.
+pub(crate) fn signed(key: &SigningKey, header: &str, claims: &str) -> String {
+    let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
+    let message = format!("{}.{}", part(header), part(claims));
+    let signature = key.sign(message.as_bytes());
+    format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature.to_bytes()))
+}
+
+/// A machine's token of [`ISSUER`], with some claims replaced.
+pub(crate) fn machine_token(key: &SigningKey, claims: &Value) -> String {
+    signed(
+        key,
+        "{\"alg\":\"EdDSA\",\"typ\":\"JWT\"}",
+        &machine_claims(claims).to_string(),
+    )
+}
+
 /// An answer.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
+    /// `Location` and `Set-Cookie`.
+    pub(crate) location: Option<String>,
+    pub(crate) set_cookie: Option<String>,
     pub(crate) content_type: String,
     pub(crate) www_authenticate: Option<String>,
     pub(crate) text: String,
@@ -301,6 +351,17 @@ impl Client {
         content_type: Option<&str>,
         body: impl Read,
     ) -> Result<Answer, ureq::Error> {
+        self.send_with(method, path, content_type, None, body)
+    }
+
+    pub(crate) fn send_with(
+        &self,
+        method: &str,
+        path: &str,
+        content_type: Option<&str>,
+        cookie: Option<&str>,
+        body: impl Read,
+    ) -> Result<Answer, ureq::Error> {
         let path = if path.starts_with("/openapi") || path.starts_with("/docs") {
             path.to_owned()
         } else {
@@ -314,6 +375,9 @@ impl Client {
         }
         if let Some(content_type) = content_type {
             request = request.header("content-type", content_type);
+        }
+        if let Some(cookie) = cookie {
+            request = request.header("cookie", cookie);
         }
         let mut body = body;
         let mut response = self
@@ -330,6 +394,7 @@ impl Client {
             header("content-type").unwrap_or_default(),
             header("www-authenticate"),
         );
+        let (location, set_cookie) = (header("location"), header("set-cookie"));
         let status = response.status().as_u16();
         let text = response
             .body_mut()
@@ -338,6 +403,8 @@ impl Client {
             .read_to_string()?;
         Ok(Answer {
             status,
+            location,
+            set_cookie,
             content_type,
             www_authenticate,
             text,
@@ -361,6 +428,25 @@ impl Client {
     pub(crate) fn put(&self, path: &str, body: &Value) -> Answer {
         self.send("PUT", path, Some("application/json"), body.to_string().as_bytes())
             .unwrap()
+    }
+
+    /// `Content-Disposition` and the bytes of a file.
+    pub(crate) fn send_raw(&self, path: &str) -> (Option<String>, Vec<u8>) {
+        let request = ureq::http::Request::builder()
+            .uri(format!("{}/api/v1{path}", self.base))
+            .header(
+                "authorization",
+                format!("Bearer {}", self.token.as_deref().unwrap_or_default()),
+            );
+        let mut response = self.agent.run(request.body(()).unwrap()).unwrap();
+        assert_eq!(response.status().as_u16(), 200);
+        let name = response.headers().get("content-disposition");
+        let name = name.and_then(|v| v.to_str().ok()).map(str::to_owned);
+        (name, response.body_mut().read_to_vec().unwrap())
+    }
+
+    pub(crate) fn delete(&self, path: &str) -> Answer {
+        self.send("DELETE", path, None, std::io::empty()).unwrap()
     }
 
     pub(crate) fn push(&self, path: &str, content_type: &str, body: &str) -> Answer {
