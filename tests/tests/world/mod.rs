@@ -114,6 +114,13 @@ impl World {
             .unwrap()
     }
 
+    /// Does something behind the API's back.
+    pub(crate) fn execute(&self, statement: &str) {
+        runtime()
+            .block_on(sqlx::raw_sql(sqlx::AssertSqlSafe(statement.to_owned())).execute(&self.pool))
+            .unwrap();
+    }
+
     /// A hook that is a shell script; gives its path.
     pub(crate) fn script(&self, name: &str, body: &str) -> PathBuf {
         let path = self.home.path().join(name);
