@@ -58,7 +58,11 @@ fn roles_are_given_and_taken_and_every_server_sees_it_within_five_seconds() {
     let given = admin.post(&path, &json!({"role": "ADMIN"})).expect(201);
     assert_eq!(
         (&given["role"], &given["user_id"], &given["assigned_by"]),
-        (&json!("admin"), &json!(id), &json!("00000000-0000-7000-8000-0000000000a1"))
+        (
+            &json!("admin"),
+            &json!(id),
+            &json!("00000000-0000-7000-8000-0000000000a1")
+        )
     );
     assert!(given["assigned_at"].as_str().unwrap().ends_with("+00:00"));
     assert_eq!(at(&a).status, 200, "the server that did it sees it at once");
@@ -78,12 +82,17 @@ fn roles_are_given_and_taken_and_every_server_sees_it_within_five_seconds() {
     assert_eq!(admin.delete(&format!("{path}/Admin")).status, 204);
     assert_eq!(at(&a).status, 403);
     soon(403, || at(&b));
-    admin.delete(&format!("{path}/admin")).problem(404, "role_not_found");
+    admin
+        .delete(&format!("{path}/admin"))
+        .problem(404, "role_not_found");
 
     let nobody = "00000000-0000-7000-8000-999999999999";
     for answer in [
         admin.get(&format!("/admin/users/{nobody}/roles")),
-        admin.post(&format!("/admin/users/{nobody}/roles"), &json!({"role": "curator"})),
+        admin.post(
+            &format!("/admin/users/{nobody}/roles"),
+            &json!({"role": "curator"}),
+        ),
         admin.delete(&format!("/admin/users/{nobody}/roles/curator")),
     ] {
         answer.problem(404, "user_not_found");
@@ -100,13 +109,21 @@ fn roles_are_given_and_taken_and_every_server_sees_it_within_five_seconds() {
         answer.problem(422, "VALIDATION_ERROR");
     }
     let users = admin.get("/admin/users?limit=1").expect(200);
-    assert_eq!((users["items"].as_array().unwrap().len(), &users["has_more"]), (1, &json!(true)));
+    assert_eq!(
+        (users["items"].as_array().unwrap().len(), &users["has_more"]),
+        (1, &json!(true))
+    );
     let rest = admin
-        .get(&format!("/admin/users?cursor={}", users["next_cursor"].as_str().unwrap()))
+        .get(&format!(
+            "/admin/users?cursor={}",
+            users["next_cursor"].as_str().unwrap()
+        ))
         .expect(200);
     assert_eq!(rest["items"][0]["roles"], json!(["superadmin"]));
     assert_eq!(
-        world.query("select string_agg(kind || ' ' || (payload ->> 'role'), ', ' order by sequence) from activity_log"),
+        world.query(
+            "select string_agg(kind || ' ' || (payload ->> 'role'), ', ' order by sequence) from activity_log"
+        ),
         "RoleGranted admin, RoleRevoked admin"
     );
 }
@@ -123,14 +140,23 @@ fn the_last_superadmin_stays_one_also_when_two_revoke_each_other_at_once() {
     for round in 0..6 {
         let (id, token) = user(&world, 100 + round);
         a.admin()
-            .post(&format!("/admin/users/{id}/roles"), &json!({"role": "superadmin"}))
+            .post(
+                &format!("/admin/users/{id}/roles"),
+                &json!({"role": "superadmin"}),
+            )
             .expect(201);
         soon(200, || b.with_token(Some(token.clone())).get("/admin/users"));
         let (one, other) = std::thread::scope(|scope| {
-            let one = scope.spawn(|| a.admin().delete(&format!("/admin/users/{id}/roles/superadmin")).status);
+            let one = scope.spawn(|| {
+                a.admin()
+                    .delete(&format!("/admin/users/{id}/roles/superadmin"))
+                    .status
+            });
             let other = scope.spawn(|| {
                 let second = b.with_token(Some(token.clone()));
-                second.delete(&format!("/admin/users/{local}/roles/superadmin")).status
+                second
+                    .delete(&format!("/admin/users/{local}/roles/superadmin"))
+                    .status
             });
             (one.join().unwrap(), other.join().unwrap())
         });
@@ -154,7 +180,10 @@ fn a_service_account_is_listed_disabled_everywhere_within_five_seconds_and_enabl
     let issuer = [
         ("HALLMARK_AUTH__ISSUERS__CI__ISSUER", ISSUER),
         ("HALLMARK_AUTH__ISSUERS__CI__PUBLIC_KEY", public.as_str()),
-        ("HALLMARK_AUTH__ISSUERS__CI__ALLOWED_SCOPES", "ingestions:read hooks:write"),
+        (
+            "HALLMARK_AUTH__ISSUERS__CI__ALLOWED_SCOPES",
+            "ingestions:read hooks:write",
+        ),
     ];
     let (a, b) = (world.serve_with("a", &issuer), world.serve_with("b", &issuer));
     let admin = a.admin();
@@ -180,8 +209,16 @@ fn a_service_account_is_listed_disabled_everywhere_within_five_seconds_and_enabl
         .post(&format!("{path}/disable"), &json!({"reason": "its key leaked"}))
         .expect(200);
     assert_eq!(
-        (&disabled["disabled"], &disabled["disabled_reason"], &disabled["disabled_by"]),
-        (&json!(true), &json!("its key leaked"), &json!("00000000-0000-7000-8000-0000000000a1"))
+        (
+            &disabled["disabled"],
+            &disabled["disabled_reason"],
+            &disabled["disabled_by"]
+        ),
+        (
+            &json!(true),
+            &json!("its key leaked"),
+            &json!("00000000-0000-7000-8000-0000000000a1")
+        )
     );
     ask(&a).problem(401, "invalid_token");
     soon(401, || ask(&b));
@@ -204,12 +241,17 @@ fn a_service_account_is_listed_disabled_everywhere_within_five_seconds_and_enabl
     admin
         .post(&format!("{unknown}/disable"), &json!({"reason": "x"}))
         .problem(404, "service_account_not_found");
-    admin.get("/admin/service-accounts/x").problem(422, "VALIDATION_ERROR");
+    admin
+        .get("/admin/service-accounts/x")
+        .problem(422, "VALIDATION_ERROR");
     admin
         .get("/admin/service-accounts?cursor=x")
         .problem(422, "VALIDATION_ERROR");
     // A machine is no superadmin, whatever its scopes.
-    let greedy = machine_token(&key, &json!({"scope": "superadmin admin admin:write hooks:write"}));
+    let greedy = machine_token(
+        &key,
+        &json!({"scope": "superadmin admin admin:write hooks:write"}),
+    );
     a.with_token(Some(greedy))
         .get("/admin/service-accounts")
         .problem(403, "access_denied");
@@ -276,7 +318,10 @@ fn keys_rotate_without_a_restart_and_the_issuer_is_asked_once_per_cool_down() {
             ("HALLMARK_AUTH__ISSUERS__CI__JWKS_URL", &jwks.url),
             ("HALLMARK_AUTH__ISSUERS__CI__REFRESH_COOL_DOWN_SECONDS", "2"),
             ("HALLMARK_AUTH__ISSUERS__OTHER__ISSUER", "https://other.example"),
-            ("HALLMARK_AUTH__ISSUERS__OTHER__KEYS__0__FILE", file.to_str().unwrap()),
+            (
+                "HALLMARK_AUTH__ISSUERS__OTHER__KEYS__0__FILE",
+                file.to_str().unwrap(),
+            ),
             ("HALLMARK_AUTH__ISSUERS__OTHER__REFRESH_COOL_DOWN_SECONDS", "1"),
             ("HALLMARK_AUTH__ISSUERS__OTHER__REFRESH_SECONDS", "1"),
         ],
@@ -307,7 +352,11 @@ fn keys_rotate_without_a_restart_and_the_issuer_is_asked_once_per_cool_down() {
     assert_eq!(jwks.asked(), 3);
 
     // An issuer that is away, or talks nonsense, loses nothing.
-    for answer in [(500, String::new()), (200, "nonsense".to_owned()), (200, "{\"keys\":[]}".to_owned())] {
+    for answer in [
+        (500, String::new()),
+        (200, "nonsense".to_owned()),
+        (200, "{\"keys\":[]}".to_owned()),
+    ] {
         *jwks.body.lock().unwrap() = answer;
         std::thread::sleep(Duration::from_millis(2100));
         assert_eq!(ask(&key(50), "unknown"), 401);
@@ -335,5 +384,8 @@ fn without_extra_issuers_a_node_is_a_single_issuer_node() {
     let ask = |token: String| server.with_token(Some(token)).get("/ingestions").status;
     assert_eq!(ask(user_token(&json!({}))), 200);
     assert_eq!(ask(user_token(&json!({"iss": "https://whoever.example"}))), 200);
-    assert_eq!(ask(machine_token(&key(7), &json!({"scope": "ingestions:read"}))), 401);
+    assert_eq!(
+        ask(machine_token(&key(7), &json!({"scope": "ingestions:read"}))),
+        401
+    );
 }

@@ -78,7 +78,10 @@ impl Relay {
                 std::thread::spawn(move || relay(client, server, &plan));
             }
         });
-        Self { url: own.into(), plan }
+        Self {
+            url: own.into(),
+            plan,
+        }
     }
 
     fn arm(&self, fails: Option<(usize, Fault)>) {
@@ -148,7 +151,11 @@ fn relay(mut client: TcpStream, mut server: UnixStream, plan: &Mutex<Plan>) {
         match fault {
             Some(Fault::Error) => {
                 // No statement begins with this, and no prepared one has such a name.
-                let at = if kind[0] == b'B' { body.iter().position(|b| *b == 0).unwrap() + 1 } else { 0 };
+                let at = if kind[0] == b'B' {
+                    body.iter().position(|b| *b == 0).unwrap() + 1
+                } else {
+                    0
+                };
                 body[at] = b'!';
             }
             Some(Fault::Cut) => break,
@@ -181,7 +188,11 @@ fn dump(url: &str) -> String {
     found.sort();
     let program = found.pop().unwrap_or_else(|| PathBuf::from("pg_dump"));
     let output = Command::new(program).arg(url).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     String::from_utf8(output.stdout)
         .unwrap()
         .lines()
@@ -221,7 +232,10 @@ fn fail_each(world: &World, relay: &Relay, client: &Client, body: &Value, fault:
 
 /// A first deploy, and an update of everything that can change.
 fn bodies(world: &World) -> (Value, Value) {
-    let (one, two) = (world.script("one", PASS), world.script("two", &format!("{PASS} # 2")));
+    let (one, two) = (
+        world.script("one", PASS),
+        world.script("two", &format!("{PASS} # 2")),
+    );
     let first = small("Faults", "faults-of", &[("left", &one), ("right", &two)]);
     let mut second = small("Faults", "faults-of", &[("left", &two), ("third", &one)]);
     second["description"] = json!("another");
@@ -241,7 +255,10 @@ fn whichever_statement_of_a_deploy_fails_nothing_of_it_remains() {
         // Workers stay out of the way: only the deploy is in a transaction.
         let server = world.serve_with(
             "a",
-            &[("DATABASE_URL", &relay.url), ("HALLMARK_WORKER__POLL_SECONDS", "3600")],
+            &[
+                ("DATABASE_URL", &relay.url),
+                ("HALLMARK_WORKER__POLL_SECONDS", "3600"),
+            ],
         );
         let admin = server.admin();
         // The worker has looked once when it started.
@@ -268,7 +285,9 @@ fn whichever_statement_of_a_deploy_fails_nothing_of_it_remains() {
             "COMMIT",
         ] {
             assert!(
-                failed.iter().any(|s| s.to_lowercase().contains(&part.to_lowercase())),
+                failed
+                    .iter()
+                    .any(|s| s.to_lowercase().contains(&part.to_lowercase())),
                 "{part} is in none of {failed:#?}"
             );
         }
@@ -283,7 +302,10 @@ fn a_commit_of_which_nobody_learns_the_outcome_is_whole_or_nothing_and_repeating
     let relay = Relay::start(&world.url);
     let server = world.serve_with(
         "a",
-        &[("DATABASE_URL", &relay.url), ("HALLMARK_WORKER__POLL_SECONDS", "3600")],
+        &[
+            ("DATABASE_URL", &relay.url),
+            ("HALLMARK_WORKER__POLL_SECONDS", "3600"),
+        ],
     );
     let admin = server.admin();
     std::thread::sleep(std::time::Duration::from_secs(1));
@@ -291,17 +313,28 @@ fn a_commit_of_which_nobody_learns_the_outcome_is_whole_or_nothing_and_repeating
     let statements = {
         relay.arm(Some((usize::MAX, Fault::Cut)));
         admin
-            .post("/conventions", &small("Counted", "counted-of", &[("counted", &pass)]))
+            .post(
+                "/conventions",
+                &small("Counted", "counted-of", &[("counted", &pass)]),
+            )
             .expect(201);
         relay.plan.lock().unwrap().seen
     };
     for round in 0..5 {
-        let (title, schema, hook) = (format!("Round {round}"), format!("round-{round}"), format!("round_{round}"));
+        let (title, schema, hook) = (
+            format!("Round {round}"),
+            format!("round-{round}"),
+            format!("round_{round}"),
+        );
         let body = small(&title, &schema, &[(&hook, &pass)]);
         relay.arm(Some((statements, Fault::CutAfter)));
         let answer = admin.post("/conventions", &body);
         assert!(answer.status >= 500, "{answer:?}");
-        assert!(relay.fired().unwrap().to_uppercase().starts_with("COMMIT"), "{:?}", relay.fired());
+        assert!(
+            relay.fired().unwrap().to_uppercase().starts_with("COMMIT"),
+            "{:?}",
+            relay.fired()
+        );
         relay.arm(None);
         admin.post("/conventions", &body).expect(201);
         let releases = admin.get(&format!("/hooks/{hook}/releases")).expect(200);

@@ -68,7 +68,11 @@ fn corpus() -> Vec<(String, String)> {
     );
     add(
         "a user's token with another secret",
-        hs(Algorithm::HS256, &user, b"another secret of more than thirty-two bytes"),
+        hs(
+            Algorithm::HS256,
+            &user,
+            b"another secret of more than thirty-two bytes",
+        ),
     );
 
     // `none` in every spelling, with and without a signature, of users and machines.
@@ -77,13 +81,28 @@ fn corpus() -> Vec<(String, String)> {
             let header = json!({"alg": alg, "typ": "JWT"}).to_string();
             let body = format!("{}.{}", b64(&header), b64(&claims.to_string()));
             add(&format!("alg {alg:?}, no signature"), format!("{body}."));
-            add(&format!("alg {alg:?}, some signature"), format!("{body}.{}", b64("x")));
+            add(
+                &format!("alg {alg:?}, some signature"),
+                format!("{body}.{}", b64("x")),
+            );
         }
     }
     // Another algorithm's name over a signature that holds.
-    for alg in ["RS256", "ES256", "PS256", "Ed448", "ed25519", "eddsa", "HS256", "EdDSA\u{200b}"] {
+    for alg in [
+        "RS256",
+        "ES256",
+        "PS256",
+        "Ed448",
+        "ed25519",
+        "eddsa",
+        "HS256",
+        "EdDSA\u{200b}",
+    ] {
         let header = json!({"alg": alg}).to_string();
-        add(&format!("alg {alg:?} over Ed25519"), signed(&own, &header, &machine.to_string()));
+        add(
+            &format!("alg {alg:?} over Ed25519"),
+            signed(&own, &header, &machine.to_string()),
+        );
     }
     for alg in [json!(null), json!(["EdDSA"]), json!({"a": 1}), json!(7)] {
         let header = json!({"alg": alg}).to_string();
@@ -102,16 +121,33 @@ fn corpus() -> Vec<(String, String)> {
         json!({"alg": "EdDSA", "crit": ["exp"]}),
         json!({"alg": "EdDSA", "crit": ["b64"], "b64": false}),
     ] {
-        add(&format!("header {header}"), signed(&stranger, &header.to_string(), &machine.to_string()));
-        add(&format!("header {header}, own key"), signed(&own, &header.to_string(), &machine.to_string()));
+        add(
+            &format!("header {header}"),
+            signed(&stranger, &header.to_string(), &machine.to_string()),
+        );
+        add(
+            &format!("header {header}, own key"),
+            signed(&own, &header.to_string(), &machine.to_string()),
+        );
     }
 
     // Key ids.
     for kid in [
-        "k2", "K1", "k1 ", "k1\0", "\u{212a}1", "k\u{ff11}", "../../etc/passwd", "' or 1=1 --", "",
+        "k2",
+        "K1",
+        "k1 ",
+        "k1\0",
+        "\u{212a}1",
+        "k\u{ff11}",
+        "../../etc/passwd",
+        "' or 1=1 --",
+        "",
     ] {
         let header = json!({"alg": "EdDSA", "kid": kid}).to_string();
-        add(&format!("kid {kid:?}"), signed(&own, &header, &machine.to_string()));
+        add(
+            &format!("kid {kid:?}"),
+            signed(&own, &header, &machine.to_string()),
+        );
     }
     for kid in [json!(1), json!(null), json!(["k1"]), json!({})] {
         let header = json!({"alg": "EdDSA", "kid": kid}).to_string();
@@ -130,30 +166,82 @@ fn corpus() -> Vec<(String, String)> {
         "",
     ] {
         add(&format!("iss {iss:?}"), ed(&with(&machine, "iss", json!(iss))));
-        add(&format!("iss {iss:?} of a user"), user_hs(&with(&user, "iss", json!(iss))));
+        add(
+            &format!("iss {iss:?} of a user"),
+            user_hs(&with(&user, "iss", json!(iss))),
+        );
     }
-    for iss in [json!(null), json!([ISSUER]), json!({"iss": ISSUER}), json!(7), json!(true)] {
+    for iss in [
+        json!(null),
+        json!([ISSUER]),
+        json!({"iss": ISSUER}),
+        json!(7),
+        json!(true),
+    ] {
         add("iss of another type", ed(&with(&machine, "iss", iss.clone())));
-        add("iss of another type, of a user", user_hs(&with(&user, "iss", iss)));
+        add(
+            "iss of another type, of a user",
+            user_hs(&with(&user, "iss", iss)),
+        );
     }
 
     // Wrong types and values of every claim.
-    let odd = [json!(null), json!(true), json!([]), json!({}), json!(""), json!("x")];
+    let odd = [
+        json!(null),
+        json!(true),
+        json!([]),
+        json!({}),
+        json!(""),
+        json!("x"),
+    ];
     for name in ["exp", "nbf", "iat"] {
         for value in &odd {
-            add(&format!("{name} {value}"), ed(&with(&machine, name, value.clone())));
-            add(&format!("{name} {value} of a user"), user_hs(&with(&user, name, value.clone())));
+            add(
+                &format!("{name} {value}"),
+                ed(&with(&machine, name, value.clone())),
+            );
+            add(
+                &format!("{name} {value} of a user"),
+                user_hs(&with(&user, name, value.clone())),
+            );
         }
     }
-    for value in [json!(null), json!(true), json!([]), json!({}), json!(7), json!("x"), json!(["x"])] {
+    for value in [
+        json!(null),
+        json!(true),
+        json!([]),
+        json!({}),
+        json!(7),
+        json!("x"),
+        json!(["x"]),
+    ] {
         add(&format!("aud {value}"), ed(&with(&machine, "aud", value.clone())));
-        add(&format!("aud {value} of a user"), user_hs(&with(&user, "aud", value)));
+        add(
+            &format!("aud {value} of a user"),
+            user_hs(&with(&user, "aud", value)),
+        );
     }
-    for value in [json!(null), json!(true), json!([]), json!({}), json!(7), json!(""), json!(" \t"), json!("a\0b"), json!("a".repeat(501))] {
+    for value in [
+        json!(null),
+        json!(true),
+        json!([]),
+        json!({}),
+        json!(7),
+        json!(""),
+        json!(" \t"),
+        json!("a\0b"),
+        json!("a".repeat(501)),
+    ] {
         add("sub", ed(&with(&machine, "sub", value.clone())));
         add("sub of a user", user_hs(&with(&user, "sub", value)));
     }
-    for value in [json!("a"), json!(7), json!(["a", 1]), json!({"a": 1}), json!(null)] {
+    for value in [
+        json!("a"),
+        json!(7),
+        json!(["a", 1]),
+        json!({"a": 1}),
+        json!(null),
+    ] {
         add(&format!("hooks {value}"), ed(&with(&machine, "hooks", value)));
     }
     for name in ["sub", "aud", "exp", "iat", "iss"] {
@@ -169,10 +257,26 @@ fn corpus() -> Vec<(String, String)> {
     add("expired, of a user", user_hs(&with(&user, "exp", at(-60))));
     add("not yet", ed(&with(&machine, "nbf", at(120))));
     add("issued in the future", ed(&with(&machine, "iat", at(120))));
-    add("a lifetime of a year", ed(&with(&machine, "exp", at(365 * 86_400))));
-    add("issued long ago for long", ed(&with(&machine, "iat", at(-90_000))));
-    for number in ["1e400", "-1", "0", "1e18", "9".repeat(400).as_str(), "NaN", "Infinity"] {
-        let claims = machine.to_string().replacen(&machine["exp"].to_string(), number, 1);
+    add(
+        "a lifetime of a year",
+        ed(&with(&machine, "exp", at(365 * 86_400))),
+    );
+    add(
+        "issued long ago for long",
+        ed(&with(&machine, "iat", at(-90_000))),
+    );
+    for number in [
+        "1e400",
+        "-1",
+        "0",
+        "1e18",
+        "9".repeat(400).as_str(),
+        "NaN",
+        "Infinity",
+    ] {
+        let claims = machine
+            .to_string()
+            .replacen(&machine["exp"].to_string(), number, 1);
         add(&format!("exp {number}"), signed(&own, EDDSA, &claims));
     }
 
@@ -187,9 +291,15 @@ fn corpus() -> Vec<(String, String)> {
         "\"aud\":\"https://localhost\"",
         "\"\\u0073ub\":\"admin\"",
     ] {
-        add(&format!("twice: {more}"), signed(&own, EDDSA, &twice(&claims, more)));
+        add(
+            &format!("twice: {more}"),
+            signed(&own, EDDSA, &twice(&claims, more)),
+        );
     }
-    add("twice: alg", signed(&own, "{\"alg\":\"EdDSA\",\"alg\":\"none\"}", &claims));
+    add(
+        "twice: alg",
+        signed(&own, "{\"alg\":\"EdDSA\",\"alg\":\"none\"}", &claims),
+    );
 
     // The form of the whole.
     let good = ed(&machine);
@@ -220,16 +330,38 @@ fn corpus() -> Vec<(String, String)> {
             format!("{header}.{}.{}", parts[1], parts[2])
         }),
         ("padded base64url", {
-            format!("{}.{}.{}", URL_SAFE.encode("{\"alg\":\"EdDSA\" }"), parts[1], parts[2])
+            format!(
+                "{}.{}.{}",
+                URL_SAFE.encode("{\"alg\":\"EdDSA\" }"),
+                parts[1],
+                parts[2]
+            )
         }),
         ("claims that are a list", signed(&own, EDDSA, "[]")),
         ("claims that are a text", signed(&own, EDDSA, "\"x\"")),
         ("claims that are not JSON", signed(&own, EDDSA, "{")),
         ("claims and more", signed(&own, EDDSA, &format!("{claims} {{}}"))),
         ("a header that is a list", signed(&own, "[]", &claims)),
-        ("a deep header", signed(&own, &format!("{}{}", "[".repeat(900), "]".repeat(900)), &claims)),
-        ("a deep claim", signed(&own, EDDSA, &twice(&claims, &format!("\"d\":{}{}", "[".repeat(900), "]".repeat(900))))),
-        ("9 KiB", signed(&own, EDDSA, &twice(&claims, &format!("\"pad\":\"{}\"", "a".repeat(7000))))),
+        (
+            "a deep header",
+            signed(&own, &format!("{}{}", "[".repeat(900), "]".repeat(900)), &claims),
+        ),
+        (
+            "a deep claim",
+            signed(
+                &own,
+                EDDSA,
+                &twice(&claims, &format!("\"d\":{}{}", "[".repeat(900), "]".repeat(900))),
+            ),
+        ),
+        (
+            "9 KiB",
+            signed(
+                &own,
+                EDDSA,
+                &twice(&claims, &format!("\"pad\":\"{}\"", "a".repeat(7000))),
+            ),
+        ),
         ("30 KiB of a", "a".repeat(30_000)),
         ("another token's claims", {
             let other = ed(&with(&machine, "sub", json!("other")));
@@ -264,7 +396,9 @@ fn no_forged_or_faulty_token_gets_in_or_into_the_log() {
         signed(&key(1), "{\"alg\":\"Ed25519\"}", &claims.to_string()),
         user_token(&json!({})),
     ] {
-        let answer = server.with_token(Some(good)).post("/hooks/none/releases", &release);
+        let answer = server
+            .with_token(Some(good))
+            .post("/hooks/none/releases", &release);
         answer.problem(404, "hook_not_found");
     }
     let corpus = corpus();

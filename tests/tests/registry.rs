@@ -21,7 +21,10 @@ fn versions(history: &Value) -> Vec<(Value, Value)> {
 fn deployed(world: &World, admin: &Client) {
     let pass = world.script("pass", PASS);
     admin
-        .post("/conventions", &small("Registry", "registry-of", &[("shape", &pass)]))
+        .post(
+            "/conventions",
+            &small("Registry", "registry-of", &[("shape", &pass)]),
+        )
         .expect(201);
     for n in 2..=4 {
         let made = admin.post("/hooks/shape/releases", &release(n)).expect(201);
@@ -40,7 +43,10 @@ fn every_move_of_a_pointer_is_kept_with_who_when_and_why() {
     assert_eq!(before["live_version"], 4);
 
     let back = json!({"version": 2, "reason": "  3 and 4 forget the wings "});
-    assert_eq!(admin.put("/hooks/shape/live", &back).expect(200)["live_version"], 2);
+    assert_eq!(
+        admin.put("/hooks/shape/live", &back).expect(200)["live_version"],
+        2
+    );
     // Repeating it is no move.
     admin.put("/hooks/shape/live", &back).expect(200);
     // Content that exists leaves the pointer alone, in a release and in a deploy (REG-3, D14).
@@ -51,7 +57,13 @@ fn every_move_of_a_pointer_is_kept_with_who_when_and_why() {
     let n = |n: u32| json!(n);
     assert_eq!(
         versions(&history),
-        [(n(4), n(2)), (n(3), n(4)), (n(2), n(3)), (n(1), n(2)), (Value::Null, n(1))]
+        [
+            (n(4), n(2)),
+            (n(3), n(4)),
+            (n(2), n(3)),
+            (n(1), n(2)),
+            (Value::Null, n(1))
+        ]
     );
     let newest = &history["moves"][0];
     assert_eq!(newest["reason"], "3 and 4 forget the wings");
@@ -92,7 +104,9 @@ fn every_move_of_a_pointer_is_kept_with_who_when_and_why() {
         assert_eq!(told["errors"][0]["loc"], json!(["query", "at"]));
     }
     nobody.get("/hooks/none/live").problem(404, "hook_not_found");
-    nobody.get("/hooks/none/live/history").problem(404, "hook_not_found");
+    nobody
+        .get("/hooks/none/live/history")
+        .problem(404, "hook_not_found");
     nobody
         .get("/hooks/shape/live/history?cursor=x")
         .problem(422, "VALIDATION_ERROR");
@@ -121,7 +135,8 @@ fn a_yanked_release_stays_readable_and_cannot_be_made_live() {
     admin.finish(&run);
     let row = admin.rows("registry-of/shape", 10)[0]["id"].clone();
 
-    let yank = |version: u32, body: Value| admin.post(&format!("/hooks/shape/releases/{version}/yank"), &body);
+    let yank =
+        |version: u32, body: Value| admin.post(&format!("/hooks/shape/releases/{version}/yank"), &body);
     yank(3, json!({})).problem(422, "VALIDATION_ERROR");
     yank(3, json!({"reason": ""})).problem(422, "VALIDATION_ERROR");
     yank(9, json!({"reason": "x"})).problem(404, "release_not_found");
@@ -162,7 +177,10 @@ fn a_yanked_release_stays_readable_and_cannot_be_made_live() {
         .collect();
     assert_eq!(shown, [false, true, false, true], "newest first");
     let again = admin.post("/hooks/shape/releases", &release(3)).expect(200);
-    assert_eq!(again["yanked"]["reason"], "wrong unit", "content that exists is told as yanked");
+    assert_eq!(
+        again["yanked"]["reason"], "wrong unit",
+        "content that exists is told as yanked"
+    );
     let trace = nobody
         .get(&format!("/data/registry-of/shape/rows/{row}/trace"))
         .expect(200);
@@ -171,7 +189,10 @@ fn a_yanked_release_stays_readable_and_cannot_be_made_live() {
 
     // Taken back, it can be live again; the pointer did not move by itself.
     let back = admin
-        .post("/hooks/shape/releases/1/unyank", &json!({"reason": "it was right"}))
+        .post(
+            "/hooks/shape/releases/1/unyank",
+            &json!({"reason": "it was right"}),
+        )
         .expect(200);
     assert!(back["yanked"].is_null() && back["live_version"] == 2);
     admin
@@ -206,7 +227,10 @@ fn a_token_that_is_limited_to_hooks_changes_no_others() {
     let both = small("Limited", "limited-of", &[("mine", &pass), ("other", &pass)]);
     server.admin().post("/conventions", &both).expect(201);
     let token = |hooks: Value| {
-        machine_token(&key, &json!({"scope": "hooks:write conventions:write", "hooks": hooks}))
+        machine_token(
+            &key,
+            &json!({"scope": "hooks:write conventions:write", "hooks": hooks}),
+        )
     };
     let bot = server.with_token(Some(token(json!(["mine"]))));
     bot.post("/hooks/mine/releases", &release(1)).expect(201);
@@ -219,7 +243,10 @@ fn a_token_that_is_limited_to_hooks_changes_no_others() {
         bot.post("/hooks/none/releases", &release(1)),
         bot.post("/conventions", &both),
         // Nor does it take a hook out of a convention by leaving it out.
-        bot.post("/conventions", &small("Limited", "limited-of", &[("mine", &pass)])),
+        bot.post(
+            "/conventions",
+            &small("Limited", "limited-of", &[("mine", &pass)]),
+        ),
         server
             .with_token(Some(token(json!([]))))
             .post("/hooks/mine/releases", &release(1)),
@@ -232,7 +259,10 @@ fn a_token_that_is_limited_to_hooks_changes_no_others() {
         .problem(401, "invalid_token");
     bot.post("/conventions", &small("Own", "own-of", &[("mine", &pass)]))
         .expect(201);
-    assert_eq!(server.nobody().get("/hooks/other/releases").expect(200)["live_version"], 1);
+    assert_eq!(
+        server.nobody().get("/hooks/other/releases").expect(200)["live_version"],
+        1
+    );
 }
 
 // proves REG-1, REG-2, REG-6
@@ -246,17 +276,26 @@ fn schemas_are_registered_read_and_have_a_table_at_once() {
     let made = admin
         .post("/schemas", &schema("1.0.0", json!([field("mass", true)])))
         .expect(201);
-    assert_eq!((&made["field_count"], &made["id"]["version"]), (&json!(1), &json!("1.0.0")));
+    assert_eq!(
+        (&made["field_count"], &made["id"]["version"]),
+        (&json!(1), &json!("1.0.0"))
+    );
     // D23: its records can be read, though nothing was ever pushed.
     assert_eq!(nobody.get("/data/weights/records").expect(200)["rows"], json!([]));
     admin
         .post("/schemas", &schema("1.0.0", json!([field("mass", true)])))
         .problem(409, "schema_already_exists");
     admin
-        .post("/schemas", &schema("1.1.0", json!([field("mass", true), field("age", true)])))
+        .post(
+            "/schemas",
+            &schema("1.1.0", json!([field("mass", true), field("age", true)])),
+        )
         .problem(422, "VALIDATION_ERROR");
     admin
-        .post("/schemas", &schema("1.1.0", json!([field("mass", true), field("age", false)])))
+        .post(
+            "/schemas",
+            &schema("1.1.0", json!([field("mass", true), field("age", false)])),
+        )
         .expect(201);
     let read = nobody.get("/schemas/weights@1.1.0").expect(200);
     assert_eq!(read["fields"][0]["constraints"]["unit"], "g");
@@ -267,8 +306,12 @@ fn schemas_are_registered_read_and_have_a_table_at_once() {
         let told = nobody.get(&format!("/schemas/{bad}")).expect(422);
         assert_eq!(told["field"], "schema", "{bad}: {told}");
     }
-    nobody.get("/schemas/weights@9.0.0").problem(404, "schema_not_found");
-    nobody.get("/data/records/records").problem(422, "VALIDATION_ERROR");
+    nobody
+        .get("/schemas/weights@9.0.0")
+        .problem(404, "schema_not_found");
+    nobody
+        .get("/data/records/records")
+        .problem(422, "VALIDATION_ERROR");
     nobody.get("/data/runs").problem(404, "reserved_name");
     let mut taken = schema("1.0.0", json!([field("mass", true)]));
     taken["id"] = json!("records");
@@ -284,11 +327,17 @@ fn schemas_are_registered_read_and_have_a_table_at_once() {
 
     // A slash too many leads to the path without it, and never to another host.
     let slash = nobody.get("/schemas/?x=1");
-    assert_eq!((slash.status, slash.location.as_deref()), (307, Some("/api/v1/schemas?x=1")));
+    assert_eq!(
+        (slash.status, slash.location.as_deref()),
+        (307, Some("/api/v1/schemas?x=1"))
+    );
 
     let pass = world.script("pass", PASS);
     admin
-        .post("/conventions", &small("A Bird's List", "birds", &[("pass", &pass)]))
+        .post(
+            "/conventions",
+            &small("A Bird's List", "birds", &[("pass", &pass)]),
+        )
         .expect(201);
     let file = admin.send_raw("/conventions/a-bird-s-list/template");
     assert!(file.1.starts_with(b"PK"), "a workbook is a zip");

@@ -1,5 +1,6 @@
 //! `hallmark`: the server and its commands.
 
+mod commands;
 mod config;
 mod config_auth;
 mod database;
@@ -34,6 +35,39 @@ enum Command {
     Migrate(ConfigArguments),
     /// Print the OpenAPI document.
     Openapi,
+    /// Keys of an issuer of machine credentials.
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// Tokens.
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// List hooks, or the releases of one.
+    Hooks(commands::Hooks),
+    /// Release a hook; new content is live at once.
+    Release(commands::Release),
+    /// Show which release is live, or make one live.
+    Live(commands::Live),
+    /// Withdraw a release: it stays readable and cannot be made live.
+    Yank(commands::Yank),
+    /// Take the withdrawal of a release back.
+    Unyank(commands::Unyank),
+}
+
+#[derive(Debug, Subcommand)]
+enum KeysCommand {
+    /// Make an Ed25519 key pair: private.pem, public.pem and jwks.json.
+    Generate(commands::GenerateKeys),
+}
+
+#[derive(Debug, Subcommand)]
+enum TokenCommand {
+    /// Print a token: of the local administrator, or with --key of a service account. In dev mode only.
+    Mint {
+        #[command(flatten)]
+        config: ConfigArguments,
+        #[command(flatten)]
+        token: commands::MintToken,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -108,6 +142,13 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             telemetry::start(&config.log)?;
             runtime.block_on(serve::migrate(config))
         }
+        Command::Keys(KeysCommand::Generate(keys)) => keys.run(),
+        Command::Token(TokenCommand::Mint { config, token }) => token.run(&config.read(None)?),
+        Command::Hooks(hooks) => hooks.run(),
+        Command::Release(release) => release.run(),
+        Command::Live(live) => live.run(),
+        Command::Yank(yank) => yank.run(),
+        Command::Unyank(unyank) => unyank.run(),
         Command::Openapi => {
             let document = runtime.block_on(async { wiring::openapi_document() })?;
             print!("{document}");

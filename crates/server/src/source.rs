@@ -10,6 +10,8 @@ use std::str::FromStr;
 use anyhow::Context as _;
 use serde_json::Value;
 
+use crate::commands::{SERVER, TOKEN};
+
 /// The environment's names begin with this; `__` nests.
 const PREFIX: &str = "HALLMARK_";
 /// Variables of tests, which are no configuration.
@@ -165,7 +167,7 @@ impl Source {
                 .iter()
                 .find(|(alias, _)| *alias == name)
                 .map(|(_, key)| (*key).to_owned());
-            let key = if name.starts_with(TEST_PREFIX) {
+            let key = if name.starts_with(TEST_PREFIX) || [TOKEN, SERVER].contains(&name) {
                 None
             } else {
                 name.strip_prefix(PREFIX)
@@ -178,7 +180,7 @@ impl Source {
                 _ => (plain, &mut aliased),
             }) else {
                 // A server that is switched over must not seem to follow a setting that it does not know.
-                if name.starts_with("OSA_") && name != OSA_CONFIG_FILE {
+                if name.starts_with("OSA_") && ![OSA_CONFIG_FILE, "OSA_TOKEN", "OSA_SERVER"].contains(&name) {
                     self.without_effect.push(name.to_owned());
                 }
                 continue;

@@ -1,0 +1,87 @@
+//! `hallmark keys generate`: a key pair for an issuer of machine credentials.
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use clap::Args;
+use ed25519_dalek::SigningKey;
+use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
+use ed25519_dalek::pkcs8::{EncodePrivateKey as _, EncodePublicKey as _};
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+
+/// Make an Ed25519 key pair: private.pem, public.pem and jwks.json.
+#[derive(Debug, Args)]
+pub(crate) struct GenerateKeys {
+    /// The directory for the three files; none of them may be there.
+    #[arg(long, default_value = ".")]
+    out: PathBuf,
+    /// The key's id; its RFC 7638 thumbprint where it is not given.
+    #[arg(long)]
+    kid: Option<String>,
+}
+
+impl GenerateKeys {
+    pub(crate) fn run(&self) -> Result<()> {
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).context("the system gives no random bytes")?;
+        let key = SigningKey::from_bytes(&seed);
+        let x = URL_SAFE_NO_PAD.encode(key.verifying_key().as_bytes());
+        let kid = self.kid.clone().unwrap_or_else(|| thumbprint(&x));
+        let jwks = json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": kid, "x": x}]});
+        let private = key.to_pkcs8_pem(LineEnding::LF).context("the private key")?;
+        let public = key
+            .verifying_key()
+            .to_public_key_pem(LineEnding::LF)
+            .context("the public key")?;
+        std::fs::create_dir_all(&self.out)
+            .with_context(|| format!("--out: {} cannot be made", self.out.display()))?;
+        // A key that is there may be in use; it is never written over. The public halves come first: if one of them is there, no private
+        // key is left without them.
+        for (name, text, mode) in [
+            ("public.pem", public.as_str(), 0o644),
+            ("jwks.json", &format!("{jwks:#}\n"), 0o644),
+            ("private.pem", private.as_str(), 0o600),
+        ] {
+            let path = self.out.join(name);
+            write(&path, text, mode).with_context(|| format!("{} cannot be written", path.display()))?;
+            println!("{}", path.display());
+        }
+        println!("kid {kid}");
+        Ok(())
+    }
+}
+
+fn write(path: &Path, text: &str, mode: u32) -> std::io::Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+/// RFC 7638 3, with the members that RFC 8037 2 requires of an OKP key.
+fn thumbprint(x: &str) -> String {
+    let members = format!("{{\"crv\":\"Ed25519\",\"kty\":\"OKP\",\"x\":\"{x}\"}}");
+    URL_SAFE_NO_PAD.encode(Sha256::digest(members))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_thumbprint_is_that_of_rfc_8037_a_3() {
+        assert_eq!(
+            thumbprint("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"),
+            "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
+        );
+    }
+}

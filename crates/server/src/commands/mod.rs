@@ -1,0 +1,24 @@
+//! Commands that are no server: they talk to a running one, or make keys and tokens.
+
+mod client;
+mod keys;
+mod registry;
+mod token;
+
+use clap::Args;
+
+pub(crate) use client::{SERVER, TOKEN};
+pub(crate) use keys::GenerateKeys;
+pub(crate) use registry::{Hooks, Live, Release, Unyank, Yank};
+pub(crate) use token::MintToken;
+
+/// Which server, and how the answer is printed. The token comes from the environment: `HALLMARK_TOKEN`, or `OSA_TOKEN`.
+#[derive(Debug, Args)]
+pub(crate) struct Remote {
+    /// The server's address; HALLMARK_SERVER or OSA_SERVER where it is not given, http://127.0.0.1:8000 where neither is.
+    #[arg(long)]
+    server: Option<String>,
+    /// Print the answer as JSON, as the server gave it.
+    #[arg(long)]
+    json: bool,
+}

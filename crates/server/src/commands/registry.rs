@@ -1,0 +1,344 @@
+//! `hallmark hooks`, `release`, `live`, `yank` and `unyank`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
+
+use super::Remote;
+use super::client::{Client, shown, table};
+
+/// List hooks, or the releases of one.
+#[derive(Debug, Args)]
+pub(crate) struct Hooks {
+    /// A hook, for its releases.
+    name: Option<String>,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+impl Hooks {
+    pub(crate) fn run(&self) -> Result<()> {
+        let client = Client::new(&self.remote);
+        let Some(name) = &self.name else {
+            let answer = client.call("GET", "/hooks", None)?;
+            return client.print(&answer, |answer| {
+                let rows = answer["items"].as_array().into_iter().flatten().map(|hook| {
+                    let live = &hook["live_release"];
+                    let columns = hook["feature"]["columns"].as_array().map_or(0, Vec::len);
+                    [
+                        shown(&hook["name"]),
+                        shown(&live["version"]),
+                        short(&live["digest"]),
+                        shown(&live["source_ref"]),
+                        shown(&live["built_at"]),
+                        format!("{columns}, {}", shown(&hook["feature"]["cardinality"])),
+                    ]
+                });
+                table(["hook", "live", "digest", "source", "built at", "columns"], rows)
+            });
+        };
+        let answer = client.call("GET", &format!("/hooks/{}/releases", escaped(name)), None)?;
+        client.print(&answer, |answer| {
+            let live = &answer["live_version"];
+            let rows = answer["releases"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(|release| {
+                    let state = if release["version"] == *live {
+                        "live".to_owned()
+                    } else if release["yanked"].is_null() {
+                        String::new()
+                    } else {
+                        format!("yanked: {}", shown(&release["yanked"]["reason"]))
+                    };
+                    [
+                        shown(&release["version"]),
+                        state,
+                        short(&release["digest"]),
+                        shown(&release["source_ref"]),
+                        shown(&release["built_by"]),
+                        shown(&release["built_at"]),
+                    ]
+                });
+            table(
+                ["version", "state", "digest", "source", "built by", "built at"],
+                rows,
+            )
+        })
+    }
+}
+
+/// Release a hook; new content is live at once.
+#[derive(Debug, Args)]
+pub(crate) struct Release {
+    /// The hook.
+    name: String,
+    /// Where the image is; with --file, where the server finds that program (file:<path> where it is not given).
+    #[arg(long, required_unless_present = "file")]
+    image: Option<String>,
+    /// What its bytes hash to, such as sha256:...
+    #[arg(long, required_unless_present = "file")]
+    digest: Option<String>,
+    /// A program for the process runner; its digest is computed here.
+    #[arg(long, conflicts_with = "digest")]
+    file: Option<PathBuf>,
+    /// The commit that it was built from, such as git:0123abc.
+    #[arg(long)]
+    source_ref: String,
+    /// What the hook is given as config.json: JSON, or @FILE.
+    #[arg(long, default_value = "{}")]
+    config: String,
+    /// Wall clock, in seconds, from 1 to 86400.
+    #[arg(long)]
+    timeout_seconds: Option<u32>,
+    /// Resident memory, such as 512m or 1g.
+    #[arg(long)]
+    memory: Option<String>,
+    /// Cores, such as 0.5.
+    #[arg(long)]
+    cpu: Option<String>,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+impl Release {
+    pub(crate) fn run(&self) -> Result<()> {
+        let (image, digest) = match (&self.file, &self.image, &self.digest) {
+            (Some(file), image, _) => {
+                let path = file
+                    .canonicalize()
+                    .with_context(|| format!("--file: {} cannot be found", file.display()))?;
+                let own = || format!("file:{}", path.display());
+                (image.clone().unwrap_or_else(own), digest_of(&path)?)
+            }
+            (None, Some(image), Some(digest)) => (image.clone(), digest.clone()),
+            _ => bail!("give --file, or --image and --digest"),
+        };
+        let text = match self.config.strip_prefix('@') {
+            Some(file) => {
+                std::fs::read_to_string(file).with_context(|| format!("--config: {file} cannot be read"))?
+            }
+            None => self.config.clone(),
+        };
+        let config: Map<String, Value> =
+            serde_json::from_str(&text).context("--config: is no JSON object")?;
+        let mut limits = Map::new();
+        if let Some(seconds) = self.timeout_seconds {
+            limits.insert("timeout_seconds".to_owned(), json!(seconds));
+        }
+        for (name, value) in [("memory", &self.memory), ("cpu", &self.cpu)] {
+            if let Some(value) = value {
+                limits.insert(name.to_owned(), json!(value));
+            }
+        }
+        let mut body =
+            json!({"image": image, "digest": digest, "config": config, "source_ref": self.source_ref});
+        if !limits.is_empty() {
+            body["limits"] = Value::Object(limits);
+        }
+        let client = Client::new(&self.remote);
+        let path = format!("/hooks/{}/releases", escaped(&self.name));
+        let answer = client.call("POST", &path, Some(&body))?;
+        client.print(&answer, |answer| {
+            let live = if answer["live"] == true {
+                "live"
+            } else {
+                "not live"
+            };
+            format!(
+                "{} release {}, {live}: {} from {}",
+                shown(&answer["hook_name"]),
+                shown(&answer["version"]),
+                shown(&answer["digest"]),
+                shown(&answer["source_ref"])
+            )
+        })
+    }
+}
+
+/// Show which release is live, or make one live.
+#[derive(Debug, Args)]
+pub(crate) struct Live {
+    /// The hook.
+    name: String,
+    /// The release to make live.
+    version: Option<u32>,
+    /// Why; kept in the history.
+    #[arg(long, requires = "version")]
+    reason: Option<String>,
+    /// Show what was live at this time (RFC 3339).
+    #[arg(long, conflicts_with = "version")]
+    at: Option<String>,
+    /// Show every move of the pointer, newest first.
+    #[arg(long, conflicts_with_all = ["version", "at"])]
+    history: bool,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+impl Live {
+    pub(crate) fn run(&self) -> Result<()> {
+        let client = Client::new(&self.remote);
+        let path = format!("/hooks/{}/live", escaped(&self.name));
+        if let Some(version) = self.version {
+            let mut body = json!({"version": version});
+            if let Some(reason) = &self.reason {
+                body["reason"] = json!(reason);
+            }
+            let answer = client.call("PUT", &path, Some(&body))?;
+            return client.print(&answer, |answer| {
+                format!(
+                    "{} release {} is live",
+                    shown(&answer["hook_name"]),
+                    shown(&answer["live_version"])
+                )
+            });
+        }
+        if self.history {
+            return self.print_history(&client, &path);
+        }
+        let path = match &self.at {
+            Some(at) => format!("{path}?at={}", escaped(at)),
+            None => path,
+        };
+        let answer = client.call("GET", &path, None)?;
+        client.print(&answer, |answer| {
+            if answer["live_version"].is_null() {
+                return format!("{}: nothing was live at {}", self.name, shown(&answer["at"]));
+            }
+            let mut text = format!(
+                "{} release {} since {}, by {}",
+                shown(&answer["hook_name"]),
+                shown(&answer["live_version"]),
+                shown(&answer["since"]),
+                shown(&answer["moved_by"])
+            );
+            if let Some(reason) = answer["reason"].as_str() {
+                text.push_str(&format!(": {reason}"));
+            }
+            text
+        })
+    }
+
+    /// Every page of the history, as one.
+    fn print_history(&self, client: &Client, path: &str) -> Result<()> {
+        let mut moves = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let page = client.call("GET", &format!("{path}/history?limit=1000{cursor}"), None)?;
+            moves.extend(page["moves"].as_array().cloned().unwrap_or_default());
+            match page["next_cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => break,
+            }
+        }
+        let all = json!({"hook_name": self.name, "moves": moves});
+        client.print(&all, |all| {
+            let rows = all["moves"].as_array().into_iter().flatten().map(|m| {
+                [
+                    shown(&m["move"]),
+                    shown(&m["from_version"]),
+                    shown(&m["to_version"]),
+                    shown(&m["moved_at"]),
+                    shown(&m["moved_by"]),
+                    shown(&m["reason"]),
+                ]
+            });
+            table(["move", "from", "to", "at", "by", "why"], rows)
+        })
+    }
+}
+
+/// Withdraw a release: it stays readable and cannot be made live.
+#[derive(Debug, Args)]
+pub(crate) struct Yank {
+    /// The hook.
+    name: String,
+    /// The release.
+    version: u32,
+    /// Why: whoever finds its rows will read this.
+    #[arg(long)]
+    reason: String,
+    /// Which release becomes live in its place; needed when it is live.
+    #[arg(long)]
+    fallback: Option<u32>,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+impl Yank {
+    pub(crate) fn run(&self) -> Result<()> {
+        let mut body = json!({"reason": self.reason});
+        if let Some(fallback) = self.fallback {
+            body["fallback_version"] = json!(fallback);
+        }
+        change(&self.remote, &self.name, self.version, "yank", &body)
+    }
+}
+
+/// Take the withdrawal of a release back.
+#[derive(Debug, Args)]
+pub(crate) struct Unyank {
+    /// The hook.
+    name: String,
+    /// The release.
+    version: u32,
+    /// Why.
+    #[arg(long)]
+    reason: Option<String>,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+impl Unyank {
+    pub(crate) fn run(&self) -> Result<()> {
+        let body = self
+            .reason
+            .as_ref()
+            .map_or_else(|| json!({}), |reason| json!({"reason": reason}));
+        change(&self.remote, &self.name, self.version, "unyank", &body)
+    }
+}
+
+fn change(remote: &Remote, name: &str, version: u32, what: &str, body: &Value) -> Result<()> {
+    let client = Client::new(remote);
+    let path = format!("/hooks/{}/releases/{version}/{what}", escaped(name));
+    let answer = client.call("POST", &path, Some(body))?;
+    client.print(&answer, |answer| {
+        let state = match answer["yanked"]["reason"].as_str() {
+            Some(reason) => format!("is yanked: {reason}"),
+            None => "is not yanked".to_owned(),
+        };
+        format!(
+            "{} release {} {state}; release {} is live",
+            shown(&answer["hook_name"]),
+            shown(&answer["version"]),
+            shown(&answer["live_version"])
+        )
+    })
+}
+
+/// A text as one part of a URL.
+fn escaped(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
+}
+
+/// The first digits of a digest, for a table.
+fn short(digest: &Value) -> String {
+    digest
+        .as_str()
+        .map_or_else(String::new, |text| text.chars().take(19).collect())
+}
+
+fn digest_of(path: &Path) -> Result<String> {
+    let mut file =
+        std::fs::File::open(path).with_context(|| format!("--file: {} cannot be read", path.display()))?;
+    let mut hash = Sha256::new();
+    std::io::copy(&mut file, &mut hash)
+        .with_context(|| format!("--file: {} cannot be read", path.display()))?;
+    Ok(domain::Digest::from_sha256(hash.finalize().into()).to_string())
+}
