@@ -130,16 +130,26 @@ impl IdentityQueries for PgStore {
             .map_err(store_error)?;
         match seen {
             Some(account) if !account.stale => Ok(account.disabled_at.is_none()),
-            _ => sqlx::query_scalar!(
-                r#"insert into service_accounts (id, issuer, subject) values ($1, $2, $3)
-                   on conflict (id) do update set last_seen = now() returning disabled_at is null as "enabled!""#,
-                id,
-                issuer,
-                subject
-            )
-            .fetch_one(&self.pool)
-            .await
-            .map_err(store_error),
+            _ => {
+                // On any conflict, and then by itself: with one index named, two first calls of an account at once may clash on the
+                // other one, and that is an error.
+                sqlx::query!(
+                    "insert into service_accounts (id, issuer, subject) values ($1, $2, $3) on conflict do nothing",
+                    id,
+                    issuer,
+                    subject
+                )
+                .execute(&self.pool)
+                .await
+                .map_err(store_error)?;
+                sqlx::query_scalar!(
+                    r#"update service_accounts set last_seen = now() where id = $1 returning disabled_at is null as "enabled!""#,
+                    id
+                )
+                .fetch_one(&self.pool)
+                .await
+                .map_err(store_error)
+            }
         }
     }
 

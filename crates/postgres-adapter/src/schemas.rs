@@ -18,8 +18,9 @@ fn bigint(major: u64) -> Result<i64, StoreError> {
 impl Schemas for PgTx {
     async fn take_table(&mut self, id: &SchemaId, major: u64) -> Result<Option<SchemaId>, StoreError> {
         let table = id.metadata_table(major);
+        // On any conflict: with one index named, two first deploys of a schema at once may clash on the other one, and that is an error.
         sqlx::query!(
-            "insert into metadata_tables (table_name, schema_id, major) values ($1, $2, $3) on conflict (table_name) do nothing",
+            "insert into metadata_tables (table_name, schema_id, major) values ($1, $2, $3) on conflict do nothing",
             table,
             id.as_str(),
             bigint(major)?
