@@ -1,10 +1,15 @@
-//! Numbers, in ratios against something that is run beside them: the same hook by hand over the same records, and `psql \copy`.
+//! Numbers, in ratios against something that is run beside them: the same hook by hand over the same records, `psql \copy`, `pgbench`
+//! with the same SQL, and `/health`.
+
+mod load;
+mod registry;
 
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use crate::client::{Client, Server, count};
@@ -16,18 +21,44 @@ const TIMES: usize = 300;
 /// Records per batch.
 const BATCH: usize = 1000;
 
-/// Runs them.
-pub(crate) fn run() -> Result<()> {
-    run_command(&mut cargo(&[
-        "build",
-        "--release",
-        "--locked",
-        "--package",
-        "server",
-        "--package",
-        "penguins-hooks",
-    ]))?;
-    end_to_end()?;
+/// What can be measured alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    /// Pushing and processing records.
+    Ingest,
+    /// Writing feature rows.
+    Copy,
+    /// Releases and reads of the registry.
+    Registry,
+}
+
+/// Runs one part, or all.
+pub(crate) fn run(part: Option<Part>) -> Result<()> {
+    let wanted = |one| part.is_none_or(|part| part == one);
+    if wanted(Part::Ingest) || wanted(Part::Registry) {
+        run_command(&mut cargo(&[
+            "build",
+            "--release",
+            "--locked",
+            "--package",
+            "server",
+            "--package",
+            "penguins-hooks",
+        ]))?;
+    }
+    if wanted(Part::Ingest) {
+        end_to_end()?;
+    }
+    if wanted(Part::Registry) {
+        registry::run()?;
+    }
+    if wanted(Part::Copy) {
+        copy()?;
+    }
+    Ok(())
+}
+
+fn copy() -> Result<()> {
     println!("\nCOPY of 1,000,000 feature rows, adapter against psql (cargo bench):");
     run_command(&mut cargo(&[
         "bench",

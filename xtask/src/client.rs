@@ -23,6 +23,16 @@ pub(crate) struct Server {
 impl Server {
     /// Starts a server in dev mode on its embedded PostgreSQL; its log goes to `log`.
     pub(crate) fn start(binary: &Path, data: &Path, log: &Path) -> Result<Self> {
+        Self::start_with(binary, data, log, &[])
+    }
+
+    /// The same with these settings; with `DATABASE_URL`, on a PostgreSQL of the caller's.
+    pub(crate) fn start_with(
+        binary: &Path,
+        data: &Path,
+        log: &Path,
+        settings: &[(&str, &str)],
+    ) -> Result<Self> {
         let errors = File::create(log).with_context(|| format!("{} cannot be written", log.display()))?;
         let mut command = Command::new(binary);
         command
@@ -35,6 +45,7 @@ impl Server {
         );
         command
             .env("OSA_DEV_MODE", "true")
+            .envs(settings.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(errors);
@@ -118,6 +129,11 @@ impl Client {
             base: format!("{url}/api/v1"),
             token,
         })
+    }
+
+    /// Its token.
+    pub(crate) fn token(&self) -> &str {
+        &self.token
     }
 
     /// `GET`.

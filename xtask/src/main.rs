@@ -51,7 +51,10 @@ enum Command {
         write: bool,
     },
     /// Measure, in ratios against something run beside it.
-    Bench,
+    Bench {
+        /// One part; all of them, if none is named.
+        part: Option<bench::Part>,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
@@ -62,6 +65,6 @@ fn main() -> anyhow::Result<()> {
         Command::Openapi { check } => openapi::run(check),
         Command::Migrations { write } => migrations::run(write),
         Command::Sqlx { write } => ci::sqlx(write),
-        Command::Bench => bench::run(),
+        Command::Bench { part } => bench::run(part),
     }
 }

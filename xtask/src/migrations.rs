@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use pg_cluster::{Cluster, Options};
+use pg_cluster::{Cluster, Durability, Options};
 use sha2::{Digest as _, Sha384};
 
 use crate::shell::{output, postgres_program, root, run as run_command};
@@ -18,13 +18,25 @@ pub(crate) struct Throwaway {
 impl Throwaway {
     /// Starts one.
     pub(crate) fn start() -> Result<Self> {
+        Self::with(Options::temporary()?)
+    }
+
+    /// Starts one that flushes to disk as a lasting one does, to measure it.
+    pub(crate) fn durable() -> Result<Self> {
+        Self::with(Options {
+            durability: Durability::Durable,
+            ..Options::temporary()?
+        })
+    }
+
+    fn with(options: Options) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()?;
         let options = Options {
             max_connections: 400,
-            ..Options::temporary()?
+            ..options
         };
         let cluster = runtime
             .block_on(Cluster::start(options))
