@@ -3,6 +3,7 @@
 mod world;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use world::{PASS, World, small};
@@ -80,6 +81,34 @@ fn versions_have_no_gaps_and_each_content_is_created_once_on_two_servers() {
             "one content is one version"
         );
     }
+}
+
+// proves DEP-3, LED-10
+#[test]
+fn a_deploy_that_makes_a_table_and_a_batch_that_ends_take_their_locks_in_one_order() {
+    let world = World::new();
+    let server = world.serve("a");
+    let pass = world.script("pass", PASS);
+    let body = small("Tables", "tables", &[("pass", &pass)]);
+    let admin = server.admin();
+    let waits = "select count(*)::text from pg_locks where not granted and database = (select oid from pg_database where datname = current_database())";
+    std::thread::scope(|scope| {
+        // A batch writes its runs, a deploy comes, the batch goes on with its records.
+        let mut batch = world.transaction();
+        batch.execute("lock table hook_runs in row exclusive mode");
+        let deploy = scope.spawn(|| admin.post("/conventions", &body).expect(201));
+        while world.query(waits) == "0" {
+            assert!(!deploy.is_finished(), "the deploy waits for the batch");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        batch.execute("lock table records in row exclusive mode");
+        batch.commit();
+    });
+    drop(server);
+    assert_eq!(
+        world.query("select deadlocks::text from pg_stat_database where datname = current_database()"),
+        "0"
+    );
 }
 
 // proves LED-10

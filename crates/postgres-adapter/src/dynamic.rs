@@ -68,8 +68,11 @@ pub(crate) fn create_feature_table(hook: &HookName, contract: &FeatureContract) 
         .iter()
         .map(|c| format!(", {}", column(&c.name, c.column_type(), c.required)))
         .collect();
+    // The foreign keys lock what they refer to, `records` first. A batch that ends writes runs before records, so without the first
+    // statement the two could wait for each other.
     format!(
-        "create table features.\"{hook}\" (
+        "lock table hook_runs, records in share row exclusive mode;
+         create table features.\"{hook}\" (
            id bigint generated always as identity primary key,
            record_srn text not null references records (srn),
            run_id uuid not null references hook_runs (id),

@@ -121,11 +121,33 @@ impl World {
             .unwrap();
     }
 
+    /// A transaction beside the servers', to be in their way.
+    #[expect(clippy::disallowed_methods, reason = "no unit of work of ours; a test's own")]
+    pub(crate) fn transaction(&self) -> Aside {
+        Aside(runtime().block_on(self.pool.begin()).unwrap())
+    }
+
     /// A hook that is a shell script; gives its path.
     pub(crate) fn script(&self, name: &str, body: &str) -> PathBuf {
         let path = self.home.path().join(name);
         std::fs::write(&path, format!("#!/bin/sh\n{body}\n")).unwrap();
         path
+    }
+}
+
+/// A transaction of a test's own.
+pub(crate) struct Aside(sqlx::Transaction<'static, sqlx::Postgres>);
+
+impl Aside {
+    #[expect(clippy::disallowed_methods, reason = "a statement of a test's own")]
+    pub(crate) fn execute(&mut self, statement: &'static str) {
+        runtime()
+            .block_on(sqlx::query(statement).execute(&mut *self.0))
+            .unwrap();
+    }
+
+    pub(crate) fn commit(self) {
+        runtime().block_on(self.0.commit()).unwrap();
     }
 }
 
