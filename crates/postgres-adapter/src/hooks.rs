@@ -44,8 +44,9 @@ impl Hooks for PgTx {
         .await
         .map_err(|e| self.fail(e))?;
         let Some(locked) = locked else { return Ok(None) };
+        // Two look-ups in indexes, however many releases there are: everybody else who wants this hook waits meanwhile.
         let versions = sqlx::query!(
-            "select max(version) as last, max(version) filter (where id = $2) as live from hook_releases where hook_name = $1",
+            "select (select max(version) from hook_releases where hook_name = $1) as last, (select version from hook_releases where id = $2) as live",
             name.as_str(),
             locked.live_release_id
         )
