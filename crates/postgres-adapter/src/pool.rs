@@ -4,10 +4,13 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use ports::StoreError;
-use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Connection as _, PgPool};
 
 use crate::error::store_error;
+
+/// For how long a connection that lay idle is taken to live.
+const FRESH: Duration = Duration::from_secs(1);
 
 /// How the pool is made.
 #[derive(Clone, Debug)]
@@ -35,6 +38,17 @@ pub async fn connect(options: &PoolOptions) -> Result<PgPool, StoreError> {
     PgPoolOptions::new()
         .max_connections(options.max_connections)
         .acquire_timeout(options.acquire_timeout)
+        // sqlx asks a connection whether it lives at every return to the pool, and by default at every acquire, too: a round trip each.
+        // One that was asked a moment ago is not asked again.
+        .test_before_acquire(false)
+        .before_acquire(|connection, meta| {
+            Box::pin(async move {
+                if meta.idle_for > FRESH {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
         .connect_with(connect)
         .await
         .map_err(store_error)
