@@ -29,6 +29,7 @@ mod sessions;
 mod tasks;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod together;
 mod tx;
 
 pub use migrate::{MigrateError, migrate};

@@ -12,6 +12,7 @@ use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use tokio::sync::Semaphore;
 
 use crate::error::store_error;
+use crate::registry::ReleaseReads;
 
 /// Opens units of work, and is every query port.
 #[derive(Clone, Debug)]
@@ -20,6 +21,8 @@ pub struct PgStore {
     pub(crate) node: NodeDomain,
     /// Streams hold a connection for as long as their readers read, so only a part of the pool is theirs.
     pub(crate) streams: Arc<Semaphore>,
+    /// Reads of releases that are asked for at one time.
+    pub(crate) releases: Arc<ReleaseReads>,
 }
 
 impl PgStore {
@@ -30,6 +33,7 @@ impl PgStore {
             pool,
             node,
             streams: Arc::new(Semaphore::new((most / 4).max(1))),
+            releases: Arc::default(),
         }
     }
 }

@@ -55,14 +55,11 @@ pub(crate) struct Move {
     actor: String,
 }
 
-/// Where the moves come from, per hook in their serial order.
-///
-/// A hook's events are numbered (`sequence`) under its row lock, so their order is the serial order. `transaction_id` is not: a
-/// deploy has its id before it waits for its second hook.
-pub(crate) const MOVES: &str = "select coalesce(json_agg(json_build_object('transaction', transaction_id::text, 'hook', payload->>'hook_name',
-     'from', payload->'previous_live_version', 'to', payload->'version', 'released', kind = 'HookReleased',
-     'actor', (select subject from service_accounts where id = actor_service_account_id)) order by sequence), '[]')::text
-   from activity_log where kind in ('HookReleased', 'HookLiveMoved')";
+/// Where the moves come from, per hook in their serial order: the number of a move is given under the hook's row lock.
+pub(crate) const MOVES: &str = "select coalesce(json_agg(json_build_object('transaction', m.xmin::text, 'hook', m.hook_name,
+     'from', f.version, 'to', t.version, 'released', m.xmin = t.xmin, 'actor', a.subject) order by m.hook_name, m.move), '[]')::text
+   from hook_live_moves m join hook_releases t on t.id = m.to_release_id left join hook_releases f on f.id = m.from_release_id
+     left join service_accounts a on a.id = m.moved_by_service_account_id";
 
 /// Every release, and whether it is live.
 pub(crate) const RELEASES: &str = "select coalesce(json_agg(json_build_object('hook', r.hook_name, 'version', r.version, 'digest', r.digest,
