@@ -120,12 +120,15 @@ pub(crate) fn releases(rows: &str) -> BTreeMap<String, Vec<Release>> {
     all
 }
 
+/// A call that submitted a content, and its answer: the version, and whether that is new.
+type Submission<'a> = (&'a Call, Option<(u32, bool)>);
+
 /// Versions are 1..n; each content was created once, by whom the row names, and is one version in every answer.
 pub(crate) fn check_contents(calls: &[Call], releases: &[Release]) {
     for (index, release) in releases.iter().enumerate() {
         assert_eq!(release.version as usize, index + 1, "a gap: {releases:#?}");
     }
-    let mut submitted: BTreeMap<&str, Vec<(&Call, Option<(u32, bool)>)>> = BTreeMap::new();
+    let mut submitted: BTreeMap<&str, Vec<Submission>> = BTreeMap::new();
     for call in calls {
         if let Meant::Submit(digest, answer) = &call.meant {
             submitted.entry(digest).or_default().push((call, *answer));
@@ -180,9 +183,8 @@ pub(crate) fn check_pointer(calls: &[Call], releases: &[Release]) {
     };
     // (begin, end, the version that it leaves live)
     let result = |call: &Call| match &call.meant {
-        Meant::Submit(_, Some((version, true))) => Some(*version),
+        Meant::Submit(_, Some((version, true))) | Meant::Live(version) => Some(*version),
         Meant::Submit(digest, None) => releases.iter().find(|r| r.digest == *digest).map(|r| r.version),
-        Meant::Live(version) => Some(*version),
         Meant::Submit(_, Some((_, false))) | Meant::Look => None,
     };
     let movers: Vec<(&Call, u32)> = calls

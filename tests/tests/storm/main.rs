@@ -271,7 +271,7 @@ impl Client<'_> {
     }
 
     /// Goes away in the middle of a request.
-    fn vanish(&mut self, hook: &str, digest: String, step: usize) {
+    fn vanish(&mut self, hook: &str, digest: &str, step: usize) {
         let wait = Duration::from_micros(self.choices.below(20_000) as u64);
         let (request, meant, part) = match self.choices.below(4) {
             0 => (set_live(hook, 1), Some(Meant::Live(1)), 256),
@@ -282,13 +282,14 @@ impl Client<'_> {
                 (submission(hook, &never), None, part)
             }
             _ => (
-                submission(hook, &digest),
-                Some(Meant::Submit(digest.clone(), None)),
+                submission(hook, digest),
+                Some(Meant::Submit(digest.to_owned(), None)),
                 256,
             ),
         };
+        let place = self.choices.below(2);
         let start = Instant::now();
-        let gone = request.vanish(self.place(self.choices.0 as usize % 2), &self.token, part, wait);
+        let gone = request.vanish(self.place(place), &self.token, part, wait);
         if let (Err(Broken::Unanswered), Some(meant)) = (gone, meant) {
             self.record(hook, start, None, meant, vec![]);
         }
@@ -316,7 +317,7 @@ impl Client<'_> {
                     (late, late_content),
                     (other, content(other, step * 3 + self.choices.below(4))),
                 ];
-                if which % 2 == 0 {
+                if which.is_multiple_of(2) {
                     hooks.sort_by(|a, b| a.0.cmp(b.0));
                 } else {
                     hooks.sort_by(|a, b| b.0.cmp(a.0));
@@ -328,7 +329,7 @@ impl Client<'_> {
                     &hooks,
                 );
             }
-            80..90 => self.vanish(hook, digest, step),
+            80..90 => self.vanish(hook, &digest, step),
             _ => {
                 let version = 1 + self.choices.below(self.known[at] as usize + 2);
                 self.look(hook, u32::try_from(version).unwrap());
@@ -429,7 +430,9 @@ fn all_answers_agree_with_one_serial_order_while_clients_vanish_and_servers_die(
             .map(|number| scope.spawn(move || client(storm, number)))
             .collect();
         for (after, victim) in KILLS {
-            while storm.answered.load(Ordering::Relaxed) < after && !running.iter().any(|c| c.is_finished()) {
+            while storm.answered.load(Ordering::Relaxed) < after
+                && !running.iter().any(std::thread::ScopedJoinHandle::is_finished)
+            {
                 std::thread::sleep(Duration::from_millis(2));
             }
             let server = servers[victim].take().unwrap();
