@@ -1,4 +1,5 @@
 //! Roles, service accounts and keys of issuers, on two servers: what changes here is seen there within five seconds.
+#![expect(clippy::unwrap_used, reason = "helpers of tests; a panic is their verdict")]
 
 mod world;
 

@@ -1,4 +1,5 @@
 //! The commands of the binary that talk to a running server.
+#![expect(clippy::unwrap_used, reason = "helpers of tests; a panic is their verdict")]
 
 mod world;
 

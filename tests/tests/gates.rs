@@ -1,5 +1,4 @@
 //! Who may do what, over HTTP.
-#![expect(clippy::unwrap_used, reason = "helpers of tests; a panic is their verdict")]
 
 mod world;
 

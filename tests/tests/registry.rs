@@ -1,4 +1,5 @@
 //! Pointers, their history, and withdrawn releases.
+#![expect(clippy::unwrap_used, reason = "helpers of tests; a panic is their verdict")]
 
 mod world;
 

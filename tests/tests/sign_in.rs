@@ -1,4 +1,5 @@
 //! Signing in with a stand-in for ORCID, refreshing, signing out, and the device flow.
+#![expect(clippy::unwrap_used, reason = "helpers of tests; a panic is their verdict")]
 
 mod world;
 

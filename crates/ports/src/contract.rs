@@ -8,18 +8,22 @@
 )]
 
 mod delegating;
+mod identifying;
 mod ingesting;
 mod registry;
 
 pub use delegating::{
     a_delegation_is_claimed_once, a_lost_claim_writes_nothing, delegations_are_inserted_once,
 };
+pub use identifying::{
+    devices_are_bounded_and_let_in_once, refresh_tokens_are_good_once, users_roles_and_accounts_are_kept,
+};
 pub use ingesting::{
     lines_are_taken_once, pins_stay_when_the_pointer_moves, records_are_versioned_and_rows_written_once,
 };
 pub use registry::{
-    a_failed_statement_forbids_commit, dropped_work_leaves_nothing, releases_are_found_by_content,
-    versions_have_no_gaps_under_concurrency,
+    a_failed_statement_forbids_commit, dropped_work_leaves_nothing, moves_and_yanks_are_kept,
+    releases_are_found_by_content, versions_have_no_gaps_under_concurrency,
 };
 
 use std::time::Duration;
@@ -30,8 +34,8 @@ use domain::ingest::PushedRecord;
 use domain::schema::MetadataChecker;
 use domain::{
     Actor, Cardinality, Cell, ColumnDef, DelegationId, DelegationStatus, FeatureContract, FieldCardinality,
-    FieldDefinition, FieldType, HookName, HookRun, IngestMode, IngestRunId, JsonType, Limits, ReleaseId,
-    ReleaseVersion, RunStatus, Schema, TaskId, TaskKind, UserId,
+    FieldDefinition, FieldType, HookName, HookRun, IngestMode, IngestRunId, JsonType, Limits, Reason,
+    ReleaseId, ReleaseVersion, RunStatus, Schema, TaskId, TaskKind, UserId,
 };
 use futures::future::join_all;
 use serde_json::json;
@@ -41,7 +45,9 @@ use crate::repos::{
     Delegated, DelegationEnd, IngestLine, LineResult, NewDelegation, NewIngestRun, NewRecord, NewTask,
     RecordBatch, RecordEnd,
 };
-use crate::{IdentityQueries, Repos, Store, StoreError, UnitOfWork, WorkQueue, WorkerIdentity};
+use crate::{
+    IdentityQueries, RegistryQueries, Repos, Store, StoreError, UnitOfWork, WorkQueue, WorkerIdentity,
+};
 
 /// What a contract runs on.
 pub struct Subject<'a> {
@@ -51,6 +57,8 @@ pub struct Subject<'a> {
     pub queue: &'a dyn WorkQueue,
     /// Users, for who did things.
     pub identities: &'a dyn IdentityQueries,
+    /// Reads of the registry.
+    pub registry: &'a dyn RegistryQueries,
 }
 
 const ADMIN: Actor = Actor::User(UserId::LOCAL_ADMIN);
@@ -259,6 +267,10 @@ macro_rules! for_each_store_contract {
         $run!(dropped_work_leaves_nothing);
         $run!(a_failed_statement_forbids_commit);
         $run!(releases_are_found_by_content);
+        $run!(moves_and_yanks_are_kept);
+        $run!(refresh_tokens_are_good_once);
+        $run!(devices_are_bounded_and_let_in_once);
+        $run!(users_roles_and_accounts_are_kept);
         $run!(versions_have_no_gaps_under_concurrency);
         $run!(lines_are_taken_once);
         $run!(records_are_versioned_and_rows_written_once);

@@ -25,10 +25,7 @@ type ReleaseKey = (String, i32);
 pub(crate) type ReleaseReads = Together<ReleaseKey, Option<ReleaseRow>>;
 
 /// The releases with these keys, in their order.
-async fn read_releases(
-    pool: &PgPool,
-    keys: Vec<ReleaseKey>,
-) -> Result<Vec<Option<ReleaseRow>>, StoreError> {
+async fn read_releases(pool: &PgPool, keys: Vec<ReleaseKey>) -> Result<Vec<Option<ReleaseRow>>, StoreError> {
     let (hooks, versions): (Vec<String>, Vec<i32>) = keys.iter().cloned().unzip();
     let rows = releases!(
         "where (r.hook_name, r.version) in (select * from unnest($1::text[], $2::int[]))",

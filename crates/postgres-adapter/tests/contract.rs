@@ -1,6 +1,6 @@
 //! The store's contract, on PostgreSQL.
 #![cfg(feature = "testing")]
-// proves REG-2, REG-3, PRV-2, PRV-4, LED-2, LED-3, LED-5, LED-6, PIP-2, PIP-6
+// proves REG-2, REG-3, REG-4, REG-6, AUT-1, AUT-3, PRV-2, PRV-4, LED-2, LED-3, LED-5, LED-6, PIP-2, PIP-6
 
 use ports::contract::Subject;
 use postgres_adapter::PgQueue;
@@ -17,6 +17,7 @@ macro_rules! run {
                 store: &store,
                 queue: &queue,
                 identities: &store,
+                registry: &store,
             })
             .await;
         }

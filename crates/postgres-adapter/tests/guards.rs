@@ -25,6 +25,7 @@ async fn populated() -> TestDatabase {
         store: &store,
         queue: &queue,
         identities: &store,
+        registry: &store,
     })
     .await;
     database
@@ -55,6 +56,8 @@ async fn what_is_immutable_can_be_neither_changed_nor_deleted() {
         "release_pins",
         "metadata.birds_v1",
         "delegation_attempts",
+        "hook_live_moves",
+        "hook_release_yanks",
     ] {
         let column: String = sqlx::query_scalar(
             "select attname::text from pg_attribute where attrelid = $1::regclass and attnum = 1",
@@ -120,6 +123,108 @@ async fn a_hook_cannot_point_at_another_hooks_release() {
     let foreign =
         "update hooks set live_release_id = (select id from hook_releases limit 1) where name = 'other'";
     assert_eq!(refusal(pool, foreign).await, "23503");
+}
+
+// proves REG-4, REG-5
+#[tokio::test]
+async fn a_pointer_is_where_its_history_says_and_never_on_a_yanked_release() {
+    let database = populated().await;
+    let pool = &database.pool;
+    let live = "(select live_release_id from hooks where name = 'shape')";
+    let other = "(select id from hook_releases where hook_name = 'shape' and id <> (select live_release_id from hooks where name = 'shape') limit 1)";
+    let insert_release = "insert into hook_releases (id, hook_name, version, image, digest, config, limits, content_key, source_ref, built_by_user_id)
+        select gen_random_uuid(), hook_name, (select max(version) + 1 from hook_releases), image, digest, config, limits, '\\x01', source_ref, built_by_user_id from hook_releases limit 1";
+    sqlx::raw_sql(insert_release).execute(pool).await.unwrap();
+    let next = "(select max(move) + 1 from hook_live_moves where hook_name = 'shape')";
+    let admin = "'00000000-0000-7000-8000-0000000000a1'";
+    let entry = |number: &str, from: &str, to: &str, at: &str| {
+        format!(
+            "insert into hook_live_moves (hook_name, move, from_release_id, to_release_id, moved_by_user_id, moved_at) values ('shape', {number}, {from}, {to}, {admin}, {at})"
+        )
+    };
+    let point = format!("update hooks set live_release_id = {other} where name = 'shape'");
+    let now = "clock_timestamp()";
+    for (why, statement) in [
+        ("a move without an entry", point.clone()),
+        (
+            "no pointer any more",
+            "update hooks set live_release_id = null where name = 'shape'".to_owned(),
+        ),
+        ("an entry without a move", entry(next, live, other, now)),
+        (
+            "a gap",
+            entry("(select max(move) + 2 from hook_live_moves)", live, other, now),
+        ),
+        ("the same number", entry("1", live, other, now)),
+        ("from elsewhere", entry(next, other, live, now)),
+        ("from nothing", entry(next, "null", other, now)),
+        (
+            "before the move before it",
+            entry(next, live, other, "'2001-01-01'"),
+        ),
+        (
+            "a yank of the live release",
+            format!(
+                "insert into hook_release_yanks (hook_name, release_id, change, yanked, reason, changed_by_user_id) values ('shape', {live}, 1, true, 'x', {admin})"
+            ),
+        ),
+        (
+            "an unyank of what is not yanked",
+            format!(
+                "insert into hook_release_yanks (hook_name, release_id, change, yanked, changed_by_user_id) values ('shape', {other}, 1, false, {admin})"
+            ),
+        ),
+        (
+            "a yank without a reason",
+            format!(
+                "insert into hook_release_yanks (hook_name, release_id, change, yanked, changed_by_user_id) values ('shape', {other}, 1, true, {admin})"
+            ),
+        ),
+        (
+            "a yank and a move to it",
+            format!(
+                "begin; insert into hook_release_yanks (hook_name, release_id, change, yanked, reason, changed_by_user_id) values ('shape', {other}, 1, true, 'x', {admin}); {}; {point}; commit",
+                entry(next, live, other, now)
+            ),
+        ),
+    ] {
+        assert_eq!(refusal(pool, &statement).await, "23514", "{why}: {statement}");
+        // A failed COMMIT is over; a failed statement within BEGIN is not.
+        let _ = sqlx::raw_sql("rollback").execute(pool).await;
+    }
+    let both = format!("begin; {}; {point}; commit", entry(next, live, other, now));
+    sqlx::raw_sql(AssertSqlSafe(both)).execute(pool).await.unwrap();
+}
+
+// proves REG-4
+#[tokio::test]
+async fn pointers_that_moved_before_the_history_was_kept_get_theirs_from_the_activity_log() {
+    let database = TestDatabase::new().await.unwrap();
+    let pool = &database.pool;
+    sqlx::raw_sql("drop schema public cascade; drop schema features cascade; drop schema metadata cascade; create schema public").execute(pool).await.unwrap();
+    for migration in [
+        include_str!("../../../migrations/0001_initial_schema.up.sql"),
+        "insert into users (id, provider, external_id, display_name) values ('00000000-0000-0000-0000-00000000000a', 'p', 'e', 'n');
+         insert into hooks (name, contract) values ('a', '{}'), ('b', '{}');
+         insert into hook_releases (id, hook_name, version, image, digest, config, limits, content_key, source_ref, built_by_user_id)
+           select ('00000000-0000-0000-0000-0000000000' || h || v)::uuid, h, v, 'i', 'd', '{}', '{}', decode('0' || v, 'hex'), 's', '00000000-0000-0000-0000-00000000000a'
+           from unnest(array['a', 'b']) h, generate_series(1, 2) v;
+         insert into activity_log (id, kind, subject, actor_user_id, payload)
+           select gen_random_uuid(), kind, 'hook:' || hook, '00000000-0000-0000-0000-00000000000a', jsonb_build_object('hook_name', hook, 'version', version)
+           from (values (1, 'HookReleased', 'a', 1), (2, 'HookReleased', 'b', 1), (3, 'HookReleased', 'a', 2), (4, 'HookLiveMoved', 'a', 1), (5, 'Other', 'a', 2)) as e (n, kind, hook, version) order by n;
+         update hooks set live_release_id = ('00000000-0000-0000-0000-0000000000' || name || '1')::uuid;",
+        include_str!("../../../migrations/0007_registry_history.up.sql"),
+    ] {
+        sqlx::raw_sql(migration).execute(pool).await.unwrap();
+    }
+    let told: String = sqlx::query_scalar(
+        "select string_agg(concat_ws(' ', m.hook_name, m.move, coalesce(f.version, 0), t.version), ', ' order by m.hook_name, m.move)
+         from hook_live_moves m join hook_releases t on t.id = m.to_release_id left join hook_releases f on f.id = m.from_release_id",
+    )
+    .fetch_one(pool)
+    .await
+    .unwrap();
+    assert_eq!(told, "a 1 0 1, a 2 1 2, a 3 2 1, b 1 0 1");
 }
 
 // proves LED-2, AUD-2
@@ -205,6 +310,6 @@ async fn any_number_of_servers_can_migrate_at_once() {
     sqlx::raw_sql("drop schema public cascade; drop schema features cascade; drop schema metadata cascade; create schema public").execute(&database.pool).await.unwrap();
     let migrating = (0..6).map(|_| migrate(&database.pool, Duration::from_secs(60)));
     for result in futures::future::join_all(migrating).await {
-        assert_eq!(result.unwrap(), 6);
+        assert_eq!(result.unwrap(), 8);
     }
 }

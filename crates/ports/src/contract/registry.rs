@@ -1,8 +1,8 @@
 //! Units of work, hooks and releases.
 
 use super::{
-    ADMIN, Actor, ReleaseId, ReleaseVersion, StoreError, Subject, UnitOfWork, UserId, contract, deployed,
-    hook, id, join_all, release,
+    ADMIN, Actor, Reason, ReleaseId, ReleaseVersion, StoreError, Subject, UnitOfWork, UserId, contract,
+    deployed, hook, id, join_all, release,
 };
 
 /// Work that is dropped without a commit leaves nothing, tables included (DEP-1).
@@ -105,4 +105,77 @@ pub async fn versions_have_no_gaps_under_concurrency(subject: &Subject<'_>) {
         .collect();
     versions.sort_unstable();
     assert_eq!(versions, (2..=17).collect::<Vec<_>>());
+}
+
+/// Every move of a pointer is numbered and kept; a yank is read with its release until it is taken back (REG-4, REG-6).
+pub async fn moves_and_yanks_are_kept(subject: &Subject<'_>) {
+    deployed(subject).await;
+    let reason: Reason = "because".parse().unwrap();
+    let mut uow = UnitOfWork::begin(subject.store).await.unwrap();
+    let first = uow
+        .hooks()
+        .find_version(&hook(), ReleaseVersion::FIRST)
+        .await
+        .unwrap()
+        .unwrap();
+    let second = uow
+        .hooks()
+        .insert_release(
+            ReleaseId::from_uuid(id(2)),
+            &hook(),
+            ReleaseVersion::new(2).unwrap(),
+            &release('b', "1g"),
+            &ADMIN,
+        )
+        .await
+        .unwrap();
+    uow.hooks()
+        .move_live(&hook(), second.id, &ADMIN, Some(&reason))
+        .await
+        .unwrap();
+    let yank = uow
+        .hooks()
+        .yank(&hook(), first.id, &ADMIN, &reason)
+        .await
+        .unwrap();
+    let again = uow
+        .hooks()
+        .find_version(&hook(), first.version)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(again.yanked.as_ref(), Some(&yank));
+    let _ = uow.commit(()).await.unwrap();
+
+    let registry = subject.registry;
+    let moves = registry.live_moves(&hook(), None, 10).await.unwrap();
+    let told: Vec<_> = moves
+        .iter()
+        .map(|m| {
+            (
+                m.number,
+                m.from.map(ReleaseVersion::get),
+                m.to.get(),
+                m.reason.as_deref(),
+            )
+        })
+        .collect();
+    assert_eq!(told, [(2, Some(1), 2, Some("because")), (1, None, 1, None)]);
+    assert!(moves[0].at >= moves[1].at && moves[0].by == ADMIN);
+    assert_eq!(
+        registry.live_moves(&hook(), Some(2), 10).await.unwrap(),
+        moves[1..]
+    );
+    let (_, then) = registry.live_at(&hook(), Some(moves[1].at)).await.unwrap();
+    assert_eq!(then.unwrap().0, moves[1]);
+    let before = moves[1].at - time::Duration::microseconds(1);
+    assert_eq!(registry.live_at(&hook(), Some(before)).await.unwrap().1, None);
+    let (read, live) = registry.release(&hook(), first.version).await.unwrap().unwrap();
+    assert_eq!((read.yanked, live), (Some(yank), false));
+
+    let mut uow = UnitOfWork::begin(subject.store).await.unwrap();
+    uow.hooks().unyank(&hook(), first.id, &ADMIN, None).await.unwrap();
+    let _ = uow.commit(()).await.unwrap();
+    let (read, _) = registry.release(&hook(), first.version).await.unwrap().unwrap();
+    assert_eq!(read.yanked, None);
 }

@@ -15,7 +15,7 @@ pub(crate) use token::MintToken;
 /// Which server, and how the answer is printed. The token comes from the environment: `HALLMARK_TOKEN`, or `OSA_TOKEN`.
 #[derive(Debug, Args)]
 pub(crate) struct Remote {
-    /// The server's address; HALLMARK_SERVER or OSA_SERVER where it is not given, http://127.0.0.1:8000 where neither is.
+    /// The server's address [default: `$HALLMARK_SERVER`, `$OSA_SERVER`, or port 8000 of this machine].
     #[arg(long)]
     server: Option<String>,
     /// Print the answer as JSON, as the server gave it.

@@ -1,0 +1,156 @@
+//! Users, roles, service accounts, refresh tokens and devices.
+
+use std::time::Duration;
+
+use domain::ServiceAccountId;
+
+use super::{ADMIN, Subject, UnitOfWork, UserId, id};
+use crate::identity::UserProfile;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// A user who signs in for the first time.
+async fn signed_in(subject: &Subject<'_>) -> UserProfile {
+    let mut uow = UnitOfWork::begin(subject.store).await.unwrap();
+    let user = UserId::from_uuid(id(70));
+    let (profile, is_new) = uow.identities().sign_in(user, "p", "e", "Ada").await.unwrap();
+    assert!(is_new && profile.id == user && profile.roles.is_empty());
+    uow.commit(profile).await.unwrap().into_inner()
+}
+
+/// A person is one user, however often they sign in; a role is given once; a service account keeps who disabled it first (AUT-1, AUT-3).
+pub async fn users_roles_and_accounts_are_kept(subject: &Subject<'_>) {
+    subject.identities.ensure_local_admin().await.unwrap();
+    let user = signed_in(subject).await;
+    let mut uow = UnitOfWork::begin(subject.store).await.unwrap();
+    let again = UserId::from_uuid(id(71));
+    let (profile, is_new) = uow.identities().sign_in(again, "p", "e", "Ada L.").await.unwrap();
+    assert!(!is_new && profile.id == user.id && profile.display_name == "Ada L.");
+    let by = ADMIN.user();
+    let given = uow
+        .identities()
+        .grant_role(id(72), user.id, "curator", by)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        (given.user, given.role.as_str(), given.assigned_by),
+        (user.id, "curator", by)
+    );
+    assert_eq!(
+        uow.identities()
+            .grant_role(id(73), user.id, "curator", by)
+            .await
+            .unwrap(),
+        None
+    );
+    assert_eq!(
+        uow.identities().lock_superadmins().await.unwrap(),
+        [UserId::LOCAL_ADMIN]
+    );
+    let _ = uow.commit(()).await.unwrap();
+    assert_eq!(
+        subject.identities.roles(user.id).await.unwrap(),
+        Some(vec![given])
+    );
+    assert_eq!(subject.identities.roles(again).await.unwrap(), None);
+    let all = subject.identities.users(None, 10).await.unwrap();
+    assert_eq!(all.len(), 2);
+    assert_eq!(
+        subject.identities.users(Some(all[0].id), 10).await.unwrap(),
+        all[1..]
+    );
+    let mut uow = UnitOfWork::begin(subject.store).await.unwrap();
+    assert!(uow.identities().revoke_role(user.id, "curator").await.unwrap());
+    assert!(!uow.identities().revoke_role(user.id, "curator").await.unwrap());
+    let _ = uow.commit(()).await.unwrap();
+
+    assert!(subject.identities.see_service_account("i", "s").await.unwrap());
+    let account = ServiceAccountId::of("i", "s");
+    let set = |disabled| async move {
+        let mut uow = UnitOfWork::begin(subject.store).await.unwrap();
+        let set = uow.identities().set_disabled(account, disabled).await.unwrap();
+        uow.commit(set).await.unwrap().into_inner()
+    };
+    let (first, changed) = set(Some((&ADMIN, "leaked"))).await.unwrap();
+    assert!(changed && first.disabled.as_ref().unwrap().reason.as_deref() == Some("leaked"));
+    assert_eq!(
+        set(Some((&ADMIN, "again"))).await.unwrap(),
+        (first.clone(), false)
+    );
+    assert!(!subject.identities.see_service_account("i", "s").await.unwrap());
+    assert_eq!(
+        subject.identities.service_account(account).await.unwrap(),
+        Some(first)
+    );
+    let (enabled, changed) = set(None).await.unwrap();
+    assert!(changed && enabled.disabled.is_none());
+    assert_eq!(
+        subject.identities.service_accounts(None, 10).await.unwrap().len(),
+        1
+    );
+    let mut uow = UnitOfWork::begin(subject.store).await.unwrap();
+    let unknown = ServiceAccountId::of("i", "other");
+    assert_eq!(uow.identities().set_disabled(unknown, None).await.unwrap(), None);
+}
+
+/// A refresh token is found by its hash, marked when it is used, and revoked with its family (wire contract 1.10).
+pub async fn refresh_tokens_are_good_once(subject: &Subject<'_>) {
+    let user = signed_in(subject).await.id;
+    let mut uow = UnitOfWork::begin(subject.store).await.unwrap();
+    uow.sessions().open_family(id(80), user).await.unwrap();
+    uow.sessions()
+        .keep_token([1; 32], id(80), user, HOUR)
+        .await
+        .unwrap();
+    uow.sessions()
+        .keep_token([2; 32], id(80), user, Duration::ZERO)
+        .await
+        .unwrap();
+    let _ = uow.commit(()).await.unwrap();
+    let mut uow = UnitOfWork::begin(subject.store).await.unwrap();
+    assert_eq!(uow.sessions().lock_token([9; 32]).await.unwrap(), None);
+    let found = uow.sessions().lock_token([1; 32]).await.unwrap().unwrap();
+    assert_eq!((found.family, found.user), (id(80), user));
+    assert!(!found.used && !found.expired && !found.revoked);
+    assert!(uow.sessions().lock_token([2; 32]).await.unwrap().unwrap().expired);
+    uow.sessions().use_token([1; 32]).await.unwrap();
+    assert!(uow.sessions().lock_token([1; 32]).await.unwrap().unwrap().used);
+    uow.sessions().revoke_family(id(80), "x").await.unwrap();
+    assert!(uow.sessions().lock_token([2; 32]).await.unwrap().unwrap().revoked);
+}
+
+/// A device's code is taken once, no more wait than the bound says, and a user says yes to a request that is pending (RFC 8628).
+pub async fn devices_are_bounded_and_let_in_once(subject: &Subject<'_>) {
+    let user = signed_in(subject).await.id;
+    let mut uow = UnitOfWork::begin(subject.store).await.unwrap();
+    assert!(uow.sessions().keep_device([1; 32], "A", HOUR, 2).await.unwrap());
+    assert!(
+        !uow.sessions().keep_device([2; 32], "A", HOUR, 2).await.unwrap(),
+        "the code is taken"
+    );
+    assert!(uow.sessions().keep_device([3; 32], "B", HOUR, 2).await.unwrap());
+    assert!(
+        !uow.sessions().keep_device([4; 32], "C", HOUR, 2).await.unwrap(),
+        "two are waiting"
+    );
+    assert_eq!(uow.sessions().lock_user_code("X").await.unwrap(), None);
+    let waiting = uow.sessions().lock_user_code("A").await.unwrap().unwrap();
+    assert!(waiting.user.is_none() && !waiting.consumed && !waiting.expired);
+    uow.sessions().authorize_device("A", user).await.unwrap();
+    let let_in = uow.sessions().lock_device([1; 32]).await.unwrap().unwrap();
+    assert_eq!(
+        (let_in.user, let_in.consumed, let_in.user_code.as_str()),
+        (Some(user), false, "A")
+    );
+    uow.sessions().consume_device([1; 32]).await.unwrap();
+    assert!(
+        uow.sessions()
+            .lock_device([1; 32])
+            .await
+            .unwrap()
+            .unwrap()
+            .consumed
+    );
+    assert_eq!(uow.sessions().lock_device([4; 32]).await.unwrap(), None);
+}
