@@ -36,6 +36,74 @@ struct Plan {
     fired: Option<String>,
 }
 
+/// A connection to PostgreSQL, however the tests reach it.
+enum Upstream {
+    Unix(UnixStream),
+    Tcp(TcpStream),
+}
+
+impl Upstream {
+    /// To the server of this URL: by the unix socket whose directory its parameter `host` names, or by TCP.
+    fn connect(url: &Url) -> Self {
+        let get = |name: &str| {
+            url.query_pairs()
+                .find(|(key, _)| key == name)
+                .map(|(_, value)| value.into_owned())
+        };
+        match get("host") {
+            Some(directory) => {
+                let port = get("port").unwrap_or_else(|| "5432".to_owned());
+                Self::Unix(UnixStream::connect(format!("{directory}/.s.PGSQL.{port}")).unwrap())
+            }
+            None => {
+                let host = url.host_str().unwrap();
+                let stream = TcpStream::connect((host, url.port().unwrap_or(5432))).unwrap();
+                // Message by message, or each waits for the acknowledgement of the one before it.
+                stream.set_nodelay(true).unwrap();
+                Self::Tcp(stream)
+            }
+        }
+    }
+
+    fn another(&self) -> Self {
+        match self {
+            Self::Unix(stream) => Self::Unix(stream.try_clone().unwrap()),
+            Self::Tcp(stream) => Self::Tcp(stream.try_clone().unwrap()),
+        }
+    }
+
+    fn close(&self) {
+        let _ = match self {
+            Self::Unix(stream) => stream.shutdown(Shutdown::Both),
+            Self::Tcp(stream) => stream.shutdown(Shutdown::Both),
+        };
+    }
+}
+
+impl Read for Upstream {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        match self {
+            Self::Unix(stream) => stream.read(into),
+            Self::Tcp(stream) => stream.read(into),
+        }
+    }
+}
+
+impl Write for Upstream {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        match self {
+            Self::Unix(stream) => stream.write(bytes),
+            Self::Tcp(stream) => stream.write(bytes),
+        }
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        match self {
+            Self::Unix(stream) => stream.flush(),
+            Self::Tcp(stream) => stream.flush(),
+        }
+    }
+}
+
 /// A relay between the server and PostgreSQL that reads what the server says (PostgreSQL manual, 55.7 "Message Formats").
 struct Relay {
     url: String,
@@ -46,12 +114,6 @@ impl Relay {
     /// In front of the database of this URL.
     fn start(url: &str) -> Self {
         let parsed = Url::parse(url).unwrap();
-        let get = |name: &str| {
-            parsed
-                .query_pairs()
-                .find(|(key, _)| key == name)
-                .map(|(_, value)| value.into_owned())
-        };
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let mut own = parsed.clone();
@@ -60,17 +122,13 @@ impl Relay {
         own.set_query(Some("sslmode=disable"));
         let plan = Arc::new(Mutex::new(Plan::default()));
         let shared = Arc::clone(&plan);
-        let socket = format!(
-            "{}/.s.PGSQL.{}",
-            get("host").expect("the tests' PostgreSQL has a unix socket"),
-            get("port").unwrap_or_else(|| "5432".to_owned())
-        );
         // It ends with the test's process.
         std::thread::spawn(move || {
             for client in listener.incoming() {
                 let client = client.unwrap();
-                let server = UnixStream::connect(&socket).unwrap();
-                let (mut from, mut to) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+                client.set_nodelay(true).unwrap();
+                let server = Upstream::connect(&parsed);
+                let (mut from, mut to) = (server.another(), client.try_clone().unwrap());
                 std::thread::spawn(move || {
                     let _ = std::io::copy(&mut from, &mut to);
                     let _ = to.shutdown(Shutdown::Both);
@@ -103,7 +161,7 @@ fn text(bytes: &[u8]) -> (&str, &[u8]) {
 }
 
 /// Passes on what the server says, but for the statement that is to fail.
-fn relay(mut client: TcpStream, mut server: UnixStream, plan: &Mutex<Plan>) {
+fn relay(mut client: TcpStream, mut server: Upstream, plan: &Mutex<Plan>) {
     let mut prepared: BTreeMap<String, String> = BTreeMap::new();
     let (mut begun, mut in_transaction) = (false, false);
     loop {
@@ -173,7 +231,7 @@ fn relay(mut client: TcpStream, mut server: UnixStream, plan: &Mutex<Plan>) {
             break;
         }
     }
-    let _ = server.shutdown(Shutdown::Both);
+    server.close();
     let _ = client.shutdown(Shutdown::Both);
 }
 

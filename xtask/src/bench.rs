@@ -30,6 +30,8 @@ pub(crate) enum Part {
     Copy,
     /// Releases and reads of the registry.
     Registry,
+    /// Verifying tokens of machines.
+    Tokens,
 }
 
 /// Runs one part, or all.
@@ -51,6 +53,17 @@ pub(crate) fn run(part: Option<Part>) -> Result<()> {
     }
     if wanted(Part::Registry) {
         registry::run()?;
+    }
+    if wanted(Part::Tokens) {
+        println!();
+        run_command(&mut cargo(&[
+            "bench",
+            "--locked",
+            "--package",
+            "auth",
+            "--bench",
+            "verify",
+        ]))?;
     }
     if wanted(Part::Copy) {
         copy()?;

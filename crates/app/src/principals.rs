@@ -90,3 +90,114 @@ fn shared(error: Arc<StoreError>) -> StoreError {
         _ => StoreError::Internal(Box::new(error)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use ports::identity::{RoleAssignment, ServiceAccountView, UserProfile};
+
+    /// A database that counts how often it is asked.
+    struct Counting {
+        asked: AtomicUsize,
+        role: Mutex<&'static str>,
+    }
+
+    impl Counting {
+        fn asked(&self) -> usize {
+            self.asked.load(Ordering::SeqCst)
+        }
+    }
+
+    #[async_trait::async_trait]
+    impl IdentityQueries for Counting {
+        async fn user(&self, id: UserId) -> Result<Option<UserProfile>, StoreError> {
+            self.asked.fetch_add(1, Ordering::SeqCst);
+            tokio::task::yield_now().await;
+            let role = *self.role.lock().unwrap();
+            if role == "away" {
+                return Err(StoreError::Unavailable("away".into()));
+            }
+            Ok(Some(UserProfile {
+                id,
+                display_name: String::new(),
+                provider: String::new(),
+                external_id: String::new(),
+                roles: vec![role.to_owned(), "nonsense".to_owned()],
+            }))
+        }
+        async fn see_service_account(&self, _: &str, subject: &str) -> Result<bool, StoreError> {
+            self.asked.fetch_add(1, Ordering::SeqCst);
+            Ok(subject != "disabled")
+        }
+        async fn roles(&self, _: UserId) -> Result<Option<Vec<RoleAssignment>>, StoreError> {
+            Ok(None)
+        }
+        async fn users(&self, _: Option<UserId>, _: u32) -> Result<Vec<UserProfile>, StoreError> {
+            Ok(vec![])
+        }
+        async fn service_account(
+            &self,
+            _: ServiceAccountId,
+        ) -> Result<Option<ServiceAccountView>, StoreError> {
+            Ok(None)
+        }
+        async fn service_accounts(
+            &self,
+            _: Option<ServiceAccountId>,
+            _: u32,
+        ) -> Result<Vec<ServiceAccountView>, StoreError> {
+            Ok(vec![])
+        }
+        async fn ensure_local_admin(&self) -> Result<(), StoreError> {
+            Ok(())
+        }
+    }
+
+    fn counting() -> (Arc<Counting>, Principals) {
+        let database = Arc::new(Counting {
+            asked: AtomicUsize::new(0),
+            role: Mutex::new("curator"),
+        });
+        (Arc::clone(&database), Principals::new(database))
+    }
+
+    // proves AUT-1, AUT-3
+    #[tokio::test]
+    async fn a_warm_caller_costs_no_round_trip_and_many_at_once_cost_one() {
+        let (database, principals) = counting();
+        let user = UserId::LOCAL_ADMIN;
+        for roles in futures::future::join_all((0..50).map(|_| principals.roles(user))).await {
+            assert_eq!(*roles.unwrap(), [Role::Curator]);
+        }
+        assert_eq!(database.asked(), 1);
+        for _ in 0..100 {
+            principals.roles(user).await.unwrap();
+            assert!(principals.is_enabled("i", "s").await.unwrap());
+            assert!(!principals.is_enabled("i", "disabled").await.unwrap());
+        }
+        assert_eq!(database.asked(), 3);
+        // What was changed here is asked for again.
+        *database.role.lock().unwrap() = "admin";
+        principals.forget_user(user).await;
+        assert_eq!(*principals.roles(user).await.unwrap(), [Role::Admin]);
+        principals.forget_account(ServiceAccountId::of("i", "s")).await;
+        assert!(principals.is_enabled("i", "s").await.unwrap());
+        assert_eq!(database.asked(), 5);
+    }
+
+    #[tokio::test]
+    async fn a_failure_is_not_remembered() {
+        let (database, principals) = counting();
+        *database.role.lock().unwrap() = "away";
+        let told = principals.roles(UserId::LOCAL_ADMIN).await.unwrap_err();
+        assert!(matches!(told, StoreError::Unavailable(_)));
+        *database.role.lock().unwrap() = "public";
+        assert_eq!(
+            *principals.roles(UserId::LOCAL_ADMIN).await.unwrap(),
+            [Role::Public]
+        );
+    }
+}
