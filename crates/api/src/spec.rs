@@ -59,7 +59,88 @@ pub(crate) fn finished(spec: &str) -> String {
         });
         operation.insert("x-hallmark-requires".to_owned(), Value::String(requires));
     }
+    media_types(&mut document);
+    annotations(&mut document);
+    nulls(&mut document);
     serde_json::to_string_pretty(&document).map_or_else(|_| spec.to_owned(), |text| text + "\n")
+}
+
+/// Media types without parameters: generators look for `application/json`, not for `application/json; charset=utf-8`. And what is
+/// text is a string, where the framework says that it is a file.
+fn media_types(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            if let Some(Value::Object(content)) = map.get_mut("content") {
+                *content = std::mem::take(content)
+                    .into_iter()
+                    .map(|(name, mut media)| {
+                        let name = name.split(';').next().unwrap_or_default().trim().to_owned();
+                        let schema = media.get_mut("schema").and_then(Value::as_object_mut);
+                        if let Some(schema) = schema.filter(|_| name.starts_with("text/")) {
+                            schema.remove("format");
+                        }
+                        (name, media)
+                    })
+                    .collect();
+            }
+            map.values_mut().for_each(media_types);
+        }
+        Value::Array(items) => items.iter_mut().for_each(media_types),
+        _ => {}
+    }
+}
+
+/// What a property says of itself beside the type that it refers to: the framework makes it a schema of its own in `allOf`, and
+/// generators ask of which type that one is.
+fn annotations(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            if let Some(Value::Array(parts)) = map.remove("allOf") {
+                let says_nothing = |part: &Value| {
+                    let mut keys = part.as_object().into_iter().flat_map(Map::keys);
+                    keys.all(|key| matches!(key.as_str(), "description" | "title" | "default" | "deprecated"))
+                };
+                let (said, parts): (Vec<_>, Vec<_>) = parts.into_iter().partition(says_nothing);
+                for part in said {
+                    map.extend(part.as_object().cloned().into_iter().flatten());
+                }
+                map.insert("allOf".to_owned(), Value::Array(parts));
+            }
+            map.values_mut().for_each(annotations);
+        }
+        Value::Array(items) => items.iter_mut().for_each(annotations),
+        _ => {}
+    }
+}
+
+/// Says `nullable` of what may be missing: the framework writes `null` for it and [`crate::body`] takes `null` for it, but its
+/// document says neither. What has a default is always written.
+fn nulls(document: &mut Value) {
+    let schemas = document
+        .pointer_mut("/components/schemas")
+        .and_then(Value::as_object_mut);
+    for schema in schemas.into_iter().flat_map(Map::values_mut) {
+        let required = schema.get("required").and_then(Value::as_array).cloned();
+        let required = required.unwrap_or_default();
+        let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
+        for (name, property) in properties.into_iter().flatten() {
+            let always = required.iter().any(|key| key == name);
+            let Some(property) = property.as_object_mut().filter(|_| !always) else {
+                continue;
+            };
+            if let Some(reference) = property.remove("$ref") {
+                // Beside `$ref`, OpenAPI 3.0 reads nothing.
+                property.insert("allOf".to_owned(), json!([{"$ref": reference}]));
+            }
+            let typed = property.contains_key("type") || property.contains_key("allOf");
+            if typed && !property.contains_key("default") {
+                property.insert("nullable".to_owned(), Value::Bool(true));
+                if let Some(Value::Array(items)) = property.get_mut("enum") {
+                    items.push(Value::Null);
+                }
+            }
+        }
+    }
 }
 
 fn in_words(what: &str) -> String {
