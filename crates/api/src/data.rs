@@ -12,8 +12,8 @@ use domain::{Invalid, SchemaRef};
 use futures::StreamExt;
 use poem::{Body, IntoResponse, Response};
 use poem_openapi::param::{Path, Query};
-use poem_openapi::payload::{Binary, Json, Payload};
-use poem_openapi::registry::{MetaSchemaRef, Registry};
+use poem_openapi::payload::{Json, Payload};
+use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, MetaSchemaRef, Registry};
 use poem_openapi::types::Type;
 use poem_openapi::{ApiResponse, Object, OpenApi, Tags};
 use serde_json::Value;
@@ -170,14 +170,67 @@ impl From<Page> for RenderedPage {
     }
 }
 
-#[derive(ApiResponse)]
+/// A whole table, as a stream.
+struct CsvTable(Body);
+
+impl Payload for CsvTable {
+    const CONTENT_TYPE: &'static str = "text/csv; charset=utf-8";
+    fn schema_ref() -> MetaSchemaRef {
+        String::schema_ref()
+    }
+}
+
+impl IntoResponse for CsvTable {
+    fn into_response(self) -> Response {
+        Response::builder().content_type(Self::CONTENT_TYPE).body(self.0)
+    }
+}
+
+/// A table by its path, whose ending chooses.
 enum TableResponse {
-    /// A page.
-    #[oai(status = 200)]
     Page(RenderedPage),
-    /// The whole table.
-    #[oai(status = 200, content_type = "text/csv; charset=utf-8")]
-    Csv(Binary<Body>),
+    Csv(CsvTable),
+}
+
+impl IntoResponse for TableResponse {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Page(page) => page.into_response(),
+            Self::Csv(table) => table.into_response(),
+        }
+    }
+}
+
+/// By hand, because the derive gives a status one media type: of two variants with one status, the document keeps the last.
+macro_rules! tables {
+    ($($response:ty: $what:literal $($payload:ty),+;)+) => {$(
+        impl ApiResponse for $response {
+            fn meta() -> MetaResponses {
+                let content = vec![$(MetaMediaType {
+                    content_type: <$payload>::CONTENT_TYPE,
+                    schema: <$payload>::schema_ref(),
+                }),+];
+                MetaResponses {
+                    responses: vec![MetaResponse {
+                        description: $what,
+                        status: Some(200),
+                        status_range: None,
+                        content,
+                        headers: Vec::new(),
+                    }],
+                }
+            }
+
+            fn register(registry: &mut Registry) {
+                $(<$payload as Payload>::register(registry);)+
+            }
+        }
+    )+};
+}
+tables! {
+    RenderedPage: "A page." RenderedPage;
+    CsvTable: "The whole table." CsvTable;
+    TableResponse: "A page; with the ending `.csv`, the whole table." RenderedPage, CsvTable;
 }
 
 /// A record.
@@ -249,7 +302,7 @@ impl DataApi {
         schema: &str,
         feature: Option<&str>,
         asked: Asked,
-    ) -> Result<TableResponse, Problem> {
+    ) -> Result<RenderedPage, Problem> {
         let page = self
             .0
             .read_data
@@ -261,7 +314,7 @@ impl DataApi {
                 clamp_limit(asked.limit),
             )
             .await?;
-        Ok(TableResponse::Page(page.into()))
+        Ok(page.into())
     }
 
     /// A stream in bounded memory. A failure in the middle ends the connection without the final chunk, so the client sees it as failed.
@@ -271,7 +324,7 @@ impl DataApi {
         schema: &str,
         feature: Option<&str>,
         asked: Asked,
-    ) -> Result<TableResponse, Problem> {
+    ) -> Result<CsvTable, Problem> {
         let (columns, rows) = self
             .0
             .read_data
@@ -299,7 +352,7 @@ impl DataApi {
             Ok(piece)
         });
         let whole = futures::stream::once(std::future::ready(Ok(header))).chain(pieces);
-        Ok(TableResponse::Csv(Binary(Body::from_bytes_stream(whole))))
+        Ok(CsvTable(Body::from_bytes_stream(whole)))
     }
 }
 
@@ -401,7 +454,7 @@ impl DataApi {
         cursor: Query<Option<String>>,
         limit: Query<Option<i64>>,
         sort: Query<Option<String>>,
-    ) -> Result<TableResponse, Problem> {
+    ) -> Result<RenderedPage, Problem> {
         self.json(permit, &schema.0, None, Asked::new(cursor, &limit, &sort)?)
             .await
     }
@@ -419,7 +472,7 @@ impl DataApi {
         cursor: Query<Option<String>>,
         limit: Query<Option<i64>>,
         sort: Query<Option<String>>,
-    ) -> Result<TableResponse, Problem> {
+    ) -> Result<CsvTable, Problem> {
         self.csv(permit, &schema.0, None, Asked::new(cursor, &limit, &sort)?)
             .await
     }
@@ -437,8 +490,12 @@ impl DataApi {
     ) -> Result<TableResponse, Problem> {
         let asked = Asked::new(cursor, &limit, &sort)?;
         match feature.0.strip_suffix(".csv") {
-            Some(name) => self.csv(permit, &schema.0, Some(name), asked).await,
-            None => self.json(permit, &schema.0, Some(&feature.0), asked).await,
+            Some(name) => Ok(TableResponse::Csv(
+                self.csv(permit, &schema.0, Some(name), asked).await?,
+            )),
+            None => Ok(TableResponse::Page(
+                self.json(permit, &schema.0, Some(&feature.0), asked).await?,
+            )),
         }
     }
 
