@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use poem::error::{MethodNotAllowedError, NotFoundError, ParsePathError, SizedLimitError};
-use poem::http::{StatusCode, Uri, header};
+use poem::http::{HeaderValue, StatusCode, Uri, header};
 use poem::{Body, Endpoint, IntoResponse, Middleware, Request, Response, Result};
 use poem_openapi::error::{
     ContentTypeError, ParseParamError, ParsePathError as OaiPathError, ParseRequestPayloadError,
@@ -15,19 +15,20 @@ use poem_openapi::error::{
 use tokio::sync::Mutex;
 use tracing::Instrument as _;
 
+use crate::allow::Allowed;
 use crate::problem::{Problem, ProblemJson};
 use domain::{Fault, Invalid};
 
 /// Makes problems of framework errors and panics, and detaches handlers from their connection: a client that resets it would
 /// otherwise drop the handler in the middle of a transaction (style.md 4.2).
-pub(crate) struct Edge;
+pub(crate) struct Edge(pub(crate) Arc<Allowed>);
 
-pub(crate) struct EdgeEndpoint<E>(Arc<E>);
+pub(crate) struct EdgeEndpoint<E>(Arc<E>, Arc<Allowed>);
 
 impl<E: Endpoint + 'static> Middleware<E> for Edge {
     type Output = EdgeEndpoint<E>;
     fn transform(&self, endpoint: E) -> Self::Output {
-        EdgeEndpoint(Arc::new(endpoint))
+        EdgeEndpoint(Arc::new(endpoint), Arc::clone(&self.0))
     }
 }
 
@@ -42,13 +43,14 @@ impl<E: Endpoint + 'static> Endpoint for EdgeEndpoint<E> {
                 .header(header::LOCATION, bare)
                 .finish());
         }
+        let allowed = self.1.at(request.uri().path());
         let span = tracing::info_span!("http", method = %request.method(), path = request.uri().path());
         let begun = std::time::Instant::now();
         let unread = share_body(&mut request);
         let inner = Arc::clone(&self.0);
         let handler = async move { inner.call(request).await.map(IntoResponse::into_response) };
         let answer = tokio::spawn(handler.instrument(span.clone())).await;
-        let response = match answer {
+        let mut response = match answer {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => of_framework(error, auth),
             Err(gone) => {
@@ -64,6 +66,11 @@ impl<E: Endpoint + 'static> Endpoint for EdgeEndpoint<E> {
                 .into_response()
             }
         };
+        if response.status() == StatusCode::METHOD_NOT_ALLOWED
+            && let Ok(allowed) = HeaderValue::from_str(allowed)
+        {
+            response.headers_mut().insert(header::ALLOW, allowed);
+        }
         if response.status().is_client_error() {
             drain(unread).await;
         }

@@ -2,6 +2,7 @@
 //! way into a use case but with a permit from its [`gate::Gate`].
 
 mod admin;
+mod allow;
 mod auth_session;
 mod auth_sign_in;
 mod body;
@@ -150,6 +151,7 @@ pub fn routes(services: Services) -> impl Endpoint {
     let service = service(&services);
     let document = spec::finished(&service.spec());
     let docs = service.swagger_ui_html();
+    let allowed = Arc::new(allow::Allowed::of(&document));
     Route::new()
         .at(
             "/openapi.json",
@@ -165,5 +167,5 @@ pub fn routes(services: Services) -> impl Endpoint {
         )
         .nest("/api/v1", service)
         .data(Arc::clone(&services.authenticate))
-        .with(edge::Edge)
+        .with(edge::Edge(allowed))
 }
