@@ -102,6 +102,21 @@ impl Drop for Server {
     }
 }
 
+/// A token of the local administrator, which a server in dev mode takes.
+pub(crate) fn dev_token() -> Result<String> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+    let claims = json!({
+        "sub": "00000000-0000-7000-8000-0000000000a1", "provider": "local", "external_id": "admin@osa.local",
+        "aud": "authenticated", "iat": now, "exp": now + 86_400, "jti": format!("{now:032x}"),
+    });
+    let key = jsonwebtoken::EncodingKey::from_secret(DEV_SECRET.as_bytes());
+    Ok(jsonwebtoken::encode(
+        &jsonwebtoken::Header::default(),
+        &claims,
+        &key,
+    )?)
+}
+
 /// Calls with a dev-mode token.
 pub(crate) struct Client {
     agent: ureq::Agent,
@@ -112,13 +127,6 @@ pub(crate) struct Client {
 impl Client {
     /// A client of a server in dev mode, as its local administrator.
     pub(crate) fn new(url: &str) -> Result<Self> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
-        let claims = json!({
-            "sub": "00000000-0000-7000-8000-0000000000a1", "provider": "local", "external_id": "admin@osa.local",
-            "aud": "authenticated", "iat": now, "exp": now + 86_400, "jti": format!("{now:032x}"),
-        });
-        let key = jsonwebtoken::EncodingKey::from_secret(DEV_SECRET.as_bytes());
-        let token = jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key)?;
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(Duration::from_mins(10)))
@@ -127,7 +135,7 @@ impl Client {
         Ok(Self {
             agent,
             base: format!("{url}/api/v1"),
-            token,
+            token: dev_token()?,
         })
     }
 

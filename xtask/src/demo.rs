@@ -56,15 +56,20 @@ pub(crate) fn run(keep: bool) -> Result<()> {
             server.stop()
         }
         Err(error) => {
-            let told = std::fs::read_to_string(&log).unwrap_or_default();
-            let tail: Vec<&str> = told.lines().rev().take(30).collect();
-            eprintln!(
-                "the end of the server's log:\n{}",
-                tail.into_iter().rev().collect::<Vec<_>>().join("\n")
-            );
+            show_end(&log);
             Err(error)
         }
     }
+}
+
+/// Shows the end of a server's log.
+pub(crate) fn show_end(log: &Path) {
+    let told = std::fs::read_to_string(log).unwrap_or_default();
+    let tail: Vec<&str> = told.lines().rev().take(30).collect();
+    eprintln!(
+        "the end of the server's log:\n{}",
+        tail.into_iter().rev().collect::<Vec<_>>().join("\n")
+    );
 }
 
 /// A directory that the users of hooks and PostgreSQL can get through; gone when it is dropped.

@@ -3,11 +3,13 @@
 mod bench;
 mod ci;
 mod client;
+mod clients;
 mod demo;
 mod layers;
 mod migrations;
 mod openapi;
 mod shell;
+mod tools;
 mod tree;
 
 use clap::{Parser, Subcommand};
@@ -38,6 +40,8 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Generate clients from docs/api/openapi.json in TypeScript, Python and Rust, and use each on a server.
+    Clients,
     /// Migrate a throwaway database up, down and up again, and compare it with migrations/schema.sql.
     Migrations {
         /// Write migrations/schema.sql and migrations/HISTORY anew.
@@ -63,6 +67,7 @@ fn main() -> anyhow::Result<()> {
         Command::Ci => ci::run(),
         Command::Layers => layers::check(),
         Command::Openapi { check } => openapi::run(check),
+        Command::Clients => clients::run(),
         Command::Migrations { write } => migrations::run(write),
         Command::Sqlx { write } => ci::sqlx(write),
         Command::Bench { part } => bench::run(part),

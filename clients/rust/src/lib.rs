@@ -1,0 +1,3 @@
+//! What progenitor makes of `docs/api/openapi.json`.
+
+include!(concat!(env!("OUT_DIR"), "/client.rs"));
