@@ -5,6 +5,7 @@ mod ci;
 mod client;
 mod clients;
 mod demo;
+mod fuzz;
 mod layers;
 mod migrations;
 mod openapi;
@@ -42,6 +43,12 @@ enum Command {
     },
     /// Generate clients from docs/api/openapi.json in TypeScript, Python and Rust, and use each on a server.
     Clients,
+    /// Send generated requests to every operation, and hold the answers against the OpenAPI document.
+    Fuzz {
+        /// As CI does it: the same requests each time, and no more than take a minute or so.
+        #[arg(long)]
+        short: bool,
+    },
     /// Migrate a throwaway database up, down and up again, and compare it with migrations/schema.sql.
     Migrations {
         /// Write migrations/schema.sql and migrations/HISTORY anew.
@@ -68,6 +75,7 @@ fn main() -> anyhow::Result<()> {
         Command::Layers => layers::check(),
         Command::Openapi { check } => openapi::run(check),
         Command::Clients => clients::run(),
+        Command::Fuzz { short } => fuzz::run(short),
         Command::Migrations { write } => migrations::run(write),
         Command::Sqlx { write } => ci::sqlx(write),
         Command::Bench { part } => bench::run(part),
