@@ -91,6 +91,15 @@ fn nothing_that_a_client_sends_gives_a_5xx() {
             &admin.put(&format!("/hooks/{id}/live"), &json!({"version": 1})),
         );
     }
+    // What is wrong in the path is told as such.
+    for (path, field) in [
+        ("/data/0", "schema"),
+        ("/data/records/x", "id"),
+        ("/data/X@1/records", "schema"),
+    ] {
+        let told = admin.get(path).expect(422);
+        assert_eq!(told["errors"][0]["loc"], json!(["path", field]), "{told}");
+    }
     for (path, field) in [
         ("limit=x", "limit"),
         ("limit=1.5", "limit"),

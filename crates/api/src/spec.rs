@@ -22,12 +22,13 @@ pub(crate) fn finished(spec: &str) -> String {
         .and_then(Value::as_object_mut)
         .into_iter()
         .flat_map(Map::values_mut);
-    for operation in operations
+    for (method, operation) in operations
         .filter_map(Value::as_object_mut)
-        .flat_map(Map::values_mut)
-        .filter_map(Value::as_object_mut)
+        .flatten()
+        .filter_map(|(method, operation)| Some((method, operation.as_object_mut()?)))
     {
         let mut requires = None;
+        let mut scope = None;
         for entry in operation
             .get_mut("security")
             .and_then(Value::as_array_mut)
@@ -43,6 +44,7 @@ pub(crate) fn finished(spec: &str) -> String {
                     schemes.remove(&name);
                     schemes.insert(scheme.to_owned(), json!([]));
                     requires = Some(in_words(what));
+                    scope = what.strip_prefix("scope:").map(str::to_owned);
                 }
             }
         }
@@ -57,12 +59,51 @@ pub(crate) fn finished(spec: &str) -> String {
                 "a user's token".to_owned()
             }
         });
+        let described = operation.get("description").and_then(Value::as_str);
+        let described = described.map_or_else(String::new, |text| format!("{text}\n\n"));
+        let needs = Value::String(format!("{described}Needs: {requires}."));
+        operation.insert("description".to_owned(), needs);
         operation.insert("x-hallmark-requires".to_owned(), Value::String(requires));
+        if let Some(scope) = scope {
+            operation.insert("x-hallmark-scopes".to_owned(), json!([scope]));
+        }
+        only_possible(method, operation, open);
     }
     media_types(&mut document);
     annotations(&mut document);
     nulls(&mut document);
     serde_json::to_string_pretty(&document).map_or_else(|_| spec.to_owned(), |text| text + "\n")
+}
+
+/// Takes out what an operation cannot answer: the framework lists every status of [`crate::problem::Problem`] everywhere.
+fn only_possible(method: &str, operation: &mut Map<String, Value>, open: bool) {
+    let has = |operation: &Map<String, Value>, key: &str| operation.contains_key(key);
+    let in_path = operation
+        .get("parameters")
+        .and_then(Value::as_array)
+        .is_some_and(|all| all.iter().any(|parameter| parameter["in"] == "path"));
+    let takes_body = has(operation, "requestBody");
+    let parameters = operation.get("parameters").and_then(Value::as_array);
+    let takes_something = takes_body || parameters.is_some_and(|all| !all.is_empty());
+    // On a sign-in's own routes 401 is about what was sent, not about a bearer token.
+    let is_auth = operation
+        .get("tags")
+        .and_then(Value::as_array)
+        .is_some_and(|tags| tags.contains(&json!("Auth")));
+    let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) else {
+        return;
+    };
+    responses.retain(|status, _| match status.as_str() {
+        // Of the path, not of one of its operations.
+        "405" => false,
+        "401" => !open || is_auth,
+        "403" => !open,
+        "404" => method != "get" || in_path || is_auth,
+        "409" => method != "get",
+        "413" | "415" => takes_body,
+        "422" => takes_something,
+        _ => true,
+    });
 }
 
 /// Media types without parameters: generators look for `application/json`, not for `application/json; charset=utf-8`. And what is

@@ -164,7 +164,9 @@ impl ReadData {
         _permit: Permit<act::ReadData>,
         reference: &str,
     ) -> Result<RecordView, Failure> {
-        let parsed: RecordRef = reference.parse().map_err(|e: domain::Invalid| e.of_field("id"))?;
+        let parsed: RecordRef = reference
+            .parse()
+            .map_err(|e: domain::Invalid| DataError::from(e.of_field("id")))?;
         Ok(self
             .data
             .record(&self.node, parsed)
@@ -228,11 +230,13 @@ impl ReadData {
             Some(_) => {
                 let reference: SchemaRef = schema
                     .parse()
-                    .map_err(|e: domain::Invalid| e.of_field("schema"))?;
+                    .map_err(|e: domain::Invalid| DataError::from(e.of_field("schema")))?;
                 (reference.id, Some(reference.version))
             }
             None => (
-                schema.parse::<SchemaId>().map_err(|e| e.of_field("schema"))?,
+                schema
+                    .parse::<SchemaId>()
+                    .map_err(|e| DataError::from(e.of_field("schema")))?,
                 None,
             ),
         };
