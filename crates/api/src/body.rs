@@ -1,6 +1,8 @@
 //! JSON bodies: bounded, and checked whole against the type's own schema, so that every fault is told and not only the first.
 
-use std::collections::BTreeMap;
+use std::any::TypeId;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 
 use domain::schema::shortened;
 use domain::{Fault, Invalid, Loc};
@@ -40,7 +42,7 @@ const STRICT: &[&str] = &[
 /// A JSON body.
 pub(crate) struct Body<T>(pub(crate) T);
 
-impl<'a, T: ParseFromJSON> ApiExtractor<'a> for Body<T> {
+impl<'a, T: ParseFromJSON + 'static> ApiExtractor<'a> for Body<T> {
     const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
     type ParamType = ();
     type ParamRawType = ();
@@ -76,7 +78,7 @@ pub(crate) struct FormBody<T>(pub(crate) T);
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
-impl<'a, T: ParseFromJSON> ApiExtractor<'a> for FormBody<T> {
+impl<'a, T: ParseFromJSON + 'static> ApiExtractor<'a> for FormBody<T> {
     const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
     type ParamType = ();
     type ParamRawType = ();
@@ -152,7 +154,7 @@ async fn taken(
     }
 }
 
-fn parse<T: ParseFromJSON>(bytes: &[u8]) -> Result<T, Invalid> {
+fn parse<T: ParseFromJSON + 'static>(bytes: &[u8]) -> Result<T, Invalid> {
     // No body is an object without keys: where all may be left out, so may it.
     let bytes = if bytes.is_empty() { b"{}" } else { bytes };
     // serde_json refuses what is nested more than 128 deep, so neither it nor the walk below can exhaust the stack.
@@ -166,11 +168,10 @@ fn parse<T: ParseFromJSON>(bytes: &[u8]) -> Result<T, Invalid> {
     parse_value(value)
 }
 
-fn parse_value<T: ParseFromJSON>(value: Value) -> Result<T, Invalid> {
-    let mut registry = Registry::new();
-    T::register(&mut registry);
+fn parse_value<T: ParseFromJSON + 'static>(value: Value) -> Result<T, Invalid> {
+    let schemas = schemas::<T>();
     let mut walk = Walk {
-        schemas: &registry.schemas,
+        schemas: &schemas,
         faults: Vec::new(),
     };
     walk.check(&T::schema_ref(), &value, &mut Vec::new());
@@ -180,9 +181,29 @@ fn parse_value<T: ParseFromJSON>(value: Value) -> Result<T, Invalid> {
     T::parse_from_json(Some(value)).map_err(|e| Invalid::value(e.into_message()))
 }
 
+/// The schemas of a body's type by name. They never change, and making them costs more than the rest of a request.
+fn schemas<T: ParseFromJSON + 'static>() -> Arc<Schemas> {
+    static MADE: LazyLock<RwLock<HashMap<TypeId, Arc<Schemas>>>> = LazyLock::new(RwLock::default);
+    let key = TypeId::of::<T>();
+    let made = MADE
+        .read()
+        .unwrap_or_else(PoisonError::into_inner)
+        .get(&key)
+        .cloned();
+    made.unwrap_or_else(|| {
+        let mut registry = Registry::new();
+        T::register(&mut registry);
+        let made = Arc::new(registry.schemas);
+        let mut all = MADE.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(all.entry(key).or_insert(made))
+    })
+}
+
+type Schemas = BTreeMap<String, MetaSchema>;
+
 /// Compares a value with a schema of the OpenAPI document.
 struct Walk<'a> {
-    schemas: &'a BTreeMap<String, MetaSchema>,
+    schemas: &'a Schemas,
     faults: Vec<Fault>,
 }
 

@@ -83,9 +83,8 @@ pub(crate) async fn release_under_lock(
     };
     let release = repos
         .hooks()
-        .insert_release(ReleaseId::from_uuid(ids.new_id()), hook, version, release, actor)
+        .insert_live(ReleaseId::from_uuid(ids.new_id()), hook, version, release, actor)
         .await?;
-    repos.hooks().move_live(hook, release.id, actor, None).await?;
     let payload = json!({
         "hook_name": hook.as_str(), "version": version.get(), "release_id": release.id.to_string(), "digest": release.release.content.digest.as_str(),
         "source_ref": release.release.source_ref, "previous_live_version": locked.live.map(|(_, v)| v.get()),

@@ -173,19 +173,14 @@ async fn deployed(subject: &Subject<'_>) {
         .await
         .unwrap();
     uow.hooks().register(&hook(), &contract()).await.unwrap();
-    let made = uow
-        .hooks()
-        .insert_release(
+    uow.hooks()
+        .insert_live(
             ReleaseId::from_uuid(id(1)),
             &hook(),
             ReleaseVersion::FIRST,
             &release('a', "1g"),
             &ADMIN,
         )
-        .await
-        .unwrap();
-    uow.hooks()
-        .move_live(&hook(), made.id, &ADMIN, None)
         .await
         .unwrap();
     uow.features().create_table(&hook(), &contract()).await.unwrap();

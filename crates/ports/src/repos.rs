@@ -105,8 +105,9 @@ pub trait Hooks: Send {
         name: &HookName,
         version: ReleaseVersion,
     ) -> Result<Option<HookRelease>, StoreError>;
-    /// Keeps a new release; gives it as kept, with the database's time.
-    async fn insert_release(
+    /// Keeps a new release and makes it live, which is the next move of the hook's history (REG-4); gives it as kept, with the
+    /// database's time.
+    async fn insert_live(
         &mut self,
         id: ReleaseId,
         name: &HookName,
@@ -114,7 +115,7 @@ pub trait Hooks: Send {
         release: &NewRelease,
         built_by: &Actor,
     ) -> Result<HookRelease, StoreError>;
-    /// Moves the pointer, and keeps the move as the next of the hook's history.
+    /// Moves the pointer to a release that there is, and keeps the move as the next of the hook's history.
     async fn move_live(
         &mut self,
         name: &HookName,

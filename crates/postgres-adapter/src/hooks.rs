@@ -112,7 +112,7 @@ impl Hooks for PgTx {
         row.map(ReleaseRow::release).transpose()
     }
 
-    async fn insert_release(
+    async fn insert_live(
         &mut self,
         id: ReleaseId,
         name: &HookName,
@@ -122,9 +122,21 @@ impl Hooks for PgTx {
     ) -> Result<HookRelease, StoreError> {
         let content = &release.content;
         let key = content.key();
+        // One statement: everybody else who wants this hook waits for each round trip. The parts that read see the hook as it was before.
         let built_at = sqlx::query_scalar!(
-            "insert into hook_releases (id, hook_name, version, image, digest, config, limits, content_key, source_ref, built_by_user_id, built_by_service_account_id)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) returning built_at",
+            r#"with before as (select live_release_id from hooks where name = $2),
+                 last as (select move, moved_at from hook_live_moves where hook_name = $2 order by move desc limit 1),
+                 made as (
+                   insert into hook_releases (id, hook_name, version, image, digest, config, limits, content_key, source_ref, built_by_user_id, built_by_service_account_id)
+                   values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) returning built_at
+                 ),
+                 moved as (update hooks set live_release_id = $1 where name = $2),
+                 kept as (
+                   insert into hook_live_moves (hook_name, move, from_release_id, to_release_id, moved_by_user_id, moved_by_service_account_id, moved_at)
+                   select $2, coalesce((select move from last), 0) + 1, live_release_id, $1, $10, $11, greatest(clock_timestamp(), (select moved_at from last))
+                   from before
+                 )
+               select built_at as "built_at!" from made"#,
             id.as_uuid(),
             name.as_str(),
             version.get().cast_signed(),

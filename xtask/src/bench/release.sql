@@ -13,19 +13,24 @@ select r.id, r.hook_name, r.version, r.image, r.digest, r.config, r.limits, r.so
   left join lateral (select yanked, reason, changed_by_user_id, changed_by_service_account_id, changed_at
                      from hook_release_yanks where release_id = r.id order by change desc limit 1) y on y.yanked
   where r.hook_name = :prefix::text || :n::text and r.content_key = sha256((:a::text || '-' || :b::text)::bytea);
-insert into hook_releases (id, hook_name, version, image, digest, config, limits, content_key, source_ref, built_by_user_id, built_by_service_account_id)
-  values (gen_random_uuid(), :prefix::text || :n::text, :last::int + 1, 'file:/x', 'sha256:' || encode(sha256((:a::text || '-' || :b::text)::bytea), 'hex'), '{}',
-    '{"timeout_seconds": 300, "memory": "1g", "cpu": "0.5"}', sha256((:a::text || '-' || :b::text)::bytea), 'git:1', '00000000-0000-7000-8000-0000000000a1', null)
-  returning id as release, built_at \gset
 with before as (select live_release_id from hooks where name = :prefix::text || :n::text),
-     last as (select move, moved_at from hook_live_moves where hook_name = :prefix::text || :n::text order by move desc limit 1),
-     moved as (update hooks set live_release_id = :release where name = :prefix::text || :n::text)
-insert into hook_live_moves (hook_name, move, from_release_id, to_release_id, reason, moved_by_user_id, moved_by_service_account_id, moved_at)
-  select :prefix::text || :n::text, coalesce((select move from last), 0) + 1, live_release_id, :release, null, '00000000-0000-7000-8000-0000000000a1', null,
-    greatest(clock_timestamp(), (select moved_at from last))
-  from before;
+  last as (select move, moved_at from hook_live_moves where hook_name = :prefix::text || :n::text order by move desc limit 1),
+  made as (
+    insert into hook_releases (id, hook_name, version, image, digest, config, limits, content_key, source_ref, built_by_user_id, built_by_service_account_id)
+    values (md5(:a::text || :b::text)::uuid, :prefix::text || :n::text, :last::int + 1, 'file:/x', 'sha256:' || encode(sha256((:a::text || '-' || :b::text)::bytea), 'hex'), '{}',
+      '{"timeout_seconds": 300, "memory": "1g", "cpu": "0.5"}', sha256((:a::text || '-' || :b::text)::bytea), 'git:1', '00000000-0000-7000-8000-0000000000a1', null)
+    returning built_at
+  ),
+  moved as (update hooks set live_release_id = md5(:a::text || :b::text)::uuid where name = :prefix::text || :n::text),
+  kept as (
+    insert into hook_live_moves (hook_name, move, from_release_id, to_release_id, moved_by_user_id, moved_by_service_account_id, moved_at)
+    select :prefix::text || :n::text, coalesce((select move from last), 0) + 1, live_release_id, md5(:a::text || :b::text)::uuid, '00000000-0000-7000-8000-0000000000a1', null,
+      greatest(clock_timestamp(), (select moved_at from last))
+    from before
+  )
+select built_at from made \gset
 insert into activity_log (id, kind, subject, actor_user_id, actor_service_account_id, payload)
   values (gen_random_uuid(), 'HookReleased', 'hook:' || :prefix::text || :n::text, '00000000-0000-7000-8000-0000000000a1', null,
-    jsonb_build_object('hook_name', :prefix::text || :n::text, 'version', :last::int + 1, 'release_id', :release::text, 'source_ref', 'git:1', 'previous_live_version', :last::int,
+    jsonb_build_object('hook_name', :prefix::text || :n::text, 'version', :last::int + 1, 'release_id', md5(:a::text || :b::text), 'source_ref', 'git:1', 'previous_live_version', :last::int,
       'digest', 'sha256:' || encode(sha256((:a::text || '-' || :b::text)::bytea), 'hex')));
 COMMIT;

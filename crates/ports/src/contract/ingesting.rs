@@ -162,19 +162,14 @@ pub async fn pins_stay_when_the_pointer_moves(subject: &Subject<'_>) {
         .await
         .unwrap();
     let two = ReleaseVersion::new(2).unwrap();
-    let newer = uow
-        .hooks()
-        .insert_release(
+    uow.hooks()
+        .insert_live(
             ReleaseId::from_uuid(id(2)),
             &hook(),
             two,
             &release('b', "1g"),
             &ADMIN,
         )
-        .await
-        .unwrap();
-    uow.hooks()
-        .move_live(&hook(), newer.id, &ADMIN, None)
         .await
         .unwrap();
     uow.runs()
