@@ -71,9 +71,7 @@ impl<E: Endpoint + 'static> Endpoint for EdgeEndpoint<E> {
         {
             response.headers_mut().insert(header::ALLOW, allowed);
         }
-        if response.status().is_client_error() {
-            drain(unread).await;
-        }
+        drain(unread).await;
         let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         tracing::info!(parent: &span, status = response.status().as_u16(), took_ms, "request");
         Ok(response)
@@ -110,7 +108,9 @@ fn share_body(request: &mut Request) -> Option<Unread> {
     Some(shared)
 }
 
-/// Reads the rest of a refused request, a bounded while: a client that is still writing would see a broken pipe in place of its refusal.
+/// Reads what of a request nobody read, a bounded while: a client that is still writing would see a broken pipe in place of its refusal,
+/// and one that sent a body where none is looked at (an empty one, in chunks, with a GET) would find its connection closed under its
+/// next request.
 async fn drain(unread: Option<Unread>) {
     const MOST_BYTES: usize = 8 << 20;
     let Some(unread) = unread else { return };
