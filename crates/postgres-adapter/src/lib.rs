@@ -22,6 +22,7 @@ mod provenance;
 mod queue;
 mod records;
 mod registry;
+mod release_reads;
 mod rows;
 mod runs;
 mod schemas;

@@ -9,38 +9,13 @@ use domain::{ConventionSlug, HookName, ReleaseVersion, Schema, SchemaRef};
 use ports::queries::HookSummary;
 use ports::{RegistryQueries, StoreError};
 use serde_json::Value;
-use sqlx::PgPool;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::conventions::ConventionRow;
 use crate::error::store_error;
 use crate::rows::{ReleaseRow, actor, document, parsed, release_version, releases, small};
-use crate::together::Together;
 use crate::tx::PgStore;
-
-/// A hook and a version.
-type ReleaseKey = (String, i32);
-/// Releases that several may ask for at one time.
-pub(crate) type ReleaseReads = Together<ReleaseKey, Option<ReleaseRow>>;
-
-/// The releases with these keys, in their order.
-async fn read_releases(pool: &PgPool, keys: Vec<ReleaseKey>) -> Result<Vec<Option<ReleaseRow>>, StoreError> {
-    let (hooks, versions): (Vec<String>, Vec<i32>) = keys.iter().cloned().unzip();
-    let rows = releases!(
-        "where (r.hook_name, r.version) in (select * from unnest($1::text[], $2::int[]))",
-        &hooks,
-        &versions
-    )
-    .fetch_all(pool)
-    .await
-    .map_err(store_error)?;
-    let rows: BTreeMap<ReleaseKey, ReleaseRow> = rows
-        .into_iter()
-        .map(|row| ((row.hook_name.clone(), row.version), row))
-        .collect();
-    Ok(keys.iter().map(|key| rows.get(key).cloned()).collect())
-}
 
 /// A row of `hook_live_moves`, with the numbers of its releases.
 struct MoveRow {
@@ -148,22 +123,7 @@ impl RegistryQueries for PgStore {
         name: &HookName,
         version: ReleaseVersion,
     ) -> Result<Option<(HookRelease, bool)>, StoreError> {
-        let key = (name.to_string(), version.get().cast_signed());
-        let pool = self.pool.clone();
-        let read = move |keys: Vec<ReleaseKey>| {
-            let pool = pool.clone();
-            async move { read_releases(&pool, keys).await.ok() }
-        };
-        let row = match self.releases.get(key.clone(), read).await {
-            Some(row) => row,
-            // What failed for many is asked once more for this one, which tells why.
-            None => read_releases(&self.pool, vec![key]).await?.pop().flatten(),
-        };
-        row.map(|row| {
-            let live = row.live;
-            Ok((row.release()?, live))
-        })
-        .transpose()
+        self.releases.read(&self.pool, name, version).await
     }
 
     async fn live_moves(

@@ -87,7 +87,6 @@ macro_rules! releases {
 pub(crate) use releases;
 
 /// A row of `hook_releases`, with its yank.
-#[derive(Clone)]
 pub(crate) struct ReleaseRow {
     pub(crate) id: Uuid,
     pub(crate) hook_name: String,

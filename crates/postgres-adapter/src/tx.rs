@@ -12,7 +12,7 @@ use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use tokio::sync::Semaphore;
 
 use crate::error::store_error;
-use crate::registry::ReleaseReads;
+use crate::release_reads::ReleaseReads;
 
 /// Opens units of work, and is every query port.
 #[derive(Clone, Debug)]
