@@ -1,13 +1,17 @@
 //! Reading single releases, which many do at one time: what never changes of a release is remembered, and whether it is live or yanked
 //! is asked for those who wait together.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use domain::hook::{HookRelease, Yank};
-use domain::{HookName, ReleaseId, ReleaseVersion};
+use domain::{HookName, ReleaseVersion};
 use moka::sync::Cache;
 use ports::StoreError;
-use sqlx::PgPool;
+use sqlx::pool::PoolConnection;
+use sqlx::{PgConnection, PgPool, Postgres};
+use tokio::sync::Mutex;
+use uuid::Uuid;
 
 use crate::error::store_error;
 use crate::rows::{ReleaseRow, actor, releases};
@@ -58,21 +62,39 @@ impl ReleaseReads {
     ) -> Result<Read, StoreError> {
         let key = (name.to_string(), version.get().cast_signed());
         let (own_pool, known) = (pool.clone(), self.known.clone());
+        // Held from statement to statement for as long as somebody waits: taking a connection and giving it back costs round trips, too.
+        let held: Arc<Mutex<Option<PoolConnection<Postgres>>>> = Arc::default();
         let read = move |keys: Vec<Key>| {
-            let (pool, known) = (own_pool.clone(), known.clone());
-            async move { read_all(&pool, &known, keys).await.ok() }
+            let (pool, known, held) = (own_pool.clone(), known.clone(), Arc::clone(&held));
+            async move {
+                let mut held = held.lock().await;
+                let mut connection = match held.take() {
+                    Some(connection) => connection,
+                    None => pool.acquire().await.ok()?,
+                };
+                let read = read_all(&mut connection, &known, keys).await.ok()?;
+                // One that failed is not used again.
+                *held = Some(connection);
+                Some(read)
+            }
         };
         match self.waiting.get(key.clone(), read).await {
             Some(read) => Ok(read),
             // What failed for many is asked once more for this one, which tells why.
-            None => Ok(read_all(pool, &self.known, vec![key]).await?.pop().flatten()),
+            None => {
+                let mut connection = pool.acquire().await.map_err(store_error)?;
+                Ok(read_all(&mut connection, &self.known, vec![key])
+                    .await?
+                    .pop()
+                    .flatten())
+            }
         }
     }
 }
 
 /// The releases with these keys, in their order.
 async fn read_all(
-    pool: &PgPool,
+    connection: &mut PgConnection,
     known: &Cache<Key, Arc<HookRelease>>,
     keys: Vec<Key>,
 ) -> Result<Vec<Read>, StoreError> {
@@ -86,30 +108,19 @@ async fn read_all(
         }
     }
     if !old.is_empty() {
-        let hooks: Vec<String> = old.iter().map(|(_, r)| r.hook.to_string()).collect();
-        let ids: Vec<_> = old.iter().map(|(_, r)| ReleaseId::as_uuid(r.id)).collect();
-        let states = sqlx::query!(
-            r#"select w.place as "place!", (h.live_release_id is not distinct from w.id) as "live!", y.reason as "reason?",
-                 y.changed_by_user_id as "user_id?", y.changed_by_service_account_id as "service_account_id?", y.changed_at as "at?"
-               from unnest($1::text[], $2::uuid[]) with ordinality as w (hook, id, place) join hooks h on h.name = w.hook
-               left join lateral (select yanked, reason, changed_by_user_id, changed_by_service_account_id, changed_at
-                                  from hook_release_yanks where release_id = w.id order by change desc limit 1) y on y.yanked"#,
-            &hooks,
-            &ids
+        let hooks: BTreeSet<String> = old.iter().map(|(_, r)| r.hook.to_string()).collect();
+        let ids: BTreeSet<Uuid> = old.iter().map(|(_, r)| r.id.as_uuid()).collect();
+        let states = states(
+            connection,
+            &hooks.into_iter().collect::<Vec<_>>(),
+            &ids.into_iter().collect::<Vec<_>>(),
         )
-        .fetch_all(pool)
-        .await
-        .map_err(store_error)?;
-        for state in states {
-            let asked = usize::try_from(state.place - 1).ok().and_then(|n| old.get(n));
-            let Some((place, release)) = asked else { continue };
-            let mut release = HookRelease::clone(release);
-            release.yanked = state.at.map(|at| Yank {
-                reason: state.reason.unwrap_or_default(),
-                by: actor(state.user_id, state.service_account_id),
-                at,
-            });
-            reads[*place] = Some((release, state.live));
+        .await?;
+        for (place, release) in old {
+            let mut release = HookRelease::clone(&release);
+            release.yanked = states.yanks.get(&release.id.as_uuid()).cloned();
+            let live = states.live.get(release.hook.as_str()) == Some(&release.id.as_uuid());
+            reads[place] = Some((release, live));
         }
     }
     if !new.is_empty() {
@@ -119,7 +130,7 @@ async fn read_all(
             &hooks,
             &versions
         )
-        .fetch_all(pool)
+        .fetch_all(&mut *connection)
         .await
         .map_err(store_error)?;
         for row in rows {
@@ -137,4 +148,48 @@ async fn read_all(
         }
     }
     Ok(reads)
+}
+
+/// What changes of releases, of one snapshot.
+#[derive(Default)]
+struct States {
+    /// The live release of each hook.
+    live: BTreeMap<String, Uuid>,
+    /// The releases that are yanked.
+    yanks: BTreeMap<Uuid, Yank>,
+}
+
+async fn states(
+    connection: &mut PgConnection,
+    hooks: &[String],
+    releases: &[Uuid],
+) -> Result<States, StoreError> {
+    // Two look-ups by primary key in one statement, so that both are of one snapshot.
+    let rows = sqlx::query!(
+        r#"select name as "hook?", live_release_id as "release_id?", null::text as "reason?", null::uuid as "user_id?",
+             null::uuid as "service_account_id?", null::timestamptz as "at?"
+           from hooks where name = any($1)
+           union all
+           select null, y.release_id, y.reason, y.changed_by_user_id, y.changed_by_service_account_id, y.changed_at
+           from hook_release_yanks y where y.release_id = any($2) and y.yanked
+             and not exists (select 1 from hook_release_yanks later where later.release_id = y.release_id and later.change > y.change)"#,
+        hooks,
+        releases
+    )
+    .fetch_all(&mut *connection)
+    .await
+    .map_err(store_error)?;
+    let mut states = States::default();
+    for row in rows {
+        match (row.hook, row.release_id, row.at) {
+            (Some(hook), Some(id), _) => drop(states.live.insert(hook, id)),
+            (None, Some(id), Some(at)) => {
+                let by = actor(row.user_id, row.service_account_id);
+                let reason = row.reason.unwrap_or_default();
+                states.yanks.insert(id, Yank { reason, by, at });
+            }
+            _ => {}
+        }
+    }
+    Ok(states)
 }

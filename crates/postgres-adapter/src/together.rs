@@ -82,7 +82,12 @@ impl<K: Send + 'static, V: Send + 'static> Together<K, V> {
                 over: false,
             };
             tokio::spawn(async move {
-                while let Some((keys, answers)) = reading.next() {
+                loop {
+                    // Whoever was just answered, and whoever is about to ask, gets a turn first: fewer statements, each for more.
+                    tokio::task::yield_now().await;
+                    let Some((keys, answers)) = reading.next() else {
+                        break;
+                    };
                     // Without values the channels are dropped, which tells all who wait.
                     for (answer, value) in answers.into_iter().zip(read(keys).await.unwrap_or_default()) {
                         // Somebody may have gone away.
