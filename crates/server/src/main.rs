@@ -19,6 +19,10 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::Config;
 use crate::source::{OSA_CONFIG_FILE, Source};
 
+/// Requests are made of many small allocations.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// An archive server for derived scientific data.
 #[derive(Debug, Parser)]
 #[command(name = "hallmark", version)]
