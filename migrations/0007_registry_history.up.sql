@@ -48,6 +48,13 @@ WHERE a.kind IN ('HookReleased', 'HookLiveMoved')
 -- Both kinds were written under the hook's lock, so the identity column is in the order of the moves.
 WINDOW w AS (PARTITION BY r.hook_name ORDER BY a.sequence);
 
+-- A pointer that the log does not explain has a history from here on.
+INSERT INTO hook_live_moves (hook_name, move, from_release_id, to_release_id, reason)
+SELECT h.name, coalesce(last.move, 0) + 1, last.to_release_id, h.live_release_id, 'found here when the history began'
+FROM hooks h
+LEFT JOIN LATERAL (SELECT move, to_release_id FROM hook_live_moves WHERE hook_name = h.name ORDER BY move DESC LIMIT 1) last ON true
+WHERE h.live_release_id IS NOT NULL AND h.live_release_id IS DISTINCT FROM last.to_release_id;
+
 CREATE TRIGGER tr_hook_live_moves_immutable BEFORE UPDATE OR DELETE OR TRUNCATE ON hook_live_moves
   FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER tr_hook_release_yanks_immutable BEFORE UPDATE OR DELETE OR TRUNCATE ON hook_release_yanks
@@ -73,7 +80,8 @@ DECLARE
   hook text := CASE TG_TABLE_NAME WHEN 'hooks' THEN to_jsonb(NEW) ->> 'name' ELSE to_jsonb(NEW) ->> 'hook_name' END;
   live uuid;
 BEGIN
-  SELECT live_release_id INTO live FROM hooks WHERE name = hook;
+  -- Locked, so that a yank and a move of two transactions see each other. The server holds this lock already.
+  SELECT live_release_id INTO live FROM hooks WHERE name = hook FOR NO KEY UPDATE;
   IF live IS DISTINCT FROM (SELECT to_release_id FROM hook_live_moves WHERE hook_name = hook ORDER BY move DESC LIMIT 1) THEN
     RAISE EXCEPTION 'the pointer of hook % is not where its history says', hook USING ERRCODE = 'check_violation';
   END IF;
@@ -82,7 +90,7 @@ BEGIN
   END IF;
   RETURN NULL;
 END $$;
-CREATE CONSTRAINT TRIGGER tr_hooks_live_is_history AFTER UPDATE OF live_release_id ON hooks
+CREATE CONSTRAINT TRIGGER tr_hooks_live_is_history AFTER INSERT OR UPDATE OF live_release_id ON hooks
   DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION check_live_pointer();
 CREATE CONSTRAINT TRIGGER tr_hook_live_moves_is_pointer AFTER INSERT ON hook_live_moves
   DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION check_live_pointer();

@@ -39,7 +39,8 @@ DECLARE
   hook text := CASE TG_TABLE_NAME WHEN 'hooks' THEN to_jsonb(NEW) ->> 'name' ELSE to_jsonb(NEW) ->> 'hook_name' END;
   live uuid;
 BEGIN
-  SELECT live_release_id INTO live FROM hooks WHERE name = hook;
+  -- Locked, so that a yank and a move of two transactions see each other. The server holds this lock already.
+  SELECT live_release_id INTO live FROM hooks WHERE name = hook FOR NO KEY UPDATE;
   IF live IS DISTINCT FROM (SELECT to_release_id FROM hook_live_moves WHERE hook_name = hook ORDER BY move DESC LIMIT 1) THEN
     RAISE EXCEPTION 'the pointer of hook % is not where its history says', hook USING ERRCODE = 'check_violation';
   END IF;
@@ -602,7 +603,7 @@ CREATE TRIGGER tr_hook_releases_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON
 
 CREATE TRIGGER tr_hook_runs_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON public.hook_runs FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 
-CREATE CONSTRAINT TRIGGER tr_hooks_live_is_history AFTER UPDATE OF live_release_id ON public.hooks DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.check_live_pointer();
+CREATE CONSTRAINT TRIGGER tr_hooks_live_is_history AFTER INSERT OR UPDATE OF live_release_id ON public.hooks DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.check_live_pointer();
 
 CREATE TRIGGER tr_ingest_uploads_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON public.ingest_uploads FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 

@@ -100,7 +100,13 @@ fn every_move_of_a_pointer_is_kept_with_who_when_and_why() {
         .get("/hooks/shape/live?at=2001-01-01T00:00:00%2B02:00")
         .expect(200);
     assert!(ancient["live_version"].is_null() && ancient["at"] == "2000-12-31T22:00:00.000000Z");
-    for bad in ["yesterday", "2026-13-01T00:00:00Z", ""] {
+    for bad in [
+        "yesterday",
+        "2026-13-01T00:00:00Z",
+        "",
+        "9999-12-31T23:59:59-01:00",
+        "0000-01-01T00:00:00%2B01:00",
+    ] {
         let told = nobody.get(&format!("/hooks/shape/live?at={bad}")).expect(422);
         assert_eq!(told["errors"][0]["loc"], json!(["query", "at"]));
     }
@@ -334,12 +340,9 @@ fn schemas_are_registered_read_and_have_a_table_at_once() {
     );
 
     let pass = world.script("pass", PASS);
-    admin
-        .post(
-            "/conventions",
-            &small("A Bird's List", "birds", &[("pass", &pass)]),
-        )
-        .expect(201);
+    let mut birds = small("A Bird's List", "birds", &[("pass", &pass)]);
+    birds["schema"]["fields"][0]["description"] = json!("long ".repeat(10_000));
+    admin.post("/conventions", &birds).expect(201);
     let file = admin.send_raw("/conventions/a-bird-s-list/template");
     assert!(file.1.starts_with(b"PK"), "a workbook is a zip");
     assert_eq!(

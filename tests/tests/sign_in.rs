@@ -497,7 +497,40 @@ fn a_device_is_let_in_by_a_person_and_fetches_its_tokens_once() {
         shown_page.text
     );
     let form = "application/x-www-form-urlencoded";
-    let wrong = browser.push("/auth/device/verify", form, "user_code=BBBB-BBBB");
+    let cookie = shown_page.set_cookie.clone().unwrap();
+    assert!(cookie.contains("HttpOnly; SameSite=Strict"), "{cookie}");
+    let cookie = cookie.split(';').next().unwrap();
+    let token = cookie.split_once('=').unwrap().1;
+    assert!(
+        shown_page
+            .text
+            .contains(&format!("name=\"form_token\" value=\"{token}\""))
+    );
+    let send = |cookie: Option<&str>, body: &str| {
+        browser
+            .send_with("POST", "/auth/device/verify", Some(form), cookie, body.as_bytes())
+            .unwrap()
+    };
+    // The form of somebody else's page brings no cookie, or not the one of its token.
+    for (cookie, body) in [
+        (None, format!("user_code={shown}")),
+        (None, format!("user_code={shown}&form_token=")),
+        (Some(cookie), format!("user_code={shown}")),
+        (Some(cookie), format!("user_code={shown}&form_token=other")),
+        (
+            Some("hallmark_device_form="),
+            format!("user_code={shown}&form_token="),
+        ),
+    ] {
+        let refused = send(cookie, &body);
+        assert_eq!(refused.status, 302);
+        let back = refused.location.unwrap();
+        assert!(
+            back.starts_with("/api/v1/auth/device/verify?error_message=This+form"),
+            "{back}"
+        );
+    }
+    let wrong = send(Some(cookie), &format!("user_code=BBBB-BBBB&form_token={token}"));
     assert_eq!(wrong.status, 302);
     assert!(
         wrong
@@ -505,9 +538,16 @@ fn a_device_is_let_in_by_a_person_and_fetches_its_tokens_once() {
             .unwrap()
             .starts_with("/api/v1/auth/device/verify?code=BBBB-BBBB&error_message=")
     );
-    browser.push("/auth/device/verify", form, "x=y").expect(422);
-    let typed = format!("user_code={}", shown.to_lowercase().replace('-', "+"));
-    let away = departed(&orcid, &browser.push("/auth/device/verify", form, &typed));
+    send(Some(cookie), "x=y").expect(422);
+    let long = "x".repeat(20_000);
+    device
+        .post("/auth/refresh", &json!({"refresh_token": long}))
+        .expect(413);
+    let typed = shown.to_lowercase().replace('-', "+");
+    let away = departed(
+        &orcid,
+        &send(Some(cookie), &format!("user_code={typed}&form_token={token}")),
+    );
     assert!(
         !away.state.contains(code),
         "the device's own code never reaches a browser"

@@ -19,6 +19,12 @@ use crate::gate::Gate;
 use crate::pages;
 use crate::problem::Problem;
 
+/// The cookie that binds the form of the device page to the browser that was shown it: a page of somebody else cannot send the code of
+/// their own device in this person's name (RFC 8628 5.4). It is never sent from another site.
+const FORM_COOKIE: &str = "hallmark_device_form";
+/// How long a person may take to type a code, in seconds.
+const FORM_SECONDS: i64 = 900;
+
 /// The cookie that binds a sign-in to the browser that began it (D28).
 const COOKIE_NAME: &str = "hallmark_sign_in";
 
@@ -51,17 +57,19 @@ enum Page {
         #[oai(header = "Content-Security-Policy")] String,
         #[oai(header = "X-Frame-Options")] String,
         #[oai(header = "Cache-Control")] String,
+        #[oai(header = "Set-Cookie")] Option<String>,
     ),
 }
 
 impl Page {
-    fn of(html: String) -> Self {
+    fn of(html: String, cookie: Option<String>) -> Self {
         Self::Shown(
             Html(html),
             "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'"
                 .to_owned(),
             "DENY".to_owned(),
             "no-store".to_owned(),
+            cookie,
         )
     }
 }
@@ -71,6 +79,8 @@ impl Page {
 struct UserCodeForm {
     /// The code that the device shows; case, spaces and hyphens do not matter.
     user_code: String,
+    /// What the page's form holds, as its cookie does.
+    form_token: Option<String>,
 }
 
 fn query(pairs: &[(&str, &str)]) -> String {
@@ -81,12 +91,18 @@ fn query(pairs: &[(&str, &str)]) -> String {
 
 impl AuthSignInApi {
     fn cookie(&self, value: &str, seconds: i64) -> String {
+        self.named_cookie(COOKIE_NAME, "Lax", value, seconds)
+    }
+
+    fn named_cookie(&self, name: &str, same_site: &str, value: &str, seconds: i64) -> String {
         let secure = if self.0.node.base_url.starts_with("https://") {
             "; Secure"
         } else {
             ""
         };
-        format!("{COOKIE_NAME}={value}; Path=/api/v1/auth; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}")
+        format!(
+            "{name}={value}; Path=/api/v1/auth; Max-Age={seconds}; HttpOnly; SameSite={same_site}{secure}"
+        )
     }
 
     fn depart(&self, departure: Departure) -> Redirect {
@@ -178,7 +194,7 @@ impl AuthSignInApi {
             state: state.0,
             error: error.0,
             error_description: error_description.0,
-            nonce: cookie_of(request),
+            nonce: cookie_of(request, COOKIE_NAME),
         };
         let landing = self
             .0
@@ -202,10 +218,11 @@ impl AuthSignInApi {
             .sign_in
             .begin(&permit, "orcid", None)
             .map_err(|e| unknown_provider(&e))?;
-        Ok(Page::of(pages::device_code(
-            code.0.as_deref().unwrap_or_default(),
-            error_message.0.as_deref(),
-        )))
+        let token = self.0.sign_in.form_token();
+        let cookie = self.named_cookie(FORM_COOKIE, "Strict", &token, FORM_SECONDS);
+        let code = code.0.as_deref().unwrap_or_default();
+        let page = pages::device_code(code, &token, error_message.0.as_deref());
+        Ok(Page::of(page, Some(cookie)))
     }
 
     /// Take the code that a person typed, and send their browser to the identity provider.
@@ -213,9 +230,21 @@ impl AuthSignInApi {
     async fn verify(
         &self,
         Gate(permit): Gate<act::SignIn>,
+        request: &poem::Request,
         body: FormBody<UserCodeForm>,
     ) -> Result<Redirect, Problem> {
         let typed = &body.0.user_code;
+        let shown = cookie_of(request, FORM_COOKIE).filter(|token| !token.is_empty());
+        if shown.is_none() || shown != body.0.form_token {
+            let back = query(&[(
+                "error_message",
+                "This form was not opened in this browser, or a while ago. Type the code once more.",
+            )]);
+            return Ok(Redirect::Found(
+                format!("/api/v1/auth/device/verify?{back}"),
+                self.cookie("", 0),
+            ));
+        }
         match self.0.sign_in.begin_device(&permit, typed).await {
             Ok(departure) => Ok(self.depart(departure)),
             Err(e) if e.kind() == domain::Kind::Invalid => {
@@ -238,19 +267,25 @@ impl AuthSignInApi {
         operation_id = "showDeviceComplete"
     )]
     async fn complete(&self, _gate: Gate<act::SignIn>) -> Page {
-        Page::of(pages::message(
-            "The device is signed in",
-            "You can close this window and go back to it.",
-        ))
+        Page::of(
+            pages::message(
+                "The device is signed in",
+                "You can close this window and go back to it.",
+            ),
+            None,
+        )
     }
 
     /// Show why a device was not let in.
     #[oai(path = "/auth/device/error", method = "get", operation_id = "showDeviceError")]
     async fn error(&self, _gate: Gate<act::SignIn>, error_description: Query<Option<String>>) -> Page {
-        Page::of(pages::message(
-            "The device was not signed in",
-            error_description.0.as_deref().unwrap_or("Something went wrong."),
-        ))
+        Page::of(
+            pages::message(
+                "The device was not signed in",
+                error_description.0.as_deref().unwrap_or("Something went wrong."),
+            ),
+            None,
+        )
     }
 }
 
@@ -264,7 +299,7 @@ fn unknown_provider(failure: &app::Failure) -> Problem {
 }
 
 /// What the browser's cookie holds.
-fn cookie_of(request: &poem::Request) -> Option<String> {
+fn cookie_of(request: &poem::Request, cookie: &str) -> Option<String> {
     request
         .headers()
         .get_all(COOKIE)
@@ -273,6 +308,6 @@ fn cookie_of(request: &poem::Request) -> Option<String> {
         .flat_map(|value| value.split(';'))
         .find_map(|pair| {
             let (name, value) = pair.trim().split_once('=')?;
-            (name == COOKIE_NAME).then(|| value.to_owned())
+            (name == cookie).then(|| value.to_owned())
         })
 }

@@ -19,6 +19,8 @@ use crate::problem::Problem;
 
 /// The greatest JSON body, in bytes.
 pub(crate) const MOST_BYTES: usize = 4 * 1024 * 1024;
+/// The greatest body below `/auth`, in bytes.
+const MOST_AUTH_BYTES: usize = 16 * 1024;
 /// The most faults that are told.
 const MOST_FAULTS: usize = 100;
 
@@ -137,12 +139,18 @@ async fn taken(
         )
         .into());
     }
-    match body.take()?.into_bytes_limit(MOST_BYTES).await {
+    // Anybody may call what is below `/auth`, and nothing there is long.
+    let most = if request.original_uri().path().starts_with("/api/v1/auth/") {
+        MOST_AUTH_BYTES
+    } else {
+        MOST_BYTES
+    };
+    match body.take()?.into_bytes_limit(most).await {
         Ok(bytes) => Ok(bytes),
         Err(ReadBodyError::PayloadTooLarge) => Err(Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "body_too_large",
-            format!("the body is larger than {MOST_BYTES} bytes"),
+            format!("the body is larger than {most} bytes"),
         )
         .into()),
         Err(error) => Err(Problem::new(

@@ -75,7 +75,7 @@ impl<'a, A: Action> ApiExtractor<'a> for Gate<A> {
         match permit(request).await {
             Ok(permit) => Ok(Self(permit)),
             Err(problem) => {
-                let auth = request.uri().path().contains("/auth/");
+                let auth = request.original_uri().path().starts_with("/api/v1/auth/");
                 Err(if auth { problem.for_auth() } else { problem }.into())
             }
         }

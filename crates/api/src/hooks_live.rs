@@ -9,8 +9,8 @@ use domain::{HookName, Invalid, Reason, ReleaseVersion};
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi};
-use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use time::{OffsetDateTime, UtcOffset};
 
 use crate::Services;
 use crate::body::Body;
@@ -195,13 +195,18 @@ impl HooksLiveApi {
         let at = match &at.0 {
             None => None,
             // A `+` of the offset that was not escaped arrives as a space.
-            Some(text) => Some(
-                OffsetDateTime::parse(&text.replace(' ', "+"), &Rfc3339).map_err(|_| {
-                    let rule =
-                        Invalid::value("must be a time as RFC 3339 writes it, such as 2026-11-24T12:00:00Z");
+            Some(text) => {
+                let parsed = OffsetDateTime::parse(&text.replace(' ', "+"), &Rfc3339).ok();
+                // At the ends of the calendar a time of another offset has no form in UTC.
+                let utc = parsed.and_then(|at| at.checked_to_offset(UtcOffset::UTC));
+                let at = utc.filter(|at| (1..=9999).contains(&at.year()));
+                Some(at.ok_or_else(|| {
+                    let rule = Invalid::value(
+                        "must be a time as RFC 3339 writes it, such as 2026-11-24T12:00:00Z, of the years 1 to 9999",
+                    );
                     Problem::invalid(&rule.of_field("at"), "query")
-                })?,
-            ),
+                })?)
+            }
         };
         let (at, found) = self.0.read_hooks.live_at(permit, &name, at).await?;
         let (moved, release): (Option<LiveMove>, Option<HookRelease>) = found.unzip();

@@ -26,7 +26,7 @@ fn page(title: &str, body: &str) -> String {
 }
 
 /// The page on which a person types a device's code.
-pub(crate) fn device_code(code: &str, error: Option<&str>) -> String {
+pub(crate) fn device_code(code: &str, form_token: &str, error: Option<&str>) -> String {
     let error = error.map_or_else(String::new, |e| {
         format!("<p class=\"error\" role=\"alert\">{}</p>", escaped(e))
     });
@@ -34,8 +34,9 @@ pub(crate) fn device_code(code: &str, error: Option<&str>) -> String {
         "Let a device in",
         &format!(
             "<p>Type the code that the device shows. Go on only if you asked that device to sign in yourself: whoever holds it will act in your name.</p>{error}\
-             <form method=\"post\" action=\"/api/v1/auth/device/verify\"><p><label>Code <input name=\"user_code\" value=\"{}\" autocomplete=\"off\" autofocus required></label></p>\
+             <form method=\"post\" action=\"/api/v1/auth/device/verify\"><input type=\"hidden\" name=\"form_token\" value=\"{}\"><p><label>Code <input name=\"user_code\" value=\"{}\" autocomplete=\"off\" autofocus required></label></p>\
              <p><button>Sign in with ORCID</button></p></form>",
+            escaped(form_token),
             escaped(code)
         ),
     )
@@ -52,7 +53,11 @@ mod tests {
 
     #[test]
     fn what_comes_from_outside_stays_text() {
-        let html = device_code("\"><script>alert(1)</script>", Some("<img src=x onerror='x'>"));
+        let html = device_code(
+            "\"><script>alert(1)</script>",
+            "t",
+            Some("<img src=x onerror='x'>"),
+        );
         assert!(!html.contains("<script>") && !html.contains("<img"), "{html}");
         assert!(html.contains("value=\"&quot;&gt;&lt;script&gt;"));
         assert!(!message("t", "<b>").contains("<b>"));

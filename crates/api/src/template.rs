@@ -6,6 +6,9 @@ use rust_xlsxwriter::{DataValidation, DataValidationRule, Format, Workbook, Xlsx
 /// The last row that a rule of a column reaches, from 0.
 const LAST_ROW: u32 = 999;
 
+/// The most characters above a column.
+const MOST_WORDS: usize = 2000;
+
 /// The bytes of the workbook.
 pub(crate) fn workbook(schema: &Schema) -> Result<Vec<u8>, XlsxError> {
     let mut book = Workbook::new();
@@ -43,7 +46,8 @@ fn described(field: &FieldDefinition) -> String {
     let unit = field.constraints.as_ref().and_then(|c| c.unit.as_deref());
     parts.push(unit.map_or_else(|| kind.to_owned(), |unit| format!("{kind}, in {unit}")));
     parts.push(if field.required { "required" } else { "optional" }.to_owned());
-    parts.join("; ")
+    // A cell of a workbook holds 32767 characters; a person reads fewer.
+    parts.join("; ").chars().take(MOST_WORDS).collect()
 }
 
 /// The range of a number that has both ends.

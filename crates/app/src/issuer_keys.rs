@@ -108,7 +108,11 @@ async fn keys(source: &dyn KeySource) -> Result<Vec<IssuerKey>, String> {
     let told = |e: KeyError| e.to_string();
     match source.read().await? {
         KeyDocument::Pem { kid, text } => Ok(vec![IssuerKey::from_pem(kid, &text).map_err(told)?]),
-        KeyDocument::Jwks(text) => IssuerKey::from_jwks(&text).map_err(told),
+        // A document without a key that is of use says that there is none (any more): what was withdrawn must not stay.
+        KeyDocument::Jwks(text) => match IssuerKey::from_jwks(&text) {
+            Err(KeyError::NoKey) => Ok(Vec::new()),
+            keys => keys.map_err(told),
+        },
     }
 }
 
@@ -141,7 +145,13 @@ mod tests {
     #[tokio::test]
     async fn the_last_good_keys_stay_when_a_reading_fails() {
         let source = Arc::new(Scripted(
-            vec![Ok(KEY), Err("away"), Ok("{}"), Ok("{\"keys\":[]}")],
+            vec![
+                Ok(KEY),
+                Err("away"),
+                Ok("{}"),
+                Ok("nonsense"),
+                Ok("{\"keys\":[]}"),
+            ],
             AtomicUsize::new(0),
         ));
         let keys = IssuerKeys::new("i".into(), vec![source.clone()], Duration::ZERO, Duration::MAX);
@@ -150,6 +160,9 @@ mod tests {
             assert_eq!(keys.ring().len(), 1);
         }
         assert_eq!(source.1.load(Ordering::SeqCst), 4);
+        // A good answer that there are none is no failure.
+        keys.refresh().await;
+        assert!(keys.ring().is_empty());
     }
 
     // proves AUT-7

@@ -1,7 +1,9 @@
 //! What the database says of callers, kept for a few seconds: a warm caller costs no round trip, and no change takes longer than
 //! [`FRESH`] to be seen by every server.
 
+use std::hash::Hash;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use auth::Role;
@@ -14,14 +16,23 @@ const FRESH: Duration = Duration::from_secs(4);
 /// The most callers that are remembered.
 const MOST: u64 = 10_000;
 
-/// An answer, with the time before it was asked for: a slow database makes it old, not young.
-type Answer<T> = (Instant, T);
+/// An answer, with what was so before it was asked for: a slow database makes it old, not young.
+#[derive(Clone)]
+struct Answer<T> {
+    /// When it was asked for.
+    asked: Instant,
+    /// How often something had been forgotten.
+    forgotten: u64,
+    value: T,
+}
 
 /// Roles of users and states of service accounts.
 pub struct Principals {
     identities: Arc<dyn IdentityQueries>,
     users: Cache<UserId, Answer<Arc<[Role]>>>,
     accounts: Cache<ServiceAccountId, Answer<bool>>,
+    /// How often something was forgotten: an answer that was on its way meanwhile is not taken for a fresh one.
+    forgotten: AtomicU64,
 }
 
 impl Principals {
@@ -30,54 +41,71 @@ impl Principals {
         Self {
             identities,
             users: Cache::builder().max_capacity(MOST).time_to_live(FRESH).build(),
+            forgotten: AtomicU64::new(0),
             accounts: Cache::builder().max_capacity(MOST).time_to_live(FRESH).build(),
         }
     }
 
     /// The roles of a user; an unknown user has none (wire contract 3).
     pub async fn roles(&self, user: UserId) -> Result<Arc<[Role]>, StoreError> {
-        loop {
-            let load = async {
-                let asked = Instant::now();
-                let profile = self.identities.user(user).await?;
-                let roles = profile.map(|p| p.roles).unwrap_or_default();
-                // A role that does not read is none.
-                let roles = roles.iter().filter_map(|role| role.parse().ok()).collect();
-                Ok::<_, StoreError>((asked, roles))
-            };
-            // Many requests of one caller at once ask the database once.
-            let (asked, roles) = self.users.try_get_with(user, load).await.map_err(shared)?;
-            if asked.elapsed() < FRESH {
-                return Ok(roles);
-            }
-            self.users.invalidate(&user).await;
-        }
+        let load = || async {
+            let profile = self.identities.user(user).await?;
+            let roles = profile.map(|p| p.roles).unwrap_or_default();
+            // A role that does not read is none.
+            Ok(roles.iter().filter_map(|role| role.parse().ok()).collect())
+        };
+        self.answer(&self.users, user, load).await
     }
 
     /// Whether a service account is enabled; writes down that it was seen (AUT-3).
     pub async fn is_enabled(&self, issuer: &str, subject: &str) -> Result<bool, StoreError> {
         let account = ServiceAccountId::of(issuer, subject);
+        let load = || self.identities.see_service_account(issuer, subject);
+        self.answer(&self.accounts, account, load).await
+    }
+
+    /// What is remembered, if it is fresh, or what `load` gives. Many who ask for one key at once ask the database once.
+    async fn answer<K, T, F>(
+        &self,
+        cache: &Cache<K, Answer<T>>,
+        key: K,
+        load: impl Fn() -> F,
+    ) -> Result<T, StoreError>
+    where
+        K: Copy + Eq + Hash + Send + Sync + 'static,
+        T: Clone + Send + Sync + 'static,
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        let (came, needed) = (Instant::now(), self.forgotten.load(Ordering::SeqCst));
         loop {
-            let load = async {
-                let asked = Instant::now();
-                let enabled = self.identities.see_service_account(issuer, subject).await?;
-                Ok::<_, StoreError>((asked, enabled))
+            let asking = async {
+                let (asked, forgotten) = (Instant::now(), self.forgotten.load(Ordering::SeqCst));
+                let value = load().await?;
+                Ok::<_, StoreError>(Answer {
+                    asked,
+                    forgotten,
+                    value,
+                })
             };
-            let (asked, enabled) = self.accounts.try_get_with(account, load).await.map_err(shared)?;
-            if asked.elapsed() < FRESH {
-                return Ok(enabled);
+            let answer = cache.try_get_with(key, asking).await.map_err(shared)?;
+            // One that was asked for after this caller came is fresh for them, however long it took: so the second turn is the last.
+            let fresh = answer.asked >= came || answer.asked.elapsed() < FRESH;
+            if fresh && answer.forgotten >= needed {
+                return Ok(answer.value);
             }
-            self.accounts.invalidate(&account).await;
+            cache.invalidate(&key).await;
         }
     }
 
     /// Asks again for this user: their roles were changed here.
     pub async fn forget_user(&self, user: UserId) {
+        self.forgotten.fetch_add(1, Ordering::SeqCst);
         self.users.invalidate(&user).await;
     }
 
     /// Asks again for this service account: it was changed here.
     pub async fn forget_account(&self, account: ServiceAccountId) {
+        self.forgotten.fetch_add(1, Ordering::SeqCst);
         self.accounts.invalidate(&account).await;
     }
 }
@@ -95,7 +123,7 @@ fn shared(error: Arc<StoreError>) -> StoreError {
 mod tests {
     use super::*;
     use std::sync::Mutex;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
 
     use ports::identity::{RoleAssignment, ServiceAccountView, UserProfile};
 

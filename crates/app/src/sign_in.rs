@@ -12,6 +12,7 @@ use ports::identity::{ExternalIdentity, UserProfile};
 use ports::{Committed, IdentityProvider, IdentityProviderError, Store, UnitOfWork};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
+use tokio::sync::Semaphore;
 use url::Url;
 
 use crate::failure::Failure;
@@ -88,7 +89,12 @@ pub struct SignIn {
     store: Arc<dyn Store>,
     tokens: Arc<TokenMaker>,
     options: SignInOptions,
+    /// Anybody can come back with a code: only so many calls to the provider are under way at once.
+    asking: Semaphore,
 }
+
+/// The most calls to the identity provider at once.
+const MOST_ASKING: usize = 16;
 
 impl SignIn {
     /// A use case on this store.
@@ -97,12 +103,18 @@ impl SignIn {
             store,
             tokens,
             options,
+            asking: Semaphore::new(MOST_ASKING),
         }
     }
 
     /// How people sign in, for administrators: the provider's name, our id there, and who becomes superadmin.
     pub fn options(&self, _permit: &Permit<act::ReadAuthConfig>) -> &SignInOptions {
         &self.options
+    }
+
+    /// What binds a form to the browser that is shown it.
+    pub fn form_token(&self) -> String {
+        self.tokens.secret()
     }
 
     /// Where a failed sign-in is told.
@@ -239,6 +251,13 @@ impl SignIn {
                 "this node has no identity provider any more",
             );
         };
+        let Ok(_asking) = self.asking.try_acquire() else {
+            return failed(
+                device,
+                "idp_unavailable",
+                "too many people sign in at this moment; try again",
+            );
+        };
         let verifier = self.tokens.minter.code_verifier(&state.nonce);
         let identity = match provider
             .identify(code, &self.options.callback_url, &verifier)
@@ -268,6 +287,11 @@ impl SignIn {
         provider: &str,
     ) -> Result<Committed<Landing>, Failure> {
         let mut uow = UnitOfWork::begin(&*self.store).await?;
+        // The device before the user, as when it fetches its tokens: two who lock in two orders wait for each other.
+        let request = match &state.user_code {
+            Some(code) => uow.sessions().lock_user_code(code).await?,
+            None => None,
+        };
         let (user, is_new) = uow
             .identities()
             .sign_in(
@@ -305,7 +329,6 @@ impl SignIn {
             };
             return Ok(uow.commit(landing).await?);
         };
-        let request = uow.sessions().lock_user_code(code).await?;
         let landing = match request {
             Some(request) if !request.expired && request.user.is_none() => {
                 uow.sessions().authorize_device(code, user.id).await?;

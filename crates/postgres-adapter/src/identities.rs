@@ -106,7 +106,7 @@ impl Identities for PgTx {
         disabled: Option<(&Actor, &str)>,
     ) -> Result<Option<(ServiceAccountView, bool)>, StoreError> {
         let before = sqlx::query_scalar!(
-            r#"select disabled_at is not null as "disabled!" from service_accounts where id = $1 for update"#,
+            r#"select disabled_at is not null as "disabled!" from service_accounts where id = $1 for no key update"#,
             id.as_uuid()
         )
         .fetch_optional(self.conn())

@@ -152,6 +152,8 @@ impl RegistryQueries for PgStore {
         name: &HookName,
         at: Option<OffsetDateTime>,
     ) -> Result<(OffsetDateTime, Option<(LiveMove, HookRelease)>), StoreError> {
+        // Now is the last move, whatever the clock says of it: a clock that was set back must not hide it.
+        let until = at;
         let at = match at {
             Some(at) => at,
             None => sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#)
@@ -163,9 +165,9 @@ impl RegistryQueries for PgStore {
             MoveRow,
             r#"select m.move as number, f.version as "from_version?", t.version as to_version, m.reason, m.moved_by_user_id, m.moved_by_service_account_id, m.moved_at
                from hook_live_moves m join hook_releases t on t.id = m.to_release_id left join hook_releases f on f.id = m.from_release_id
-               where m.hook_name = $1 and m.moved_at <= $2 order by m.moved_at desc, m.move desc limit 1"#,
+               where m.hook_name = $1 and ($2::timestamptz is null or m.moved_at <= $2) order by m.move desc limit 1"#,
             name.as_str(),
-            at
+            until
         )
         .fetch_optional(&self.pool)
         .await

@@ -342,6 +342,13 @@ mod tests {
             config.auth.admins.into_iter().collect::<Vec<_>>(),
             ["0000-0001-5109-370X"]
         );
+        let mut source = Source::new();
+        source.flatten("auth.issuers.ci.allowed_scopes", &serde_json::json!([]), "a test");
+        assert_eq!(
+            source.list("auth.issuers.ci.allowed_scopes"),
+            Some(vec![]),
+            "none is not all"
+        );
         assert!(
             config.without_effect[0].starts_with("mcp.enabled in"),
             "{:?}",

@@ -135,7 +135,7 @@ impl Source {
         Ok(())
     }
 
-    fn flatten(&mut self, key: &str, value: &Value, origin: &str) {
+    pub(crate) fn flatten(&mut self, key: &str, value: &Value, origin: &str) {
         let inner = |name: &str| {
             if key.is_empty() {
                 name.to_owned()
@@ -147,6 +147,8 @@ impl Source {
             Value::Object(table) => table
                 .iter()
                 .for_each(|(name, value)| self.flatten(&inner(name), value, origin)),
+            // It says that there is none, which is not the same as saying nothing.
+            Value::Array(items) if items.is_empty() => self.set(key, "[]", origin),
             Value::Array(items) => items
                 .iter()
                 .enumerate()
