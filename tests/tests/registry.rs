@@ -272,7 +272,7 @@ fn a_token_that_is_limited_to_hooks_changes_no_others() {
     );
 }
 
-// proves REG-1, REG-2, REG-6
+// Wire contract 1.3, with D15 and D23 of its section 9.
 #[test]
 fn schemas_are_registered_read_and_have_a_table_at_once() {
     let world = World::new();
