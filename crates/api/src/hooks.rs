@@ -19,6 +19,7 @@ use crate::body::Body;
 use crate::gate::Gate;
 use crate::problem::{Problem, path};
 use crate::render::model_time;
+use crate::rendered::{Rendered, Renderings};
 use crate::wire::{WireFeature, WireLimits, WireYank};
 use crate::wire_deploy::NewReleaseBody;
 
@@ -28,7 +29,13 @@ pub(crate) enum Tag {
     Hooks,
 }
 
-pub(crate) struct HooksApi(pub(crate) Arc<Services>);
+pub(crate) struct HooksApi(Arc<Services>, Renderings);
+
+impl HooksApi {
+    pub(crate) fn new(services: &Arc<Services>) -> Self {
+        Self(Arc::clone(services), Renderings::new())
+    }
+}
 
 /// A release, as its submission answers.
 #[derive(Debug, Object)]
@@ -262,13 +269,18 @@ impl HooksApi {
         Gate(permit): Gate<act::ReadHooks>,
         name: Path<String>,
         #[oai(name = "version")] number: Path<String>,
-    ) -> Result<Json<ReleaseDetail>, Problem> {
+    ) -> Result<Rendered<ReleaseDetail>, Problem> {
         let name: HookName = path("name", &name.0)?;
         let (release, live) = self
             .0
             .read_hooks
             .release(permit, &name, version(&number.0)?)
             .await?;
-        Ok(Json(ReleaseDetail::new(release, live)))
+        // A release never changes; whether it is live is asked for each time, and so is its yank, which a rendering would not show.
+        if release.yanked.is_some() {
+            return Ok(Rendered::new(&ReleaseDetail::new(release, live)));
+        }
+        let key = (release.id.as_uuid(), live);
+        Ok(self.1.get(key, || ReleaseDetail::new(release, live)))
     }
 }

@@ -17,6 +17,7 @@ mod ingestions;
 mod pages;
 mod problem;
 mod render;
+mod rendered;
 mod schemas;
 mod spec;
 mod system;
@@ -130,7 +131,7 @@ fn service(services: &Arc<Services>) -> OpenApiService<Apis, ()> {
     let apis = (
         conventions::ConventionsApi(Arc::clone(services)),
         schemas::SchemasApi(Arc::clone(services)),
-        hooks::HooksApi(Arc::clone(services)),
+        hooks::HooksApi::new(services),
         hooks_live::HooksLiveApi(Arc::clone(services)),
         hook_runs::HookRunsApi(Arc::clone(services)),
         ingestions::IngestionsApi(Arc::clone(services)),

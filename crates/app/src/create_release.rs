@@ -6,10 +6,11 @@ use auth::{HookGrant, Permit, act};
 use domain::hook::{HookError, HookRelease};
 use domain::{Event, HookName, NewRelease, ReleaseId, ReleaseVersion};
 use ports::repos::LockedHook;
-use ports::{Committed, Ids, Repos, Store, UnitOfWork};
+use ports::{Committed, Ids, Repos, Store, StoreError, UnitOfWork};
 use serde_json::json;
 
 use crate::failure::Failure;
+use crate::hook_turns::HookTurns;
 use crate::retry::retried;
 
 /// What became of a submitted release; everything in it was true under the hook's lock.
@@ -27,12 +28,17 @@ pub struct Released {
 pub struct CreateRelease {
     store: Arc<dyn Store>,
     ids: Arc<dyn Ids>,
+    turns: HookTurns,
 }
 
 impl CreateRelease {
     /// A use case on this store.
     pub fn new(store: Arc<dyn Store>, ids: Arc<dyn Ids>) -> Self {
-        Self { store, ids }
+        Self {
+            store,
+            ids,
+            turns: HookTurns::default(),
+        }
     }
 
     /// Submits one.
@@ -44,6 +50,7 @@ impl CreateRelease {
     ) -> Result<Committed<Released>, Failure> {
         release.check()?;
         let grant = permit.over_hook(&hook)?;
+        let _turn = self.turns.turn(&hook).await;
         retried!(self.attempt(&grant, &release))
     }
 
@@ -51,7 +58,7 @@ impl CreateRelease {
         let mut uow = UnitOfWork::begin(&*self.store).await?;
         let locked = uow
             .hooks()
-            .lock(grant.hook())
+            .lock(grant.hook(), Some(release.content.key()))
             .await?
             .ok_or_else(|| HookError::UnknownHook(grant.hook().clone()))?;
         let released = release_under_lock(&mut *uow, &*self.ids, grant, &locked, release).await?;
@@ -59,7 +66,7 @@ impl CreateRelease {
     }
 }
 
-/// Submits a release of a hook whose row this unit of work has locked.
+/// Submits a release of a hook whose row this unit of work has locked, asking for the release's content.
 pub(crate) async fn release_under_lock(
     repos: &mut dyn Repos,
     ids: &dyn Ids,
@@ -68,7 +75,10 @@ pub(crate) async fn release_under_lock(
     release: &NewRelease,
 ) -> Result<Released, Failure> {
     let (hook, actor) = (grant.hook(), grant.actor());
-    if let Some(release) = repos.hooks().find_content(hook, release.content.key()).await? {
+    if let Some(same) = locked.same {
+        let found = repos.hooks().find_version(hook, same).await?;
+        let release = found
+            .ok_or_else(|| StoreError::corrupt("hook_releases", "a release that was just found is gone"))?;
         return Ok(Released {
             release,
             created: false,
@@ -81,22 +91,19 @@ pub(crate) async fn release_under_lock(
             ReleaseVersion::new(last.get() + 1).ok_or_else(|| HookError::VersionsExhausted(hook.clone()))?
         }
     };
+    let id = ReleaseId::from_uuid(ids.new_id());
+    let log = Event {
+        kind: "HookReleased",
+        subject: format!("hook:{hook}"),
+        actor: actor.clone(),
+        payload: json!({
+            "hook_name": hook.as_str(), "version": version.get(), "release_id": id.to_string(), "digest": release.content.digest.as_str(),
+            "source_ref": release.source_ref, "previous_live_version": locked.live.map(|(_, v)| v.get()),
+        }),
+    };
     let release = repos
         .hooks()
-        .insert_live(ReleaseId::from_uuid(ids.new_id()), hook, version, release, actor)
-        .await?;
-    let payload = json!({
-        "hook_name": hook.as_str(), "version": version.get(), "release_id": release.id.to_string(), "digest": release.release.content.digest.as_str(),
-        "source_ref": release.release.source_ref, "previous_live_version": locked.live.map(|(_, v)| v.get()),
-    });
-    repos
-        .activity()
-        .append(&Event {
-            kind: "HookReleased",
-            subject: format!("hook:{hook}"),
-            actor: actor.clone(),
-            payload,
-        })
+        .insert_live(id, hook, version, release, actor, &log)
         .await?;
     Ok(Released {
         release,

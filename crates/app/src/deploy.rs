@@ -107,7 +107,10 @@ impl Deploy {
         by_name.sort_by(|a, b| a.name.cmp(&b.name));
         let mut done = Vec::with_capacity(by_name.len());
         for hook in by_name {
-            let locked = repos.hooks().register(&hook.name, &hook.contract).await?;
+            let locked = repos
+                .hooks()
+                .register(&hook.name, &hook.contract, Some(hook.release.content.key()))
+                .await?;
             let differences = locked.contract.differences(&hook.contract);
             if !differences.is_empty() {
                 return Err(HookError::ContractDiffers {

@@ -10,6 +10,7 @@ pub mod failure;
 pub mod fetch_device_tokens;
 pub mod grant_role;
 pub mod hook_execution;
+mod hook_turns;
 pub mod issuer_keys;
 pub mod open_device;
 pub mod open_ingestion;

@@ -44,7 +44,7 @@ impl SetLive {
         let mut uow = UnitOfWork::begin(&*self.store).await?;
         let locked = uow
             .hooks()
-            .lock(grant.hook())
+            .lock(grant.hook(), None)
             .await?
             .ok_or_else(|| HookError::UnknownHook(grant.hook().clone()))?;
         let release = release_of(&mut *uow, grant.hook(), version).await?;

@@ -46,7 +46,7 @@ impl UnyankRelease {
         let mut uow = UnitOfWork::begin(&*self.store).await?;
         let locked = uow
             .hooks()
-            .lock(hook)
+            .lock(hook, None)
             .await?
             .ok_or_else(|| HookError::UnknownHook(hook.clone()))?;
         let mut release = release_of(&mut *uow, hook, version).await?;

@@ -61,7 +61,7 @@ impl YankRelease {
         let mut uow = UnitOfWork::begin(&*self.store).await?;
         let locked = uow
             .hooks()
-            .lock(hook)
+            .lock(hook, None)
             .await?
             .ok_or_else(|| HookError::UnknownHook(hook.clone()))?;
         let mut release = release_of(&mut *uow, hook, version).await?;

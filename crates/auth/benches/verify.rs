@@ -43,21 +43,26 @@ fn main() {
     );
     let signature = key.sign(message.as_bytes());
     let token = format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature.to_bytes()));
+    let keys = vec![IssuerKey::from_pem(Some("k1".to_owned()), &pem).expect("a key")];
+    let ring = KeyRing::new(keys.clone());
     let issuer = TrustedIssuer {
         issuer: "https://ci.example.org".to_owned(),
         audience: None,
         scope_claim: "scope".to_owned(),
         allowed_scopes: None,
         max_lifetime: 3600,
-        keys: KeyRing::new(vec![
-            IssuerKey::from_pem(Some("k1".to_owned()), &pem).expect("a key"),
-        ]),
+        keys: ring.clone(),
     };
     let verifier = Verifier::new(&[0; 32], "https://node.example", vec![issuer]).expect("a verifier");
     let public = key.verifying_key();
-    let (mut token_time, mut bare_time) = (f64::MAX, f64::MAX);
+    let (mut first_time, mut again_time, mut bare_time) = (f64::MAX, f64::MAX, f64::MAX);
     for _ in 0..TURNS {
-        token_time = token_time.min(microseconds(&mut || {
+        first_time = first_time.min(microseconds(&mut || {
+            // New keys know no signature.
+            ring.replace(keys.clone());
+            assert!(black_box(verifier.verify(black_box(&token), 1100)).is_ok());
+        }));
+        again_time = again_time.min(microseconds(&mut || {
             assert!(black_box(verifier.verify(black_box(&token), 1100)).is_ok());
         }));
         bare_time = bare_time.min(microseconds(&mut || {
@@ -65,7 +70,8 @@ fn main() {
         }));
     }
     println!(
-        "verifying a machine's token (Ed25519): {token_time:.1} µs; the signature alone {bare_time:.1} µs; ratio {:.2}; aim: under 100 µs",
-        token_time / bare_time
+        "verifying a machine's token (Ed25519): {first_time:.1} µs the first time, {again_time:.1} µs each time after; the signature alone {bare_time:.1} µs; ratio {:.2} and {:.3}; aim: under 100 µs",
+        first_time / bare_time,
+        again_time / bare_time
     );
 }

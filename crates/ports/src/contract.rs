@@ -33,9 +33,9 @@ use domain::hook::{NewRelease, ReleaseContent};
 use domain::ingest::PushedRecord;
 use domain::schema::MetadataChecker;
 use domain::{
-    Actor, Cardinality, Cell, ColumnDef, DelegationId, DelegationStatus, FeatureContract, FieldCardinality,
-    FieldDefinition, FieldType, HookName, HookRun, IngestMode, IngestRunId, JsonType, Limits, Reason,
-    ReleaseId, ReleaseVersion, RunStatus, Schema, TaskId, TaskKind, UserId,
+    Actor, Cardinality, Cell, ColumnDef, DelegationId, DelegationStatus, Event, FeatureContract,
+    FieldCardinality, FieldDefinition, FieldType, HookName, HookRun, IngestMode, IngestRunId, JsonType,
+    Limits, Reason, ReleaseId, ReleaseVersion, RunStatus, Schema, TaskId, TaskKind, UserId,
 };
 use futures::future::join_all;
 use serde_json::json;
@@ -172,7 +172,7 @@ async fn deployed(subject: &Subject<'_>) {
         .shape_table(&plan.schema.reference.id, 1, &plan.schema.fields)
         .await
         .unwrap();
-    uow.hooks().register(&hook(), &contract()).await.unwrap();
+    uow.hooks().register(&hook(), &contract(), None).await.unwrap();
     uow.hooks()
         .insert_live(
             ReleaseId::from_uuid(id(1)),
@@ -180,12 +180,22 @@ async fn deployed(subject: &Subject<'_>) {
             ReleaseVersion::FIRST,
             &release('a', "1g"),
             &ADMIN,
+            &released(),
         )
         .await
         .unwrap();
     uow.features().create_table(&hook(), &contract()).await.unwrap();
     uow.conventions().put(&plan).await.unwrap();
     uow.commit(()).await.unwrap().into_inner();
+}
+
+fn released() -> Event {
+    Event {
+        kind: "HookReleased",
+        subject: format!("hook:{}", hook()),
+        actor: ADMIN,
+        payload: json!({}),
+    }
 }
 
 fn line(number: u64, source: &str, mass: f64) -> IngestLine {

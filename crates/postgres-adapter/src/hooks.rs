@@ -4,7 +4,7 @@
 use async_trait::async_trait;
 use domain::hook::HookRelease;
 use domain::{
-    Actor, FeatureContract, HookName, NewRelease, Reason, ReleaseId, ReleaseVersion, ServiceAccountId,
+    Actor, Event, FeatureContract, HookName, NewRelease, Reason, ReleaseId, ReleaseVersion, ServiceAccountId,
     UserId, Yank,
 };
 use ports::repos::LockedHook;
@@ -20,6 +20,7 @@ impl Hooks for PgTx {
         &mut self,
         name: &HookName,
         contract: &FeatureContract,
+        content: Option<[u8; 32]>,
     ) -> Result<LockedHook, StoreError> {
         sqlx::query!(
             "insert into hooks (name, contract) values ($1, $2) on conflict do nothing",
@@ -29,12 +30,16 @@ impl Hooks for PgTx {
         .execute(self.conn())
         .await
         .map_err(|e| self.fail(e))?;
-        self.lock(name)
+        self.lock(name, content)
             .await?
             .ok_or_else(|| StoreError::corrupt("hooks", "a hook that was just registered is gone"))
     }
 
-    async fn lock(&mut self, name: &HookName) -> Result<Option<LockedHook>, StoreError> {
+    async fn lock(
+        &mut self,
+        name: &HookName,
+        content: Option<[u8; 32]>,
+    ) -> Result<Option<LockedHook>, StoreError> {
         // Two statements: the second one's snapshot is taken after the lock is held, so it sees every release of whoever held it before.
         let locked = sqlx::query!(
             "select contract, live_release_id from hooks where name = $1 for update",
@@ -44,11 +49,13 @@ impl Hooks for PgTx {
         .await
         .map_err(|e| self.fail(e))?;
         let Some(locked) = locked else { return Ok(None) };
-        // Two look-ups in indexes, however many releases there are: everybody else who wants this hook waits meanwhile.
+        // Three look-ups in indexes, however many releases there are: everybody else who wants this hook waits meanwhile.
         let versions = sqlx::query!(
-            "select (select max(version) from hook_releases where hook_name = $1) as last, (select version from hook_releases where id = $2) as live",
+            "select (select max(version) from hook_releases where hook_name = $1) as last, (select version from hook_releases where id = $2) as live,
+               (select version from hook_releases where hook_name = $1 and content_key = $3) as same",
             name.as_str(),
-            locked.live_release_id
+            locked.live_release_id,
+            content.as_ref().map(<[u8; 32]>::as_slice)
         )
         .fetch_one(self.conn())
         .await
@@ -61,6 +68,7 @@ impl Hooks for PgTx {
             contract: document("hooks", locked.contract)?,
             live,
             last: versions.last.map(release_version).transpose()?,
+            same: versions.same.map(release_version).transpose()?,
         }))
     }
 
@@ -78,22 +86,6 @@ impl Hooks for PgTx {
         .await
         .map(|_| ())
         .map_err(|e| self.fail(e))
-    }
-
-    async fn find_content(
-        &mut self,
-        name: &HookName,
-        key: [u8; 32],
-    ) -> Result<Option<HookRelease>, StoreError> {
-        let row = releases!(
-            "where r.hook_name = $1 and r.content_key = $2",
-            name.as_str(),
-            key.as_slice()
-        )
-        .fetch_optional(self.conn())
-        .await
-        .map_err(|e| self.fail(e))?;
-        row.map(ReleaseRow::release).transpose()
     }
 
     async fn find_version(
@@ -119,6 +111,7 @@ impl Hooks for PgTx {
         version: ReleaseVersion,
         release: &NewRelease,
         built_by: &Actor,
+        log: &Event,
     ) -> Result<HookRelease, StoreError> {
         let content = &release.content;
         let key = content.key();
@@ -135,6 +128,10 @@ impl Hooks for PgTx {
                    insert into hook_live_moves (hook_name, move, from_release_id, to_release_id, moved_by_user_id, moved_by_service_account_id, moved_at)
                    select $2, coalesce((select move from last), 0) + 1, live_release_id, $1, $10, $11, greatest(clock_timestamp(), (select moved_at from last))
                    from before
+                 ),
+                 logged as (
+                   insert into activity_log (id, kind, subject, actor_user_id, actor_service_account_id, payload)
+                   values (gen_random_uuid(), $12, $13, $14, $15, $16)
                  )
                select built_at as "built_at!" from made"#,
             id.as_uuid(),
@@ -148,6 +145,11 @@ impl Hooks for PgTx {
             release.source_ref,
             built_by.user().map(UserId::as_uuid),
             built_by.service_account().map(ServiceAccountId::as_uuid),
+            log.kind,
+            log.subject,
+            log.actor.user().map(UserId::as_uuid),
+            log.actor.service_account().map(ServiceAccountId::as_uuid),
+            log.payload,
         )
         .fetch_one(self.conn())
         .await

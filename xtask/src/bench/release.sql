@@ -5,14 +5,8 @@
 \set b random(1, 9223372036854775807)
 BEGIN;
 select contract, live_release_id from hooks where name = :prefix::text || :n::text for update \gset
-select (select max(version) from hook_releases where hook_name = :prefix::text || :n::text) as last, (select version from hook_releases where id = :live_release_id) as live \gset
-select r.id, r.hook_name, r.version, r.image, r.digest, r.config, r.limits, r.source_ref, r.built_by_user_id, r.built_by_service_account_id, r.built_at,
-    y.reason, y.changed_by_user_id, y.changed_by_service_account_id, y.changed_at,
-    exists (select 1 from hooks where name = r.hook_name and live_release_id = r.id)
-  from hook_releases r
-  left join lateral (select yanked, reason, changed_by_user_id, changed_by_service_account_id, changed_at
-                     from hook_release_yanks where release_id = r.id order by change desc limit 1) y on y.yanked
-  where r.hook_name = :prefix::text || :n::text and r.content_key = sha256((:a::text || '-' || :b::text)::bytea);
+select (select max(version) from hook_releases where hook_name = :prefix::text || :n::text) as last, (select version from hook_releases where id = :live_release_id) as live,
+    (select version from hook_releases where hook_name = :prefix::text || :n::text and content_key = sha256((:a::text || '-' || :b::text)::bytea)) as same \gset
 with before as (select live_release_id from hooks where name = :prefix::text || :n::text),
   last as (select move, moved_at from hook_live_moves where hook_name = :prefix::text || :n::text order by move desc limit 1),
   made as (
@@ -27,10 +21,12 @@ with before as (select live_release_id from hooks where name = :prefix::text || 
     select :prefix::text || :n::text, coalesce((select move from last), 0) + 1, live_release_id, md5(:a::text || :b::text)::uuid, '00000000-0000-7000-8000-0000000000a1', null,
       greatest(clock_timestamp(), (select moved_at from last))
     from before
+  ),
+  logged as (
+    insert into activity_log (id, kind, subject, actor_user_id, actor_service_account_id, payload)
+    values (gen_random_uuid(), 'HookReleased', 'hook:' || :prefix::text || :n::text, '00000000-0000-7000-8000-0000000000a1', null,
+    jsonb_build_object('hook_name', :prefix::text || :n::text, 'version', :last::int + 1, 'release_id', md5(:a::text || :b::text), 'source_ref', 'git:1', 'previous_live_version', :last::int,
+      'digest', 'sha256:' || encode(sha256((:a::text || '-' || :b::text)::bytea), 'hex')))
   )
 select built_at from made \gset
-insert into activity_log (id, kind, subject, actor_user_id, actor_service_account_id, payload)
-  values (gen_random_uuid(), 'HookReleased', 'hook:' || :prefix::text || :n::text, '00000000-0000-7000-8000-0000000000a1', null,
-    jsonb_build_object('hook_name', :prefix::text || :n::text, 'version', :last::int + 1, 'release_id', md5(:a::text || :b::text), 'source_ref', 'git:1', 'previous_live_version', :last::int,
-      'digest', 'sha256:' || encode(sha256((:a::text || '-' || :b::text)::bytea), 'hex')));
 COMMIT;

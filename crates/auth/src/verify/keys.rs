@@ -1,13 +1,15 @@
 //! Public keys of issuers: from PEM files and JWKS documents (RFC 7517, RFC 8037).
 
+use std::collections::HashSet;
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ed25519_dalek::pkcs8::DecodePublicKey as _;
 use ed25519_dalek::{Signature, VerifyingKey};
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
 /// The most keys that are taken of one document.
 const MOST_KEYS: usize = 100;
@@ -79,23 +81,103 @@ impl IssuerKey {
 }
 
 /// The keys of one issuer, which can be replaced while tokens are being verified (AUT-7).
+///
+/// A machine sends one token with many requests, and the signature is nearly all that a token's verification costs. So the ring
+/// remembers which signatures held, for exactly as long as it has these keys; times, audience and all other claims are judged anew
+/// each time.
 #[derive(Clone, Default)]
-pub struct KeyRing(Arc<RwLock<Arc<[IssuerKey]>>>);
+pub struct KeyRing(Arc<RwLock<Arc<Keys>>>);
+
+/// Keys, and what they have verified: one goes with the other.
+#[derive(Default)]
+struct Keys {
+    keys: Vec<IssuerKey>,
+    held: Mutex<Held>,
+}
+
+/// SHA-256 of what was signed and its signature. Two generations, so that it is bounded and what is in use stays: a full one becomes
+/// the old one, and what the old one has is taken over when it is asked for. Only signatures that hold get in, so a stranger cannot
+/// push anything out.
+#[derive(Default)]
+struct Held {
+    young: HashSet<[u8; 32]>,
+    old: HashSet<[u8; 32]>,
+}
+
+impl Held {
+    /// The most of one generation.
+    const MOST: usize = 4096;
+
+    fn has(&mut self, token: &[u8; 32]) -> bool {
+        if self.young.contains(token) {
+            return true;
+        }
+        let known = self.old.contains(token);
+        if known {
+            self.add(*token);
+        }
+        known
+    }
+
+    fn add(&mut self, token: [u8; 32]) {
+        if self.young.len() >= Self::MOST {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(token);
+    }
+}
+
+impl Keys {
+    fn held(&self) -> std::sync::MutexGuard<'_, Held> {
+        // Nothing that holds it can leave it half changed.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn verify(&self, kid: Option<&str>, signed: &[u8], signature: &Signature) -> bool {
+        // The key's id stands in what is signed, so this names the whole question.
+        let token: [u8; 32] = Sha256::new()
+            .chain_update(signature.to_bytes())
+            .chain_update(signed)
+            .finalize()
+            .into();
+        if self.held().has(&token) {
+            return true;
+        }
+        let holds = self.keys.iter().any(|key| {
+            let fits = match (kid, key.kid.as_deref()) {
+                (Some(kid), Some(own)) => kid == own,
+                _ => true,
+            };
+            // Strict: one message has one signature per key, and no key of small order is taken (RFC 8032 8.9).
+            fits && key.key.verify_strict(signed, signature).is_ok()
+        });
+        if holds {
+            self.held().add(token);
+        }
+        holds
+    }
+}
 
 impl KeyRing {
     /// A ring of these keys.
     pub fn new(keys: Vec<IssuerKey>) -> Self {
-        Self(Arc::new(RwLock::new(keys.into())))
+        let ring = Self::default();
+        ring.replace(keys);
+        ring
     }
 
-    /// Puts these keys in the place of all that were there.
+    /// Puts these keys in the place of all that were there; what those verified is forgotten with them.
     pub fn replace(&self, keys: Vec<IssuerKey>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = keys.into();
+        let keys = Arc::new(Keys {
+            keys,
+            held: Mutex::default(),
+        });
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = keys;
     }
 
     /// How many keys it holds.
     pub fn len(&self) -> usize {
-        self.current().len()
+        self.current().keys.len()
     }
 
     /// Whether it holds none.
@@ -103,30 +185,69 @@ impl KeyRing {
         self.len() == 0
     }
 
-    fn current(&self) -> Arc<[IssuerKey]> {
+    fn current(&self) -> Arc<Keys> {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Whether a key that fits `kid` made this signature (base64url) over `signed`.
+    /// Whether a key that fits `kid`, which stands in the header within `signed`, made this signature (base64url) over `signed`.
     pub(super) fn verify(&self, kid: Option<&str>, signed: &[u8], signature: &str) -> bool {
         let bytes = URL_SAFE_NO_PAD.decode(signature).ok();
-        let Some(signature) = bytes.and_then(|bytes| Signature::from_slice(&bytes).ok()) else {
-            return false;
-        };
-        self.current().iter().any(|key| {
-            let fits = match (kid, key.kid.as_deref()) {
-                (Some(kid), Some(own)) => kid == own,
-                _ => true,
-            };
-            // Strict: one message has one signature per key, and no key of small order is taken (RFC 8032 8.9).
-            fits && key.key.verify_strict(signed, &signature).is_ok()
-        })
+        let signature = bytes.and_then(|bytes| Signature::from_slice(&bytes).ok());
+        signature.is_some_and(|signature| self.current().verify(kid, signed, &signature))
     }
 }
 
 impl fmt::Debug for KeyRing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kids: Vec<_> = self.current().iter().map(|key| key.kid.clone()).collect();
+        let kids: Vec<_> = self.current().keys.iter().map(|key| key.kid.clone()).collect();
         f.debug_tuple("KeyRing").field(&kids).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ed25519_dalek::{Signer as _, SigningKey};
+
+    use super::*;
+
+    fn key(seed: u8, kid: Option<&str>) -> (SigningKey, IssuerKey) {
+        let signing = SigningKey::from_bytes(&[seed; 32]);
+        let key = IssuerKey {
+            kid: kid.map(str::to_owned),
+            key: signing.verifying_key(),
+        };
+        (signing, key)
+    }
+
+    // proves AUT-7
+    #[test]
+    fn what_a_key_verified_is_forgotten_with_the_key() {
+        let ((signing, first), (_, second)) = (key(1, None), key(2, None));
+        let signature = URL_SAFE_NO_PAD.encode(signing.sign(b"a").to_bytes());
+        let ring = KeyRing::new(vec![first]);
+        for _ in 0..3 {
+            assert!(ring.verify(None, b"a", &signature));
+            assert!(
+                !ring.verify(None, b"b", &signature),
+                "one message's signature is no other's"
+            );
+        }
+        ring.replace(vec![second]);
+        assert!(!ring.verify(None, b"a", &signature));
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded_and_what_is_in_use_stays() {
+        let token = |n: u32| <[u8; 32]>::from(Sha256::digest(n.to_le_bytes()));
+        let mut held = Held::default();
+        held.add(token(0));
+        for n in 1..100_000 {
+            held.add(token(n));
+            if n % 1000 == 0 {
+                assert!(held.has(&token(0)));
+            }
+            assert!(held.young.len() <= Held::MOST && held.old.len() <= Held::MOST);
+        }
+        assert!(!held.has(&token(1)));
     }
 }

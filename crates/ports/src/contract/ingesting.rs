@@ -3,7 +3,7 @@
 use super::{
     ADMIN, Actor, Cell, HookRun, LineResult, NewRecord, NewTask, RecordBatch, RecordEnd, ReleaseId,
     ReleaseVersion, Repos, RunStatus, Subject, TaskId, TaskKind, UnitOfWork, contract, delegated, deployed,
-    hook, id, json, line, opened, plan, release, run_id,
+    hook, id, json, line, opened, plan, release, released, run_id,
 };
 
 /// A convention has at most one active run, and lines of a run are taken once (D32, PIP-2).
@@ -169,6 +169,7 @@ pub async fn pins_stay_when_the_pointer_moves(subject: &Subject<'_>) {
             two,
             &release('b', "1g"),
             &ADMIN,
+            &released(),
         )
         .await
         .unwrap();

@@ -2,23 +2,23 @@
 
 use super::{
     ADMIN, Actor, Reason, ReleaseId, ReleaseVersion, StoreError, Subject, UnitOfWork, UserId, contract,
-    deployed, hook, id, join_all, release,
+    deployed, hook, id, join_all, release, released,
 };
 
 /// Work that is dropped without a commit leaves nothing, tables included (DEP-1).
 pub async fn dropped_work_leaves_nothing(subject: &Subject<'_>) {
     let mut uow = UnitOfWork::begin(subject.store).await.unwrap();
-    uow.hooks().register(&hook(), &contract()).await.unwrap();
+    uow.hooks().register(&hook(), &contract(), None).await.unwrap();
     uow.features().create_table(&hook(), &contract()).await.unwrap();
     drop(uow);
     let mut uow = UnitOfWork::begin(subject.store).await.unwrap();
-    assert_eq!(uow.hooks().lock(&hook()).await.unwrap(), None);
+    assert_eq!(uow.hooks().lock(&hook(), None).await.unwrap(), None);
 }
 
 /// After a statement failed, a unit of work cannot commit.
 pub async fn a_failed_statement_forbids_commit(subject: &Subject<'_>) {
     let mut uow = UnitOfWork::begin(subject.store).await.unwrap();
-    uow.hooks().register(&hook(), &contract()).await.unwrap();
+    uow.hooks().register(&hook(), &contract(), None).await.unwrap();
     // Nobody has this id.
     let stranger = Actor::User(UserId::from_uuid(id(99)));
     uow.hooks()
@@ -28,6 +28,7 @@ pub async fn a_failed_statement_forbids_commit(subject: &Subject<'_>) {
             ReleaseVersion::FIRST,
             &release('a', "1g"),
             &stranger,
+            &released(),
         )
         .await
         .unwrap_err();
@@ -38,10 +39,17 @@ pub async fn a_failed_statement_forbids_commit(subject: &Subject<'_>) {
 pub async fn releases_are_found_by_content(subject: &Subject<'_>) {
     deployed(subject).await;
     let mut uow = UnitOfWork::begin(subject.store).await.unwrap();
-    let locked = uow.hooks().lock(&hook()).await.unwrap().unwrap();
+    let key = |memory| Some(release('a', memory).content.key());
+    let other = uow.hooks().lock(&hook(), key("2g")).await.unwrap().unwrap();
+    assert_eq!((other.last, other.same), (Some(ReleaseVersion::FIRST), None));
+    let locked = uow.hooks().lock(&hook(), key("1024m")).await.unwrap().unwrap();
     assert_eq!(
-        (locked.contract, locked.last),
-        (contract(), Some(ReleaseVersion::FIRST))
+        (locked.contract, locked.last, locked.same),
+        (
+            contract(),
+            Some(ReleaseVersion::FIRST),
+            Some(ReleaseVersion::FIRST)
+        )
     );
     assert_eq!(
         locked.live,
@@ -49,18 +57,11 @@ pub async fn releases_are_found_by_content(subject: &Subject<'_>) {
     );
     let found = uow
         .hooks()
-        .find_content(&hook(), release('a', "1024m").content.key())
+        .find_version(&hook(), ReleaseVersion::FIRST)
         .await
         .unwrap()
         .unwrap();
     assert_eq!((found.release, found.built_by), (release('a', "1g"), ADMIN));
-    assert_eq!(
-        uow.hooks()
-            .find_content(&hook(), release('a', "2g").content.key())
-            .await
-            .unwrap(),
-        None
-    );
     assert!(
         uow.hooks()
             .find_version(&hook(), ReleaseVersion::new(2).unwrap())
@@ -75,7 +76,7 @@ pub async fn versions_have_no_gaps_under_concurrency(subject: &Subject<'_>) {
     deployed(subject).await;
     let submit = |n: u32| async move {
         let mut uow = UnitOfWork::begin(subject.store).await.unwrap();
-        let locked = uow.hooks().lock(&hook()).await.unwrap().unwrap();
+        let locked = uow.hooks().lock(&hook(), None).await.unwrap().unwrap();
         let next = ReleaseVersion::new(locked.last.unwrap().get() + 1).unwrap();
         let memory = format!("{}m", 100 + n);
         let made = uow
@@ -86,6 +87,7 @@ pub async fn versions_have_no_gaps_under_concurrency(subject: &Subject<'_>) {
                 next,
                 &release('b', &memory),
                 &ADMIN,
+                &released(),
             )
             .await
             .unwrap();
@@ -123,6 +125,7 @@ pub async fn moves_and_yanks_are_kept(subject: &Subject<'_>) {
             ReleaseVersion::new(2).unwrap(),
             &release('b', "1g"),
             &ADMIN,
+            &released(),
         )
         .await
         .unwrap();
