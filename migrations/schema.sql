@@ -50,6 +50,52 @@ BEGIN
   RETURN NULL;
 END $$;
 
+CREATE FUNCTION public.log_delegations_created() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+  INSERT INTO activity_log (kind, subject, payload)
+  SELECT 'DelegationCreated', 'delegation:' || delegation_id,
+         jsonb_build_object('delegation_id', delegation_id, 'task_id', task_id, 'caller_id', caller_id, 'callee_id', callee_id,
+                            'status', status, 'retry_count', retry_count)
+  FROM new_rows;
+  RETURN NULL;
+END $$;
+
+CREATE FUNCTION public.log_delegations_moved() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+  INSERT INTO activity_log (kind, subject, payload)
+  SELECT 'DelegationStatusChanged', 'delegation:' || n.delegation_id,
+         jsonb_build_object('delegation_id', n.delegation_id, 'from', o.status, 'status', n.status, 'attempt', n.attempt)
+  FROM new_rows n JOIN old_rows o ON o.delegation_id = n.delegation_id
+  WHERE n.status <> o.status;
+  RETURN NULL;
+END $$;
+
+CREATE FUNCTION public.log_tasks_created() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+  INSERT INTO activity_log (kind, subject, actor_user_id, actor_service_account_id, payload)
+  SELECT 'TaskCreated', 'task:' || id, creator_user_id, creator_service_account_id,
+         jsonb_build_object('task_id', id, 'kind', kind, 'name', name, 'status', status)
+  FROM new_rows;
+  RETURN NULL;
+END $$;
+
+CREATE FUNCTION public.log_tasks_moved() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+  INSERT INTO activity_log (kind, subject, payload)
+  SELECT 'TaskStatusChanged', 'task:' || n.id, jsonb_build_object('task_id', n.id, 'from', o.status, 'status', n.status)
+  FROM new_rows n JOIN old_rows o ON o.id = n.id
+  WHERE n.status <> o.status;
+  RETURN NULL;
+END $$;
+
 CREATE FUNCTION public.only_supersede() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -70,7 +116,7 @@ END $$;
 CREATE TABLE public.activity_log (
     transaction_id xid8 DEFAULT pg_current_xact_id() NOT NULL,
     sequence bigint NOT NULL,
-    id uuid NOT NULL,
+    id uuid,
     kind text NOT NULL,
     subject text NOT NULL,
     actor_user_id uuid,
@@ -551,6 +597,8 @@ CREATE INDEX idx_delegations_inflight_heartbeat ON public.delegations USING btre
 
 CREATE INDEX idx_delegations_task ON public.delegations USING btree (task_id);
 
+CREATE INDEX ix_activity_log_actor ON public.activity_log USING btree (COALESCE(actor_user_id, actor_service_account_id), transaction_id, sequence) WHERE ((actor_user_id IS NOT NULL) OR (actor_service_account_id IS NOT NULL));
+
 CREATE INDEX ix_activity_log_subject ON public.activity_log USING btree (subject, transaction_id, sequence);
 
 CREATE INDEX ix_delegation_attempts_delegation ON public.delegation_attempts USING btree (delegation_id, at);
@@ -589,6 +637,10 @@ CREATE TRIGGER tr_delegation_attempts_immutable BEFORE DELETE OR UPDATE OR TRUNC
 
 CREATE TRIGGER tr_delegations_forward_only BEFORE UPDATE OF status, attempt ON public.delegations FOR EACH ROW EXECUTE FUNCTION public.check_delegation_move();
 
+CREATE TRIGGER tr_delegations_log_created AFTER INSERT ON public.delegations REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.log_delegations_created();
+
+CREATE TRIGGER tr_delegations_log_moved AFTER UPDATE ON public.delegations REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.log_delegations_moved();
+
 CREATE TRIGGER tr_hook_live_moves_follow BEFORE INSERT ON public.hook_live_moves FOR EACH ROW EXECUTE FUNCTION public.check_live_move();
 
 CREATE TRIGGER tr_hook_live_moves_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON public.hook_live_moves FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
@@ -612,6 +664,10 @@ CREATE TRIGGER tr_records_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON publi
 CREATE TRIGGER tr_release_pins_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON public.release_pins FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 
 CREATE TRIGGER tr_schemas_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON public.schemas FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+
+CREATE TRIGGER tr_tasks_log_created AFTER INSERT ON public.tasks REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.log_tasks_created();
+
+CREATE TRIGGER tr_tasks_log_moved AFTER UPDATE ON public.tasks REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.log_tasks_moved();
 
 ALTER TABLE ONLY public.convention_hooks
     ADD CONSTRAINT convention_hooks_convention_slug_fkey FOREIGN KEY (convention_slug) REFERENCES public.conventions(slug);

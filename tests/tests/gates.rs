@@ -71,6 +71,7 @@ fn every_operation_states_its_gate_and_refuses_strangers_before_it_looks_at_anyt
         "getRecord",
         "getSchema",
         "listConventions",
+        "listEvents",
         "listHookReleases",
         "listHooks",
         "listLiveMoves",

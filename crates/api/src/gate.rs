@@ -23,6 +23,15 @@ const fn security_name(requirement: Requirement) -> &'static str {
     use auth::Role;
     match requirement {
         Requirement::Anyone | Requirement::AnyUser => "bearer",
+        Requirement::Known => "bearer known:",
+        Requirement::ScopeOrRole(scope, Role::Curator) => match scope.as_bytes() {
+            b"activity:read" => "bearer curator-scope:activity:read",
+            b"events:read" => "bearer curator-scope:events:read",
+            _ => panic!("name the new scope here, so that the OpenAPI document can state it"),
+        },
+        Requirement::ScopeOrRole(..) => {
+            panic!("name the new role here, so that the OpenAPI document can state it")
+        }
         Requirement::Role(Role::Superadmin) => "bearer role:superadmin",
         Requirement::Role(Role::Admin) => "bearer role:admin",
         Requirement::Role(Role::Curator) => "bearer role:curator",
@@ -64,7 +73,7 @@ impl<'a, A: Action> ApiExtractor<'a> for Gate<A> {
     }
 
     fn has_security_fallback() -> bool {
-        matches!(A::REQUIREMENT, Requirement::Anyone)
+        matches!(A::REQUIREMENT, Requirement::Anyone | Requirement::Known)
     }
 
     async fn from_request(

@@ -1,6 +1,7 @@
 //! HTTP. Depends on `app`, `auth` and `domain`, never on `ports`: a handler has no way to the data but through a use case, and no
 //! way into a use case but with a permit from its [`gate::Gate`].
 
+mod activity;
 mod admin;
 mod allow;
 mod auth_session;
@@ -30,9 +31,9 @@ use std::sync::Arc;
 
 use app::{
     Authenticate, CloseIngestion, CreateRelease, Deploy, EndSession, FetchDeviceTokens, GrantRole,
-    OpenDevice, OpenIngestion, PushRecords, ReadConventions, ReadData, ReadHealth, ReadHooks, ReadIdentities,
-    ReadIngestions, ReadProfile, ReadProvenance, ReadSchemas, RefreshSession, RegisterSchema, RevokeRole,
-    SetLive, SetServiceAccountState, SignIn, UnyankRelease, YankRelease,
+    OpenDevice, OpenIngestion, PushRecords, ReadActivity, ReadConventions, ReadData, ReadHealth, ReadHooks,
+    ReadIdentities, ReadIngestions, ReadProfile, ReadProvenance, ReadSchemas, RefreshSession, RegisterSchema,
+    RevokeRole, SetLive, SetServiceAccountState, SignIn, UnyankRelease, YankRelease,
 };
 use domain::NodeDomain;
 use poem::{Endpoint, EndpointExt, Route};
@@ -92,6 +93,8 @@ pub struct Services {
     pub read_data: Arc<ReadData>,
     /// Tracing rows.
     pub read_provenance: ReadProvenance,
+    /// Following the activity log.
+    pub read_activity: ReadActivity,
     /// `GET /auth/me`.
     pub read_profile: ReadProfile,
     /// Health.
@@ -124,6 +127,7 @@ type Apis = (
     auth_session::AuthSessionApi,
     auth_sign_in::AuthSignInApi,
     admin::AdminApi,
+    activity::ActivityApi,
     system::SystemApi,
 );
 
@@ -139,6 +143,7 @@ fn service(services: &Arc<Services>) -> OpenApiService<Apis, ()> {
         auth_session::AuthSessionApi(Arc::clone(services)),
         auth_sign_in::AuthSignInApi(Arc::clone(services)),
         admin::AdminApi(Arc::clone(services)),
+        activity::ActivityApi(Arc::clone(services)),
         system::SystemApi(Arc::clone(services)),
     );
     OpenApiService::new(apis, "Hallmark", env!("CARGO_PKG_VERSION"))

@@ -29,6 +29,7 @@ pub(crate) fn finished(spec: &str) -> String {
     {
         let mut requires = None;
         let mut scope = None;
+        let mut known = false;
         for entry in operation
             .get_mut("security")
             .and_then(Value::as_array_mut)
@@ -44,7 +45,9 @@ pub(crate) fn finished(spec: &str) -> String {
                     schemes.remove(&name);
                     schemes.insert(scheme.to_owned(), json!([]));
                     requires = Some(in_words(what));
-                    scope = what.strip_prefix("scope:").map(str::to_owned);
+                    let scoped = what.strip_prefix("curator-scope:");
+                    scope = scoped.or_else(|| what.strip_prefix("scope:")).map(str::to_owned);
+                    known = what.starts_with("known:");
                 }
             }
         }
@@ -67,7 +70,8 @@ pub(crate) fn finished(spec: &str) -> String {
         if let Some(scope) = scope {
             operation.insert("x-hallmark-scopes".to_owned(), json!([scope]));
         }
-        only_possible(method, operation, open);
+        // Credentials that are looked at can be refused.
+        only_possible(method, operation, open && !known);
     }
     media_types(&mut document);
     annotations(&mut document);
@@ -186,6 +190,10 @@ fn nulls(document: &mut Value) {
 
 fn in_words(what: &str) -> String {
     match what.split_once(':') {
+        Some(("known", _)) => "nothing: it is public; credentials, where there are any, must hold".to_owned(),
+        Some(("curator-scope", scope)) => {
+            format!("the scope {scope}, or the role curator or a higher one")
+        }
         Some(("scope", scope)) => format!("the scope {scope}, or the role admin"),
         Some(("role", role)) => format!("the role {role} or a higher one"),
         _ => what.to_owned(),

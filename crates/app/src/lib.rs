@@ -18,6 +18,7 @@ pub mod principals;
 pub mod process_batch;
 pub mod push_decoder;
 pub mod push_records;
+pub mod read_activity;
 pub mod read_conventions;
 pub mod read_data;
 pub mod read_health;
@@ -58,6 +59,7 @@ pub use ports::Committed;
 pub use principals::Principals;
 pub use process_batch::ProcessBatch;
 pub use push_records::PushRecords;
+pub use read_activity::ReadActivity;
 pub use read_conventions::ReadConventions;
 pub use read_data::ReadData;
 pub use read_health::ReadHealth;
@@ -83,8 +85,9 @@ pub use yank_release::YankRelease;
 pub mod views {
     pub use ports::identity::{RoleAssignment, ServiceAccountView, UserProfile};
     pub use ports::queries::{
-        HookSummary, Identity, IngestRunView, ReasonCount, RecordView, RowStream, RowTrace, Table,
-        TableColumn, TableCounts, TableKind, TraceDelegation, TraceSource, TraceTask,
+        ActivityEntry, ActivityFilter, ActivityPage, HookSummary, Identity, IngestRunView, ReasonCount,
+        RecordView, RowStream, RowTrace, Table, TableColumn, TableCounts, TableKind, TraceDelegation,
+        TraceSource, TraceTask,
     };
 }
 

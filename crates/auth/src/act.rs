@@ -48,6 +48,12 @@ actions! {
     ManageServiceAccounts: "manage service accounts", Requirement::Role(Role::Superadmin);
     /// `GET /auth/me`.
     ReadOwnProfile: "read one's own profile", Requirement::AnyUser;
+    /// `GET /activity`.
+    ReadActivity: "read the activity log", Requirement::ScopeOrRole("activity:read", Role::Curator);
+    /// `GET /events`: everybody may ask, and who asks decides what they see.
+    ReadEvents: "read the changefeed", Requirement::Known;
+    /// What of `GET /events` is not public (D6).
+    ReadAllEvents: "read all of the changefeed", Requirement::ScopeOrRole("events:read", Role::Curator);
     /// `GET /health`, `GET /ready`.
     ReadHealth: "read the server's health", Requirement::Anyone;
 }

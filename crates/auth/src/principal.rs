@@ -79,6 +79,11 @@ impl Principal {
         &self.who
     }
 
+    /// Whether the policy of the action `A` admits this principal.
+    pub fn may<A: Action>(&self) -> bool {
+        A::REQUIREMENT.admits(&self.who)
+    }
+
     /// The permit for the action `A`, if its policy admits this principal.
     pub fn permit<A: Action>(self) -> Result<Permit<A>, AuthError> {
         if A::REQUIREMENT.admits(&self.who) {
@@ -103,12 +108,16 @@ impl Principal {
 pub enum Requirement {
     /// Nothing.
     Anyone,
+    /// Nothing, but who shows credentials is known by them, and they must hold.
+    Known,
     /// To be a user.
     AnyUser,
     /// To be a user with this role or a higher one.
     Role(Role),
     /// To be a service account with this scope, or a user who is at least admin (AUT-4).
     Scope(&'static str),
+    /// To be a service account with this scope, or a user with this role or a higher one.
+    ScopeOrRole(&'static str, Role),
 }
 
 impl Requirement {
@@ -116,12 +125,12 @@ impl Requirement {
         let at_least =
             |role: Role| matches!(who, Who::User { roles, .. } if roles.iter().any(|r| *r >= role));
         match self {
-            Self::Anyone => true,
+            Self::Anyone | Self::Known => true,
             Self::AnyUser => matches!(who, Who::User { .. }),
             Self::Role(role) => at_least(role),
-            Self::Scope(scope) => {
-                at_least(Role::Admin)
-                    || matches!(who, Who::ServiceAccount { scopes, .. } if scopes.contains(scope))
+            Self::Scope(scope) => Self::ScopeOrRole(scope, Role::Admin).admits(who),
+            Self::ScopeOrRole(scope, role) => {
+                at_least(role) || matches!(who, Who::ServiceAccount { scopes, .. } if scopes.contains(scope))
             }
         }
     }
@@ -130,10 +139,13 @@ impl Requirement {
 impl std::fmt::Display for Requirement {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Anyone => f.write_str("nothing: it is public"),
+            Self::Anyone | Self::Known => f.write_str("nothing: it is public"),
             Self::AnyUser => f.write_str("a user's token"),
             Self::Role(role) => write!(f, "the role {role} or a higher one"),
             Self::Scope(scope) => write!(f, "the scope {scope}, or the role admin"),
+            Self::ScopeOrRole(scope, role) => {
+                write!(f, "the scope {scope}, or the role {role} or a higher one")
+            }
         }
     }
 }

@@ -38,7 +38,7 @@ pub mod schema;
 pub mod task;
 pub mod version;
 
-pub use activity::{Actor, Event};
+pub use activity::{Actor, EntryId, Event};
 pub use cell::{Cell, ColumnType};
 pub use convention::{Convention, ConventionDocs, ConventionExample, FileRequirements, IngesterDefinition};
 pub use delegation::{DelegationId, DelegationStatus};

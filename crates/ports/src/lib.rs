@@ -20,7 +20,7 @@ pub use identity::{
     Identities, IdentityProvider, IdentityProviderError, IdentityQueries, KeyDocument, KeySource, Randomness,
     Sessions,
 };
-pub use queries::{DataQueries, IngestQueries, ProvenanceQueries, RegistryQueries};
+pub use queries::{ActivityQueries, DataQueries, IngestQueries, ProvenanceQueries, RegistryQueries};
 pub use repos::{
     Activity, Conventions, Delegations, Features, Hooks, Ingests, Records, Repos, Runs, Schemas, Tasks,
 };

@@ -10,8 +10,8 @@ use crate::tx::PgTx;
 impl Activity for PgTx {
     async fn append(&mut self, event: &Event) -> Result<(), StoreError> {
         sqlx::query!(
-            "insert into activity_log (id, kind, subject, actor_user_id, actor_service_account_id, payload)
-             values (gen_random_uuid(), $1, $2, $3, $4, $5)",
+            "insert into activity_log (kind, subject, actor_user_id, actor_service_account_id, payload)
+             values ($1, $2, $3, $4, $5)",
             event.kind,
             event.subject,
             event.actor.user().map(UserId::as_uuid),

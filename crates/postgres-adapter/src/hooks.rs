@@ -130,8 +130,8 @@ impl Hooks for PgTx {
                    from before
                  ),
                  logged as (
-                   insert into activity_log (id, kind, subject, actor_user_id, actor_service_account_id, payload)
-                   values (gen_random_uuid(), $12, $13, $14, $15, $16)
+                   insert into activity_log (kind, subject, actor_user_id, actor_service_account_id, payload)
+                   values ($12, $13, $14, $15, $16)
                  )
                select built_at as "built_at!" from made"#,
             id.as_uuid(),

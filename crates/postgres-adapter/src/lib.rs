@@ -4,6 +4,7 @@
 //! which are made at deploy, are built in `dynamic` from validated identifiers only.
 
 mod activity;
+mod activity_queries;
 mod conventions;
 mod copy;
 mod data;

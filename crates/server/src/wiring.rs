@@ -10,10 +10,10 @@ use api::{Node, Services};
 use app::sign_in::SignInOptions;
 use app::{
     Authenticate, CloseIngestion, CreateRelease, Deploy, EndSession, FetchDeviceTokens, GrantRole,
-    IssuerKeys, Lifetimes, OWN_WORKERS, OpenDevice, OpenIngestion, Principals, PushRecords, ReadConventions,
-    ReadData, ReadHealth, ReadHooks, ReadIdentities, ReadIngestions, ReadProfile, ReadProvenance,
-    ReadSchemas, RefreshSession, RegisterSchema, RevokeRole, SetLive, SetServiceAccountState, SignIn,
-    TokenMaker, UnyankRelease, YankRelease,
+    IssuerKeys, Lifetimes, OWN_WORKERS, OpenDevice, OpenIngestion, Principals, PushRecords, ReadActivity,
+    ReadConventions, ReadData, ReadHealth, ReadHooks, ReadIdentities, ReadIngestions, ReadProfile,
+    ReadProvenance, ReadSchemas, RefreshSession, RegisterSchema, RevokeRole, SetLive, SetServiceAccountState,
+    SignIn, TokenMaker, UnyankRelease, YankRelease,
 };
 use auth::{Minter, TrustedIssuer, Verifier};
 use domain::NodeDomain;
@@ -230,6 +230,7 @@ pub(crate) fn services(
         read_ingestions: ReadIngestions::new(store.clone()),
         read_provenance: ReadProvenance::new(store.clone(), Arc::clone(&read_data), domain.clone()),
         read_data,
+        read_activity: ReadActivity::new(store.clone()),
         read_profile: ReadProfile::new(store.clone()),
         read_health: ReadHealth::new(store),
         node: Node {

@@ -23,8 +23,8 @@ with before as (select live_release_id from hooks where name = :prefix::text || 
     from before
   ),
   logged as (
-    insert into activity_log (id, kind, subject, actor_user_id, actor_service_account_id, payload)
-    values (gen_random_uuid(), 'HookReleased', 'hook:' || :prefix::text || :n::text, '00000000-0000-7000-8000-0000000000a1', null,
+    insert into activity_log (kind, subject, actor_user_id, actor_service_account_id, payload)
+    values ('HookReleased', 'hook:' || :prefix::text || :n::text, '00000000-0000-7000-8000-0000000000a1', null,
     jsonb_build_object('hook_name', :prefix::text || :n::text, 'version', :last::int + 1, 'release_id', md5(:a::text || :b::text), 'source_ref', 'git:1', 'previous_live_version', :last::int,
       'digest', 'sha256:' || encode(sha256((:a::text || '-' || :b::text)::bytea), 'hex')))
   )
