@@ -35,6 +35,13 @@ struct Looked {
 /// `query_as!` of entries: an index's own condition, the side of the cursor, the order. $1 and $2 are the cursor, $3 how many are looked
 /// at, $4 kinds, $5 and $6 an actor, $7 a subject; every statement has them all.
 macro_rules! entries {
+    // As the index on actors has it, so that the planner knows it again.
+    (actor, $side:tt, $order:tt, $arguments:expr) => {
+        entries!(
+            "coalesce(actor_user_id, actor_service_account_id) = coalesce($5::uuid, $6::uuid) and (actor_user_id is not null or actor_service_account_id is not null)",
+            $side, $order, $arguments
+        )
+    };
     ($through:tt, $side:tt, $order:tt, $arguments:expr) => {
         sqlx::query_as!(
             Looked,
@@ -95,26 +102,32 @@ impl ActivityQueries for PgStore {
         );
         // Each index has a statement of its own in each direction.
         let rows = match (subject, by_actor, filter.newest_first) {
-            (Some(_), _, false) => entries!("subject = $7", ">", "asc", arguments).fetch_all(&self.pool).await,
-            (Some(_), _, true) => entries!("subject = $7", "<", "desc", arguments).fetch_all(&self.pool).await,
-            (None, true, false) => {
-                entries!(
-                    "coalesce(actor_user_id, actor_service_account_id) = coalesce($5::uuid, $6::uuid) and (actor_user_id is not null or actor_service_account_id is not null)",
-                    ">", "asc", arguments
-                )
-                .fetch_all(&self.pool)
-                .await
+            (Some(_), _, false) => {
+                entries!("subject = $7", ">", "asc", arguments)
+                    .fetch_all(&self.pool)
+                    .await
             }
+            (Some(_), _, true) => {
+                entries!("subject = $7", "<", "desc", arguments)
+                    .fetch_all(&self.pool)
+                    .await
+            }
+            (None, true, false) => entries!(actor, ">", "asc", arguments).fetch_all(&self.pool).await,
             (None, true, true) => {
-                entries!(
-                    "coalesce(actor_user_id, actor_service_account_id) = coalesce($5::uuid, $6::uuid) and (actor_user_id is not null or actor_service_account_id is not null)",
-                    "<", "desc", arguments
-                )
-                .fetch_all(&self.pool)
-                .await
+                entries!(actor, "<", "desc", arguments)
+                    .fetch_all(&self.pool)
+                    .await
             }
-            (None, false, false) => entries!("true", ">", "asc", arguments).fetch_all(&self.pool).await,
-            (None, false, true) => entries!("true", "<", "desc", arguments).fetch_all(&self.pool).await,
+            (None, false, false) => {
+                entries!("true", ">", "asc", arguments)
+                    .fetch_all(&self.pool)
+                    .await
+            }
+            (None, false, true) => {
+                entries!("true", "<", "desc", arguments)
+                    .fetch_all(&self.pool)
+                    .await
+            }
         }
         .map_err(store_error)?;
         let all_looked_at = i64::try_from(rows.len()).unwrap_or(i64::MAX) < looked_at;
