@@ -32,7 +32,7 @@ pub(crate) fn run() -> Result<()> {
                 "warnings",
             ]))
         }),
-        ("migrations", || migrations::run(false)),
+        ("migrations", || migrations::run(None, false)),
         ("sqlx prepare --check", || sqlx(false)),
         ("tests", tests),
         ("openapi", || openapi::run(true)),

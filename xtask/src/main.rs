@@ -49,8 +49,11 @@ enum Command {
         #[arg(long)]
         short: bool,
     },
-    /// Migrate a throwaway database up, down and up again, and compare it with migrations/schema.sql.
+    /// Lint the migrations, and check them on a throwaway database; or one part of it.
+    #[command(args_conflicts_with_subcommands = true)]
     Migrations {
+        #[command(subcommand)]
+        part: Option<migrations::Part>,
         /// Write migrations/schema.sql and migrations/HISTORY anew.
         #[arg(long)]
         write: bool,
@@ -76,7 +79,7 @@ fn main() -> anyhow::Result<()> {
         Command::Openapi { check } => openapi::run(check),
         Command::Clients => clients::run(),
         Command::Fuzz { short } => fuzz::run(short),
-        Command::Migrations { write } => migrations::run(write),
+        Command::Migrations { part, write } => migrations::run(part.as_ref(), write),
         Command::Sqlx { write } => ci::sqlx(write),
         Command::Bench { part } => bench::run(part),
     }

@@ -1,4 +1,8 @@
-//! Migrations on a real PostgreSQL: up, down, up again; the dump after `up` is the committed one, and so is the history.
+//! `cargo xtask migrations`: linted, then run on a real PostgreSQL: up, down, up again; the dump after `up` is the committed one, and
+//! so is the history.
+
+mod lint;
+mod new;
 
 use std::fmt::Write as _;
 use std::process::Command;
@@ -8,6 +12,38 @@ use pg_cluster::{Cluster, Durability, Options};
 use sha2::{Digest as _, Sha384};
 
 use crate::shell::{output, postgres_program, root, run as run_command};
+
+/// One part of it.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Part {
+    /// Refuse DDL that is unsafe on a large, hot table (squawk).
+    Lint,
+    /// Migrate a throwaway database up, down and up again, and compare it with migrations/schema.sql and migrations/HISTORY.
+    Check,
+    /// Make the next migration: two files that say what is expected of them.
+    New {
+        /// What it does: a letter, then letters, digits and underscores, all lower-case.
+        name: String,
+    },
+}
+
+/// Runs one part; lints and checks where none is named, which also can write the dump and the history anew.
+pub(crate) fn run(part: Option<&Part>, write: bool) -> Result<()> {
+    match part {
+        Some(Part::Lint) => lint::run(),
+        Some(Part::Check) => check(false),
+        Some(Part::New { name }) => new::run(name),
+        None => {
+            lint::run()?;
+            check(write)
+        }
+    }
+}
+
+/// Whether the migrator runs this text outside a transaction; sqlx looks for these words at its very beginning.
+fn is_outside_transaction(text: &str) -> bool {
+    text.starts_with("-- no-transaction")
+}
 
 /// A throwaway cluster that lives as long as this value, with its runtime.
 pub(crate) struct Throwaway {
@@ -76,10 +112,13 @@ fn apply(url: &str, file: &std::path::Path) -> Result<()> {
         "--dbname",
         url,
     ]);
-    if !text.starts_with("-- no-transaction") {
-        psql.arg("--single-transaction");
+    if is_outside_transaction(&text) {
+        // In one message, as the migrator sends it: there a second statement would make a transaction of the two.
+        psql.arg("--command").arg(text);
+    } else {
+        psql.arg("--single-transaction").arg("--file").arg(file);
     }
-    run_command(psql.arg("--file").arg(file)).with_context(|| file.display().to_string())
+    run_command(&mut psql).with_context(|| file.display().to_string())
 }
 
 fn files(ending: &str) -> Result<Vec<std::path::PathBuf>> {
@@ -138,8 +177,8 @@ fn history() -> Result<String> {
     Ok(text)
 }
 
-/// Checks everything, or writes the dump and the history anew.
-pub(crate) fn run(write: bool) -> Result<()> {
+/// Checks everything that PostgreSQL can tell, or writes the dump and the history anew.
+fn check(write: bool) -> Result<()> {
     let (schema, kept_history) = (
         root().join("migrations/schema.sql"),
         root().join("migrations/HISTORY"),
