@@ -1,10 +1,32 @@
-//! The one place where statements are built: over feature and metadata tables, whose names and columns come from deploys.
+//! The one place where statements are built: over feature and metadata tables, whose names and columns come from deploys, and over what
+//! the migrator finds in the catalogue.
 //!
 //! Every identifier in a statement is a [`HookName`], a [`ColumnName`] or a metadata table's name, all of them validated to
-//! `[a-z][a-z0-9_]*`, and stands in double quotes, because some of them are SQL's own words (`user`, `order`). Values are never in a statement.
+//! `[a-z][a-z0-9_]*`, and stands in double quotes, because some of them are SQL's own words (`user`, `order`). What the catalogue
+//! names may have any name, so its quotes are doubled (`quoted`). Values are never in a statement.
 
 use domain::{ColumnName, ColumnType, FeatureContract, FieldDefinition, HookName};
 use ports::queries::{Table, TableKind};
+
+/// A name of whatever characters as an identifier.
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// Drops an index of the schema `public` in a way that lets readers and writers of its table through.
+pub(crate) fn drop_index(name: &str) -> String {
+    format!("drop index concurrently if exists public.{}", quoted(name))
+}
+
+/// Takes a lock as a vacuum does, on a table of the schema `public`, and gives it back at once. LOCK TABLE wants a transaction, and a DO
+/// statement is one that rolls itself back where the lock is not to be had.
+pub(crate) fn wait_behind_vacuum(table: &str) -> String {
+    let lock = format!(
+        "lock table public.{} in share update exclusive mode",
+        quoted(table)
+    );
+    format!("do '{}'", format!("begin {lock}; end").replace('\'', "''"))
+}
 
 /// A column's type in PostgreSQL.
 const fn sql_type(column: ColumnType) -> &'static str {

@@ -115,6 +115,21 @@ impl TestDatabase {
                 .await?;
         }
         admin.execute("select pg_advisory_unlock(1)").await?;
+        Self::of(admin, &template).await
+    }
+
+    /// Makes one that has the migrations up to a version only, to try the later ones on it.
+    pub async fn at(version: i64) -> Result<Self, Failure> {
+        let admin = PgConnection::connect(&url("postgres").await?).await?;
+        let database = Self::of(admin, "template0").await?;
+        sqlx::migrate!("../../migrations")
+            .run_to(version, &database.pool)
+            .await?;
+        Ok(database)
+    }
+
+    /// A copy of a template.
+    async fn of(mut admin: PgConnection, template: &str) -> Result<Self, Failure> {
         let name = format!("test_{}", uuid::Uuid::new_v4().simple());
         admin
             .execute(AssertSqlSafe(format!(
