@@ -4,7 +4,11 @@
     clippy::disallowed_methods,
     reason = "these tests go behind the adapter's back"
 )]
-#![expect(clippy::unwrap_used, reason = "helpers of tests; a panic is their verdict")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "helpers of tests; a panic is their verdict"
+)]
 
 use std::time::{Duration, Instant};
 
@@ -55,6 +59,13 @@ async fn until(pool: &PgPool, statement: &'static str) {
 const BUILD_WAITS: &str =
     "select exists (select from pg_stat_activity a join pg_stat_progress_create_index p using (pid)
      where p.datname = current_database() and a.wait_event_type = 'Lock')";
+
+/// Migrates with little patience; a migrator that waits for somebody whom this test still holds up fails here.
+async fn hasty(pool: &PgPool) -> MigrateError {
+    let migrating = migrate(pool, Duration::from_millis(300));
+    let result = tokio::time::timeout(PATIENCE, migrating).await;
+    result.expect("its patience was over long ago").unwrap_err()
+}
 
 /// What sqlx noted of migration 5: nothing, or how it ended.
 async fn noted(pool: &PgPool) -> Option<bool> {
@@ -122,8 +133,8 @@ async fn a_build_that_outlives_its_migrator_is_waited_for() {
     // As when the process is killed: its connection is gone, and PostgreSQL notices only after the statement.
     migrating.abort();
     assert!(migrating.await.unwrap_err().is_cancelled());
-    let refused = migrate(pool, Duration::from_millis(300)).await;
-    assert!(matches!(refused, Err(MigrateError::Locked(_))), "{refused:?}");
+    let refused = hasty(pool).await;
+    assert!(matches!(refused, MigrateError::Locked(_)), "{refused:?}");
     let (orphan, is_valid) = index(pool).await.unwrap();
     assert!(!is_valid);
     writer.execute("commit").await.unwrap();
@@ -149,9 +160,9 @@ async fn an_index_that_somebody_builds_by_hand_is_not_taken_from_them() {
     until(pool, BUILD_WAITS).await;
     let theirs = index(pool).await.unwrap();
     assert!(!theirs.1);
-    let refused = migrate(pool, Duration::from_millis(300)).await;
+    let refused = hasty(pool).await;
     assert!(
-        matches!(refused, Err(MigrateError::Building { version: 5, .. })),
+        matches!(refused, MigrateError::Building { version: 5, .. }),
         "{refused:?}"
     );
     writer.execute("commit").await.unwrap();
@@ -191,9 +202,9 @@ async fn a_migration_gives_up_on_a_table_that_is_always_in_use() {
     let database = TestDatabase::at(2).await.unwrap();
     let mut reader = PgConnection::connect(&database.url).await.unwrap();
     reader.execute("begin; select from tasks").await.unwrap();
-    let refused = migrate(&database.pool, Duration::from_millis(500)).await;
+    let refused = hasty(&database.pool).await;
     assert!(
-        matches!(refused, Err(MigrateError::Busy { version: 3, .. })),
+        matches!(refused, MigrateError::Busy { version: 3, .. }),
         "{refused:?}"
     );
     reader.execute("commit").await.unwrap();
