@@ -1,4 +1,4 @@
-//! Migrations, run at start by any number of servers at once, beside others that serve (docs/adr/0009).
+//! Migrations, run at start by any number of servers at once, beside others that serve (docs/adr/0010).
 
 use std::time::{Duration, Instant};
 
