@@ -2,6 +2,26 @@ CREATE SCHEMA features;
 
 CREATE SCHEMA metadata;
 
+CREATE FUNCTION public.acting_service_account_id() RETURNS uuid
+    LANGUAGE sql STABLE
+    AS $_$ SELECT substring(current_setting('hallmark.actor', true) FROM '^service_account:(.+)$')::uuid $_$;
+
+CREATE FUNCTION public.acting_user_id() RETURNS uuid
+    LANGUAGE sql STABLE
+    AS $_$ SELECT substring(current_setting('hallmark.actor', true) FROM '^user:(.+)$')::uuid $_$;
+
+CREATE FUNCTION public.check_delegation_facts() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+  IF (NEW.delegation_id, NEW.task_id, NEW.caller_id, NEW.callee_id, NEW.created_at, NEW.idempotency_key, NEW.retry_of, NEW.parent_id, NEW.root_id, NEW.depth)
+     IS DISTINCT FROM
+     (OLD.delegation_id, OLD.task_id, OLD.caller_id, OLD.callee_id, OLD.created_at, OLD.idempotency_key, OLD.retry_of, OLD.parent_id, OLD.root_id, OLD.depth) THEN
+    RAISE EXCEPTION 'what delegation % is cannot change', OLD.delegation_id USING ERRCODE = 'restrict_violation';
+  END IF;
+  RETURN NEW;
+END $$;
+
 CREATE FUNCTION public.check_delegation_move() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -54,8 +74,8 @@ CREATE FUNCTION public.log_delegations_created() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
 BEGIN
-  INSERT INTO activity_log (kind, subject, payload)
-  SELECT 'DelegationCreated', 'delegation:' || delegation_id,
+  INSERT INTO activity_log (kind, subject, actor_user_id, actor_service_account_id, payload)
+  SELECT 'DelegationCreated', 'delegation:' || delegation_id, acting_user_id(), acting_service_account_id(),
          jsonb_build_object('delegation_id', delegation_id, 'task_id', task_id, 'caller_id', caller_id, 'callee_id', callee_id,
                             'status', status, 'retry_count', retry_count)
   FROM new_rows;
@@ -66,8 +86,8 @@ CREATE FUNCTION public.log_delegations_moved() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
 BEGIN
-  INSERT INTO activity_log (kind, subject, payload)
-  SELECT 'DelegationStatusChanged', 'delegation:' || n.delegation_id,
+  INSERT INTO activity_log (kind, subject, actor_user_id, actor_service_account_id, payload)
+  SELECT 'DelegationStatusChanged', 'delegation:' || n.delegation_id, acting_user_id(), acting_service_account_id(),
          jsonb_build_object('delegation_id', n.delegation_id, 'from', o.status, 'status', n.status, 'attempt', n.attempt)
   FROM new_rows n JOIN old_rows o ON o.delegation_id = n.delegation_id
   WHERE n.status <> o.status;
@@ -89,11 +109,42 @@ CREATE FUNCTION public.log_tasks_moved() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
 BEGIN
-  INSERT INTO activity_log (kind, subject, payload)
-  SELECT 'TaskStatusChanged', 'task:' || n.id, jsonb_build_object('task_id', n.id, 'from', o.status, 'status', n.status)
+  INSERT INTO activity_log (kind, subject, actor_user_id, actor_service_account_id, payload)
+  SELECT 'TaskStatusChanged', 'task:' || n.id, acting_user_id(), acting_service_account_id(),
+         jsonb_build_object('task_id', n.id, 'from', o.status, 'status', n.status)
   FROM new_rows n JOIN old_rows o ON o.id = n.id
   WHERE n.status <> o.status;
   RETURN NULL;
+END $$;
+
+CREATE FUNCTION public.make_archive_month(at timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+  begins CONSTANT timestamptz := date_trunc('month', at AT TIME ZONE 'UTC') AT TIME ZONE 'UTC';
+  ends CONSTANT timestamptz := (date_trunc('month', at AT TIME ZONE 'UTC') + interval '1 month') AT TIME ZONE 'UTC';
+  partition CONSTANT text := 'delegations_archive_' || to_char(at AT TIME ZONE 'UTC', 'YYYY_MM');
+BEGIN
+  IF to_regclass('public.' || partition) IS NULL THEN
+    PERFORM pg_advisory_xact_lock(hashtext('delegations_archive'));
+    EXECUTE format('CREATE TABLE IF NOT EXISTS public.%I PARTITION OF public.delegations_archive FOR VALUES FROM (%L) TO (%L)', partition, begins, ends);
+  END IF;
+END $$;
+
+CREATE FUNCTION public.only_acknowledge() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+  IF TG_OP = 'DELETE' THEN
+    IF OLD.acknowledged_at IS NULL THEN
+      RAISE EXCEPTION 'message % was not acknowledged', OLD.message_id USING ERRCODE = 'restrict_violation';
+    END IF;
+    RETURN OLD;
+  END IF;
+  IF OLD.acknowledged_at IS NOT NULL OR NEW.acknowledged_at IS NULL OR to_jsonb(NEW) - 'acknowledged_at' <> to_jsonb(OLD) - 'acknowledged_at' THEN
+    RAISE EXCEPTION 'message % can only be acknowledged, and only once', OLD.message_id USING ERRCODE = 'restrict_violation';
+  END IF;
+  RETURN NEW;
 END $$;
 
 CREATE FUNCTION public.only_supersede() RETURNS trigger
@@ -154,6 +205,13 @@ CREATE TABLE public.conventions (
     updated_at timestamp with time zone DEFAULT now() NOT NULL
 );
 
+CREATE TABLE public.delegation_archive_ids (
+    delegation_id text NOT NULL,
+    caller_id text NOT NULL,
+    idempotency_key text,
+    created_at timestamp with time zone NOT NULL
+);
+
 CREATE TABLE public.delegation_attempts (
     delegation_id text NOT NULL,
     attempt bigint NOT NULL,
@@ -164,20 +222,48 @@ CREATE TABLE public.delegation_attempts (
     CONSTRAINT ck_delegation_attempts_event CHECK ((event = ANY (ARRAY['claimed'::text, 'completed'::text, 'failed'::text, 'stuck'::text, 'refused-late'::text])))
 );
 
+CREATE TABLE public.delegation_inbox (
+    message_id bigint NOT NULL,
+    caller_id text NOT NULL,
+    delegation_id text NOT NULL,
+    attempt bigint NOT NULL,
+    kind text NOT NULL,
+    result jsonb,
+    error_detail text,
+    redelegated_as text,
+    arrived_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    acknowledged_at timestamp with time zone,
+    CONSTRAINT ck_delegation_inbox_kind CHECK ((kind = ANY (ARRAY['completed'::text, 'failed'::text, 'stuck'::text])))
+)
+WITH (autovacuum_vacuum_scale_factor='0.02');
+
+ALTER TABLE public.delegation_inbox ALTER COLUMN message_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.delegation_inbox_message_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE public.delegation_leases (
     delegation_id text NOT NULL,
     attempt bigint NOT NULL,
     worker_id text NOT NULL,
     boot_id uuid NOT NULL,
     last_heartbeat timestamp with time zone NOT NULL,
-    deadline timestamp with time zone NOT NULL
+    deadline timestamp with time zone NOT NULL,
+    callee_id text,
+    progress text,
+    progress_at timestamp with time zone
 )
 WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='1000', autovacuum_vacuum_cost_delay='0');
 
 CREATE TABLE public.delegation_ready (
     callee_id text NOT NULL,
     ready_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    delegation_id text NOT NULL
+    delegation_id text NOT NULL,
+    deadline timestamp with time zone
 )
 WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='1000', autovacuum_vacuum_cost_delay='0');
 
@@ -197,9 +283,45 @@ CREATE TABLE public.delegations (
     idempotency_key text,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    input jsonb,
+    request_hash bytea,
+    max_retries bigint,
+    retry_of text,
+    parent_id text,
+    root_id text,
+    depth bigint,
     CONSTRAINT ck_delegations_status CHECK ((status = ANY (ARRAY['queued'::text, 'dispatched'::text, 'in_progress'::text, 'completed'::text, 'failed'::text, 'stuck'::text])))
 )
 WITH (fillfactor='75', autovacuum_vacuum_scale_factor='0.02', autovacuum_analyze_scale_factor='0.02');
+
+CREATE TABLE public.delegations_archive (
+    delegation_id text NOT NULL,
+    task_id uuid,
+    caller_id text NOT NULL,
+    callee_id text NOT NULL,
+    task_preview text,
+    status text NOT NULL,
+    attempt bigint NOT NULL,
+    last_heartbeat timestamp with time zone,
+    deadline timestamp with time zone NOT NULL,
+    result_preview text,
+    result jsonb,
+    error_detail text,
+    retry_count bigint NOT NULL,
+    idempotency_key text,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    input jsonb,
+    request_hash bytea,
+    max_retries bigint,
+    retry_of text,
+    parent_id text,
+    root_id text,
+    depth bigint,
+    archived_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT ck_delegations_archive_status CHECK ((status = ANY (ARRAY['completed'::text, 'failed'::text, 'stuck'::text])))
+)
+PARTITION BY RANGE (created_at);
 
 CREATE TABLE public.device_authorizations (
     device_code_hash bytea NOT NULL,
@@ -442,6 +564,18 @@ CREATE TABLE public.service_accounts (
     disabled_reason text
 );
 
+CREATE TABLE public.task_grants (
+    task_id uuid NOT NULL,
+    grantee_user_id uuid,
+    grantee_service_account_id uuid,
+    can_operate boolean NOT NULL,
+    task_created_at timestamp with time zone NOT NULL,
+    granted_by_user_id uuid,
+    granted_by_service_account_id uuid,
+    granted_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT ck_task_grants_one_grantee CHECK ((num_nonnulls(grantee_user_id, grantee_service_account_id) = 1))
+);
+
 CREATE TABLE public.tasks (
     id uuid NOT NULL,
     kind text NOT NULL,
@@ -452,6 +586,9 @@ CREATE TABLE public.tasks (
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     creator_user_id uuid,
     creator_service_account_id uuid,
+    idempotency_key text,
+    request_hash bytea,
+    status_detail text,
     CONSTRAINT ck_tasks_at_most_one_creator CHECK (((creator_user_id IS NULL) OR (creator_service_account_id IS NULL))),
     CONSTRAINT ck_tasks_status CHECK ((status = ANY (ARRAY['queued'::text, 'running'::text, 'completed'::text, 'failed'::text, 'cancelled'::text])))
 );
@@ -472,6 +609,12 @@ ALTER TABLE ONLY public.convention_hooks
 
 ALTER TABLE ONLY public.conventions
     ADD CONSTRAINT conventions_pkey PRIMARY KEY (slug);
+
+ALTER TABLE ONLY public.delegation_archive_ids
+    ADD CONSTRAINT delegation_archive_ids_pkey PRIMARY KEY (delegation_id);
+
+ALTER TABLE ONLY public.delegation_inbox
+    ADD CONSTRAINT delegation_inbox_pkey PRIMARY KEY (message_id);
 
 ALTER TABLE ONLY public.delegation_leases
     ADD CONSTRAINT delegation_leases_pkey PRIMARY KEY (delegation_id);
@@ -548,6 +691,9 @@ ALTER TABLE ONLY public.tasks
 ALTER TABLE ONLY public.convention_hooks
     ADD CONSTRAINT uq_convention_hooks_hook UNIQUE (convention_slug, hook_name);
 
+ALTER TABLE ONLY public.delegation_inbox
+    ADD CONSTRAINT uq_delegation_inbox_delegation UNIQUE (delegation_id);
+
 ALTER TABLE ONLY public.device_authorizations
     ADD CONSTRAINT uq_device_authorizations_user_code UNIQUE (user_code);
 
@@ -581,6 +727,12 @@ ALTER TABLE ONLY public.role_assignments
 ALTER TABLE ONLY public.service_accounts
     ADD CONSTRAINT uq_service_accounts_issuer_subject UNIQUE (issuer, subject);
 
+ALTER TABLE ONLY public.task_grants
+    ADD CONSTRAINT uq_task_grants_service_account UNIQUE (task_id, grantee_service_account_id);
+
+ALTER TABLE ONLY public.task_grants
+    ADD CONSTRAINT uq_task_grants_user UNIQUE (task_id, grantee_user_id);
+
 ALTER TABLE ONLY public.users
     ADD CONSTRAINT uq_users_identity UNIQUE (provider, external_id);
 
@@ -591,9 +743,23 @@ CREATE INDEX idx_delegations_callee_created ON public.delegations USING btree (c
 
 CREATE INDEX idx_delegations_caller_created ON public.delegations USING btree (caller_id, created_at DESC);
 
+CREATE INDEX idx_delegations_created ON public.delegations USING brin (created_at) WITH (pages_per_range='32', autosummarize='on');
+
 CREATE UNIQUE INDEX idx_delegations_idempotency ON public.delegations USING btree (caller_id, idempotency_key) WHERE (idempotency_key IS NOT NULL);
 
+CREATE INDEX idx_delegations_inflight_callee ON public.delegations USING btree (callee_id, created_at DESC, delegation_id DESC) WHERE (status = ANY (ARRAY['queued'::text, 'dispatched'::text, 'in_progress'::text]));
+
+CREATE INDEX idx_delegations_inflight_caller ON public.delegations USING btree (caller_id, created_at DESC, delegation_id DESC) WHERE (status = ANY (ARRAY['queued'::text, 'dispatched'::text, 'in_progress'::text]));
+
 CREATE INDEX idx_delegations_inflight_heartbeat ON public.delegations USING btree (last_heartbeat) WHERE (status = ANY (ARRAY['queued'::text, 'dispatched'::text, 'in_progress'::text]));
+
+CREATE UNIQUE INDEX idx_delegations_retry_of ON public.delegations USING btree (retry_of) WHERE (retry_of IS NOT NULL);
+
+CREATE INDEX idx_delegations_stuck ON public.delegations USING btree (created_at DESC, delegation_id DESC) WHERE (status = 'stuck'::text);
+
+CREATE INDEX idx_delegations_stuck_callee ON public.delegations USING btree (callee_id, created_at DESC, delegation_id DESC) WHERE (status = 'stuck'::text);
+
+CREATE INDEX idx_delegations_stuck_caller ON public.delegations USING btree (caller_id, created_at DESC, delegation_id DESC) WHERE (status = 'stuck'::text);
 
 CREATE INDEX idx_delegations_task ON public.delegations USING btree (task_id);
 
@@ -601,7 +767,21 @@ CREATE INDEX ix_activity_log_actor ON public.activity_log USING btree (COALESCE(
 
 CREATE INDEX ix_activity_log_subject ON public.activity_log USING btree (subject, transaction_id, sequence);
 
+CREATE INDEX ix_delegation_archive_ids_key ON public.delegation_archive_ids USING btree (caller_id, idempotency_key) WHERE (idempotency_key IS NOT NULL);
+
 CREATE INDEX ix_delegation_attempts_delegation ON public.delegation_attempts USING btree (delegation_id, at);
+
+CREATE INDEX ix_delegation_inbox_acknowledged ON public.delegation_inbox USING btree (acknowledged_at) WHERE (acknowledged_at IS NOT NULL);
+
+CREATE INDEX ix_delegation_inbox_waiting ON public.delegation_inbox USING btree (caller_id, message_id) WHERE (acknowledged_at IS NULL);
+
+CREATE INDEX ix_delegation_ready_deadline ON public.delegation_ready USING btree (deadline) WHERE (deadline IS NOT NULL);
+
+CREATE INDEX ix_delegations_archive_callee ON ONLY public.delegations_archive USING btree (callee_id, created_at DESC, delegation_id DESC);
+
+CREATE INDEX ix_delegations_archive_caller ON ONLY public.delegations_archive USING btree (caller_id, created_at DESC, delegation_id DESC);
+
+CREATE INDEX ix_delegations_archive_id ON ONLY public.delegations_archive USING btree (delegation_id);
 
 CREATE INDEX ix_device_authorizations_expires ON public.device_authorizations USING btree (expires_at);
 
@@ -625,15 +805,31 @@ CREATE INDEX ix_refresh_tokens_expires ON public.refresh_tokens USING btree (exp
 
 CREATE INDEX ix_refresh_tokens_family ON public.refresh_tokens USING btree (family_id);
 
+CREATE INDEX ix_task_grants_service_account ON public.task_grants USING btree (grantee_service_account_id, task_created_at DESC, task_id DESC) WHERE (grantee_service_account_id IS NOT NULL);
+
+CREATE INDEX ix_task_grants_user ON public.task_grants USING btree (grantee_user_id, task_created_at DESC, task_id DESC) WHERE (grantee_user_id IS NOT NULL);
+
+CREATE INDEX ix_tasks_created ON public.tasks USING btree (created_at DESC, id DESC);
+
 CREATE INDEX ix_tasks_creator_service_account_id ON public.tasks USING btree (creator_service_account_id, created_at DESC) WHERE (creator_service_account_id IS NOT NULL);
 
 CREATE INDEX ix_tasks_creator_user_id ON public.tasks USING btree (creator_user_id, created_at DESC) WHERE (creator_user_id IS NOT NULL);
+
+CREATE UNIQUE INDEX ix_tasks_service_account_idempotency ON public.tasks USING btree (creator_service_account_id, idempotency_key) WHERE ((creator_service_account_id IS NOT NULL) AND (idempotency_key IS NOT NULL));
+
+CREATE UNIQUE INDEX ix_tasks_user_idempotency ON public.tasks USING btree (creator_user_id, idempotency_key) WHERE ((creator_user_id IS NOT NULL) AND (idempotency_key IS NOT NULL));
 
 CREATE UNIQUE INDEX uq_ingest_runs_active ON public.ingest_runs USING btree (convention_slug) WHERE (status = ANY (ARRAY['pending'::text, 'running'::text]));
 
 CREATE TRIGGER tr_activity_log_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON public.activity_log FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 
 CREATE TRIGGER tr_delegation_attempts_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON public.delegation_attempts FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+
+CREATE TRIGGER tr_delegation_inbox_acknowledge BEFORE DELETE OR UPDATE ON public.delegation_inbox FOR EACH ROW EXECUTE FUNCTION public.only_acknowledge();
+
+CREATE TRIGGER tr_delegation_inbox_kept BEFORE TRUNCATE ON public.delegation_inbox FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+
+CREATE TRIGGER tr_delegations_facts BEFORE UPDATE OF delegation_id, task_id, caller_id, callee_id, created_at, idempotency_key, retry_of, parent_id, root_id, depth ON public.delegations FOR EACH ROW EXECUTE FUNCTION public.check_delegation_facts();
 
 CREATE TRIGGER tr_delegations_forward_only BEFORE UPDATE OF status, attempt ON public.delegations FOR EACH ROW EXECUTE FUNCTION public.check_delegation_move();
 
@@ -797,3 +993,12 @@ ALTER TABLE ONLY public.schema_features
 
 ALTER TABLE ONLY public.schemas
     ADD CONSTRAINT schemas_id_major_fkey FOREIGN KEY (id, major) REFERENCES public.metadata_tables(schema_id, major);
+
+ALTER TABLE ONLY public.task_grants
+    ADD CONSTRAINT task_grants_grantee_service_account_id_fkey FOREIGN KEY (grantee_service_account_id) REFERENCES public.service_accounts(id);
+
+ALTER TABLE ONLY public.task_grants
+    ADD CONSTRAINT task_grants_grantee_user_id_fkey FOREIGN KEY (grantee_user_id) REFERENCES public.users(id);
+
+ALTER TABLE ONLY public.task_grants
+    ADD CONSTRAINT task_grants_task_id_fkey FOREIGN KEY (task_id) REFERENCES public.tasks(id);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use app::views::{ActivityEntry, ActivityFilter};
 use auth::act;
-use domain::{Actor, EntryId, Invalid, ServiceAccountId, UserId};
+use domain::{EntryId, Invalid};
 use poem_openapi::param::Query;
 use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi, Tags};
@@ -15,6 +15,7 @@ use serde_json::Value;
 use crate::Services;
 use crate::gate::Gate;
 use crate::problem::Problem;
+use crate::query::{actor, page_size, refused, wait};
 use crate::render::{iso_time, model_time};
 
 /// Entries of a page, where nothing is said, and at most.
@@ -109,32 +110,9 @@ impl From<ActivityEntry> for EventItem {
     }
 }
 
-fn query(field: &str, invalid: Invalid) -> Problem {
-    Problem::invalid(&invalid.of_field(field), "query")
-}
-
-fn page_size(limit: Option<i64>, (usual, most): (u32, u32)) -> u32 {
-    limit.map_or(usual, |n| {
-        u32::try_from(n.clamp(1, i64::from(most))).unwrap_or(most)
-    })
-}
-
-/// `user:<id>` or `service_account:<id>`.
-fn actor(text: &str) -> Result<Actor, Invalid> {
-    let rule = || Invalid::value("must be user:<id> or service_account:<id>, with a UUID as id");
-    match text.split_once(':') {
-        Some(("user", id)) => id.parse::<UserId>().map(Actor::User).map_err(|_| rule()),
-        Some(("service_account", id)) => id
-            .parse::<ServiceAccountId>()
-            .map(Actor::ServiceAccount)
-            .map_err(|_| rule()),
-        _ => Err(rule()),
-    }
-}
-
 fn text(field: &str, text: Option<String>) -> Result<Option<String>, Problem> {
     match text {
-        Some(text) if text.len() > 500 || text.contains('\0') => Err(query(
+        Some(text) if text.len() > 500 || text.contains('\0') => Err(refused(
             field,
             Invalid::value("must have at most 500 bytes, and not the character NUL"),
         )),
@@ -145,7 +123,7 @@ fn text(field: &str, text: Option<String>) -> Result<Option<String>, Problem> {
 fn kinds(field: &str, given: Option<Vec<String>>) -> Result<Vec<String>, Problem> {
     let given = given.unwrap_or_default();
     if given.len() > MOST_KINDS {
-        return Err(query(
+        return Err(refused(
             field,
             Invalid::value(format!("must be given at most {MOST_KINDS} times")),
         ));
@@ -158,7 +136,7 @@ fn kinds(field: &str, given: Option<Vec<String>>) -> Result<Vec<String>, Problem
 
 fn after(cursor: Option<&str>) -> Result<Option<EntryId>, Problem> {
     cursor
-        .map(|text| text.parse().map_err(|e| query("after", e)))
+        .map(|text| text.parse().map_err(|e| refused("after", e)))
         .transpose()
 }
 
@@ -191,13 +169,14 @@ impl ActivityApi {
         /// `desc` for newest first; anything else is oldest first.
         order: Query<Option<String>>,
         /// For how many seconds to wait where there is nothing, at most 30.
-        wait: Query<Option<i64>>,
+        #[oai(name = "wait")]
+        seconds: Query<Option<i64>>,
     ) -> Result<Json<ActivityList>, Problem> {
         let newest_first = order.0.as_deref() == Some("desc");
         let filter = ActivityFilter {
             actor: by
                 .0
-                .map(|text| actor(&text).map_err(|e| query("actor", e)))
+                .map(|text| actor(&text).map_err(|e| refused("actor", e)))
                 .transpose()?,
             subject: text("subject", subject.0)?,
             kinds: kinds("kind", kind.0)?,
@@ -205,12 +184,11 @@ impl ActivityApi {
             after: after(cursor.0.as_deref())?,
         };
         // Nothing comes before the newest.
-        let seconds = if newest_first {
-            0
+        let wait = if newest_first {
+            Duration::ZERO
         } else {
-            wait.0.unwrap_or(0).clamp(0, 30)
+            wait(seconds.0)
         };
-        let wait = Duration::from_secs(seconds.unsigned_abs());
         let page = self
             .0
             .read_activity

@@ -39,6 +39,22 @@ const STRICT: &[&str] = &[
     "UnyankBody",
     "RoleBody",
     "DisableBody",
+    "NewTaskBody",
+    "TaskStatusBody",
+    "CancelBody",
+    "TaskGrantBody",
+    "NewDelegationBody",
+    "ParentBlock",
+    "ClaimBody",
+    "HeldBlock",
+    "HeartbeatBody",
+    "AttemptBody",
+    "ProgressBody",
+    "CompleteBody",
+    "FailBody",
+    "FinishBody",
+    "EndBlock",
+    "AcknowledgeBody",
 ];
 
 /// A JSON body.

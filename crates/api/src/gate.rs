@@ -23,6 +23,7 @@ const fn security_name(requirement: Requirement) -> &'static str {
     use auth::Role;
     match requirement {
         Requirement::Anyone | Requirement::AnyUser => "bearer",
+        Requirement::Authenticated => "bearer authenticated:",
         Requirement::Known => "bearer known:",
         Requirement::ScopeOrRole(scope, Role::Curator) => match scope.as_bytes() {
             b"activity:read" => "bearer curator-scope:activity:read",

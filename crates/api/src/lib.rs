@@ -7,21 +7,26 @@ mod allow;
 mod auth_session;
 mod auth_sign_in;
 mod body;
+mod claims;
 mod conventions;
 mod data;
+mod delegations;
 mod edge;
 mod gate;
 mod hook_runs;
 mod hooks;
 mod hooks_live;
+mod inbox;
 mod ingestions;
 mod pages;
 mod problem;
+mod query;
 mod render;
 mod rendered;
 mod schemas;
 mod spec;
 mod system;
+mod tasks;
 mod template;
 mod trace;
 mod wire;
@@ -30,10 +35,12 @@ mod wire_deploy;
 use std::sync::Arc;
 
 use app::{
-    Authenticate, CloseIngestion, CreateRelease, Deploy, EndSession, FetchDeviceTokens, GrantRole,
-    OpenDevice, OpenIngestion, PushRecords, ReadActivity, ReadConventions, ReadData, ReadHealth, ReadHooks,
-    ReadIdentities, ReadIngestions, ReadProfile, ReadProvenance, ReadSchemas, RefreshSession, RegisterSchema,
-    RevokeRole, SetLive, SetServiceAccountState, SignIn, UnyankRelease, YankRelease,
+    Authenticate, CallOffDelegation, CancelTask, ClaimDelegations, CloseIngestion, CreateRelease, CreateTask,
+    Delegate, Deploy, EndSession, FetchDeviceTokens, FinishDelegations, GrantRole, OpenDevice, OpenIngestion,
+    PushRecords, ReadActivity, ReadConventions, ReadData, ReadDelegations, ReadHealth, ReadHooks,
+    ReadIdentities, ReadInbox, ReadIngestions, ReadProfile, ReadProvenance, ReadSchemas, ReadTasks,
+    RefreshSession, RegisterSchema, RevokeRole, SetLive, SetServiceAccountState, ShareTask, SignIn,
+    UnyankRelease, UpdateTask, YankRelease,
 };
 use domain::NodeDomain;
 use poem::{Endpoint, EndpointExt, Route};
@@ -95,6 +102,28 @@ pub struct Services {
     pub read_provenance: ReadProvenance,
     /// Following the activity log.
     pub read_activity: ReadActivity,
+    /// `POST /tasks`.
+    pub create_task: CreateTask,
+    /// Reading tasks.
+    pub read_tasks: ReadTasks,
+    /// `PATCH /tasks/{id}`.
+    pub update_task: UpdateTask,
+    /// `POST /tasks/{id}/cancel`.
+    pub cancel_task: CancelTask,
+    /// Granting others what they may do about a task.
+    pub share_task: ShareTask,
+    /// `POST /delegations`.
+    pub delegate: Delegate,
+    /// Claiming, and beating for claims.
+    pub claim_delegations: ClaimDelegations,
+    /// Ending delegations.
+    pub finish_delegations: FinishDelegations,
+    /// Calling delegations off, and handing them out again.
+    pub call_off_delegation: CallOffDelegation,
+    /// Reading delegations.
+    pub read_delegations: ReadDelegations,
+    /// The inbox.
+    pub read_inbox: ReadInbox,
     /// `GET /auth/me`.
     pub read_profile: ReadProfile,
     /// Health.
@@ -128,6 +157,10 @@ type Apis = (
     auth_sign_in::AuthSignInApi,
     admin::AdminApi,
     activity::ActivityApi,
+    tasks::TasksApi,
+    delegations::DelegationsApi,
+    claims::ClaimsApi,
+    inbox::InboxApi,
     system::SystemApi,
 );
 
@@ -144,6 +177,10 @@ fn service(services: &Arc<Services>) -> OpenApiService<Apis, ()> {
         auth_sign_in::AuthSignInApi(Arc::clone(services)),
         admin::AdminApi(Arc::clone(services)),
         activity::ActivityApi(Arc::clone(services)),
+        tasks::TasksApi(Arc::clone(services)),
+        delegations::DelegationsApi(Arc::clone(services)),
+        claims::ClaimsApi(Arc::clone(services)),
+        inbox::InboxApi(Arc::clone(services)),
         system::SystemApi(Arc::clone(services)),
     );
     OpenApiService::new(apis, "Hallmark", env!("CARGO_PKG_VERSION"))

@@ -191,6 +191,7 @@ fn nulls(document: &mut Value) {
 fn in_words(what: &str) -> String {
     match what.split_once(':') {
         Some(("known", _)) => "nothing: it is public; credentials, where there are any, must hold".to_owned(),
+        Some(("authenticated", _)) => "a user's or a service account's token".to_owned(),
         Some(("curator-scope", scope)) => {
             format!("the scope {scope}, or the role curator or a higher one")
         }

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use domain::delegation::MOST_RETRIES;
 use domain::{Actor, DelegationId, IngestRunId, TaskId, TaskKind};
 use ports::Repos;
-use ports::repos::{LockedIngestRun, NewDelegation, NewTask};
+use ports::ledger::{Deadline, NewDelegation, NewTask};
+use ports::repos::LockedIngestRun;
 use serde::{Deserialize, Serialize};
 
 use crate::OWN_WORKERS;
@@ -51,10 +53,11 @@ pub(crate) async fn cut_batches(
             .tasks()
             .create(&NewTask {
                 id: task,
-                kind: TaskKind::IngestBatch,
+                kind: TaskKind::ingest_batch(),
                 name: name.clone(),
                 params,
                 creator: actor.clone(),
+                request: None,
             })
             .await?;
         let records = repos
@@ -79,13 +82,15 @@ pub(crate) fn delegation(task: TaskId, retry: u32, preview: &str, delay: Duratio
         caller: CALLER.to_owned(),
         callee: OWN_WORKERS.to_owned(),
         preview: preview.to_owned(),
-        idempotency_key: None,
+        input: None,
+        request: None,
+        nesting: None,
+        deadline: Deadline::Default,
+        // Its time is counted from the claim.
+        may_expire: false,
         retry_count: retry,
+        retry_of: retry.checked_sub(1).map(|last| DelegationId::of_task(task, last)),
+        max_retries: MOST_RETRIES,
         delay,
     }
-}
-
-/// How long a task waits before it is delegated for the n-th time after a failure: 1 s, doubled, at most 5 minutes.
-pub(crate) fn backoff(retry: u32) -> Duration {
-    Duration::from_secs(1 << retry.min(8)).min(Duration::from_secs(300))
 }

@@ -2,12 +2,14 @@
 
 use auth::AuthError;
 use domain::convention::ConventionError;
+use domain::delegation::DelegationError;
 use domain::hook::HookError;
 use domain::identity::{IdentityError, SessionError};
 use domain::ingest::IngestError;
 use domain::kind::Coded;
 use domain::provenance::ProvenanceError;
 use domain::record::DataError;
+use domain::task::TaskError;
 use domain::{Fault, Invalid, Kind};
 use ports::StoreError;
 
@@ -48,6 +50,10 @@ failures! {
     Session(SessionError);
     /// An ingest run refused.
     Ingest(IngestError);
+    /// Something about a task was refused.
+    Task(TaskError);
+    /// Something about a delegation was refused.
+    Delegation(DelegationError);
     /// There is nothing to read.
     Data(DataError);
     /// There is nothing to trace.

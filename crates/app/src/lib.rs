@@ -1,13 +1,20 @@
 //! The use cases, one file each. A use case takes a permit, which only the gate makes, and a write gives a receipt, which only a
 //! commit makes. Nothing but port calls stands between `begin` and `commit`.
 
+pub mod archive;
 pub mod authenticate;
+pub mod call_off_delegation;
+pub mod cancel_task;
+pub mod claim_delegations;
 pub mod close_ingestion;
 pub mod create_release;
+pub mod create_task;
+pub mod delegate;
 pub mod deploy;
 pub mod end_session;
 pub mod failure;
 pub mod fetch_device_tokens;
+pub mod finish_delegations;
 pub mod grant_role;
 pub mod hook_execution;
 mod hook_turns;
@@ -21,36 +28,51 @@ pub mod push_records;
 pub mod read_activity;
 pub mod read_conventions;
 pub mod read_data;
+pub mod read_delegations;
 pub mod read_health;
 pub mod read_hooks;
 pub mod read_identities;
+pub mod read_inbox;
 pub mod read_ingestions;
 pub mod read_profile;
 pub mod read_provenance;
 pub mod read_schemas;
+pub mod read_tasks;
 pub mod refresh_session;
 pub mod register_schema;
 pub mod revoke_role;
 pub mod set_live;
 pub mod set_service_account_state;
+pub mod share_task;
 pub mod sign_in;
 pub mod sweep;
 pub mod tokens;
 pub mod unyank_release;
+pub mod update_task;
 pub mod worker;
 pub mod yank_release;
 
 mod batches;
 mod cursor;
+mod request_hash;
 mod retry;
+mod task_access;
+mod waiting;
 
+pub use archive::Archive;
 pub use authenticate::Authenticate;
+pub use call_off_delegation::CallOffDelegation;
+pub use cancel_task::CancelTask;
+pub use claim_delegations::ClaimDelegations;
 pub use close_ingestion::CloseIngestion;
 pub use create_release::CreateRelease;
+pub use create_task::CreateTask;
+pub use delegate::Delegate;
 pub use deploy::Deploy;
 pub use end_session::EndSession;
 pub use failure::Failure;
 pub use fetch_device_tokens::FetchDeviceTokens;
+pub use finish_delegations::FinishDelegations;
 pub use grant_role::GrantRole;
 pub use issuer_keys::IssuerKeys;
 pub use open_device::OpenDevice;
@@ -62,28 +84,38 @@ pub use push_records::PushRecords;
 pub use read_activity::ReadActivity;
 pub use read_conventions::ReadConventions;
 pub use read_data::ReadData;
+pub use read_delegations::ReadDelegations;
 pub use read_health::ReadHealth;
 pub use read_hooks::ReadHooks;
 pub use read_identities::ReadIdentities;
+pub use read_inbox::ReadInbox;
 pub use read_ingestions::ReadIngestions;
 pub use read_profile::ReadProfile;
 pub use read_provenance::ReadProvenance;
 pub use read_schemas::ReadSchemas;
+pub use read_tasks::ReadTasks;
 pub use refresh_session::RefreshSession;
 pub use register_schema::RegisterSchema;
 pub use revoke_role::RevokeRole;
 pub use set_live::SetLive;
 pub use set_service_account_state::SetServiceAccountState;
+pub use share_task::ShareTask;
 pub use sign_in::SignIn;
 pub use sweep::Sweep;
 pub use tokens::{Lifetimes, TokenMaker};
 pub use unyank_release::UnyankRelease;
+pub use update_task::UpdateTask;
 pub use worker::{Worker, WorkerOptions};
 pub use yank_release::YankRelease;
 
 /// What readers get, as the query ports give it; `api` renders these and has no other way to the data.
 pub mod views {
     pub use ports::identity::{RoleAssignment, ServiceAccountView, UserProfile};
+    pub use ports::ledger::{DelegationEnd, Ending};
+    pub use ports::ledger_queries::{
+        AttemptEntry, Claimed, DelegationStates, DelegationView, Message, Payload, Side, TaskFilter,
+        TaskGrant, TaskView,
+    };
     pub use ports::queries::{
         ActivityEntry, ActivityFilter, ActivityPage, HookSummary, Identity, IngestRunView, ReasonCount,
         RecordView, RowStream, RowTrace, Table, TableColumn, TableCounts, TableKind, TraceDelegation,

@@ -9,18 +9,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use domain::delegation::{MOST_RETRIES, preview};
+use domain::delegation::{MOST_RETRIES, backoff, preview};
 use domain::failure::FailureKind;
 use domain::ingest::IngestError;
 use domain::kind::{Coded as _, Kind};
 use domain::schema::MetadataChecker;
 use domain::{Actor, Cell, Event, FieldDefinition, HookRun, IngestRunId, RecordOutcome, RecordSrn, SourceId};
-use ports::repos::{BatchRecord, DelegationEnd, LockedIngestRun, NewRecord, Pin, RecordBatch, RecordEnd};
+use ports::ledger::DelegationEnd;
+use ports::repos::{BatchRecord, LockedIngestRun, NewRecord, Pin, RecordBatch, RecordEnd};
 use ports::{Blobs, Claim, Committed, HookRecord, HookRunner, Store, StoreError, UnitOfWork, WorkQueue};
 use serde_json::json;
 use time::OffsetDateTime;
 
-use crate::batches::{BatchParams, backoff, delegation};
+use crate::batches::{BatchParams, delegation};
 use crate::failure::Failure;
 use crate::hook_execution::{HookExecution, execute};
 use crate::retry::retried;
@@ -206,7 +207,10 @@ impl ProcessBatch {
             .finish(
                 &claim.delegation,
                 claim.attempt,
-                &DelegationEnd::Completed(preview),
+                DelegationEnd::Completed {
+                    result: None,
+                    preview,
+                },
             )
             .await?
         {
@@ -273,21 +277,21 @@ impl ProcessBatch {
         most: u32,
     ) -> Result<Committed<bool>, Failure> {
         let mut uow = UnitOfWork::begin(&*self.store).await?;
+        let again = claim.retry_count < most;
+        let end = if again {
+            DelegationEnd::FailedForNow(why.to_owned())
+        } else {
+            DelegationEnd::Failed(why.to_owned())
+        };
         if !uow
             .delegations()
-            .finish(
-                &claim.delegation,
-                claim.attempt,
-                &DelegationEnd::Failed(why.to_owned()),
-            )
+            .finish(&claim.delegation, claim.attempt, end)
             .await?
         {
             return Ok(uow.commit(false).await?);
         }
-        let again = claim.retry_count < most;
         if again {
             let retry = claim.retry_count + 1;
-            uow.delegations().requeue(claim.task).await?;
             uow.delegations()
                 .create(&delegation(
                     claim.task,
@@ -297,21 +301,25 @@ impl ProcessBatch {
                 ))
                 .await?;
         } else {
-            give_up_batch(&mut uow, params, why).await?;
+            give_up_batch(&mut uow, params, EXHAUSTED, why).await?;
         }
         Ok(uow.commit(again).await?)
     }
 }
 
-/// Marks a batch as failed, and ends its run if it was the last.
+/// What is told of records whose batch was given up.
+pub(crate) const EXHAUSTED: &str = "retries_exhausted";
+
+/// Marks a batch as failed for the reason `code`, and ends its run if it was the last.
 pub(crate) async fn give_up_batch(
     uow: &mut UnitOfWork,
     params: BatchParams,
+    code: &str,
     why: &str,
 ) -> Result<(), Failure> {
     uow.ingests().lock(params.run()).await?;
     uow.ingests()
-        .fail_batch(params.run(), params.batch, "retries_exhausted", why)
+        .fail_batch(params.run(), params.batch, code, why)
         .await?;
     if uow.ingests().complete_if_done(params.run()).await? {
         uow.activity().append(&completed_event(params.run())).await?;

@@ -1,15 +1,17 @@
-//! Taking work back from workers that died or fell silent, and handing it to others (LED-5, LED-6).
+//! Taking delegations back from callees that died or fell silent, or that let their time pass, and handing them out again (LED-5, LED-6).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use domain::TaskKind;
-use domain::delegation::MOST_RETRIES;
-use ports::{Committed, Store, StoreError, UnitOfWork, WorkQueue, WorkerIdentity};
+use domain::delegation::{MOST_RETRIES, backoff};
+use ports::ledger::{Stuck, Swept};
+use ports::{Committed, Store, StoreError, UnitOfWork, Wakes, WorkerIdentity, inbox_topic, work_topic};
 
-use crate::batches::{BatchParams, backoff, delegation};
+use crate::batches::{BatchParams, CALLER, delegation};
 use crate::failure::Failure;
-use crate::process_batch::give_up_batch;
+use crate::process_batch::{EXHAUSTED, give_up_batch};
 use crate::retry::retried;
 
 /// How many delegations one transaction takes back.
@@ -18,68 +20,140 @@ const MOST_AT_ONCE: u32 = 100;
 /// Sweeps.
 pub struct Sweep {
     store: Arc<dyn Store>,
-    queue: Arc<dyn WorkQueue>,
+    wakes: Arc<dyn Wakes>,
+}
+
+/// What a transaction looks for.
+#[derive(Clone, Copy)]
+enum Wanted {
+    /// Leases whose holder is silent, dead or late.
+    Leases,
+    /// What waits past its deadline.
+    Waiting,
+}
+
+/// What one transaction took back.
+struct Taken {
+    count: usize,
+    held_back: u64,
+    topics: BTreeSet<String>,
 }
 
 impl Sweep {
     /// A use case on these ports.
-    pub fn new(store: Arc<dyn Store>, queue: Arc<dyn WorkQueue>) -> Self {
-        Self { store, queue }
+    pub fn new(store: Arc<dyn Store>, wakes: Arc<dyn Wakes>) -> Self {
+        Self { store, wakes }
     }
 
     /// Takes back what is silent for longer than `silence`, past its deadline, or held by an earlier boot of `worker`; gives how many.
     pub async fn run(&self, worker: &WorkerIdentity, silence: Duration) -> Result<usize, Failure> {
         let mut all = 0;
-        loop {
-            let taken = retried!(self.once(worker, silence))?.into_inner();
-            all += taken;
-            if taken > 0 {
-                self.queue.wake();
-            }
-            if taken < MOST_AT_ONCE as usize {
-                return Ok(all);
-            }
-        }
-    }
-
-    async fn once(&self, worker: &WorkerIdentity, silence: Duration) -> Result<Committed<usize>, Failure> {
-        let mut uow = UnitOfWork::begin(&*self.store).await?;
-        let stuck = uow
-            .delegations()
-            .take_stuck(worker, silence, MOST_AT_ONCE)
-            .await?;
-        for one in &stuck {
-            tracing::warn!(delegation = %one.id, retry_count = one.retry_count, why = one.why, "a delegation is stuck");
-            let Some((task, kind, params)) = &one.task else {
-                continue;
-            };
-            if one.retry_count < MOST_RETRIES {
-                let retry = one.retry_count + 1;
-                // The first times at once: a restart is no fault of the task.
-                let delay = if retry <= 3 {
-                    Duration::ZERO
-                } else {
-                    backoff(retry - 3)
-                };
-                uow.delegations()
-                    .create(&delegation(*task, retry, &one.preview, delay))
-                    .await?;
-            } else {
-                uow.delegations().give_up(*task).await?;
-                match kind {
-                    TaskKind::IngestBatch => {
-                        let params: BatchParams = serde_json::from_value(params.clone())
-                            .map_err(|e| StoreError::corrupt("tasks", e))?;
-                        give_up_batch(
-                            &mut uow,
-                            params,
-                            &format!("given up after {MOST_RETRIES} retries: {}", one.why),
-                        )
-                        .await?;
-                    }
+        for wanted in [Wanted::Leases, Wanted::Waiting] {
+            loop {
+                let taken = retried!(self.once(wanted, worker, silence))?.into_inner();
+                all += taken.count;
+                taken.topics.iter().for_each(|topic| self.wakes.wake(topic));
+                if taken.held_back > 0 {
+                    tracing::error!(
+                        held_back = taken.held_back,
+                        "so many callees fell silent at once that it looks like a fault of the network or the database; they get as much time again"
+                    );
+                }
+                if taken.count < MOST_AT_ONCE as usize {
+                    break;
                 }
             }
         }
-        Ok(uow.commit(stuck.len()).await?)
+        Ok(all)
     }
+
+    async fn once(
+        &self,
+        wanted: Wanted,
+        worker: &WorkerIdentity,
+        silence: Duration,
+    ) -> Result<Committed<Taken>, Failure> {
+        let mut uow = UnitOfWork::begin(&*self.store).await?;
+        let swept = match wanted {
+            Wanted::Leases => {
+                uow.delegations()
+                    .take_stuck(worker, silence, MOST_AT_ONCE)
+                    .await?
+            }
+            Wanted::Waiting => Swept {
+                stuck: uow.delegations().take_expired(MOST_AT_ONCE).await?,
+                held_back: 0,
+            },
+        };
+        let taken = Taken {
+            topics: go_on(&mut uow, &swept.stuck).await?,
+            count: swept.stuck.len(),
+            held_back: swept.held_back,
+        };
+        Ok(uow.commit(taken).await?)
+    }
+}
+
+/// Hands out again what is stuck, or gives its task up; gives who is to be woken.
+async fn go_on(uow: &mut UnitOfWork, stuck: &[Stuck]) -> Result<BTreeSet<String>, Failure> {
+    let mut topics = BTreeSet::new();
+    for one in stuck {
+        tracing::warn!(delegation = %one.id, retry_count = one.retry_count, why = one.why, "a delegation is stuck");
+        if one.caller == CALLER {
+            go_on_with_own(uow, one).await?;
+        } else {
+            go_on_for_caller(uow, one).await?;
+            topics.insert(inbox_topic(&one.caller));
+        }
+        topics.insert(work_topic(&one.callee));
+    }
+    Ok(topics)
+}
+
+async fn go_on_for_caller(uow: &mut UnitOfWork, stuck: &Stuck) -> Result<(), Failure> {
+    // After its deadline nobody could do it any more.
+    let next = (!stuck.expired && stuck.retry_count < stuck.max_retries)
+        .then(|| stuck.id.retry(stuck.retry_count + 1));
+    let next = match next {
+        Some(next)
+            if uow
+                .delegations()
+                .redelegate(&stuck.id, &next, backoff(stuck.retry_count + 1), false)
+                .await? =>
+        {
+            Some(next)
+        }
+        _ => None,
+    };
+    if let (None, Some((task, ..))) = (&next, &stuck.task) {
+        uow.delegations().give_up(*task, &stuck.why).await?;
+    }
+    uow.delegations().tell_stuck(stuck, next.as_ref()).await?;
+    Ok(())
+}
+
+async fn go_on_with_own(uow: &mut UnitOfWork, stuck: &Stuck) -> Result<(), Failure> {
+    let Some((task, kind, params)) = &stuck.task else {
+        return Ok(());
+    };
+    if stuck.retry_count < MOST_RETRIES {
+        let retry = stuck.retry_count + 1;
+        // The first times at once: a restart is no fault of the task.
+        let delay = retry
+            .checked_sub(3)
+            .filter(|n| *n > 0)
+            .map_or(Duration::ZERO, backoff);
+        uow.delegations()
+            .create(&delegation(*task, retry, &stuck.preview, delay))
+            .await?;
+        return Ok(());
+    }
+    uow.delegations().give_up(*task, &stuck.why).await?;
+    if kind.as_str() == TaskKind::INGEST_BATCH {
+        let params: BatchParams =
+            serde_json::from_value(params.clone()).map_err(|e| StoreError::corrupt("tasks", e))?;
+        let why = format!("given up after {MOST_RETRIES} retries: {}", stuck.why);
+        give_up_batch(uow, params, EXHAUSTED, &why).await?;
+    }
+    Ok(())
 }

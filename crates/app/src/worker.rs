@@ -9,6 +9,7 @@ use ports::{Claim, WorkQueue, WorkerIdentity};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::archive::Archive;
 use crate::process_batch::ProcessBatch;
 use crate::sweep::Sweep;
 
@@ -33,6 +34,7 @@ pub struct Worker {
     queue: Arc<dyn WorkQueue>,
     batches: Arc<ProcessBatch>,
     sweep: Arc<Sweep>,
+    archive: Arc<Archive>,
     held: Mutex<BTreeMap<DelegationId, (i64, CancellationToken)>>,
 }
 
@@ -55,12 +57,14 @@ impl Worker {
         queue: Arc<dyn WorkQueue>,
         batches: Arc<ProcessBatch>,
         sweep: Arc<Sweep>,
+        archive: Arc<Archive>,
     ) -> Self {
         Self {
             options,
             queue,
             batches,
             sweep,
+            archive,
             held: Mutex::new(BTreeMap::new()),
         }
     }
@@ -69,6 +73,7 @@ impl Worker {
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
         let beats = tokio::spawn(Arc::clone(&self).beat_loop());
         let sweeps = tokio::spawn(Arc::clone(&self).sweep_loop(stop.clone()));
+        let archives = tokio::spawn(Arc::clone(&self).archive_loop());
         let mut running = JoinSet::new();
         while !stop.is_cancelled() {
             while running.try_join_next().is_some() {}
@@ -109,6 +114,7 @@ impl Worker {
         }
         beats.abort();
         sweeps.abort();
+        archives.abort();
     }
 
     async fn claim(&self, most: u32) -> Vec<Claim> {
@@ -133,8 +139,12 @@ impl Worker {
             delegation: &claim.delegation,
         };
         let work = async {
-            match claim.kind {
-                TaskKind::IngestBatch => self.batches.run(&claim).await,
+            match claim.kind.as_str() {
+                TaskKind::INGEST_BATCH => self.batches.run(&claim).await,
+                other => {
+                    tracing::error!(delegation = %claim.delegation, kind = other, "no server knows work of this kind");
+                    Ok(())
+                }
             }
         };
         tokio::select! {
@@ -176,12 +186,29 @@ impl Worker {
         }
     }
 
+    /// Each move is a transaction of its own, so it can be ended at any time.
+    async fn archive_loop(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(self.archive.every()).await;
+            match self.archive.run().await {
+                Ok(0) => {}
+                Ok(moved) => tracing::info!(moved, "old delegations were moved to the archive"),
+                Err(error) => {
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        "moving to the archive failed"
+                    );
+                }
+            }
+        }
+    }
+
     async fn sweep_loop(self: Arc<Self>, stop: CancellationToken) {
         let every = (self.options.silence / 4).min(Duration::from_secs(30));
         while !stop.is_cancelled() {
             match self.sweep.run(&self.options.identity, self.options.silence).await {
                 Ok(0) => {}
-                Ok(taken) => tracing::warn!(taken, "stuck work was handed out again"),
+                Ok(taken) => tracing::warn!(taken, "stuck delegations were taken back"),
                 Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "sweeping failed"),
             }
             tokio::time::sleep(every).await;

@@ -54,6 +54,12 @@ actions! {
     ReadEvents: "read the changefeed", Requirement::Known;
     /// What of `GET /events` is not public (D6).
     ReadAllEvents: "read all of the changefeed", Requirement::ScopeOrRole("events:read", Role::Curator);
+    /// Making tasks, and what is asked for about a task: the task itself decides what the caller may do (AUD-6).
+    UseTasks: "use tasks", Requirement::Authenticated;
+    /// What everybody else's tasks and delegations are about (AUD-6).
+    ManageAllTasks: "manage everybody's tasks", Requirement::Role(Role::Admin);
+    /// Handing over, being handed, and the inbox: a delegation's parties decide who may do what about it (LED).
+    UseDelegations: "use delegations", Requirement::Authenticated;
     /// `GET /health`, `GET /ready`.
     ReadHealth: "read the server's health", Requirement::Anyone;
 }

@@ -110,6 +110,8 @@ pub enum Requirement {
     Anyone,
     /// Nothing, but who shows credentials is known by them, and they must hold.
     Known,
+    /// To be somebody: a user or a service account, with whatever roles and scopes.
+    Authenticated,
     /// To be a user.
     AnyUser,
     /// To be a user with this role or a higher one.
@@ -126,6 +128,7 @@ impl Requirement {
             |role: Role| matches!(who, Who::User { roles, .. } if roles.iter().any(|r| *r >= role));
         match self {
             Self::Anyone | Self::Known => true,
+            Self::Authenticated => !matches!(who, Who::Anonymous),
             Self::AnyUser => matches!(who, Who::User { .. }),
             Self::Role(role) => at_least(role),
             Self::Scope(scope) => Self::ScopeOrRole(scope, Role::Admin).admits(who),
@@ -140,6 +143,7 @@ impl std::fmt::Display for Requirement {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Anyone | Self::Known => f.write_str("nothing: it is public"),
+            Self::Authenticated => f.write_str("a user's or a service account's token"),
             Self::AnyUser => f.write_str("a user's token"),
             Self::Role(role) => write!(f, "the role {role} or a higher one"),
             Self::Scope(scope) => write!(f, "the scope {scope}, or the role admin"),

@@ -41,7 +41,7 @@ pub mod version;
 pub use activity::{Actor, EntryId, Event};
 pub use cell::{Cell, ColumnType};
 pub use convention::{Convention, ConventionDocs, ConventionExample, FileRequirements, IngesterDefinition};
-pub use delegation::{DelegationId, DelegationStatus};
+pub use delegation::{DelegationId, DelegationStatus, Party};
 pub use digest::Digest;
 pub use failure::{FailureAction, FailureKind};
 pub use hook::{
@@ -57,5 +57,5 @@ pub use outcome::RecordOutcome;
 pub use provenance::{HookRun, RunStatus};
 pub use record::{RecordSource, RecordSrn};
 pub use schema::{FieldCardinality, FieldConstraints, FieldDefinition, FieldType, Schema};
-pub use task::{TaskKind, TaskStatus};
+pub use task::{TaskAccess, TaskKind, TaskStatus};
 pub use version::{ReleaseVersion, SchemaRef, SchemaVersion};

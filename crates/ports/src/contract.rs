@@ -41,10 +41,8 @@ use futures::future::join_all;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::repos::{
-    Delegated, DelegationEnd, IngestLine, LineResult, NewDelegation, NewIngestRun, NewRecord, NewTask,
-    RecordBatch, RecordEnd,
-};
+use crate::ledger::{Deadline, Delegated, DelegationEnd, NewDelegation, NewTask, RequestKey};
+use crate::repos::{IngestLine, LineResult, NewIngestRun, NewRecord, RecordBatch, RecordEnd};
 use crate::{
     IdentityQueries, RegistryQueries, Repos, Store, StoreError, UnitOfWork, WorkQueue, WorkerIdentity,
 };
@@ -53,7 +51,7 @@ use crate::{
 pub struct Subject<'a> {
     /// The store.
     pub store: &'a dyn Store,
-    /// The queue of the callee `"workers"`.
+    /// The queue of the callee `"hallmark:workers"`.
     pub queue: &'a dyn WorkQueue,
     /// Users, for who did things.
     pub identities: &'a dyn IdentityQueries,
@@ -236,11 +234,20 @@ fn delegation(name: &str, task: Option<TaskId>, key: Option<&str>) -> NewDelegat
     NewDelegation {
         id: name.parse().unwrap(),
         task,
-        caller: "caller".into(),
-        callee: "workers".into(),
+        caller: "hallmark:test".into(),
+        callee: "hallmark:workers".into(),
         preview: "p".into(),
-        idempotency_key: key.map(str::to_owned),
+        input: None,
+        request: Some(RequestKey {
+            key: key.map(str::to_owned),
+            hash: [0; 32],
+        }),
+        nesting: None,
+        deadline: Deadline::Default,
+        may_expire: true,
         retry_count: 0,
+        retry_of: None,
+        max_retries: 3,
         delay: Duration::ZERO,
     }
 }
@@ -250,10 +257,11 @@ async fn delegated(subject: &Subject<'_>, n: u128, name: &str) -> TaskId {
     let task = TaskId::from_uuid(id(n));
     let new = NewTask {
         id: task,
-        kind: TaskKind::IngestBatch,
+        kind: TaskKind::ingest_batch(),
         name: name.into(),
         params: json!({}),
         creator: Actor::System,
+        request: None,
     };
     let mut uow = UnitOfWork::begin(subject.store).await.unwrap();
     uow.tasks().create(&new).await.unwrap();

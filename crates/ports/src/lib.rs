@@ -8,6 +8,8 @@ pub mod blobs;
 pub mod contract;
 pub mod error;
 pub mod identity;
+pub mod ledger;
+pub mod ledger_queries;
 pub mod queries;
 pub mod repos;
 pub mod runner;
@@ -20,10 +22,10 @@ pub use identity::{
     Identities, IdentityProvider, IdentityProviderError, IdentityQueries, KeyDocument, KeySource, Randomness,
     Sessions,
 };
+pub use ledger::{Delegations, Tasks};
+pub use ledger_queries::{Ledger, Listening, TaskQueries, Wakes, inbox_topic, work_topic};
 pub use queries::{ActivityQueries, DataQueries, IngestQueries, ProvenanceQueries, RegistryQueries};
-pub use repos::{
-    Activity, Conventions, Delegations, Features, Hooks, Ingests, Records, Repos, Runs, Schemas, Tasks,
-};
+pub use repos::{Activity, Conventions, Features, Hooks, Ingests, Records, Repos, Runs, Schemas};
 pub use runner::{Attempt, HookJob, HookRecord, HookRunner, RunnerError};
 pub use unit_of_work::{Committed, Store, Tx, UnitOfWork};
 pub use worker::{Claim, WorkQueue, WorkerIdentity};

@@ -1,22 +1,20 @@
 //! The repositories of a unit of work. All of them are one transaction; each call is one or few statements in it.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 use domain::convention::{Convention, DeployPlan};
 use domain::hook::HookRelease;
 use domain::ingest::PushedRecord;
 use domain::{
-    Actor, Cell, ConventionSlug, DelegationId, Event, FeatureContract, FieldDefinition, HookName, HookRun,
-    IngestMode, IngestRunId, IngestStatus, NewRelease, Reason, RecordSrn, ReleaseId, ReleaseVersion, RunId,
-    Schema, SchemaId, SchemaRef, SourceId, TaskId, TaskKind, Yank,
+    Actor, Cell, ConventionSlug, Event, FeatureContract, FieldDefinition, HookName, HookRun, IngestMode,
+    IngestRunId, IngestStatus, NewRelease, Reason, RecordSrn, ReleaseId, ReleaseVersion, RunId, Schema,
+    SchemaId, SchemaRef, SourceId, TaskId, Yank,
 };
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
 use crate::error::StoreError;
 use crate::identity::{Identities, Sessions};
-use crate::worker::WorkerIdentity;
+use crate::ledger::{Delegations, Tasks};
 
 /// Every repository that a unit of work reaches.
 pub trait Repos: Send {
@@ -392,133 +390,11 @@ pub trait Runs: Send {
     async fn insert(&mut self, run: &HookRun) -> Result<(), StoreError>;
 }
 
-/// A new task.
-#[derive(Clone, Debug)]
-pub struct NewTask {
-    /// Its id.
-    pub id: TaskId,
-    /// What kind.
-    pub kind: TaskKind,
-    /// Its name, for people.
-    pub name: String,
-    /// What it needs.
-    pub params: Value,
-    /// Who asked for it; the system is nobody (AUD-3).
-    pub creator: Actor,
-}
-
-/// Tasks.
-#[async_trait]
-pub trait Tasks: Send {
-    /// Keeps a new task; a task that is kept already stays as it is, and the answer is `false`.
-    async fn create(&mut self, task: &NewTask) -> Result<bool, StoreError>;
-}
-
-/// A new delegation.
-#[derive(Clone, Debug)]
-pub struct NewDelegation {
-    /// Its id, chosen by the caller.
-    pub id: DelegationId,
-    /// The task.
-    pub task: Option<TaskId>,
-    /// Who hands it over.
-    pub caller: String,
-    /// To whom.
-    pub callee: String,
-    /// What it is about, for people.
-    pub preview: String,
-    /// Two delegations of one caller with one key are one.
-    pub idempotency_key: Option<String>,
-    /// How often its task was delegated before.
-    pub retry_count: u32,
-    /// How long it waits before it can be claimed.
-    pub delay: Duration,
-}
-
-/// A delegation that was taken away from a worker that fell silent, died, or ran out of time.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Stuck {
-    /// The delegation; its state is `stuck`, which is final.
-    pub id: DelegationId,
-    /// Who handed it over.
-    pub caller: String,
-    /// To whom.
-    pub callee: String,
-    /// What it was about, for people.
-    pub preview: String,
-    /// The task, which can be delegated again.
-    pub task: Option<(TaskId, TaskKind, Value)>,
-    /// How often its task was delegated before.
-    pub retry_count: u32,
-    /// Why it was taken away.
-    pub why: String,
-}
-
-/// What became of a new delegation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Delegated {
-    /// It is new and queued.
-    New,
-    /// One with this id, or with this caller's key, was there; this is its id (LED-3).
-    Existing(DelegationId),
-}
-
-/// How a delegation ends.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DelegationEnd {
-    /// Done; a preview of the result.
-    Completed(String),
-    /// Given up; why.
-    Failed(String),
-}
-
-/// A delegation as it stands.
-#[derive(Clone, Debug, PartialEq)]
-pub struct DelegationView {
-    /// Its id.
-    pub id: DelegationId,
-    /// Its state.
-    pub status: domain::DelegationStatus,
-    /// The number of its last claim.
-    pub attempt: i64,
-    /// The last beat: the lease's, if it is held.
-    pub last_heartbeat: Option<OffsetDateTime>,
-    /// How often its task was delegated before.
-    pub retry_count: u32,
-}
-
-/// Delegations, as far as they belong to the transaction of their cause or effect.
-#[async_trait]
-pub trait Delegations: Send {
-    /// Keeps and queues a new delegation (LED-3).
-    async fn create(&mut self, delegation: &NewDelegation) -> Result<Delegated, StoreError>;
-    /// Ends a delegation and its task, if `attempt` still holds it; `false` and no change if not (LED-6). Call it first: it locks
-    /// the lease, so that no sweep can take it away before the commit.
-    async fn finish(
-        &mut self,
-        id: &DelegationId,
-        attempt: i64,
-        end: &DelegationEnd,
-    ) -> Result<bool, StoreError>;
-    /// Takes away at most `most` delegations whose lease is silent for longer than `silence`, is past its deadline, or is held by
-    /// an earlier boot of `worker`: their state becomes `stuck`. Any number of servers may call it at once; each row is taken once.
-    async fn take_stuck(
-        &mut self,
-        worker: &WorkerIdentity,
-        silence: Duration,
-        most: u32,
-    ) -> Result<Vec<Stuck>, StoreError>;
-    /// Makes a task whose delegation failed one that waits for its next delegation.
-    async fn requeue(&mut self, task: TaskId) -> Result<(), StoreError>;
-    /// Marks a task as given up.
-    async fn give_up(&mut self, task: TaskId) -> Result<(), StoreError>;
-    /// The delegation.
-    async fn find(&mut self, id: &DelegationId) -> Result<Option<DelegationView>, StoreError>;
-}
-
 /// The activity log.
 #[async_trait]
 pub trait Activity: Send {
+    /// Says who acts in this unit of work: what the database itself logs of it (LED-8) then names them, and not the server.
+    async fn acting(&mut self, actor: &Actor) -> Result<(), StoreError>;
     /// Appends an entry.
     async fn append(&mut self, event: &Event) -> Result<(), StoreError>;
 }

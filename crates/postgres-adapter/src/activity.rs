@@ -1,13 +1,21 @@
 //! The activity log: appended to in the transaction of what it tells, never changed.
 
 use async_trait::async_trait;
-use domain::{Event, ServiceAccountId, UserId};
+use domain::{Actor, Event, ServiceAccountId, UserId};
 use ports::{Activity, StoreError};
 
 use crate::tx::PgTx;
 
 #[async_trait]
 impl Activity for PgTx {
+    async fn acting(&mut self, actor: &Actor) -> Result<(), StoreError> {
+        sqlx::query!("select set_config('hallmark.actor', $1, true)", actor.to_string())
+            .fetch_one(self.conn())
+            .await
+            .map(|_| ())
+            .map_err(|e| self.fail(e))
+    }
+
     async fn append(&mut self, event: &Event) -> Result<(), StoreError> {
         sqlx::query!(
             "insert into activity_log (kind, subject, actor_user_id, actor_service_account_id, payload)

@@ -1,115 +1,297 @@
 //! Delegations, as far as they belong to the transaction of their cause or effect (ledger.md 6). Locks are taken in one order
-//! everywhere: lease, queue row, ledger.
+//! everywhere: leases by id, queue rows, the ledger, tasks.
+//!
+//! A row of `delegation_leases` is the right to write: whoever deletes it ends the delegation, and nobody can do that twice. A row of
+//! `delegation_ready` is a hint; a claim looks at the ledger. No statement that names a delegation by its id says `status = ...`
+//! plainly, for the planner would take that for a reason to read a partial index instead of the primary key (ledger.md 5.3).
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::delegation::preview;
-use domain::{DelegationId, TaskId};
-use ports::repos::{Delegated, DelegationEnd, DelegationView, NewDelegation, Stuck};
+use domain::{DelegationId, TaskId, TaskStatus};
+use ports::ledger::{
+    Deadline, Delegated, DelegationEnd, DelegationFacts, Ending, Nesting, NewDelegation, Stuck, Swept,
+};
 use ports::{Delegations, StoreError, WorkerIdentity};
 
-use crate::rows::{parsed, small};
+use crate::rows::{hash, parsed, small};
 use crate::tx::PgTx;
 
 const TABLE: &str = "delegations";
+/// How often a call-off looks again for what was claimed while it looked.
+const LOOKS: usize = 3;
 
 #[async_trait]
 impl Delegations for PgTx {
     async fn create(&mut self, delegation: &NewDelegation) -> Result<Delegated, StoreError> {
-        let done = sqlx::query!(
-            "insert into delegations (delegation_id, task_id, caller_id, callee_id, task_preview, idempotency_key, retry_count)
-             values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing",
+        if let Some(task) = delegation.task {
+            let status = sqlx::query_scalar!(
+                "select status from tasks where id = $1 for update",
+                task.as_uuid()
+            )
+            .fetch_one(self.conn())
+            .await
+            .map_err(|e| self.fail(e))?;
+            let status: domain::TaskStatus = parsed("tasks", &status)?;
+            if status.is_final() {
+                return Ok(Delegated::TaskOver(status));
+            }
+            // The task's row is locked, so no other delegation of it is made meanwhile. The same one again is looked at below.
+            let open = self.open_of_task(task).await?;
+            if let Some(other) = open.into_iter().find(|open| *open != delegation.id) {
+                return Ok(Delegated::TaskDelegated(other));
+            }
+        }
+        let (after, at) = match delegation.deadline {
+            Deadline::Default => (None, None),
+            Deadline::In(time) => (Some(time.as_secs_f64()), None),
+            Deadline::At(at) => (None, Some(at)),
+        };
+        let nesting = delegation.nesting.as_ref();
+        let request = delegation.request.as_ref();
+        let done = sqlx::query_scalar!(
+            r#"with made as (
+                 insert into delegations (delegation_id, task_id, caller_id, callee_id, task_preview, input, idempotency_key, request_hash, retry_count,
+                   retry_of, max_retries, parent_id, root_id, depth, deadline)
+                 select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, coalesce($13, $1), $14,
+                   least(coalesce($15, clock_timestamp() + make_interval(secs => coalesce($16::float8, 21600))), $17)
+                 where not exists (select from delegation_archive_ids where delegation_id = $1)
+                   and not exists (select from delegation_archive_ids where caller_id = $3 and idempotency_key = $7)
+                 on conflict do nothing returning delegation_id, task_id, callee_id, deadline
+               ), queued as (
+                 insert into delegation_ready (callee_id, ready_at, delegation_id, deadline)
+                 select callee_id, clock_timestamp() + make_interval(secs => $18), delegation_id, case when $19 then deadline end from made
+               ), waiting as (
+                 update tasks t set status = 'queued', updated_at = now() from made m where t.id = m.task_id and t.status = 'running'
+               )
+               select count(*) as "made!" from made"#,
             delegation.id.as_str(),
             delegation.task.map(TaskId::as_uuid),
             delegation.caller,
             delegation.callee,
             preview(&delegation.preview),
-            delegation.idempotency_key,
+            delegation.input,
+            request.and_then(|request| request.key.as_deref()),
+            request.map(|request| request.hash.as_slice()),
             delegation.retry_count.cast_signed(),
-        )
-        .execute(self.conn())
-        .await
-        .map_err(|e| self.fail(e))?;
-        if done.rows_affected() == 0 {
-            let existing = sqlx::query_scalar!(
-                "select delegation_id from delegations where delegation_id = $1 or (caller_id = $2 and idempotency_key = $3)
-                 order by delegation_id = $1 desc limit 1",
-                delegation.id.as_str(),
-                delegation.caller,
-                delegation.idempotency_key
-            )
-            .fetch_one(self.conn())
-            .await
-            .map_err(|e| self.fail(e))?;
-            return parsed(TABLE, &existing).map(Delegated::Existing);
-        }
-        sqlx::query!(
-            "insert into delegation_ready (callee_id, ready_at, delegation_id) values ($1, clock_timestamp() + make_interval(secs => $2), $3)",
-            delegation.callee,
+            delegation.retry_of.as_ref().map(DelegationId::as_str),
+            i64::from(delegation.max_retries),
+            nesting.map(|n| n.parent.as_str()),
+            nesting.map(|n| n.root.as_str()),
+            nesting.map_or(0, |n| i64::from(n.depth)),
+            at,
+            after,
+            nesting.map(|n| n.deadline),
             delegation.delay.as_secs_f64(),
-            delegation.id.as_str()
+            delegation.may_expire,
         )
-        .execute(self.conn())
+        .fetch_one(self.conn())
         .await
         .map_err(|e| self.fail(e))?;
-        if let Some(task) = delegation.task {
-            sqlx::query!("update tasks set status = 'queued', updated_at = now() where id = $1 and status in ('queued', 'running')", task.as_uuid())
-                .execute(self.conn())
-                .await
-                .map_err(|e| self.fail(e))?;
+        // Looked for in the archive again after the insert, by a statement of its own: an insert that waited for whoever moves that row
+        // there goes through, so only what is seen afterwards counts.
+        let existing = sqlx::query!(
+            r#"select delegation_id as "delegation_id!" from delegation_archive_ids
+               where delegation_id = $1 or (caller_id = $2 and idempotency_key = $3)
+               union all
+               select delegation_id from delegations
+               where not $4 and (delegation_id = $1 or (caller_id = $2 and idempotency_key = $3))
+               order by 1"#,
+            delegation.id.as_str(),
+            delegation.caller,
+            request.and_then(|request| request.key.as_deref()),
+            done == 1
+        )
+        .fetch_all(self.conn())
+        .await
+        .map_err(|e| self.fail(e))?;
+        // The one with the same id, where the key is another one's.
+        let existing = existing
+            .iter()
+            .find(|row| row.delegation_id == delegation.id.as_str())
+            .or(existing.first());
+        let Some(existing) = existing else {
+            return Ok(Delegated::New);
+        };
+        if done == 1 {
+            return Err(self.poison(StoreError::Contended(
+                "this delegation was moved to the archive in this moment".into(),
+            )));
         }
-        Ok(Delegated::New)
+        parsed(TABLE, &existing.delegation_id).map(Delegated::Existing)
     }
 
-    async fn finish(
+    async fn hold_parent(
         &mut self,
         id: &DelegationId,
         attempt: i64,
-        end: &DelegationEnd,
+        callee: &str,
+    ) -> Result<Option<Nesting>, StoreError> {
+        // The lease cannot be deleted until the commit, and beats go on.
+        let row = sqlx::query!(
+            r#"select coalesce(d.root_id, d.delegation_id) as "root!", coalesce(d.depth, 0) as "depth!", d.deadline
+               from delegation_leases l join delegations d on d.delegation_id = l.delegation_id
+               where l.delegation_id = $1 and l.attempt = $2 and l.callee_id = $3 for key share of l"#,
+            id.as_str(),
+            attempt,
+            callee
+        )
+        .fetch_optional(self.conn())
+        .await
+        .map_err(|e| self.fail(e))?;
+        row.map(|row| {
+            Ok(Nesting {
+                parent: id.clone(),
+                root: parsed(TABLE, &row.root)?,
+                depth: small(TABLE, row.depth)? + 1,
+                deadline: row.deadline,
+            })
+        })
+        .transpose()
+    }
+
+    async fn finish_all(
+        &mut self,
+        callee: Option<&str>,
+        endings: &[Ending],
+    ) -> Result<Vec<DelegationId>, StoreError> {
+        let mut columns = EndingColumns::default();
+        for ending in endings {
+            columns.push(ending);
+        }
+        let ended = sqlx::query_scalar!(
+            r#"with ends as (
+                 select * from unnest($1::text[], $2::bigint[], $3::text[], $4::jsonb[], $5::text[], $6::text[], $7::boolean[])
+                   as e (id, attempt, status, result, preview, error, goes_on)
+               ), held as materialized (
+                 select l.delegation_id from delegation_leases l join ends e on e.id = l.delegation_id and e.attempt = l.attempt
+                 where $8::text is null or l.callee_id = $8 order by l.delegation_id for update of l
+               ), gone as (
+                 delete from delegation_leases l using held h where l.delegation_id = h.delegation_id returning l.delegation_id, l.attempt, l.worker_id, l.last_heartbeat
+               ), ended as (
+                 update delegations d set status = e.status, result_preview = e.preview, error_detail = e.error, last_heartbeat = g.last_heartbeat, updated_at = clock_timestamp()
+                 from gone g join ends e on e.id = g.delegation_id and e.attempt = g.attempt
+                 where d.delegation_id = g.delegation_id and d.attempt = g.attempt and d.status || '' in ('dispatched', 'in_progress')
+                 returning d.delegation_id, d.caller_id, d.attempt, d.task_id, g.worker_id, e.status, e.result, e.preview, e.error, e.goes_on
+               ), logged as (
+                 insert into delegation_attempts (delegation_id, attempt, event, worker_id, detail)
+                 select delegation_id, attempt, status, worker_id, coalesce(preview, error) from ended
+               ), told as (
+                 insert into delegation_inbox (caller_id, delegation_id, attempt, kind, result, error_detail)
+                 select caller_id, delegation_id, attempt, status, result, error from ended where caller_id not like 'hallmark:%'
+               ), tasks_ended as (
+                 update tasks t set status = case when e.goes_on then 'queued' else e.status end, status_detail = e.error, updated_at = now()
+                 from ended e where t.id = e.task_id and t.status in ('queued', 'running')
+               )
+               select delegation_id as "id!" from ended"#,
+            &columns.ids,
+            &columns.attempts,
+            &columns.statuses as &[&str],
+            &columns.results as &[Option<serde_json::Value>],
+            &columns.previews as &[Option<String>],
+            &columns.errors as &[Option<String>],
+            &columns.goes_on,
+            callee,
+        )
+        .fetch_all(self.conn())
+        .await
+        .map_err(|e| self.fail(e))?;
+        ended.iter().map(|id| parsed(TABLE, id)).collect()
+    }
+
+    async fn progress(
+        &mut self,
+        id: &DelegationId,
+        attempt: i64,
+        callee: &str,
+        note: Option<&str>,
     ) -> Result<bool, StoreError> {
-        let held = sqlx::query_scalar!(
-            "delete from delegation_leases where delegation_id = $1 and attempt = $2 returning worker_id",
-            id.as_str(),
-            attempt
-        )
-        .fetch_optional(self.conn())
-        .await
-        .map_err(|e| self.fail(e))?;
-        let Some(worker) = held else { return Ok(false) };
-        let (status, result, error) = match end {
-            DelegationEnd::Completed(result) => ("completed", Some(preview(result)), None),
-            DelegationEnd::Failed(error) => ("failed", None, Some(preview(error))),
-        };
-        let task = sqlx::query_scalar!(
-            "update delegations set status = $3, result_preview = $4, error_detail = $5, updated_at = clock_timestamp()
-             where delegation_id = $1 and attempt = $2 and status = 'in_progress' returning task_id",
+        let held = sqlx::query!(
+            "update delegation_leases set last_heartbeat = clock_timestamp(), progress = coalesce($4, progress), progress_at = clock_timestamp()
+             where delegation_id = $1 and attempt = $2 and callee_id = $3",
             id.as_str(),
             attempt,
-            status,
-            result,
-            error,
-        )
-        .fetch_optional(self.conn())
-        .await
-        .map_err(|e| self.fail(e))?;
-        let Some(task) = task else { return Ok(false) };
-        sqlx::query!(
-            "insert into delegation_attempts (delegation_id, attempt, event, worker_id, detail) values ($1, $2, $3, $4, $5)",
-            id.as_str(),
-            attempt,
-            status,
-            worker,
-            result.or(error)
+            callee,
+            note.map(preview)
         )
         .execute(self.conn())
         .await
         .map_err(|e| self.fail(e))?;
-        sqlx::query!("update tasks set status = $2, updated_at = now() where id = $1 and status in ('queued', 'running')", task, status)
-            .execute(self.conn())
+        if held.rows_affected() == 0 {
+            return Ok(false);
+        }
+        sqlx::query!(
+            "update delegations set status = 'in_progress', last_heartbeat = clock_timestamp(), updated_at = clock_timestamp()
+             where delegation_id = $1 and attempt = $2 and status || '' = 'dispatched'",
+            id.as_str(),
+            attempt
+        )
+        .execute(self.conn())
+        .await
+        .map(|_| true)
+        .map_err(|e| self.fail(e))
+    }
+
+    async fn call_off(
+        &mut self,
+        ids: &[DelegationId],
+        why: &str,
+        task: TaskStatus,
+    ) -> Result<Vec<DelegationId>, StoreError> {
+        let mut wanted: Vec<String> = ids.iter().map(ToString::to_string).collect();
+        let mut ended: Vec<DelegationId> = Vec::new();
+        for _ in 0..LOOKS {
+            // What is queued has no lease; if it is claimed between this statement's two looks, the second passes it over, and the next
+            // round finds the lease.
+            let done = sqlx::query_scalar!(
+                r#"with held as materialized (
+                     select delegation_id from delegation_leases where delegation_id = any($1) order by delegation_id for update
+                   ), gone as (
+                     delete from delegation_leases l using held h where l.delegation_id = h.delegation_id returning l.delegation_id, l.worker_id
+                   ), ended as (
+                     update delegations d set status = 'failed', error_detail = $2, updated_at = clock_timestamp()
+                     where d.delegation_id = any($1)
+                       and (d.status || '' = 'queued' or (d.status || '' in ('dispatched', 'in_progress') and exists (select 1 from gone g where g.delegation_id = d.delegation_id)))
+                     returning d.delegation_id, d.caller_id, d.attempt, d.task_id
+                   ), logged as (
+                     insert into delegation_attempts (delegation_id, attempt, event, worker_id, detail)
+                     select e.delegation_id, e.attempt, 'failed', g.worker_id, $2 from ended e left join gone g on g.delegation_id = e.delegation_id
+                   ), told as (
+                     insert into delegation_inbox (caller_id, delegation_id, attempt, kind, error_detail)
+                     select caller_id, delegation_id, attempt, 'failed', $2 from ended where caller_id not like 'hallmark:%'
+                   ), tasks_ended as (
+                     update tasks t set status = $3, status_detail = $2, updated_at = now()
+                     from ended e where t.id = e.task_id and t.status in ('queued', 'running')
+                   )
+                   select delegation_id as "id!" from ended"#,
+                &wanted,
+                preview(why),
+                task.as_str()
+            )
+            .fetch_all(self.conn())
             .await
             .map_err(|e| self.fail(e))?;
-        Ok(true)
+            wanted.retain(|id| !done.contains(id));
+            for id in &done {
+                ended.push(parsed(TABLE, id)?);
+            }
+            if wanted.is_empty() {
+                break;
+            }
+        }
+        Ok(ended)
+    }
+
+    async fn open_of_task(&mut self, task: TaskId) -> Result<Vec<DelegationId>, StoreError> {
+        let ids = sqlx::query_scalar!(
+            "select delegation_id from delegations where task_id = $1 and status || '' in ('queued', 'dispatched', 'in_progress') order by delegation_id",
+            task.as_uuid()
+        )
+        .fetch_all(self.conn())
+        .await
+        .map_err(|e| self.fail(e))?;
+        ids.iter().map(|id| parsed(TABLE, id)).collect()
     }
 
     async fn take_stuck(
@@ -117,64 +299,36 @@ impl Delegations for PgTx {
         worker: &WorkerIdentity,
         silence: Duration,
         most: u32,
-    ) -> Result<Vec<Stuck>, StoreError> {
-        // One statement, so nothing can happen between seeing a silent lease and taking it (ledger.md 6.7).
-        let rows = sqlx::query!(
-            r#"with silent as materialized (
-                 select delegation_id, attempt, worker_id,
-                        case when worker_id = $1 and boot_id <> $2 then 'its worker ' || worker_id || ' was restarted'
-                             when deadline < clock_timestamp() then 'its deadline passed'
-                             else 'its worker ' || worker_id || ' fell silent' end as why
-                 from delegation_leases
-                 where last_heartbeat < clock_timestamp() - make_interval(secs => $3) or deadline < clock_timestamp() or (worker_id = $1 and boot_id <> $2)
-                 order by delegation_id limit $4 for update skip locked
-               ), gone as (
-                 delete from delegation_leases l using silent s where l.delegation_id = s.delegation_id and l.attempt = s.attempt
-                 returning s.delegation_id, s.attempt, s.worker_id, s.why
-               ), marked as (
-                 update delegations d set status = 'stuck', error_detail = g.why, updated_at = clock_timestamp() from gone g
-                 where d.delegation_id = g.delegation_id and d.attempt = g.attempt and d.status in ('dispatched', 'in_progress')
-                 returning d.delegation_id, d.task_id, d.caller_id, d.callee_id, d.task_preview, d.retry_count, g.attempt, g.worker_id, g.why
-               ), logged as (
-                 insert into delegation_attempts (delegation_id, attempt, event, worker_id, detail)
-                 select delegation_id, attempt, 'stuck', worker_id, why from marked
-               )
-               select m.delegation_id, m.caller_id, m.callee_id, m.task_preview, m.retry_count, m.why as "why!",
-                      t.id as "task_id?", t.kind as "kind?", t.params as "params?"
-               from marked m left join tasks t on t.id = m.task_id"#,
-            worker.name,
-            worker.boot,
-            silence.as_secs_f64(),
-            i64::from(most),
-        )
-        .fetch_all(self.conn())
-        .await
-        .map_err(|e| self.fail(e))?;
-        rows.into_iter()
-            .map(|row| {
-                let task = match (row.task_id, row.kind, row.params) {
-                    (Some(id), Some(kind), Some(params)) => {
-                        Some((TaskId::from_uuid(id), parsed("tasks", &kind)?, params))
-                    }
-                    _ => None,
-                };
-                Ok(Stuck {
-                    id: parsed(TABLE, &row.delegation_id)?,
-                    caller: row.caller_id,
-                    callee: row.callee_id,
-                    preview: row.task_preview.unwrap_or_default(),
-                    task,
-                    retry_count: small(TABLE, row.retry_count)?,
-                    why: row.why,
-                })
-            })
-            .collect()
+    ) -> Result<Swept, StoreError> {
+        self.sweep_leases(worker, silence, most).await
     }
 
-    async fn requeue(&mut self, task: TaskId) -> Result<(), StoreError> {
+    async fn take_expired(&mut self, most: u32) -> Result<Vec<Stuck>, StoreError> {
+        self.sweep_waiting(most).await
+    }
+
+    async fn redelegate(
+        &mut self,
+        id: &DelegationId,
+        next: &DelegationId,
+        delay: Duration,
+        anew: bool,
+    ) -> Result<bool, StoreError> {
+        self.hand_out_again(id, next, delay, anew).await
+    }
+
+    async fn tell_stuck(
+        &mut self,
+        stuck: &Stuck,
+        redelegated_as: Option<&DelegationId>,
+    ) -> Result<(), StoreError> {
         sqlx::query!(
-            "update tasks set status = 'queued', updated_at = now() where id = $1 and status = 'failed'",
-            task.as_uuid()
+            "insert into delegation_inbox (caller_id, delegation_id, attempt, kind, error_detail, redelegated_as) values ($1, $2, $3, 'stuck', $4, $5)",
+            stuck.caller,
+            stuck.id.as_str(),
+            stuck.attempt,
+            stuck.why,
+            redelegated_as.map(DelegationId::as_str)
         )
         .execute(self.conn())
         .await
@@ -182,32 +336,93 @@ impl Delegations for PgTx {
         .map_err(|e| self.fail(e))
     }
 
-    async fn give_up(&mut self, task: TaskId) -> Result<(), StoreError> {
-        sqlx::query!("update tasks set status = 'failed', updated_at = now() where id = $1 and status in ('queued', 'running')", task.as_uuid())
-            .execute(self.conn())
-            .await
-            .map(|_| ())
-            .map_err(|e| self.fail(e))
+    async fn give_up(&mut self, task: TaskId, why: &str) -> Result<(), StoreError> {
+        sqlx::query!(
+            "update tasks set status = 'failed', status_detail = $2, updated_at = now() where id = $1 and status in ('queued', 'running')",
+            task.as_uuid(),
+            why
+        )
+        .execute(self.conn())
+        .await
+        .map(|_| ())
+        .map_err(|e| self.fail(e))
     }
 
-    async fn find(&mut self, id: &DelegationId) -> Result<Option<DelegationView>, StoreError> {
+    async fn acknowledge(&mut self, caller: &str, messages: &[i64]) -> Result<Vec<i64>, StoreError> {
+        sqlx::query_scalar!(
+            "with waiting as materialized (
+               select message_id from delegation_inbox where message_id = any($1) and caller_id = $2 and acknowledged_at is null
+               order by message_id for update
+             )
+             update delegation_inbox m set acknowledged_at = clock_timestamp() from waiting w where m.message_id = w.message_id returning m.message_id",
+            messages,
+            caller
+        )
+        .fetch_all(self.conn())
+        .await
+        .map_err(|e| self.fail(e))
+    }
+
+    async fn find(&mut self, id: &DelegationId) -> Result<Option<DelegationFacts>, StoreError> {
         let row = sqlx::query!(
-            r#"select d.status, d.attempt, greatest(d.last_heartbeat, l.last_heartbeat) as last_heartbeat, d.retry_count
-               from delegations d left join delegation_leases l on l.delegation_id = d.delegation_id where d.delegation_id = $1"#,
+            r#"select d.caller_id as "caller_id!", d.callee_id as "callee_id!", d.task_id, d.status as "status!", d.attempt as "attempt!",
+                 d.request_hash, coalesce(d.result_preview, d.error_detail) as ended_with, d.retry_count::bigint as "retry_count!",
+                 (select n.delegation_id from delegations n where n.retry_of = d.delegation_id) as next
+               from delegations d where d.delegation_id = $1
+               union all
+               select caller_id, callee_id, task_id, status, attempt, request_hash, coalesce(result_preview, error_detail), retry_count, null from delegations_archive
+               where delegation_id = $1 and created_at = (select created_at from delegation_archive_ids where delegation_id = $1)
+               limit 1"#,
             id.as_str()
         )
         .fetch_optional(self.conn())
         .await
         .map_err(|e| self.fail(e))?;
         row.map(|row| {
-            Ok(DelegationView {
+            Ok(DelegationFacts {
                 id: id.clone(),
+                caller: row.caller_id,
+                callee: row.callee_id,
+                task: row.task_id.map(TaskId::from_uuid),
                 status: parsed(TABLE, &row.status)?,
                 attempt: row.attempt,
-                last_heartbeat: row.last_heartbeat,
+                request_hash: row.request_hash.map(|bytes| hash(TABLE, &bytes)).transpose()?,
+                ended_with: row.ended_with,
                 retry_count: small(TABLE, row.retry_count)?,
+                redelegated_as: row.next.map(|id| parsed(TABLE, &id)).transpose()?,
             })
         })
         .transpose()
+    }
+}
+
+/// Endings, column by column.
+#[derive(Default)]
+struct EndingColumns {
+    ids: Vec<String>,
+    attempts: Vec<i64>,
+    statuses: Vec<&'static str>,
+    results: Vec<Option<serde_json::Value>>,
+    previews: Vec<Option<String>>,
+    errors: Vec<Option<String>>,
+    goes_on: Vec<bool>,
+}
+
+impl EndingColumns {
+    fn push(&mut self, ending: &Ending) {
+        self.ids.push(ending.id.to_string());
+        self.attempts.push(ending.attempt);
+        let (status, result, told, error, goes_on) = match &ending.end {
+            DelegationEnd::Completed { result, preview } => {
+                ("completed", result.clone(), Some(preview), None, false)
+            }
+            DelegationEnd::Failed(why) => ("failed", None, None, Some(why), false),
+            DelegationEnd::FailedForNow(why) => ("failed", None, None, Some(why), true),
+        };
+        self.statuses.push(status);
+        self.results.push(result);
+        self.previews.push(told.map(|text| preview(text)));
+        self.errors.push(error.map(|text| preview(text)));
+        self.goes_on.push(goes_on);
     }
 }

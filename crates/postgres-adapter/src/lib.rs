@@ -5,6 +5,7 @@
 
 mod activity;
 mod activity_queries;
+mod archiving;
 mod conventions;
 mod copy;
 mod data;
@@ -17,6 +18,8 @@ mod identities;
 mod identity_queries;
 mod ingest_queries;
 mod ingests;
+mod ledger;
+mod ledger_reads;
 mod migrate;
 mod pool;
 mod provenance;
@@ -28,13 +31,18 @@ mod rows;
 mod runs;
 mod schemas;
 mod sessions;
+mod sweeping;
+mod task_queries;
 mod tasks;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod together;
 mod tx;
+mod wakes;
 
+pub use ledger::PgLedger;
 pub use migrate::{MigrateError, migrate};
 pub use pool::{PoolOptions, connect};
 pub use queue::PgQueue;
 pub use tx::PgStore;
+pub use wakes::PgWakes;

@@ -38,8 +38,8 @@ pub(crate) fn count(table: &'static str, number: i64) -> Result<u64, StoreError>
 }
 
 /// A small number that cannot be negative.
-pub(crate) fn small(table: &'static str, number: i32) -> Result<u32, StoreError> {
-    u32::try_from(number).map_err(|e| StoreError::corrupt(table, e))
+pub(crate) fn small(table: &'static str, number: impl Into<i64>) -> Result<u32, StoreError> {
+    u32::try_from(number.into()).map_err(|e| StoreError::corrupt(table, e))
 }
 
 /// A SHA-256.

@@ -12,7 +12,7 @@ macro_rules! run {
         async fn $name() {
             let database = TestDatabase::new().await.unwrap();
             let store = database.store();
-            let queue = PgQueue::start(database.pool.clone(), "workers");
+            let queue = PgQueue::start(database.pool.clone(), "hallmark:workers");
             ports::contract::$name(&Subject {
                 store: &store,
                 queue: &queue,

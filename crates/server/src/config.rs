@@ -59,6 +59,8 @@ pub(crate) struct WorkerConfig {
     pub(crate) silence: Duration,
     pub(crate) poll: Duration,
     pub(crate) drain: Duration,
+    /// How long a final delegation stays in the hot table.
+    pub(crate) retention: Duration,
 }
 
 /// Whether hooks are put into bubblewrap.
@@ -135,6 +137,7 @@ impl Config {
             silence: seconds(s, "worker.silence_seconds", 600.0),
             poll: seconds(s, "worker.poll_seconds", 1.0),
             drain: seconds(s, "worker.drain_seconds", 30.0),
+            retention: retention(s),
         };
         let loopback = SocketAddr::from(([127, 0, 0, 1], 8000));
         let localhost = || "localhost".parse::<NodeDomain>();
@@ -251,6 +254,19 @@ fn plain_url(url: &str) -> String {
     match url.split_once("://") {
         Some((scheme, rest)) => format!("{}://{rest}", scheme.split('+').next().unwrap_or(scheme)),
         None => url.to_owned(),
+    }
+}
+
+/// How long final delegations stay in the hot table: 30 days where nothing is said.
+fn retention(s: &mut Source) -> Duration {
+    let key = "worker.retention_days";
+    let rule = "must be a number of days, more than 0 and at most 3650";
+    let days: f64 = s.parsed(key, rule).unwrap_or(30.0);
+    if days > 0.0 && days <= 3650.0 {
+        Duration::from_secs_f64(days * 86_400.0)
+    } else {
+        s.fault(format!("{key}: {rule}"));
+        Duration::from_hours(24)
     }
 }
 

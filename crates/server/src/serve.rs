@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use app::{OWN_WORKERS, ProcessBatch, Sweep, Worker, WorkerOptions};
+use app::{Archive, ProcessBatch, Sweep, Worker, WorkerOptions};
 use poem::Server;
 use poem::listener::{Acceptor as _, Listener as _, TcpListener};
 use ports::{IdentityQueries as _, WorkerIdentity};
-use postgres_adapter::{PgQueue, PgStore};
+use postgres_adapter::PgStore;
 use runner_process::{ProcessRunner, ProcessRunnerOptions, SupervisorProgram, UseBwrap};
 use storage_adapter::BlobStore;
 use tokio::signal::unix::{SignalKind, signal};
@@ -61,7 +61,7 @@ async fn run(
             .await
             .context("the local administrator could not be made")?;
     }
-    let queue = Arc::new(PgQueue::start(database.pool.clone(), OWN_WORKERS));
+    let ledger = wiring::Ledger::of(&database.pool, config.worker.silence);
     let acceptor = TcpListener::bind(config.listen)
         .into_acceptor()
         .await
@@ -75,9 +75,15 @@ async fn run(
     for keys in identity.keys() {
         tokio::spawn(keys.keep_fresh());
     }
-    let services = wiring::services(&store, &queue, config.domain.clone(), identity, runner.describe());
+    let services = wiring::services(
+        &store,
+        &ledger,
+        config.domain.clone(),
+        identity,
+        runner.describe(),
+    );
 
-    let worker = worker(config, home, &store, &queue, runner, blobs);
+    let worker = worker(config, home, &store, &ledger, runner, blobs);
     let working = tokio::spawn(worker.run(stop.clone()));
     let stopped = stop.clone();
     let serving = Server::new_with_acceptor(acceptor).run_with_graceful_shutdown(
@@ -117,13 +123,15 @@ fn worker(
     config: &Config,
     home: &Home,
     store: &PgStore,
-    queue: &Arc<PgQueue>,
+    ledger: &wiring::Ledger,
     runner: ProcessRunner,
     blobs: BlobStore,
 ) -> Arc<Worker> {
     let store = Arc::new(store.clone());
+    let queue = ledger.queue.clone();
     let batches = ProcessBatch::new(store.clone(), queue.clone(), Arc::new(runner), Arc::new(blobs));
-    let sweep = Sweep::new(store, queue.clone());
+    let sweep = Sweep::new(store, ledger.wakes.clone());
+    let archive = Archive::new(ledger.ledger.clone(), config.worker.retention);
     let options = WorkerOptions {
         identity: WorkerIdentity {
             name: home.worker.clone(),
@@ -136,9 +144,10 @@ fn worker(
     };
     Arc::new(Worker::new(
         options,
-        queue.clone(),
+        queue,
         Arc::new(batches),
         Arc::new(sweep),
+        Arc::new(archive),
     ))
 }
 

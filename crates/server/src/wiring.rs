@@ -9,17 +9,19 @@ use anyhow::Context as _;
 use api::{Node, Services};
 use app::sign_in::SignInOptions;
 use app::{
-    Authenticate, CloseIngestion, CreateRelease, Deploy, EndSession, FetchDeviceTokens, GrantRole,
-    IssuerKeys, Lifetimes, OWN_WORKERS, OpenDevice, OpenIngestion, Principals, PushRecords, ReadActivity,
-    ReadConventions, ReadData, ReadHealth, ReadHooks, ReadIdentities, ReadIngestions, ReadProfile,
-    ReadProvenance, ReadSchemas, RefreshSession, RegisterSchema, RevokeRole, SetLive, SetServiceAccountState,
-    SignIn, TokenMaker, UnyankRelease, YankRelease,
+    Authenticate, CallOffDelegation, CancelTask, ClaimDelegations, CloseIngestion, CreateRelease, CreateTask,
+    Delegate, Deploy, EndSession, FetchDeviceTokens, FinishDelegations, GrantRole, IssuerKeys, Lifetimes,
+    OWN_WORKERS, OpenDevice, OpenIngestion, Principals, PushRecords, ReadActivity, ReadConventions, ReadData,
+    ReadDelegations, ReadHealth, ReadHooks, ReadIdentities, ReadInbox, ReadIngestions, ReadProfile,
+    ReadProvenance, ReadSchemas, ReadTasks, RefreshSession, RegisterSchema, RevokeRole, SetLive,
+    SetServiceAccountState, ShareTask, SignIn, TokenMaker, UnyankRelease, UpdateTask, YankRelease,
 };
 use auth::{Minter, TrustedIssuer, Verifier};
 use domain::NodeDomain;
 use identity_adapter::{InlinePem, JwksFile, JwksUrl, Orcid, OrcidOptions, PemFile};
 use ports::{Clock, IdentityProvider, Ids, KeySource, Randomness};
-use postgres_adapter::{PgQueue, PgStore};
+use postgres_adapter::{PgLedger, PgQueue, PgStore, PgWakes};
+use sqlx::PgPool;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -178,10 +180,32 @@ fn key_source(key: &Key) -> Arc<dyn KeySource> {
     }
 }
 
+/// The delegation ledger of a database, with its wake-ups, and the server's own queue in it.
+#[derive(Clone)]
+pub(crate) struct Ledger {
+    pub(crate) queue: Arc<PgQueue>,
+    pub(crate) ledger: Arc<PgLedger>,
+    pub(crate) wakes: Arc<PgWakes>,
+    /// After how long without a heartbeat a claim is taken away.
+    silence: Duration,
+}
+
+impl Ledger {
+    pub(crate) fn of(pool: &PgPool, silence: Duration) -> Self {
+        let wakes = Arc::new(PgWakes::start(pool));
+        Self {
+            queue: Arc::new(PgQueue::new(pool.clone(), OWN_WORKERS, wakes.clone())),
+            ledger: Arc::new(PgLedger::new(pool.clone())),
+            wakes,
+            silence,
+        }
+    }
+}
+
 /// The use cases of the API over a store.
 pub(crate) fn services(
     store: &PgStore,
-    queue: &Arc<PgQueue>,
+    ledger: &Ledger,
     domain: NodeDomain,
     identity: Identity,
     runner: String,
@@ -189,7 +213,12 @@ pub(crate) fn services(
     let store = Arc::new(store.clone());
     let ids: Arc<dyn Ids> = Arc::new(SystemIds);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let queue: Arc<PgQueue> = Arc::clone(queue);
+    let Ledger {
+        queue,
+        ledger,
+        wakes,
+        silence,
+    } = ledger.clone();
     let read_data = Arc::new(ReadData::new(store.clone(), store.clone(), domain.clone()));
     let principals = Arc::new(Principals::new(store.clone()));
     let tokens = Arc::new(TokenMaker {
@@ -224,13 +253,24 @@ pub(crate) fn services(
         open_device: OpenDevice::new(store.clone(), Arc::clone(&tokens)),
         fetch_device_tokens: FetchDeviceTokens::new(store.clone(), tokens),
         read_hooks: ReadHooks::new(store.clone()),
-        open_ingestion: OpenIngestion::new(store.clone(), ids, store.clone()),
+        open_ingestion: OpenIngestion::new(store.clone(), Arc::clone(&ids), store.clone()),
         push_records: PushRecords::new(store.clone(), queue.clone()),
         close_ingestion: CloseIngestion::new(store.clone(), queue, store.clone()),
         read_ingestions: ReadIngestions::new(store.clone()),
         read_provenance: ReadProvenance::new(store.clone(), Arc::clone(&read_data), domain.clone()),
         read_data,
         read_activity: ReadActivity::new(store.clone()),
+        create_task: CreateTask::new(store.clone(), store.clone(), Arc::clone(&ids)),
+        read_tasks: ReadTasks::new(store.clone()),
+        update_task: UpdateTask::new(store.clone(), store.clone()),
+        cancel_task: CancelTask::new(store.clone(), store.clone(), wakes.clone()),
+        share_task: ShareTask::new(store.clone(), store.clone()),
+        delegate: Delegate::new(store.clone(), ledger.clone(), wakes.clone()),
+        claim_delegations: ClaimDelegations::new(ledger.clone(), ids, wakes.clone(), silence),
+        finish_delegations: FinishDelegations::new(store.clone(), ledger.clone(), wakes.clone()),
+        call_off_delegation: CallOffDelegation::new(store.clone(), ledger.clone(), wakes.clone()),
+        read_delegations: ReadDelegations::new(ledger.clone()),
+        read_inbox: ReadInbox::new(store.clone(), ledger, wakes),
         read_profile: ReadProfile::new(store.clone()),
         read_health: ReadHealth::new(store),
         node: Node {
@@ -249,10 +289,9 @@ pub(crate) fn openapi_document() -> anyhow::Result<String> {
         .context("a pool")?;
     let domain: NodeDomain = "localhost".parse()?;
     let store = PgStore::new(pool.clone(), domain.clone());
-    let queue = Arc::new(PgQueue::start(pool, OWN_WORKERS));
     Ok(api::openapi_document(services(
         &store,
-        &queue,
+        &Ledger::of(&pool, Duration::from_mins(10)),
         domain,
         Identity::of_nobody()?,
         String::new(),

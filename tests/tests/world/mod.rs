@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "each test program uses a part")]
 #![expect(clippy::unwrap_used, reason = "helpers of tests; a panic is their verdict")]
 
+pub(crate) mod parties;
+
 use std::fs::{File, Permissions};
 use std::io::{BufRead as _, BufReader, Read};
 use std::os::unix::fs::PermissionsExt as _;
@@ -353,6 +355,11 @@ impl Answer {
     pub(crate) fn expect(self, status: u16) -> Value {
         assert_eq!(self.status, status, "{}", self.text);
         self.json()
+    }
+
+    #[track_caller]
+    pub(crate) fn expect_empty(self, status: u16) {
+        assert_eq!((self.status, self.text.as_str()), (status, ""));
     }
 
     /// The body of a problem with this status and code.

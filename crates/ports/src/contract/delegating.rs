@@ -5,6 +5,13 @@ use super::{
     delegated, delegation, join_all, worker,
 };
 
+fn done(preview: &str) -> DelegationEnd {
+    DelegationEnd::Completed {
+        result: None,
+        preview: preview.into(),
+    }
+}
+
 /// Inserting is idempotent on the id and on the caller's key, and keys of two callers do not collide (LED-3).
 pub async fn delegations_are_inserted_once(subject: &Subject<'_>) {
     let mut uow = UnitOfWork::begin(subject.store).await.unwrap();
@@ -58,6 +65,7 @@ pub async fn a_lost_claim_writes_nothing(subject: &Subject<'_>) {
             .take_stuck(&worker("w", 1), hour, 10)
             .await
             .unwrap()
+            .stuck
             .is_empty(),
         "it beats"
     );
@@ -66,6 +74,7 @@ pub async fn a_lost_claim_writes_nothing(subject: &Subject<'_>) {
             .take_stuck(&worker("other", 2), hour, 10)
             .await
             .unwrap()
+            .stuck
             .is_empty(),
         "it is not another's earlier boot"
     );
@@ -73,7 +82,8 @@ pub async fn a_lost_claim_writes_nothing(subject: &Subject<'_>) {
         .delegations()
         .take_stuck(&worker("w", 2), hour, 10)
         .await
-        .unwrap();
+        .unwrap()
+        .stuck;
     assert_eq!(
         stuck
             .iter()
@@ -94,11 +104,7 @@ pub async fn a_lost_claim_writes_nothing(subject: &Subject<'_>) {
     let mut uow = UnitOfWork::begin(subject.store).await.unwrap();
     assert!(
         !uow.delegations()
-            .finish(
-                &claim.delegation,
-                claim.attempt,
-                &DelegationEnd::Completed("late".into())
-            )
+            .finish(&claim.delegation, claim.attempt, done("late"))
             .await
             .unwrap()
     );
@@ -119,21 +125,13 @@ pub async fn a_lost_claim_writes_nothing(subject: &Subject<'_>) {
     let mut uow = UnitOfWork::begin(subject.store).await.unwrap();
     assert!(
         !uow.delegations()
-            .finish(
-                &next.delegation,
-                next.attempt + 1,
-                &DelegationEnd::Completed("x".into())
-            )
+            .finish(&next.delegation, next.attempt + 1, done("x"))
             .await
             .unwrap()
     );
     assert!(
         uow.delegations()
-            .finish(
-                &next.delegation,
-                next.attempt,
-                &DelegationEnd::Completed("done".into())
-            )
+            .finish(&next.delegation, next.attempt, done("done"))
             .await
             .unwrap()
     );
@@ -142,7 +140,7 @@ pub async fn a_lost_claim_writes_nothing(subject: &Subject<'_>) {
             .finish(
                 &next.delegation,
                 next.attempt,
-                &DelegationEnd::Failed("twice".into())
+                DelegationEnd::Failed("twice".into())
             )
             .await
             .unwrap()

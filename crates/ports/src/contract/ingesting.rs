@@ -45,10 +45,11 @@ async fn published(repos: &mut dyn Repos, ingest: u128, mass: f64, run: u128, ro
     let task = TaskId::from_uuid(id(run));
     let new = NewTask {
         id: task,
-        kind: TaskKind::IngestBatch,
+        kind: TaskKind::ingest_batch(),
         name: "t".into(),
         params: json!({}),
         creator: Actor::System,
+        request: None,
     };
     repos.tasks().create(&new).await.unwrap();
     repos.ingests().lock(run_id(ingest)).await.unwrap().unwrap();

@@ -1,0 +1,190 @@
+//! Claims, beats and reads of the ledger, each a transaction of its own (ledger.md 6).
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::{DelegationId, Party, TaskId};
+use ports::ledger_queries::{
+    AttemptEntry, ClaimRequest, Claimed, DelegationFilter, DelegationView, Message, Payload,
+};
+use ports::{Ledger, StoreError};
+use sqlx::PgPool;
+use time::OffsetDateTime;
+
+use crate::error::store_error;
+use crate::rows::{parsed, small};
+
+const TABLE: &str = "delegations";
+/// How many late results of one attempt are kept; whoever sends more of them tells nothing new.
+const MOST_LATE: i64 = 20;
+
+/// The ledger on PostgreSQL.
+#[derive(Clone, Debug)]
+pub struct PgLedger {
+    pub(crate) pool: PgPool,
+}
+
+impl PgLedger {
+    /// The ledger of this database.
+    pub const fn new(pool: PgPool) -> Self {
+        Self { pool }
+    }
+}
+
+#[async_trait]
+impl Ledger for PgLedger {
+    async fn claim(&self, request: &ClaimRequest) -> Result<Vec<Claimed>, StoreError> {
+        // The queue row is a hint, the ledger is the truth: its status is checked again. `materialized` keeps the planner from running the
+        // limited select more than once. What the server's own workers do may take days, four times 24 hours for a hook, and its time
+        // is counted from the claim; the runner holds hooks to their own limits.
+        let rows = sqlx::query!(
+            r#"with acting as materialized (
+                 select set_config('hallmark.actor', $1, true)
+               ), ready as materialized (
+                 select q.callee_id, q.ready_at, q.delegation_id from delegation_ready q
+                 where q.callee_id = $1 and q.ready_at <= clock_timestamp() and (q.deadline is null or q.deadline > clock_timestamp())
+                   and (select count(*) from acting) = 1
+                 order by q.ready_at, q.delegation_id limit $2 for update of q skip locked
+               ), gone as (
+                 delete from delegation_ready q using ready r
+                 where q.callee_id = r.callee_id and q.ready_at = r.ready_at and q.delegation_id = r.delegation_id returning q.delegation_id
+               ), taken as (
+                 update delegations d set status = case when $5 then 'in_progress' else 'dispatched' end, attempt = d.attempt + 1,
+                   last_heartbeat = clock_timestamp(), updated_at = clock_timestamp(),
+                   deadline = case when $1 like 'hallmark:%' then greatest(d.deadline, clock_timestamp() + interval '5 days') else d.deadline end
+                 from gone g where d.delegation_id = g.delegation_id and d.status || '' in ('queued', 'dispatched')
+                 returning d.delegation_id, d.attempt, d.task_id, d.caller_id, d.task_preview, d.input, d.retry_count, d.depth, d.deadline, d.created_at
+               ), leased as (
+                 insert into delegation_leases (delegation_id, attempt, callee_id, worker_id, boot_id, last_heartbeat, deadline)
+                 select delegation_id, attempt, $1, $3, $4, clock_timestamp(), deadline from taken
+               ), logged as (
+                 insert into delegation_attempts (delegation_id, attempt, event, worker_id) select delegation_id, attempt, 'claimed', $3 from taken
+               ), started as (
+                 update tasks t set status = 'running', updated_at = now() from taken k where t.id = k.task_id and t.status = 'queued'
+               )
+               select k.delegation_id, k.attempt, k.caller_id, k.task_preview, k.input, k.retry_count, k.depth, k.deadline,
+                 t.id as "task_id?", t.kind as "kind?", t.params as "params?"
+               from taken k left join tasks t on t.id = k.task_id order by k.created_at, k.delegation_id"#,
+            request.callee,
+            i64::from(request.most),
+            request.worker.name,
+            request.worker.boot,
+            request.begin,
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(store_error)?;
+        rows.into_iter()
+            .map(|row| {
+                let task = match (row.task_id, row.kind, row.params) {
+                    (Some(id), Some(kind), Some(params)) => {
+                        Some((TaskId::from_uuid(id), parsed("tasks", &kind)?, params))
+                    }
+                    _ => None,
+                };
+                Ok(Claimed {
+                    id: parsed(TABLE, &row.delegation_id)?,
+                    attempt: row.attempt,
+                    caller: row.caller_id,
+                    preview: row.task_preview.unwrap_or_default(),
+                    input: row.input,
+                    task,
+                    retry_count: small(TABLE, row.retry_count)?,
+                    depth: small(TABLE, row.depth.unwrap_or(0))?,
+                    deadline: row.deadline,
+                })
+            })
+            .collect()
+    }
+
+    async fn beat(
+        &self,
+        callee: Option<&Party>,
+        claims: &[(DelegationId, i64)],
+    ) -> Result<Vec<(DelegationId, i64, OffsetDateTime)>, StoreError> {
+        let ids: Vec<String> = claims.iter().map(|(id, _)| id.to_string()).collect();
+        let attempts: Vec<i64> = claims.iter().map(|(_, attempt)| *attempt).collect();
+        // A lease that is locked is being ended or taken away in this moment; it is passed over, and stays held until that commits. The
+        // ledger's own copy of the beat is written when the delegation ends: every write to its index costs (ledger.md 1.2).
+        let held = sqlx::query!(
+            r#"with claims as materialized (
+                 select * from unnest($1::text[], $2::bigint[]) as c (id, attempt)
+               ), mine as materialized (
+                 select l.delegation_id from delegation_leases l join claims c on l.delegation_id = c.id and l.attempt = c.attempt
+                 where $3::text is null or l.callee_id = $3 order by l.delegation_id for update of l skip locked
+               ), beaten as (
+                 update delegation_leases l set last_heartbeat = clock_timestamp() from mine m where l.delegation_id = m.delegation_id
+               )
+               select l.delegation_id, l.attempt, l.deadline from delegation_leases l
+               join claims c on l.delegation_id = c.id and l.attempt = c.attempt
+               where $3::text is null or l.callee_id = $3"#,
+            &ids,
+            &attempts,
+            callee.map(Party::as_str)
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(store_error)?;
+        held.into_iter()
+            .map(|row| {
+                Ok((
+                    parsed("delegation_leases", &row.delegation_id)?,
+                    row.attempt,
+                    row.deadline,
+                ))
+            })
+            .collect()
+    }
+
+    async fn refuse_late(
+        &self,
+        id: &DelegationId,
+        attempt: i64,
+        worker: &str,
+        what: &str,
+    ) -> Result<(), StoreError> {
+        sqlx::query!(
+            "insert into delegation_attempts (delegation_id, attempt, event, worker_id, detail)
+             select $1, $2, 'refused-late', $3, $4 from (select count(*) as late from delegation_attempts
+                    where delegation_id = $1 and attempt = $2 and event = 'refused-late') known
+             where late < $5 and exists (select from delegation_attempts where delegation_id = $1 and attempt = $2 and event = 'claimed')",
+            id.as_str(),
+            attempt,
+            worker,
+            domain::delegation::preview(what),
+            MOST_LATE
+        )
+        .execute(&self.pool)
+        .await
+        .map(|_| ())
+        .map_err(store_error)
+    }
+
+    async fn delegation(&self, id: &DelegationId) -> Result<Option<DelegationView>, StoreError> {
+        self.read_delegation(id).await
+    }
+
+    async fn payload(&self, id: &DelegationId) -> Result<Payload, StoreError> {
+        self.read_payload(id).await
+    }
+
+    async fn attempts(&self, id: &DelegationId) -> Result<Vec<AttemptEntry>, StoreError> {
+        self.read_attempts(id).await
+    }
+
+    async fn delegations(
+        &self,
+        filter: &DelegationFilter,
+        most: u32,
+    ) -> Result<Vec<DelegationView>, StoreError> {
+        self.read_delegations(filter, most).await
+    }
+
+    async fn archive(&self, older_than: Duration, most: u32) -> Result<u64, StoreError> {
+        Ok(self.move_to_archive(older_than, most).await? + self.drop_acknowledged(older_than, most).await?)
+    }
+
+    async fn inbox(&self, caller: &Party, after: i64, most: u32) -> Result<Vec<Message>, StoreError> {
+        self.read_inbox(caller, after, most).await
+    }
+}

@@ -1,0 +1,1 @@
+ALTER TABLE delegation_ready DROP COLUMN deadline;

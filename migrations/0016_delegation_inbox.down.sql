@@ -1,0 +1,2 @@
+DROP TABLE delegation_inbox;
+DROP FUNCTION only_acknowledge();
