@@ -270,7 +270,7 @@ pub enum DelegationError {
     },
     /// It was moved to the archive, its task is done or called off, or its id was taken.
     #[error(
-        "delegation {0:?} cannot be handed out again: its task has ended, or it is in the archive. Delegate anew"
+        "delegation {0:?} cannot be handed out again: its task has ended or is delegated otherwise, or it is in the archive"
     )]
     CannotGoOn(String),
     /// It was handed out as often as was allowed.

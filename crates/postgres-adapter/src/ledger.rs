@@ -17,6 +17,8 @@ use crate::rows::{parsed, small};
 const TABLE: &str = "delegations";
 /// How many late results of one attempt are kept; whoever sends more of them tells nothing new.
 const MOST_LATE: i64 = 20;
+/// How often a claim looks again where all it found was called off meanwhile.
+const MOST_LOOKS: u32 = 100;
 
 /// The ledger on PostgreSQL.
 #[derive(Clone, Debug)]
@@ -29,11 +31,9 @@ impl PgLedger {
     pub const fn new(pool: PgPool) -> Self {
         Self { pool }
     }
-}
 
-#[async_trait]
-impl Ledger for PgLedger {
-    async fn claim(&self, request: &ClaimRequest) -> Result<Vec<Claimed>, StoreError> {
+    /// Claims, and gives how many rows of the queue it took for that.
+    async fn claim_once(&self, request: &ClaimRequest) -> Result<(Vec<Claimed>, i64), StoreError> {
         // The queue row is a hint, the ledger is the truth: its status is checked again. `materialized` keeps the planner from running the
         // limited select more than once. What the server's own workers do may take days, four times 24 hours for a hook, and its time
         // is counted from the claim; the runner holds hooks to their own limits.
@@ -62,9 +62,11 @@ impl Ledger for PgLedger {
                ), started as (
                  update tasks t set status = 'running', updated_at = now() from taken k where t.id = k.task_id and t.status = 'queued'
                )
-               select k.delegation_id, k.attempt, k.caller_id, k.task_preview, k.input, k.retry_count, k.depth, k.deadline,
+               select h.hints as "hints!", k.delegation_id as "delegation_id?", k.attempt as "attempt?", k.caller_id as "caller_id?", k.task_preview as "task_preview?",
+                 k.input as "input?", k.retry_count as "retry_count?", k.depth as "depth?", k.deadline as "deadline?",
                  t.id as "task_id?", t.kind as "kind?", t.params as "params?"
-               from taken k left join tasks t on t.id = k.task_id order by k.created_at, k.delegation_id"#,
+               from (select count(*) as hints from ready) h left join taken k on true left join tasks t on t.id = k.task_id
+               order by k.created_at, k.delegation_id"#,
             request.callee,
             i64::from(request.most),
             request.worker.name,
@@ -74,27 +76,51 @@ impl Ledger for PgLedger {
         .fetch_all(&self.pool)
         .await
         .map_err(store_error)?;
-        rows.into_iter()
-            .map(|row| {
-                let task = match (row.task_id, row.kind, row.params) {
-                    (Some(id), Some(kind), Some(params)) => {
-                        Some((TaskId::from_uuid(id), parsed("tasks", &kind)?, params))
-                    }
-                    _ => None,
-                };
-                Ok(Claimed {
-                    id: parsed(TABLE, &row.delegation_id)?,
-                    attempt: row.attempt,
-                    caller: row.caller_id,
-                    preview: row.task_preview.unwrap_or_default(),
-                    input: row.input,
-                    task,
-                    retry_count: small(TABLE, row.retry_count)?,
-                    depth: small(TABLE, row.depth.unwrap_or(0))?,
-                    deadline: row.deadline,
-                })
-            })
-            .collect()
+        let hints = rows.first().map_or(0, |row| row.hints);
+        let mut claimed = Vec::with_capacity(rows.len());
+        for row in rows {
+            let (Some(id), Some(attempt), Some(caller), Some(retry_count), Some(deadline)) = (
+                row.delegation_id,
+                row.attempt,
+                row.caller_id,
+                row.retry_count,
+                row.deadline,
+            ) else {
+                continue;
+            };
+            let task = match (row.task_id, row.kind, row.params) {
+                (Some(id), Some(kind), Some(params)) => {
+                    Some((TaskId::from_uuid(id), parsed("tasks", &kind)?, params))
+                }
+                _ => None,
+            };
+            claimed.push(Claimed {
+                id: parsed(TABLE, &id)?,
+                attempt,
+                caller,
+                preview: row.task_preview.unwrap_or_default(),
+                input: row.input,
+                task,
+                retry_count: small(TABLE, retry_count)?,
+                depth: small(TABLE, row.depth.unwrap_or(0))?,
+                deadline,
+            });
+        }
+        Ok((claimed, hints))
+    }
+}
+
+#[async_trait]
+impl Ledger for PgLedger {
+    async fn claim(&self, request: &ClaimRequest) -> Result<Vec<Claimed>, StoreError> {
+        // What was called off while it waited leaves its queue row behind. Such rows are cleared away by looking again.
+        for _ in 0..MOST_LOOKS {
+            let (claimed, hints) = self.claim_once(request).await?;
+            if !claimed.is_empty() || hints == 0 {
+                return Ok(claimed);
+            }
+        }
+        Ok(Vec::new())
     }
 
     async fn beat(

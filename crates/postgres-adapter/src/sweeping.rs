@@ -208,6 +208,18 @@ impl PgTx {
         if matches!(over.as_deref(), Some("completed" | "cancelled")) {
             return Ok(false);
         }
+        // A task is in one pair of hands; its row is locked, so no other delegation of it is made meanwhile.
+        let is_delegated = sqlx::query_scalar!(
+            r#"select exists (select from delegations o where o.task_id = (select task_id from delegations where delegation_id = $1)
+                 and o.status || '' in ('queued', 'dispatched', 'in_progress')) as "is_delegated!""#,
+            id.as_str()
+        )
+        .fetch_one(self.conn())
+        .await
+        .map_err(|e| self.fail(e))?;
+        if is_delegated {
+            return Ok(false);
+        }
         let made = sqlx::query_scalar!(
             r#"with made as (
                  insert into delegations (delegation_id, task_id, caller_id, callee_id, task_preview, input, max_retries, retry_count, retry_of, parent_id, root_id, depth, deadline)
