@@ -12,7 +12,7 @@ impl PgLedger {
     /// Moves rows of one month; gives how many. Servers that do it at once pass over each other's rows.
     ///
     /// Who writes a final row? Nobody: its lease and queue row are gone, and its state cannot change. Whoever delegates under its id, or hands
-    /// it out again, meets either the row or its id in `delegation_archive_ids` (`PgTx::create` looks there after its insert).
+    /// it out again, meets either the row or its id in `delegation_archive_ids` (`PgTx::create` looks at both at once).
     pub(crate) async fn move_to_archive(&self, older_than: Duration, most: u32) -> Result<u64, StoreError> {
         let age = older_than.as_secs_f64();
         let month = sqlx::query_scalar!(

@@ -43,6 +43,10 @@ impl Delegations for PgTx {
                 return Ok(Delegated::TaskDelegated(other));
             }
         }
+        // Looked for before the insert: that would wait for whoever just claims the one that there is, who may wait for the task.
+        if let Some(id) = self.existing(delegation).await? {
+            return Ok(Delegated::Existing(id));
+        }
         let (after, at) = match delegation.deadline {
             Deadline::Default => (None, None),
             Deadline::In(time) => (Some(time.as_secs_f64()), None),
@@ -54,10 +58,8 @@ impl Delegations for PgTx {
             r#"with made as (
                  insert into delegations (delegation_id, task_id, caller_id, callee_id, task_preview, input, idempotency_key, request_hash, retry_count,
                    retry_of, max_retries, parent_id, root_id, depth, deadline)
-                 select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, coalesce($13, $1), $14,
-                   least(coalesce($15, clock_timestamp() + make_interval(secs => coalesce($16::float8, 21600))), $17)
-                 where not exists (select from delegation_archive_ids where delegation_id = $1)
-                   and not exists (select from delegation_archive_ids where caller_id = $3 and idempotency_key = $7)
+                 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, coalesce($13, $1), $14,
+                   least(coalesce($15, clock_timestamp() + make_interval(secs => coalesce($16::float8, 21600))), $17))
                  on conflict do nothing returning delegation_id, task_id, callee_id, deadline
                ), queued as (
                  insert into delegation_ready (callee_id, ready_at, delegation_id, deadline)
@@ -89,37 +91,16 @@ impl Delegations for PgTx {
         .fetch_one(self.conn())
         .await
         .map_err(|e| self.fail(e))?;
-        // Looked for in the archive again after the insert, by a statement of its own: an insert that waited for whoever moves that row
-        // there goes through, so only what is seen afterwards counts.
-        let existing = sqlx::query!(
-            r#"select delegation_id as "delegation_id!" from delegation_archive_ids
-               where delegation_id = $1 or (caller_id = $2 and idempotency_key = $3)
-               union all
-               select delegation_id from delegations
-               where not $4 and (delegation_id = $1 or (caller_id = $2 and idempotency_key = $3))
-               order by 1"#,
-            delegation.id.as_str(),
-            delegation.caller,
-            request.and_then(|request| request.key.as_deref()),
-            done == 1
-        )
-        .fetch_all(self.conn())
-        .await
-        .map_err(|e| self.fail(e))?;
-        // The one with the same id, where the key is another one's.
-        let existing = existing
-            .iter()
-            .find(|row| row.delegation_id == delegation.id.as_str())
-            .or(existing.first());
-        let Some(existing) = existing else {
-            return Ok(Delegated::New);
-        };
         if done == 1 {
-            return Err(self.poison(StoreError::Contended(
-                "this delegation was moved to the archive in this moment".into(),
-            )));
+            return Ok(Delegated::New);
         }
-        parsed(TABLE, &existing.delegation_id).map(Delegated::Existing)
+        match self.existing(delegation).await? {
+            Some(id) => Ok(Delegated::Existing(id)),
+            // It went to the archive, or its writer rolled back, in this moment.
+            None => Err(self.poison(StoreError::Contended(
+                "a delegation of this id came and went".into(),
+            ))),
+        }
     }
 
     async fn hold_parent(
@@ -393,6 +374,32 @@ impl Delegations for PgTx {
             })
         })
         .transpose()
+    }
+}
+
+impl PgTx {
+    /// The delegation that has this id or this caller's key already, in the ledger or in the archive: one look at both, so that what is moved
+    /// meanwhile is seen in one of them.
+    async fn existing(&mut self, delegation: &NewDelegation) -> Result<Option<DelegationId>, StoreError> {
+        let key = delegation
+            .request
+            .as_ref()
+            .and_then(|request| request.key.as_deref());
+        let found = sqlx::query_scalar!(
+            r#"select delegation_id as "delegation_id!" from delegations where delegation_id = $1
+               union all select delegation_id from delegation_archive_ids where delegation_id = $1
+               union all select delegation_id from delegations where caller_id = $2 and idempotency_key = $3
+               union all select delegation_id from delegation_archive_ids where caller_id = $2 and idempotency_key = $3"#,
+            delegation.id.as_str(),
+            delegation.caller,
+            key
+        )
+        .fetch_all(self.conn())
+        .await
+        .map_err(|e| self.fail(e))?;
+        // The one with the same id, where the key is another one's.
+        let same = found.iter().find(|id| *id == delegation.id.as_str());
+        same.or(found.first()).map(|id| parsed(TABLE, id)).transpose()
     }
 }
 

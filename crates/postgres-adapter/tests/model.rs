@@ -28,6 +28,17 @@ const OTHER: &str = "user:00000000-0000-7000-8000-00000000000c";
 const SILENCE: Duration = Duration::from_secs(20);
 const TASKS: u8 = 3;
 
+/// By whom something is done in the name of a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Forged {
+    /// By the callee, under the attempt of the claim.
+    Not,
+    /// By another callee.
+    Callee,
+    /// Under an attempt that there was not.
+    Attempt,
+}
+
 /// What can be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Op {
@@ -44,15 +55,15 @@ enum Op {
     /// What these do is done with the n-th claim that there ever was, held or not, by its callee or by another.
     Beat {
         claim: usize,
-        forged: bool,
+        forged: Forged,
     },
     Progress {
         claim: usize,
-        forged: bool,
+        forged: Forged,
     },
     Finish {
         claim: usize,
-        forged: bool,
+        forged: Forged,
         completes: bool,
     },
     /// These concern the n-th delegation that there ever was.
@@ -219,10 +230,10 @@ impl Model {
 
     fn step(&mut self, op: &Op, known: &Known) -> Seen {
         // Whoever names the current attempt of what is held, as its callee, holds it.
-        let holds = |model: &Self, claim: &Option<(String, i64)>, forged: bool| {
+        let holds = |model: &Self, claim: &Option<(String, i64)>, forged: Forged| {
             let (id, attempt) = claim.as_ref()?;
             let held = model.rows.get(id)?;
-            (held.held && held.attempt == *attempt && !forged).then(|| id.clone())
+            (held.held && held.attempt == *attempt && forged == Forged::Not).then(|| id.clone())
         };
         match op {
             Op::Delegate {
@@ -456,7 +467,13 @@ impl Real {
             name: "sweeper".into(),
             boot: Uuid::from_u128(1),
         };
-        let callee = |forged: bool| if forged { OTHER } else { CALLEE };
+        let callee = |forged: Forged| {
+            if forged == Forged::Callee { OTHER } else { CALLEE }
+        };
+        let claim = |n: usize, forged: Forged| {
+            let known = known.claim(n);
+            known.map(|(id, attempt)| (id, attempt + i64::from(forged == Forged::Attempt)))
+        };
         let mut uow = UnitOfWork::begin(&self.store).await.unwrap();
         let seen = match op {
             Op::Delegate {
@@ -500,7 +517,7 @@ impl Real {
                 Seen::Claimed(claimed)
             }
             Op::Beat { claim: n, forged } => {
-                let Some((name, attempt)) = known.claim(*n) else {
+                let Some((name, attempt)) = claim(*n, *forged) else {
                     return Seen::Is(false);
                 };
                 let party = callee(*forged).parse().unwrap();
@@ -508,7 +525,7 @@ impl Real {
                 Seen::Is(!held.unwrap().is_empty())
             }
             Op::Progress { claim: n, forged } => {
-                let Some((name, attempt)) = known.claim(*n) else {
+                let Some((name, attempt)) = claim(*n, *forged) else {
                     return Seen::Is(false);
                 };
                 let told = uow
@@ -522,7 +539,7 @@ impl Real {
                 forged,
                 completes,
             } => {
-                let Some((name, attempt)) = known.claim(*n) else {
+                let Some((name, attempt)) = claim(*n, *forged) else {
                     return Seen::Is(false);
                 };
                 let end = if *completes {
@@ -699,7 +716,11 @@ fn agrees(
 fn op() -> impl Strategy<Value = Op> {
     let claim = 0..24_usize;
     let row = 0..24_usize;
-    let forged = prop::bool::weighted(0.1);
+    let forged = prop_oneof![
+        8 => Just(Forged::Not),
+        1 => Just(Forged::Callee),
+        1 => Just(Forged::Attempt),
+    ];
     prop_oneof![
         5 => (0..TASKS, prop::bool::weighted(0.2), 0..3_u8).prop_map(|(task, second, max_retries)| Op::Delegate { task, second, max_retries }),
         6 => (1..4_u8, any::<bool>()).prop_map(|(most, begin)| Op::Claim { most, begin }),
