@@ -122,6 +122,16 @@ fn seeded(url: &str) -> Result<Value> {
     other["title"] = json!("Fuzzed penguins");
     client.post("/conventions", &other)?;
 
+    // Somebody who hands work to themselves.
+    let me = client.get("/auth/me")?;
+    let me = format!("user:{}", me["id"].as_str().context("id")?);
+    let task_body = json!({"kind": "fuzz", "name": "fuzzed", "params": {"n": 1}, "idempotency_key": "fuzzed"});
+    let task = client.post("/tasks", &task_body)?;
+    let delegation = |id: &str| json!({"delegation_id": id, "callee_id": me, "input": {"n": 1}, "max_retries": 1});
+    client.post("/delegations", &delegation("held"))?;
+    client.post("/claims", &json!({"worker_id": "fuzz", "limit": 1}))?;
+    client.post("/delegations", &delegation("waiting"))?;
+
     let records = client.get("/data/palmer-penguins/records?limit=1")?;
     let features = client.get("/data/palmer-penguins/penguin_shape?limit=1")?;
     let (record, feature) = (&records["rows"][0], &features["rows"][0]);
@@ -142,6 +152,12 @@ fn seeded(url: &str) -> Result<Value> {
         "cursor": [records["next_cursor"], features["next_cursor"]],
         "source_id": ["Species,Sample Number"],
         "null_values": ["NA"],
+        "task_id": [task["id"]],
+        "delegation_id": ["held", "waiting"],
+        "attempt": [1],
+        "callee_id": [me],
+        "grantee": [me],
+        "party": [me],
     });
     let release = &hook["release"];
     let bodies = json!([
@@ -149,6 +165,12 @@ fn seeded(url: &str) -> Result<Value> {
         {"image": release["image"], "digest": release["digest"], "config": {}, "source_ref": "git:1"},
         {"convention_id": "fuzzed-penguins", "mode": "push", "batch_size": 10},
         {"version": 1},
+        task_body,
+        delegation("fuzzed"),
+        {"worker_id": "fuzz", "limit": 2, "begin": false},
+        {"attempt": 1, "result": {"n": 1}, "result_preview": "n"},
+        {"claims": [{"delegation_id": "held", "attempt": 1}]},
+        {"ends": [{"delegation_id": "held", "attempt": 1, "result": 1}]},
     ]);
     let line = json!({"source_id": "fuzzed", "metadata": {"species": "Gentoo", "sample_number": 1}});
     let csv: Vec<&str> = rows.lines().take(4).collect();

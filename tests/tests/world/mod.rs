@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test program uses a part")]
 #![expect(clippy::unwrap_used, reason = "helpers of tests; a panic is their verdict")]
 
+pub(crate) mod cluster;
 pub(crate) mod parties;
 
 use std::fs::{File, Permissions};
@@ -86,6 +87,16 @@ impl World {
         Self {
             url: database.url,
             pool: database.pool,
+            home: open_directory(),
+        }
+    }
+
+    /// On a database that somebody else keeps; it is made if it is not there.
+    pub(crate) fn at(url: &str) -> Self {
+        let pool = runtime().block_on(async { PgPool::connect_lazy(url).unwrap() });
+        Self {
+            url: url.to_owned(),
+            pool,
             home: open_directory(),
         }
     }
