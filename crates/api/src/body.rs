@@ -77,7 +77,7 @@ impl<'a, T: ParseFromJSON + 'static> ApiExtractor<'a> for Body<T> {
         Some(MetaRequest {
             description: None,
             content,
-            required: true,
+            required: !may_be_left_out::<T>(),
         })
     }
 
@@ -203,6 +203,14 @@ fn parse_value<T: ParseFromJSON + 'static>(value: Value) -> Result<T, Invalid> {
     Invalid::unless_empty(walk.faults)?;
     // Anything that the schema cannot say.
     T::parse_from_json(Some(value)).map_err(|e| Invalid::value(e.into_message()))
+}
+
+/// Whether an object without keys is a good body, so that no body is one, too.
+fn may_be_left_out<T: ParseFromJSON + 'static>() -> bool {
+    let schemas = schemas::<T>();
+    schemas
+        .get(T::name().as_ref())
+        .is_some_and(|schema| schema.required.is_empty())
 }
 
 /// The schemas of a body's type by name. They never change, and making them costs more than the rest of a request.
