@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use world::World;
+use world::cluster::Cluster;
 use world::parties::Party;
 
 /// After so long without a heartbeat a claim is taken away in these tests.
@@ -16,7 +17,7 @@ fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is_so() {
         assert!(
-            begun.elapsed() < Duration::from_secs(30),
+            begun.elapsed() < Duration::from_secs(90),
             "never came true: {what}"
         );
         std::thread::sleep(Duration::from_millis(50));
@@ -775,4 +776,51 @@ fn what_ended_long_ago_is_in_the_archive_and_keeps_its_id_and_its_key() {
     });
     assert_eq!(caller.delegation("d")["result"], json!({"a": 1}));
     assert_eq!(status(&caller, "open"), "queued");
+}
+
+// proves LED-5
+#[test]
+fn a_database_that_was_away_for_longer_than_silence_makes_nobody_stuck() {
+    let mut cluster = Cluster::start();
+    let world = World::at(&cluster.url("away"));
+    let server = world.serve_machines("a", &[("HALLMARK_WORKER__SILENCE_SECONDS", "4")]);
+    let (caller, callee) = (world.person(&server, 1, "depositor"), server.machine("bot"));
+    for n in 0..30 {
+        caller.delegate(&format!("d{n}"), &callee, &json!({}));
+    }
+    let mut held = callee.claim(30);
+    assert_eq!(held.len(), 30);
+    // One is dead, and nobody beats for it. Meanwhile nobody can.
+    held.retain(|(id, _)| id != "d7");
+    cluster.restart(Duration::from_secs(6));
+    let claims: Vec<Value> = held
+        .iter()
+        .map(|(id, attempt)| json!({"delegation_id": id, "attempt": attempt}))
+        .collect();
+    let beat = || {
+        let body = json!({"claims": claims}).to_string();
+        let answer = callee.client.send(
+            "POST",
+            "/claims/heartbeat",
+            Some("application/json"),
+            body.as_bytes(),
+        );
+        answer.is_ok_and(|answer| answer.status == 200)
+    };
+    until("it answers again", beat);
+    let begun = Instant::now();
+    until("the dead one is taken", || {
+        assert!(beat());
+        std::thread::sleep(Duration::from_millis(200));
+        status(&caller, "d7") == "stuck"
+    });
+    assert!(
+        begun.elapsed() > Duration::from_secs(1),
+        "after its start the database leaves everybody time"
+    );
+    let stuck = caller
+        .client
+        .get("/delegations?side=caller&state=stuck")
+        .expect(200);
+    assert_eq!(ids(&stuck), ["d7"]);
 }

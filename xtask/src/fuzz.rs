@@ -125,9 +125,11 @@ fn seeded(url: &str) -> Result<Value> {
     // Somebody who hands work to themselves.
     let me = client.get("/auth/me")?;
     let me = format!("user:{}", me["id"].as_str().context("id")?);
-    let task_body = json!({"kind": "fuzz", "name": "fuzzed", "params": {"n": 1}, "idempotency_key": "fuzzed"});
+    let task_body =
+        json!({"kind": "fuzz", "name": "fuzzed", "params": {"n": 1}, "idempotency_key": "fuzzed"});
     let task = client.post("/tasks", &task_body)?;
-    let delegation = |id: &str| json!({"delegation_id": id, "callee_id": me, "input": {"n": 1}, "max_retries": 1});
+    let delegation =
+        |id: &str| json!({"delegation_id": id, "callee_id": me, "input": {"n": 1}, "max_retries": 1});
     client.post("/delegations", &delegation("held"))?;
     client.post("/claims", &json!({"worker_id": "fuzz", "limit": 1}))?;
     client.post("/delegations", &delegation("waiting"))?;
