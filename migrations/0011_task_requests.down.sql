@@ -1,3 +1,11 @@
+CREATE OR REPLACE FUNCTION log_tasks_created() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO activity_log (kind, subject, actor_user_id, actor_service_account_id, payload)
+  SELECT 'TaskCreated', 'task:' || id, creator_user_id, creator_service_account_id,
+         jsonb_build_object('task_id', id, 'kind', kind, 'name', name, 'status', status)
+  FROM new_rows;
+  RETURN NULL;
+END $$;
 CREATE OR REPLACE FUNCTION log_tasks_moved() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   INSERT INTO activity_log (kind, subject, payload)

@@ -13,6 +13,15 @@ CREATE FUNCTION acting_user_id() RETURNS uuid LANGUAGE sql STABLE AS
 CREATE FUNCTION acting_service_account_id() RETURNS uuid LANGUAGE sql STABLE AS
   $$ SELECT substring(current_setting('hallmark.actor', true) FROM '^service_account:(.+)$')::uuid $$;
 
+-- A task's name is its creator's, and the log is read by more people than the task is (AUD-6).
+CREATE OR REPLACE FUNCTION log_tasks_created() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO activity_log (kind, subject, actor_user_id, actor_service_account_id, payload)
+  SELECT 'TaskCreated', 'task:' || id, creator_user_id, creator_service_account_id,
+         jsonb_build_object('task_id', id, 'kind', kind, 'status', status)
+  FROM new_rows;
+  RETURN NULL;
+END $$;
 CREATE OR REPLACE FUNCTION log_tasks_moved() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   INSERT INTO activity_log (kind, subject, actor_user_id, actor_service_account_id, payload)

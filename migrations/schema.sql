@@ -70,6 +70,16 @@ BEGIN
   RETURN NULL;
 END $$;
 
+CREATE FUNCTION public.keep_lease() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+  IF current_setting('hallmark.ends_leases', true) IS DISTINCT FROM 'yes' THEN
+    RETURN NULL;
+  END IF;
+  RETURN OLD;
+END $$;
+
 CREATE FUNCTION public.log_delegations_created() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -100,7 +110,7 @@ CREATE FUNCTION public.log_tasks_created() RETURNS trigger
 BEGIN
   INSERT INTO activity_log (kind, subject, actor_user_id, actor_service_account_id, payload)
   SELECT 'TaskCreated', 'task:' || id, creator_user_id, creator_service_account_id,
-         jsonb_build_object('task_id', id, 'kind', kind, 'name', name, 'status', status)
+         jsonb_build_object('task_id', id, 'kind', kind, 'status', status)
   FROM new_rows;
   RETURN NULL;
 END $$;
@@ -743,7 +753,7 @@ CREATE INDEX idx_delegations_callee_created ON public.delegations USING btree (c
 
 CREATE INDEX idx_delegations_caller_created ON public.delegations USING btree (caller_id, created_at DESC);
 
-CREATE INDEX idx_delegations_created ON public.delegations USING brin (created_at) WITH (pages_per_range='32', autosummarize='on');
+CREATE INDEX idx_delegations_final ON public.delegations USING btree (updated_at) WHERE (status = ANY (ARRAY['completed'::text, 'failed'::text, 'stuck'::text]));
 
 CREATE UNIQUE INDEX idx_delegations_idempotency ON public.delegations USING btree (caller_id, idempotency_key) WHERE (idempotency_key IS NOT NULL);
 
@@ -828,6 +838,8 @@ CREATE TRIGGER tr_delegation_attempts_immutable BEFORE DELETE OR UPDATE OR TRUNC
 CREATE TRIGGER tr_delegation_inbox_acknowledge BEFORE DELETE OR UPDATE ON public.delegation_inbox FOR EACH ROW EXECUTE FUNCTION public.only_acknowledge();
 
 CREATE TRIGGER tr_delegation_inbox_kept BEFORE TRUNCATE ON public.delegation_inbox FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+
+CREATE TRIGGER tr_delegation_leases_keep BEFORE DELETE ON public.delegation_leases FOR EACH ROW WHEN ((old.callee_id !~~ 'hallmark:%'::text)) EXECUTE FUNCTION public.keep_lease();
 
 CREATE TRIGGER tr_delegations_facts BEFORE UPDATE OF delegation_id, task_id, caller_id, callee_id, created_at, idempotency_key, retry_of, parent_id, root_id, depth ON public.delegations FOR EACH ROW EXECUTE FUNCTION public.check_delegation_facts();
 

@@ -80,7 +80,11 @@ fn a_delegation_goes_from_hand_to_hand_and_its_result_into_the_callers_inbox() {
             .post("/delegations", &other)
             .problem(409, "idempotency_conflict");
     }
-    // The same key with another id is another request.
+    // The same request with the same key is the same delegation, whatever id it comes with; with another body it is another request.
+    let mut same = body.clone();
+    same["delegation_id"] = json!("d2");
+    let existing = caller.client.post("/delegations", &same).expect(200);
+    assert_eq!(existing["delegation_id"], json!("d/1 ü"));
     let mut other = body.clone();
     other["delegation_id"] = json!("d2");
     other["task_id"] = Value::Null;
@@ -224,6 +228,22 @@ fn a_delegation_goes_from_hand_to_hand_and_its_result_into_the_callers_inbox() {
         events(&caller, id),
         ["1 claimed", "1 completed", "1 refused-late", "1 refused-late"]
     );
+    // Of two results that begin alike, only the one that was taken is taken again.
+    let long = |end: &str| json!({"attempt": 1, "result": format!("{}{end}", "x".repeat(600))});
+    callee.delegate("long", &callee, &json!({}));
+    assert!(callee.claim(5).contains(&("long".to_owned(), 1)));
+    callee
+        .client
+        .post("/delegations/long/complete", &long("a"))
+        .expect_empty(204);
+    callee
+        .client
+        .post("/delegations/long/complete", &long("a"))
+        .expect_empty(204);
+    callee
+        .client
+        .post("/delegations/long/complete", &long("b"))
+        .problem(409, "delegation_not_held");
     // A request that comes again finds what it made, although its task has ended.
     assert_eq!(
         caller.client.post("/delegations", &body).expect(200)["status"],
@@ -237,6 +257,8 @@ fn a_delegation_goes_from_hand_to_hand_and_its_result_into_the_callers_inbox() {
 
     for (field, bad) in [
         ("delegation_id", json!("a~1")),
+        ("delegation_id", json!("0190f3c2-6b1c-7c3e-9d52-0a1b2c3d4e5f.0")),
+        ("input", json!(vec![1e308; 1000])),
         ("delegation_id", json!("")),
         ("callee_id", json!("hallmark:workers")),
         ("callee_id", json!("user:x")),
@@ -621,6 +643,26 @@ fn below_a_delegation_only_its_holder_delegates_and_never_for_longer() {
     leaf.client
         .post("/delegations", &json!({"delegation_id": "d17", "callee_id": leaf.name, "parent": {"delegation_id": above, "attempt": 1}}))
         .problem(409, "delegation_too_deep");
+    // What failed below it is handed out again while it is held, and for no longer than that.
+    leaf.client
+        .post(
+            "/delegations/d1/fail",
+            &json!({"attempt": 1, "error_detail": "x"}),
+        )
+        .expect_empty(204);
+    let again = middle
+        .client
+        .post("/delegations/d1/redelegate", &json!({}))
+        .expect(201);
+    assert_eq!(again["deadline"], parent["deadline"]);
+    assert_eq!((&again["parent_id"], &again["depth"]), (&json!("d0"), &json!(1)));
+    assert!(leaf.claim(5).contains(&("d1~1".to_owned(), 1)));
+    leaf.client
+        .post(
+            "/delegations/d1~1/fail",
+            &json!({"attempt": 1, "error_detail": "x"}),
+        )
+        .expect_empty(204);
     // After its parent ended nothing is made below it.
     middle
         .client
@@ -629,6 +671,10 @@ fn below_a_delegation_only_its_holder_delegates_and_never_for_longer() {
     middle
         .client
         .post("/delegations", &child("d0", 1))
+        .problem(409, "parent_not_held");
+    middle
+        .client
+        .post("/delegations/d1~1/redelegate", &json!({}))
         .problem(409, "parent_not_held");
 }
 

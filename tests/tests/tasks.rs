@@ -191,6 +191,10 @@ fn who_may_not_see_a_task_gets_404_and_who_may_not_operate_it_403() {
             assert_eq!((status, text), there);
             assert_eq!(status, 404);
         }
+        let list = client
+            .get(&format!("/tasks?kind=x&creator_user_id={}", owner.id()))
+            .expect(200);
+        assert_eq!((&list["items"], &list["has_more"]), (&json!([]), &json!(false)));
         assert_eq!(client.get("/tasks?kind=x").expect(200)["items"], json!([]));
         assert_eq!(
             client

@@ -52,9 +52,34 @@ pub(crate) fn bounded(field: &str, text: Option<String>, most: usize) -> Result<
     }
 }
 
+/// The bytes of a value as JSON, with every number written out, as PostgreSQL keeps it and gives it back: `1e308` has 309 digits.
+fn size(value: &serde_json::Value) -> usize {
+    use serde_json::Value;
+    match value {
+        Value::Number(number) => {
+            let text = number.to_string();
+            let exponent = text.split_once(['e', 'E']).map_or(0, |(_, exponent)| {
+                exponent
+                    .trim_start_matches(['+', '-'])
+                    .parse()
+                    .unwrap_or(usize::MAX)
+            });
+            text.len().saturating_add(exponent)
+        }
+        Value::Array(items) => items
+            .iter()
+            .map(size)
+            .fold(2, |all, one| all.saturating_add(one).saturating_add(1)),
+        Value::Object(map) => map.iter().fold(2, |all, (key, item)| {
+            all.saturating_add(key.len() + 4).saturating_add(size(item))
+        }),
+        other => other.to_string().len(),
+    }
+}
+
 /// A JSON value of a body of at most so many bytes.
 pub(crate) fn bounded_json(field: &str, value: &serde_json::Value, most: usize) -> Result<(), Problem> {
-    let size = value.to_string().len();
+    let size = size(value);
     if size > most {
         return Err(refused_body(
             field,
@@ -62,4 +87,19 @@ pub(crate) fn bounded_json(field: &str, value: &serde_json::Value, most: usize) 
         ));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn numbers_count_as_long_as_they_are_written_out() {
+        assert!(size(&json!([1e308, 1e-308])) > 600);
+        assert!(bounded_json("f", &json!(vec![1e308; 100]), 20_000).is_err());
+        assert!(bounded_json("f", &json!(vec![1.5; 100]), 1000).is_ok());
+        let value = json!({"a": [1, "x", null], "b": {"c": true}});
+        assert!(size(&value) >= value.to_string().len());
+    }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use auth::{Permit, act};
 use domain::delegation::{DelegationError, MOST_RETRIES, preview};
+use domain::task::TaskAccess;
 use domain::{DelegationId, DelegationStatus, TaskStatus};
 use ports::ledger::DelegationFacts;
 use ports::ledger_queries::DelegationView;
@@ -13,7 +14,7 @@ use ports::{Committed, Ledger, Repos, Store, UnitOfWork, Wakes, inbox_topic, wor
 use crate::delegate::party;
 use crate::failure::Failure;
 use crate::retry::retried;
-use crate::task_access::Asker;
+use crate::task_access::{Asker, need};
 
 /// Calls delegations off, and hands them out again.
 pub struct CallOffDelegation {
@@ -86,8 +87,8 @@ impl CallOffDelegation {
         .into())
     }
 
-    /// Hands what got stuck or failed out again, as a new delegation with an id of its own, as much time as it had at first, and a count
-    /// that says how often its task was delegated before.
+    /// Hands what got stuck or failed out again, as a new delegation with an id of its own, as much time as the first one had, and a count
+    /// that says how often its task was delegated before. Below a parent only while the caller holds that, and for no longer.
     pub async fn redelegate(
         &self,
         permit: Permit<act::UseDelegations>,
@@ -126,6 +127,20 @@ impl CallOffDelegation {
             .into());
         }
         uow.activity().acting(&by.asker.actor).await?;
+        // As for handing it over the first time.
+        if let Some(parent) = &facts.parent {
+            uow.delegations()
+                .hold_parent(parent, None, &facts.caller)
+                .await?
+                .ok_or_else(|| DelegationError::ParentNotHeld(parent.to_string()))?;
+        }
+        if let Some(task) = facts.task {
+            let locked = uow.tasks().lock(task, &by.asker.actor).await?;
+            let access = locked
+                .as_ref()
+                .and_then(|task| by.asker.access(&task.creator, task.grant));
+            need(task, "delegate", access, TaskAccess::Operate)?;
+        }
         let next = id.retry(facts.retry_count + 1);
         if facts.redelegated_as.is_none()
             && uow

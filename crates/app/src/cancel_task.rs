@@ -14,7 +14,7 @@ use crate::batches::{BatchParams, CALLER};
 use crate::failure::Failure;
 use crate::process_batch::give_up_batch;
 use crate::retry::retried;
-use crate::task_access::{Asker, seen};
+use crate::task_access::{Asker, need, seen};
 
 /// Cancels tasks.
 pub struct CancelTask {
@@ -70,6 +70,8 @@ impl CancelTask {
             .await?;
         let locked = uow.tasks().lock(task, &asker.actor).await?;
         let locked = locked.ok_or(TaskError::UnknownTask(task))?;
+        let access = asker.access(&locked.creator, locked.grant);
+        need(task, "cancel", access, TaskAccess::Operate)?;
         if !uow.delegations().open_of_task(task).await?.is_empty() {
             // Somebody delegated it in between: done again, that one is found.
             return Err(StoreError::Contended("the task was delegated in this moment".into()).into());

@@ -7,16 +7,16 @@ use auth::{Permit, act};
 use domain::delegation::{DelegationError, MOST_DEPTH};
 use domain::task::{TaskAccess, TaskError};
 use domain::{DelegationId, Party, TaskId};
-use ports::ledger::{Deadline, Delegated, DelegationFacts, NewDelegation, RequestKey};
+use ports::ledger::{Deadline, Delegated, NewDelegation, RequestKey};
 use ports::ledger_queries::DelegationView;
-use ports::{Committed, Ledger, Store, UnitOfWork, Wakes, work_topic};
+use ports::{Committed, Ledger, Store, TaskQueries, UnitOfWork, Wakes, work_topic};
 use serde_json::{Value, json};
 
 use crate::create_task::Created;
 use crate::failure::Failure;
 use crate::request_hash::request_hash;
 use crate::retry::retried;
-use crate::task_access::{Asker, need};
+use crate::task_access::{Asker, need, seen};
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -44,9 +44,10 @@ pub struct DelegationRequest {
 }
 
 impl DelegationRequest {
+    /// Without the id: the same request with the same key is the same delegation, under the id that it got first.
     fn hash(&self) -> [u8; 32] {
         request_hash(&json!({
-            "delegation_id": self.id.as_str(), "callee_id": self.callee.as_str(), "task_id": self.task.map(|id| id.to_string()),
+            "callee_id": self.callee.as_str(), "task_id": self.task.map(|id| id.to_string()),
             "preview": self.preview, "input": self.input, "idempotency_key": self.idempotency_key,
             "parent": self.parent.as_ref().map(|(id, _)| id.as_str()), "deadline_s": self.deadline.map(|d| d.as_secs()),
             "delay_s": self.delay.as_secs(), "max_retries": self.max_retries,
@@ -57,14 +58,25 @@ impl DelegationRequest {
 /// Hands over.
 pub struct Delegate {
     store: Arc<dyn Store>,
+    tasks: Arc<dyn TaskQueries>,
     ledger: Arc<dyn Ledger>,
     wakes: Arc<dyn Wakes>,
 }
 
 impl Delegate {
     /// A use case on these ports.
-    pub fn new(store: Arc<dyn Store>, ledger: Arc<dyn Ledger>, wakes: Arc<dyn Wakes>) -> Self {
-        Self { store, ledger, wakes }
+    pub fn new(
+        store: Arc<dyn Store>,
+        tasks: Arc<dyn TaskQueries>,
+        ledger: Arc<dyn Ledger>,
+        wakes: Arc<dyn Wakes>,
+    ) -> Self {
+        Self {
+            store,
+            tasks,
+            ledger,
+            wakes,
+        }
     }
 
     /// Writes it down and queues it, or finds what the caller wrote down with the same id or key; either with another request is refused.
@@ -96,8 +108,13 @@ impl Delegate {
     ) -> Result<Committed<(DelegationId, bool)>, Failure> {
         let mut uow = UnitOfWork::begin(&*self.store).await?;
         // A request that comes again finds what it made, whatever became of its task and its parent meanwhile.
-        if let Some(facts) = uow.delegations().find(&request.id).await? {
-            let id = same(facts, caller, request, hash)?;
+        let key = request.idempotency_key.as_deref();
+        let existing = uow
+            .delegations()
+            .find_existing(&request.id, caller.as_str(), key)
+            .await?;
+        if let Some(id) = existing {
+            let id = same(&mut uow, &id, caller, request, hash).await?;
             return Ok(uow.commit((id, false)).await?);
         }
         uow.activity().acting(&asker.actor).await?;
@@ -106,7 +123,7 @@ impl Delegate {
             Some((parent, attempt)) => {
                 let held = uow
                     .delegations()
-                    .hold_parent(parent, *attempt, caller.as_str())
+                    .hold_parent(parent, Some(*attempt), caller.as_str())
                     .await?
                     .ok_or_else(|| DelegationError::ParentNotHeld(parent.to_string()))?;
                 if held.depth > MOST_DEPTH {
@@ -116,6 +133,8 @@ impl Delegate {
             }
         };
         if let Some(task) = request.task {
+            // Asked before anything is locked, so that nobody can hold up what is none of theirs.
+            seen(&*self.tasks, asker, task, "delegate", TaskAccess::Operate).await?;
             let locked = uow.tasks().lock(task, &asker.actor).await?;
             let access = locked
                 .as_ref()
@@ -147,9 +166,7 @@ impl Delegate {
         match uow.delegations().create(&new).await? {
             Delegated::New => Ok(uow.commit((request.id.clone(), true)).await?),
             Delegated::Existing(id) => {
-                let facts = uow.delegations().find(&id).await?;
-                let facts = facts.ok_or_else(|| DelegationError::UnknownDelegation(id.to_string()))?;
-                let id = same(facts, caller, request, hash)?;
+                let id = same(&mut uow, &id, caller, request, hash).await?;
                 Ok(uow.commit((id, false)).await?)
             }
             Delegated::TaskOver(status) => Err(over(request.task, |task| TaskError::Over { task, status })),
@@ -182,12 +199,15 @@ pub(crate) fn party<A>(permit: &Permit<A>) -> Result<Party, Failure> {
 }
 
 /// The delegation that there is, if this request made it.
-fn same(
-    facts: DelegationFacts,
+async fn same(
+    uow: &mut UnitOfWork,
+    id: &DelegationId,
     caller: &Party,
     request: &DelegationRequest,
     hash: [u8; 32],
-) -> Result<DelegationId, DelegationError> {
+) -> Result<DelegationId, Failure> {
+    let facts = uow.delegations().find(id).await?;
+    let facts = facts.ok_or_else(|| DelegationError::UnknownDelegation(id.to_string()))?;
     if facts.caller == caller.as_str() && facts.request_hash == Some(hash) {
         return Ok(facts.id);
     }
@@ -197,5 +217,6 @@ fn same(
         } else {
             "idempotency_key"
         },
-    })
+    }
+    .into())
 }

@@ -29,6 +29,8 @@ struct Outcome {
     ended: Vec<Ended>,
     callers: HashSet<String>,
     late: Vec<usize>,
+    /// Those that look as if they were sent before; the whole result tells.
+    again: Vec<usize>,
 }
 
 impl FinishDelegations {
@@ -83,7 +85,24 @@ impl FinishDelegations {
     ) -> Result<Vec<Ended>, Failure> {
         let callee = party(&permit)?;
         let asker = Asker::of(&permit);
-        let outcome = retried!(self.finish_once(&asker, &callee, endings))?.into_inner();
+        let mut outcome = retried!(self.finish_once(&asker, &callee, endings))?.into_inner();
+        for index in std::mem::take(&mut outcome.again) {
+            let (Some(ending), Some((_, ended))) = (endings.get(index), outcome.ended.get_mut(index)) else {
+                continue;
+            };
+            let DelegationEnd::Completed { result, .. } = &ending.end else {
+                continue;
+            };
+            if self.ledger.payload(&ending.id).await?.result != *result {
+                *ended = Err(DelegationError::NotHeld {
+                    id: ending.id.to_string(),
+                    attempt: ending.attempt,
+                    status: DelegationStatus::Completed,
+                    last: ending.attempt,
+                });
+                outcome.late.push(index);
+            }
+        }
         for caller in &outcome.callers {
             self.wakes.wake(&inbox_topic(caller));
         }
@@ -114,6 +133,7 @@ impl FinishDelegations {
             ended: Vec::with_capacity(endings.len()),
             callers: HashSet::new(),
             late: Vec::new(),
+            again: Vec::new(),
         };
         for (index, ending) in endings.iter().enumerate() {
             let facts = uow.delegations().find(&ending.id).await?;
@@ -129,7 +149,10 @@ impl FinishDelegations {
                     outcome.callers.insert(facts.caller);
                     Ok(status)
                 }
-                Some(facts) if ended_so(&facts) => Ok(status),
+                Some(facts) if ended_so(&facts) => {
+                    outcome.again.push(index);
+                    Ok(status)
+                }
                 facts => {
                     let refused = not_held(facts, callee, "end", &ending.id, ending.attempt);
                     if matches!(refused, DelegationError::NotHeld { .. }) {

@@ -1,10 +1,11 @@
 //! Waiting for something to be there: woken by a hint, or looking again after a while; bounded in time and in number.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ports::Wakes;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use crate::failure::Failure;
@@ -15,11 +16,34 @@ pub(crate) const MOST_WAIT: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// How many may wait at one time; whoever comes when that many wait is answered at once.
 const MOST_WAITING: usize = 1000;
+/// How many of these may wait for the same, a callee's work or a caller's messages.
+const MOST_OF_A_TOPIC: usize = 50;
 
 /// Waits for what others do.
 pub(crate) struct Waiting {
     wakes: Arc<dyn Wakes>,
     places: Semaphore,
+    /// How many wait for each topic.
+    topics: Mutex<HashMap<String, usize>>,
+}
+
+/// One who waits for a topic, until it is dropped.
+struct Place<'a> {
+    waiting: &'a Waiting,
+    topic: &'a str,
+    _permit: SemaphorePermit<'a>,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut topics = self.waiting.topics();
+        if let Some(count) = topics.get_mut(self.topic) {
+            *count -= 1;
+            if *count == 0 {
+                topics.remove(self.topic);
+            }
+        }
+    }
 }
 
 impl Waiting {
@@ -27,7 +51,28 @@ impl Waiting {
         Self {
             wakes,
             places: Semaphore::new(MOST_WAITING),
+            topics: Mutex::default(),
         }
+    }
+
+    fn topics(&self) -> MutexGuard<'_, HashMap<String, usize>> {
+        self.topics.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A place for one more who waits, if there is one: nobody can take everybody's.
+    fn place<'a>(&'a self, topic: &'a str) -> Option<Place<'a>> {
+        let permit = self.places.try_acquire().ok()?;
+        let mut topics = self.topics();
+        let count = topics.entry(topic.to_owned()).or_default();
+        if *count >= MOST_OF_A_TOPIC {
+            return None;
+        }
+        *count += 1;
+        Some(Place {
+            waiting: self,
+            topic,
+            _permit: permit,
+        })
     }
 
     /// Looks until something is there or the time is over.
@@ -48,7 +93,7 @@ impl Waiting {
                 return Ok(found);
             }
             if place.is_none() {
-                let Ok(taken) = self.places.try_acquire() else {
+                let Some(taken) = self.place(topic) else {
                     return Ok(found);
                 };
                 place = Some(taken);

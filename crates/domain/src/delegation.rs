@@ -41,8 +41,16 @@ impl DelegationId {
         Self(format!("{task}.{retry}"))
     }
 
-    /// An id that a caller chose: none that the server itself could give.
+    /// An id that a caller chose: none that the server itself could give, by [`Self::of_task`] or [`Self::retry`].
     pub fn chosen(text: &str) -> Result<Self, Invalid> {
+        let of_task = text
+            .split_once('.')
+            .is_some_and(|(task, _)| task.parse::<TaskId>().is_ok());
+        if of_task {
+            return Err(Invalid::value(
+                "must not begin with a UUID and a dot: such are the ids of the server's own delegations",
+            ));
+        }
         if text.len() > 180 || text.contains(RETRY_MARK) {
             return Err(Invalid::value(
                 "must have at most 180 bytes, and no ~, which marks what is handed out again",
@@ -220,7 +228,7 @@ pub enum DelegationError {
     },
     /// It is not held under this attempt, by this callee, any more (LED-6).
     #[error(
-        "delegation {id:?} is not held under attempt {attempt}; it is {status}, and its last attempt is {last}. What was sent is kept in its attempt log and not applied: stop working on it"
+        "delegation {id:?} is not held under attempt {attempt}; it is {status}, and its last attempt is {last}. An end that comes too late is kept in the attempt log and not applied: stop working on it"
     )]
     NotHeld {
         /// The delegation.
@@ -239,7 +247,9 @@ pub enum DelegationError {
         what: &'static str,
     },
     /// The parent is not held by the caller.
-    #[error("parent {0:?} is not held under that attempt by the caller: only its holder delegates below it")]
+    #[error(
+        "parent {0:?} is not held by the caller, or not under that attempt: only its holder delegates below it"
+    )]
     ParentNotHeld(String),
     /// It would be nested too deep.
     #[error("delegations are nested at most {MOST_DEPTH} deep")]
@@ -270,7 +280,7 @@ pub enum DelegationError {
     },
     /// It was moved to the archive, its task is done or called off, or its id was taken.
     #[error(
-        "delegation {0:?} cannot be handed out again: its task has ended or is delegated otherwise, or it is in the archive"
+        "delegation {0:?} cannot be handed out again: its task has ended or is delegated otherwise, its caller does not hold its parent any more, or it is in the archive"
     )]
     CannotGoOn(String),
     /// It was handed out as often as was allowed.
@@ -340,7 +350,15 @@ mod tests {
         let id = DelegationId::chosen("a/b 7").unwrap();
         assert_eq!(id.retry(1).as_str(), "a/b 7~1");
         assert_eq!(id.retry(1).retry(2).as_str(), "a/b 7~2");
-        for bad in ["", "a~1", "a\nb", &"x".repeat(181)] {
+        let own = DelegationId::of_task(TaskId::from_uuid(uuid::Uuid::from_u128(7)), 0);
+        for bad in [
+            "",
+            "a~1",
+            "a\nb",
+            &"x".repeat(181),
+            own.as_str(),
+            &own.as_str().to_uppercase(),
+        ] {
             assert!(DelegationId::chosen(bad).is_err(), "{bad:?}");
         }
     }

@@ -237,6 +237,8 @@ pub struct DelegationFacts {
     pub ended_with: Option<String>,
     /// How often its task was delegated before.
     pub retry_count: u32,
+    /// The delegation whose holder made it.
+    pub parent: Option<DelegationId>,
     /// The delegation that followed it.
     pub redelegated_as: Option<DelegationId>,
 }
@@ -249,12 +251,12 @@ pub struct DelegationFacts {
 pub trait Delegations: Send {
     /// Keeps and queues a new delegation, and marks its task as one that waits (LED-3).
     async fn create(&mut self, delegation: &NewDelegation) -> Result<Delegated, StoreError>;
-    /// Holds a delegation that `callee` holds under this attempt in that state until the end of the unit of work; gives where a delegation
-    /// below it stands.
+    /// Holds a delegation that `callee` holds, under this attempt if one is named, in that state until the end of the unit of work; gives where
+    /// a delegation below it stands.
     async fn hold_parent(
         &mut self,
         id: &DelegationId,
-        attempt: i64,
+        attempt: Option<i64>,
         callee: &str,
     ) -> Result<Option<Nesting>, StoreError>;
     /// Ends delegations and their tasks, each if its attempt still holds it and it is this callee's, and puts the ends into their callers'
@@ -326,6 +328,13 @@ pub trait Delegations: Send {
     async fn give_up(&mut self, task: TaskId, why: &str) -> Result<(), StoreError>;
     /// Acknowledges messages of this caller's inbox; gives those that waited.
     async fn acknowledge(&mut self, caller: &str, messages: &[i64]) -> Result<Vec<i64>, StoreError>;
+    /// The delegation that has this id, or else this caller's key, in the ledger or in the archive.
+    async fn find_existing(
+        &mut self,
+        id: &DelegationId,
+        caller: &str,
+        key: Option<&str>,
+    ) -> Result<Option<DelegationId>, StoreError>;
     /// The delegation.
     async fn find(&mut self, id: &DelegationId) -> Result<Option<DelegationFacts>, StoreError>;
 }

@@ -12,14 +12,13 @@ impl PgLedger {
     /// Moves rows of one month; gives how many. Servers that do it at once pass over each other's rows.
     ///
     /// Who writes a final row? Nobody: its lease and queue row are gone, and its state cannot change. Whoever delegates under its id, or hands
-    /// it out again, meets either the row or its id in `delegation_archive_ids` (`PgTx::create` looks at both at once).
+    /// it out again, meets either the row or its id in `delegation_archive_ids` (`find_existing` looks at both at once).
     pub(crate) async fn move_to_archive(&self, older_than: Duration, most: u32) -> Result<u64, StoreError> {
         let age = older_than.as_secs_f64();
         let month = sqlx::query_scalar!(
             "select created_at from delegations
-             where created_at < now() - make_interval(secs => $1) and updated_at < now() - make_interval(secs => $1)
-               and status || '' in ('completed', 'failed', 'stuck')
-             limit 1",
+             where status in ('completed', 'failed', 'stuck') and updated_at < now() - make_interval(secs => $1)
+             order by updated_at limit 1",
             age
         )
         .fetch_optional(&self.pool)
@@ -36,9 +35,9 @@ impl PgLedger {
                    (date_trunc('month', $3::timestamptz at time zone 'UTC') + interval '1 month') at time zone 'UTC' as ends
                ), old as materialized (
                  select d.delegation_id from delegations d, month
-                 where d.created_at >= month.begins and d.created_at < least(month.ends, now() - make_interval(secs => $1))
-                   and d.updated_at < now() - make_interval(secs => $1) and d.status || '' in ('completed', 'failed', 'stuck')
-                 limit $2 for update of d skip locked
+                 where d.status in ('completed', 'failed', 'stuck') and d.updated_at < now() - make_interval(secs => $1)
+                   and d.created_at >= month.begins and d.created_at < month.ends
+                 order by d.updated_at limit $2 for update of d skip locked
                ), gone as (
                  delete from delegations d using old o where d.delegation_id = o.delegation_id returning d.*
                ), kept_ids as (

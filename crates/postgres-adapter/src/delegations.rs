@@ -44,7 +44,14 @@ impl Delegations for PgTx {
             }
         }
         // Looked for before the insert: that would wait for whoever just claims the one that there is, who may wait for the task.
-        if let Some(id) = self.existing(delegation).await? {
+        let key = delegation
+            .request
+            .as_ref()
+            .and_then(|request| request.key.as_deref());
+        if let Some(id) = self
+            .find_existing(&delegation.id, &delegation.caller, key)
+            .await?
+        {
             return Ok(Delegated::Existing(id));
         }
         let (after, at) = match delegation.deadline {
@@ -74,7 +81,7 @@ impl Delegations for PgTx {
             delegation.callee,
             preview(&delegation.preview),
             delegation.input,
-            request.and_then(|request| request.key.as_deref()),
+            key,
             request.map(|request| request.hash.as_slice()),
             delegation.retry_count.cast_signed(),
             delegation.retry_of.as_ref().map(DelegationId::as_str),
@@ -94,7 +101,10 @@ impl Delegations for PgTx {
         if done == 1 {
             return Ok(Delegated::New);
         }
-        match self.existing(delegation).await? {
+        match self
+            .find_existing(&delegation.id, &delegation.caller, key)
+            .await?
+        {
             Some(id) => Ok(Delegated::Existing(id)),
             // It went to the archive, or its writer rolled back, in this moment.
             None => Err(self.poison(StoreError::Contended(
@@ -106,14 +116,14 @@ impl Delegations for PgTx {
     async fn hold_parent(
         &mut self,
         id: &DelegationId,
-        attempt: i64,
+        attempt: Option<i64>,
         callee: &str,
     ) -> Result<Option<Nesting>, StoreError> {
         // The lease cannot be deleted until the commit, and beats go on.
         let row = sqlx::query!(
             r#"select coalesce(d.root_id, d.delegation_id) as "root!", coalesce(d.depth, 0) as "depth!", d.deadline
                from delegation_leases l join delegations d on d.delegation_id = l.delegation_id
-               where l.delegation_id = $1 and l.attempt = $2 and l.callee_id = $3 for key share of l"#,
+               where l.delegation_id = $1 and ($2::bigint is null or l.attempt = $2) and l.callee_id = $3 for key share of l"#,
             id.as_str(),
             attempt,
             callee
@@ -142,12 +152,14 @@ impl Delegations for PgTx {
             columns.push(ending);
         }
         let ended = sqlx::query_scalar!(
-            r#"with ends as (
+            r#"with knowing as materialized (
+                 select set_config('hallmark.ends_leases', 'yes', true)
+               ), ends as (
                  select * from unnest($1::text[], $2::bigint[], $3::text[], $4::jsonb[], $5::text[], $6::text[], $7::boolean[])
                    as e (id, attempt, status, result, preview, error, goes_on)
                ), held as materialized (
                  select l.delegation_id from delegation_leases l join ends e on e.id = l.delegation_id and e.attempt = l.attempt
-                 where $8::text is null or l.callee_id = $8 order by l.delegation_id for update of l
+                 where (select count(*) from knowing) = 1 and ($8::text is null or l.callee_id = $8) order by l.delegation_id for update of l
                ), gone as (
                  delete from delegation_leases l using held h where l.delegation_id = h.delegation_id returning l.delegation_id, l.attempt, l.worker_id, l.last_heartbeat
                ), ended as (
@@ -226,8 +238,10 @@ impl Delegations for PgTx {
             // What is queued has no lease; if it is claimed between this statement's two looks, the second passes it over, and the next
             // round finds the lease.
             let done = sqlx::query_scalar!(
-                r#"with held as materialized (
-                     select delegation_id from delegation_leases where delegation_id = any($1) order by delegation_id for update
+                r#"with knowing as materialized (
+                     select set_config('hallmark.ends_leases', 'yes', true)
+                   ), held as materialized (
+                     select delegation_id from delegation_leases where (select count(*) from knowing) = 1 and delegation_id = any($1) order by delegation_id for update
                    ), gone as (
                      delete from delegation_leases l using held h where l.delegation_id = h.delegation_id returning l.delegation_id, l.worker_id
                    ), ended as (
@@ -344,14 +358,37 @@ impl Delegations for PgTx {
         .map_err(|e| self.fail(e))
     }
 
+    async fn find_existing(
+        &mut self,
+        id: &DelegationId,
+        caller: &str,
+        key: Option<&str>,
+    ) -> Result<Option<DelegationId>, StoreError> {
+        // One look at both tables, so that what is moved meanwhile is seen in one of them.
+        let found = sqlx::query_scalar!(
+            r#"select delegation_id as "delegation_id!" from delegations where delegation_id = $1
+               union all select delegation_id from delegation_archive_ids where delegation_id = $1
+               union all select delegation_id from delegations where caller_id = $2 and idempotency_key = $3
+               union all select delegation_id from delegation_archive_ids where caller_id = $2 and idempotency_key = $3"#,
+            id.as_str(),
+            caller,
+            key
+        )
+        .fetch_all(self.conn())
+        .await
+        .map_err(|e| self.fail(e))?;
+        let same = found.iter().find(|found| *found == id.as_str());
+        same.or(found.first()).map(|id| parsed(TABLE, id)).transpose()
+    }
+
     async fn find(&mut self, id: &DelegationId) -> Result<Option<DelegationFacts>, StoreError> {
         let row = sqlx::query!(
             r#"select d.caller_id as "caller_id!", d.callee_id as "callee_id!", d.task_id, d.status as "status!", d.attempt as "attempt!",
-                 d.request_hash, coalesce(d.result_preview, d.error_detail) as ended_with, d.retry_count::bigint as "retry_count!",
+                 d.request_hash, coalesce(d.result_preview, d.error_detail) as ended_with, d.retry_count::bigint as "retry_count!", d.parent_id,
                  (select n.delegation_id from delegations n where n.retry_of = d.delegation_id) as next
                from delegations d where d.delegation_id = $1
                union all
-               select caller_id, callee_id, task_id, status, attempt, request_hash, coalesce(result_preview, error_detail), retry_count, null from delegations_archive
+               select caller_id, callee_id, task_id, status, attempt, request_hash, coalesce(result_preview, error_detail), retry_count, parent_id, null from delegations_archive
                where delegation_id = $1 and created_at = (select created_at from delegation_archive_ids where delegation_id = $1)
                limit 1"#,
             id.as_str()
@@ -370,36 +407,11 @@ impl Delegations for PgTx {
                 request_hash: row.request_hash.map(|bytes| hash(TABLE, &bytes)).transpose()?,
                 ended_with: row.ended_with,
                 retry_count: small(TABLE, row.retry_count)?,
+                parent: row.parent_id.map(|id| parsed(TABLE, &id)).transpose()?,
                 redelegated_as: row.next.map(|id| parsed(TABLE, &id)).transpose()?,
             })
         })
         .transpose()
-    }
-}
-
-impl PgTx {
-    /// The delegation that has this id or this caller's key already, in the ledger or in the archive: one look at both, so that what is moved
-    /// meanwhile is seen in one of them.
-    async fn existing(&mut self, delegation: &NewDelegation) -> Result<Option<DelegationId>, StoreError> {
-        let key = delegation
-            .request
-            .as_ref()
-            .and_then(|request| request.key.as_deref());
-        let found = sqlx::query_scalar!(
-            r#"select delegation_id as "delegation_id!" from delegations where delegation_id = $1
-               union all select delegation_id from delegation_archive_ids where delegation_id = $1
-               union all select delegation_id from delegations where caller_id = $2 and idempotency_key = $3
-               union all select delegation_id from delegation_archive_ids where caller_id = $2 and idempotency_key = $3"#,
-            delegation.id.as_str(),
-            delegation.caller,
-            key
-        )
-        .fetch_all(self.conn())
-        .await
-        .map_err(|e| self.fail(e))?;
-        // The one with the same id, where the key is another one's.
-        let same = found.iter().find(|id| *id == delegation.id.as_str());
-        same.or(found.first()).map(|id| parsed(TABLE, id)).transpose()
     }
 }
 

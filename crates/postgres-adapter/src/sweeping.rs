@@ -59,7 +59,9 @@ impl PgTx {
         most: u32,
     ) -> Result<Swept, StoreError> {
         let rows = sqlx::query!(
-            r#"with counts as materialized (
+            r#"with knowing as materialized (
+                 select set_config('hallmark.ends_leases', 'yes', true)
+               ), counts as materialized (
                  select count(*) as held, count(*) filter (where last_heartbeat < clock_timestamp() - make_interval(secs => $3)) as silent,
                    count(*) filter (where last_heartbeat < clock_timestamp() - make_interval(secs => 2 * $3)) as long_silent
                  from delegation_leases
@@ -75,7 +77,8 @@ impl PgTx {
                              when l.deadline < clock_timestamp() then 'its deadline passed'
                              else 'its worker ' || l.worker_id || ' fell silent' end as why
                  from delegation_leases l, bound b
-                 where l.last_heartbeat < b.oldest or l.deadline < clock_timestamp() or (l.worker_id = $1 and l.boot_id <> $2 and coalesce(l.callee_id, 'hallmark:') like 'hallmark:%')
+                 where (select count(*) from knowing) = 1 and (l.last_heartbeat < b.oldest or l.deadline < clock_timestamp()
+                   or (l.worker_id = $1 and l.boot_id <> $2 and coalesce(l.callee_id, 'hallmark:') like 'hallmark:%'))
                  order by l.delegation_id limit $4 for update of l skip locked
                ), gone as (
                  delete from delegation_leases l using silent s where l.delegation_id = s.delegation_id and l.attempt = s.attempt
@@ -224,8 +227,10 @@ impl PgTx {
             r#"with made as (
                  insert into delegations (delegation_id, task_id, caller_id, callee_id, task_preview, input, max_retries, retry_count, retry_of, parent_id, root_id, depth, deadline)
                  select $2, task_id, caller_id, callee_id, task_preview, input, max_retries, retry_count + 1, $1, parent_id, root_id, depth,
-                   case when $4 then clock_timestamp() + (deadline - created_at) else deadline end
-                 from delegations where delegation_id = $1 and status || '' in ('stuck', 'failed')
+                   case when $4 then least(clock_timestamp() + coalesce(
+                          (select f.deadline - f.created_at from delegations f where f.delegation_id = split_part($1, '~', 1)), interval '6 hours'),
+                        (select p.deadline from delegations p where p.delegation_id = d.parent_id)) else deadline end
+                 from delegations d where delegation_id = $1 and status || '' in ('stuck', 'failed')
                    and not exists (select from delegation_archive_ids where delegation_id = $2)
                  on conflict do nothing returning delegation_id, task_id, callee_id, caller_id, deadline
                ), queued as (

@@ -66,19 +66,22 @@ struct Asked<'a> {
     /// Who may see; nobody where all may be seen.
     viewer: (Option<Uuid>, Option<Uuid>),
     all: bool,
+    /// Who must have made them.
+    creator: (Option<Uuid>, Option<Uuid>),
     looked_at: i64,
 }
 
 /// `query_as!` of what is looked at: where it comes from. $1 and $2 are the cursor, $3 how many, $4 and $5 kind and status, $6 and $7 the
-/// creator or viewer of the index, $8 and $9 the viewer, $10 whether all may be seen.
+/// creator or viewer of the index, $8 and $9 the viewer, $10 whether all may be seen, $11 and $12 the creator.
 macro_rules! looked_at {
     ($from:tt, $asked:expr, $pool:expr) => {
         sqlx::query_as!(
             Looked,
             r#"select s.id as "id!", s.created_at as "created_at!",
-                 ($4::text is null or t.kind = $4) and ($5::text is null or t.status = $5)
+                 coalesce(($4::text is null or t.kind = $4) and ($5::text is null or t.status = $5)
+                 and ($11::uuid is null or t.creator_user_id = $11) and ($12::uuid is null or t.creator_service_account_id = $12)
                  and ($10 or t.creator_user_id = $8 or t.creator_service_account_id = $9
-                   or exists (select from task_grants g where g.task_id = t.id and (g.grantee_user_id = $8 or g.grantee_service_account_id = $9))) is true as "fits!"
+                   or exists (select from task_grants g where g.task_id = t.id and (g.grantee_user_id = $8 or g.grantee_service_account_id = $9))), false) as "fits!"
                from (select * from ("# + $from + r#") arms order by created_at desc, id desc limit $3) s join tasks t on t.id = s.id
                order by s.created_at desc, s.id desc"#,
             $asked.cursor.0 as Option<OffsetDateTime>,
@@ -90,7 +93,9 @@ macro_rules! looked_at {
             $asked.by.1 as Option<Uuid>,
             $asked.viewer.0 as Option<Uuid>,
             $asked.viewer.1 as Option<Uuid>,
-            $asked.all
+            $asked.all,
+            $asked.creator.0 as Option<Uuid>,
+            $asked.creator.1 as Option<Uuid>
         )
         .fetch_all($pool)
         .await
@@ -173,7 +178,14 @@ impl TaskQueries for PgStore {
     ) -> Result<BoundedPage<TaskView, (OffsetDateTime, TaskId)>, StoreError> {
         let most = most as usize;
         let viewer = filter.visible_to.as_ref().map_or((None, None), ids);
-        let by = filter.creator.as_ref().map_or(viewer, ids);
+        let creator = filter.creator.as_ref().map_or((None, None), ids);
+        // What is looked at is what the viewer may see, so that not even the place where a look ended tells of anything else.
+        let of_others = filter.visible_to.is_some() && filter.visible_to != filter.creator;
+        let by = if of_others || filter.creator.is_none() {
+            viewer
+        } else {
+            creator
+        };
         let is_filtered = filter.kind.is_some() || filter.status.is_some() || filter.creator.is_some();
         let asked = Asked {
             cursor: (
@@ -185,6 +197,7 @@ impl TaskQueries for PgStore {
             by,
             viewer,
             all: filter.visible_to.is_none(),
+            creator,
             // One more than the page tells whether there is a next one.
             looked_at: if is_filtered {
                 MOST_LOOKED_AT
@@ -192,10 +205,12 @@ impl TaskQueries for PgStore {
                 i64::try_from(most).unwrap_or(i64::MAX).saturating_add(1)
             },
         };
-        let looked = match (&filter.creator, &filter.visible_to) {
-            (Some(_), _) => of_creator(&asked, &self.pool).await?,
-            (None, Some(_)) => visible_to(&asked, &self.pool).await?,
-            (None, None) => of_all(&asked, &self.pool).await?,
+        let looked = if of_others {
+            visible_to(&asked, &self.pool).await?
+        } else if filter.creator.is_some() {
+            of_creator(&asked, &self.pool).await?
+        } else {
+            of_all(&asked, &self.pool).await?
         };
         let fitting: Vec<&Looked> = looked.iter().filter(|one| one.fits).take(most).collect();
         let place = |one: &Looked| (one.created_at, TaskId::from_uuid(one.id));

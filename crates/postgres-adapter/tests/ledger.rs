@@ -249,3 +249,33 @@ async fn what_is_asked_most_is_an_indexed_query_however_much_there_is() {
     let plan = plan(&database, fence).await;
     assert!(plan.contains("delegations_pkey"), "{plan}");
 }
+
+// proves LED-7
+#[tokio::test]
+async fn a_server_of_before_takes_nobodys_lease_but_its_own() {
+    let database = TestDatabase::new().await.unwrap();
+    let pool = &database.pool;
+    execute(
+        pool,
+        "insert into delegation_leases (delegation_id, attempt, callee_id, worker_id, boot_id, last_heartbeat, deadline) values
+           ('user', 1, 'user:b', 'w', gen_random_uuid(), now(), now()), ('own', 1, 'hallmark:workers', 'w', gen_random_uuid(), now(), now()),
+           ('before', 1, null, 'w', gen_random_uuid(), now(), now());
+         delete from delegation_leases",
+    )
+    .await;
+    assert_eq!(
+        number(
+            pool,
+            "select count(*) from delegation_leases where delegation_id = 'user'"
+        )
+        .await,
+        1
+    );
+    assert_eq!(number(pool, "select count(*) from delegation_leases").await, 1);
+    execute(
+        pool,
+        "begin; set local hallmark.ends_leases = 'yes'; delete from delegation_leases; commit",
+    )
+    .await;
+    assert_eq!(number(pool, "select count(*) from delegation_leases").await, 0);
+}

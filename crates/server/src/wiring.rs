@@ -265,7 +265,7 @@ pub(crate) fn services(
         update_task: UpdateTask::new(store.clone(), store.clone()),
         cancel_task: CancelTask::new(store.clone(), store.clone(), wakes.clone()),
         share_task: ShareTask::new(store.clone(), store.clone()),
-        delegate: Delegate::new(store.clone(), ledger.clone(), wakes.clone()),
+        delegate: Delegate::new(store.clone(), store.clone(), ledger.clone(), wakes.clone()),
         claim_delegations: ClaimDelegations::new(ledger.clone(), ids, wakes.clone(), silence),
         finish_delegations: FinishDelegations::new(store.clone(), ledger.clone(), wakes.clone()),
         call_off_delegation: CallOffDelegation::new(store.clone(), ledger.clone(), wakes.clone()),
