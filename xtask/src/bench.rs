@@ -14,7 +14,9 @@ use serde_json::{Value, json};
 
 use crate::client::{Client, Server, count};
 use crate::demo;
-use crate::shell::{cargo, root, run as run_command, target};
+use crate::migrations::Throwaway;
+use crate::shell::{cargo, postgres_program, root, run as run_command, target};
+use crate::tools;
 
 /// How often the 344 penguins are pushed.
 const TIMES: usize = 300;
@@ -32,6 +34,8 @@ pub(crate) enum Part {
     Registry,
     /// Verifying tokens of machines.
     Tokens,
+    /// Delegations.
+    Ledger,
 }
 
 /// Runs one part, or all.
@@ -68,7 +72,34 @@ pub(crate) fn run(part: Option<Part>) -> Result<()> {
     if wanted(Part::Copy) {
         copy()?;
     }
+    if wanted(Part::Ledger) {
+        ledger()?;
+    }
     Ok(())
+}
+
+/// On a durable PostgreSQL of its own, with graphile-worker beside it where there is Node.js.
+fn ledger() -> Result<()> {
+    println!("\nthe ledger, medians of 3 turns (cargo bench):");
+    let postgres = Throwaway::durable()?;
+    let package = root().join("crates/postgres-adapter/benches/ledger/graphile");
+    let mut bench = cargo(&[
+        "bench",
+        "--locked",
+        "--package",
+        "postgres-adapter",
+        "--features",
+        "testing",
+        "--bench",
+        "ledger",
+    ]);
+    bench
+        .env("HALLMARK_TEST_DATABASE_URL", postgres.database("postgres")?)
+        .env("PGBENCH", postgres_program("pgbench")?);
+    if let Some(place) = tools::node("graphile-worker", &package)? {
+        bench.env("GRAPHILE_MODULES", place.join("node_modules"));
+    }
+    run_command(&mut bench)
 }
 
 fn copy() -> Result<()> {

@@ -11,7 +11,9 @@ await pool.query("drop schema if exists graphile_worker cascade");
 const quiet = { logger: new (require("graphile-worker").Logger)(() => () => {}) };
 await runMigrations({ pgPool: pool, ...quiet });
 await pool.query(
-  `select graphile_worker.add_job('nothing', json_build_object('n', n)) from generate_series(1, $1::int) n`,
+  `select count(*) from graphile_worker.add_jobs(array(
+     select json_populate_record(null::graphile_worker.job_spec, json_build_object('identifier', 'nothing', 'payload', json_build_object('n', n)))
+     from generate_series(1, $1::int) n))`,
   [Number(jobs)],
 );
 let left = Number(jobs);
