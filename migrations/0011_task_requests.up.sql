@@ -23,27 +23,30 @@ BEGIN
   RETURN NULL;
 END $$;
 CREATE OR REPLACE FUNCTION log_tasks_moved() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE by_user CONSTANT uuid := acting_user_id(); by_account CONSTANT uuid := acting_service_account_id();
 BEGIN
   INSERT INTO activity_log (kind, subject, actor_user_id, actor_service_account_id, payload)
-  SELECT 'TaskStatusChanged', 'task:' || n.id, acting_user_id(), acting_service_account_id(),
+  SELECT 'TaskStatusChanged', 'task:' || n.id, by_user, by_account,
          jsonb_build_object('task_id', n.id, 'from', o.status, 'status', n.status)
   FROM new_rows n JOIN old_rows o ON o.id = n.id
   WHERE n.status <> o.status;
   RETURN NULL;
 END $$;
 CREATE OR REPLACE FUNCTION log_delegations_created() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE by_user CONSTANT uuid := acting_user_id(); by_account CONSTANT uuid := acting_service_account_id();
 BEGIN
   INSERT INTO activity_log (kind, subject, actor_user_id, actor_service_account_id, payload)
-  SELECT 'DelegationCreated', 'delegation:' || delegation_id, acting_user_id(), acting_service_account_id(),
+  SELECT 'DelegationCreated', 'delegation:' || delegation_id, by_user, by_account,
          jsonb_build_object('delegation_id', delegation_id, 'task_id', task_id, 'caller_id', caller_id, 'callee_id', callee_id,
                             'status', status, 'retry_count', retry_count)
   FROM new_rows;
   RETURN NULL;
 END $$;
 CREATE OR REPLACE FUNCTION log_delegations_moved() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE by_user CONSTANT uuid := acting_user_id(); by_account CONSTANT uuid := acting_service_account_id();
 BEGIN
   INSERT INTO activity_log (kind, subject, actor_user_id, actor_service_account_id, payload)
-  SELECT 'DelegationStatusChanged', 'delegation:' || n.delegation_id, acting_user_id(), acting_service_account_id(),
+  SELECT 'DelegationStatusChanged', 'delegation:' || n.delegation_id, by_user, by_account,
          jsonb_build_object('delegation_id', n.delegation_id, 'from', o.status, 'status', n.status, 'attempt', n.attempt)
   FROM new_rows n JOIN old_rows o ON o.delegation_id = n.delegation_id
   WHERE n.status <> o.status;

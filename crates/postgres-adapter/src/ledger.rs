@@ -35,19 +35,19 @@ impl PgLedger {
     /// Claims, and gives how many rows of the queue it took for that.
     async fn claim_once(&self, request: &ClaimRequest) -> Result<(Vec<Claimed>, i64), StoreError> {
         // The queue row is a hint, the ledger is the truth: its status is checked again. `materialized` keeps the planner from running the
-        // limited select more than once. What the server's own workers do may take days, four times 24 hours for a hook, and its time
+        // limited select more than once. Rows of the queue are never updated, so those that are locked can be named by where they are; a join
+        // by their key was taken as a reason to read the whole queue. What the server's own workers do may take days, four times 24 hours for a hook, and its time
         // is counted from the claim; the runner holds hooks to their own limits.
         let rows = sqlx::query!(
             r#"with acting as materialized (
                  select set_config('hallmark.actor', $1, true)
                ), ready as materialized (
-                 select q.callee_id, q.ready_at, q.delegation_id from delegation_ready q
+                 select q.ctid from delegation_ready q
                  where q.callee_id = $1 and q.ready_at <= clock_timestamp() and (q.deadline is null or q.deadline > clock_timestamp())
                    and (select count(*) from acting) = 1
                  order by q.ready_at, q.delegation_id limit $2 for update of q skip locked
                ), gone as (
-                 delete from delegation_ready q using ready r
-                 where q.callee_id = r.callee_id and q.ready_at = r.ready_at and q.delegation_id = r.delegation_id returning q.delegation_id
+                 delete from delegation_ready q where q.ctid = any(array(select r.ctid from ready r)) returning q.delegation_id
                ), taken as (
                  update delegations d set status = case when $5 then 'in_progress' else 'dispatched' end, attempt = d.attempt + 1,
                    last_heartbeat = clock_timestamp(), updated_at = clock_timestamp(),

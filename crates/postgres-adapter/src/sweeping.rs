@@ -61,23 +61,31 @@ impl PgTx {
         let rows = sqlx::query!(
             r#"with knowing as materialized (
                  select set_config('hallmark.ends_leases', 'yes', true)
+               ), clock as materialized (
+                 select clock_timestamp() as at
+               ), candidates as materialized (
+                 select l.delegation_id, l.last_heartbeat < c.at - make_interval(secs => $3) as is_silent,
+                   l.last_heartbeat < c.at - make_interval(secs => 2 * $3) as is_long_silent
+                 from delegation_leases l, clock c
+                 where l.last_heartbeat < c.at - make_interval(secs => $3) or l.deadline < c.at
+                   or (l.worker_id = $1 and l.boot_id <> $2 and coalesce(l.callee_id, 'hallmark:') like 'hallmark:%')
                ), counts as materialized (
-                 select count(*) as held, count(*) filter (where last_heartbeat < clock_timestamp() - make_interval(secs => $3)) as silent,
-                   count(*) filter (where last_heartbeat < clock_timestamp() - make_interval(secs => 2 * $3)) as long_silent
-                 from delegation_leases
+                 select count(*) filter (where is_silent) as silent, count(*) filter (where is_long_silent) as long_silent from candidates
+               ), brake as materialized (
+                 select case when silent > $5 then silent * 5 > (select count(*) from delegation_leases) else false end as is_on from counts
                ), bound as materialized (
-                 select case when clock_timestamp() - pg_postmaster_start_time() < make_interval(secs => $3) then '-infinity'::timestamptz
-                             when silent > $5 and silent * 5 > held then clock_timestamp() - make_interval(secs => 2 * $3)
-                             else clock_timestamp() - make_interval(secs => $3) end as oldest,
-                   case when silent > $5 and silent * 5 > held then silent - long_silent else 0 end as held_back
-                 from counts
+                 select case when c.at - pg_postmaster_start_time() < make_interval(secs => $3) then '-infinity'::timestamptz
+                             when k.is_on then c.at - make_interval(secs => 2 * $3)
+                             else c.at - make_interval(secs => $3) end as oldest,
+                   case when k.is_on then n.silent - n.long_silent else 0 end as held_back, c.at
+                 from counts n, brake k, clock c
                ), silent as materialized (
-                 select l.delegation_id, l.attempt, l.worker_id, l.deadline < clock_timestamp() as expired,
-                        case when l.worker_id = $1 and l.boot_id <> $2 then 'its worker ' || l.worker_id || ' was restarted'
-                             when l.deadline < clock_timestamp() then 'its deadline passed'
+                 select l.delegation_id, l.attempt, l.worker_id, l.deadline < b.at as expired,
+                        case when l.worker_id = $1 and l.boot_id <> $2 and coalesce(l.callee_id, 'hallmark:') like 'hallmark:%' then 'its worker ' || l.worker_id || ' was restarted'
+                             when l.deadline < b.at then 'its deadline passed'
                              else 'its worker ' || l.worker_id || ' fell silent' end as why
-                 from delegation_leases l, bound b
-                 where (select count(*) from knowing) = 1 and (l.last_heartbeat < b.oldest or l.deadline < clock_timestamp()
+                 from candidates k join delegation_leases l on l.delegation_id = k.delegation_id, bound b
+                 where (select count(*) from knowing) = 1 and (l.last_heartbeat < b.oldest or l.deadline < b.at
                    or (l.worker_id = $1 and l.boot_id <> $2 and coalesce(l.callee_id, 'hallmark:') like 'hallmark:%'))
                  order by l.delegation_id limit $4 for update of l skip locked
                ), gone as (
