@@ -29,6 +29,7 @@ CREATE TABLE delegations_archive (
 CREATE INDEX ix_delegations_archive_id ON delegations_archive (delegation_id);
 CREATE INDEX ix_delegations_archive_caller ON delegations_archive (caller_id, created_at DESC, delegation_id DESC);
 CREATE INDEX ix_delegations_archive_callee ON delegations_archive (callee_id, created_at DESC, delegation_id DESC);
+CREATE INDEX ix_delegations_archive_task ON delegations_archive (task_id) WHERE task_id IS NOT NULL;
 
 -- The ids and keys of what was moved: they stay taken (LED-3), also after the month was dropped. And the month in which to look.
 CREATE TABLE delegation_archive_ids (

@@ -796,6 +796,8 @@ CREATE INDEX ix_delegations_archive_caller ON ONLY public.delegations_archive US
 
 CREATE INDEX ix_delegations_archive_id ON ONLY public.delegations_archive USING btree (delegation_id);
 
+CREATE INDEX ix_delegations_archive_task ON ONLY public.delegations_archive USING btree (task_id) WHERE (task_id IS NOT NULL);
+
 CREATE INDEX ix_device_authorizations_expires ON public.device_authorizations USING btree (expires_at);
 
 CREATE INDEX ix_hook_live_moves_at ON public.hook_live_moves USING btree (hook_name, moved_at, move);

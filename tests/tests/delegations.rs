@@ -6,9 +6,9 @@ mod world;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use world::World;
 use world::cluster::Cluster;
 use world::parties::Party;
+use world::{World, penguins, push_penguins};
 
 /// After so long without a heartbeat a claim is taken away in these tests.
 const SILENCE: (&str, &str) = ("HALLMARK_WORKER__SILENCE_SECONDS", "1.2");
@@ -822,6 +822,34 @@ fn what_ended_long_ago_is_in_the_archive_and_keeps_its_id_and_its_key() {
     });
     assert_eq!(caller.delegation("d")["result"], json!({"a": 1}));
     assert_eq!(status(&caller, "open"), "queued");
+}
+
+// proves LED-10
+#[test]
+fn a_row_tells_who_worked_for_it_also_when_that_is_in_the_archive() {
+    let world = World::new();
+    let server = world.serve_with("a", &[("HALLMARK_WORKER__RETENTION_DAYS", "0.000012")]);
+    let admin = server.admin();
+    admin.post("/conventions", &penguins()).expect(201);
+    let run = admin.open("palmer-penguins", 400);
+    push_penguins(&admin, &run);
+    admin.finish(&run);
+    admin.wait(&run);
+    until("all is moved", || {
+        world.query("select count(*)::text from delegations") == "0"
+    });
+    assert_eq!(world.query("select count(*)::text from delegations_archive"), "1");
+    let row = &admin.rows("palmer-penguins/penguin_shape", 1)[0];
+    let trace = admin
+        .get(&format!(
+            "/data/palmer-penguins/penguin_shape/rows/{}/trace",
+            row["id"]
+        ))
+        .expect(200);
+    let delegation = &trace["task"]["delegations"][0];
+    assert_eq!(delegation["status"], json!("completed"), "{trace}");
+    assert_eq!(delegation["callee"], json!("hallmark:workers"), "{trace}");
+    assert!(delegation["worker"].is_string(), "{trace}");
 }
 
 // proves LED-5

@@ -94,7 +94,9 @@ macro_rules! archived {
             Row,
             r#"select d.delegation_id, d.task_id, d.caller_id, d.callee_id, d.task_preview, d.status, d.attempt, null::text as worker_id,
                  d.last_heartbeat, null::text as progress, null::timestamptz as progress_at, d.deadline, d.result_preview, d.error_detail,
-                 d.retry_count, d.retry_of, null::text as redelegated_as, d.parent_id, d.root_id, d.depth, d.created_at, d.updated_at
+                 d.retry_count, d.retry_of,
+                 coalesce((select n.delegation_id from delegations n where n.retry_of = d.delegation_id), (select i.delegation_id from delegation_archive_ids i
+                   where i.delegation_id = split_part(d.delegation_id, '~', 1) || '~' || (d.retry_count + 1))) as "redelegated_as?", d.parent_id, d.root_id, d.depth, d.created_at, d.updated_at
                from delegations_archive d where "# + $($which)+,
             $($argument),*
         )

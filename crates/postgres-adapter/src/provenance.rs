@@ -144,9 +144,14 @@ impl PgStore {
         .map_err(store_error)?;
         let Some(task) = task else { return Ok(None) };
         let delegations = sqlx::query!(
-            r#"select d.delegation_id, d.caller_id, d.callee_id, d.status, d.attempt, d.retry_count, d.created_at, d.updated_at,
+            r#"select d.delegation_id as "delegation_id!", d.caller_id as "caller_id!", d.callee_id as "callee_id!", d.status as "status!", d.attempt as "attempt!",
+                 d.retry_count as "retry_count!", d.created_at as "created_at!", d.updated_at as "updated_at!",
                  (select worker_id from delegation_attempts a where a.delegation_id = d.delegation_id and a.attempt = d.attempt and a.event = 'claimed' limit 1) as worker
-               from delegations d where d.task_id = $1 order by d.created_at, d.retry_count"#,
+               from (
+                 select delegation_id, caller_id, callee_id, status, attempt, retry_count, created_at, updated_at from delegations where task_id = $1
+                 union all
+                 select delegation_id, caller_id, callee_id, status, attempt, retry_count::integer, created_at, updated_at from delegations_archive where task_id = $1
+               ) d order by d.created_at, d.retry_count"#,
             task.id
         )
         .fetch_all(&self.pool)
