@@ -236,7 +236,8 @@ impl Delegations for PgTx {
         let mut ended: Vec<DelegationId> = Vec::new();
         for _ in 0..LOOKS {
             // What is queued has no lease; if it is claimed between this statement's two looks, the second passes it over, and the next
-            // round finds the lease.
+            // round finds the lease. What was deleted is joined: in a condition of its own it would be asked for while PostgreSQL looks
+            // at a changed row again, when nothing can be deleted.
             let done = sqlx::query_scalar!(
                 r#"with knowing as materialized (
                      select set_config('hallmark.ends_leases', 'yes', true)
@@ -246,8 +247,9 @@ impl Delegations for PgTx {
                      delete from delegation_leases l using held h where l.delegation_id = h.delegation_id returning l.delegation_id, l.worker_id
                    ), ended as (
                      update delegations d set status = 'failed', error_detail = $2, updated_at = clock_timestamp()
-                     where d.delegation_id = any($1)
-                       and (d.status || '' = 'queued' or (d.status || '' in ('dispatched', 'in_progress') and exists (select 1 from gone g where g.delegation_id = d.delegation_id)))
+                     from unnest($1::text[]) w (id) left join gone g on g.delegation_id = w.id
+                     where d.delegation_id = w.id
+                       and (d.status || '' = 'queued' or (d.status || '' in ('dispatched', 'in_progress') and g.delegation_id is not null))
                      returning d.delegation_id, d.caller_id, d.attempt, d.task_id
                    ), logged as (
                      insert into delegation_attempts (delegation_id, attempt, event, worker_id, detail)

@@ -279,3 +279,53 @@ async fn a_server_of_before_takes_nobodys_lease_but_its_own() {
     .await;
     assert_eq!(number(pool, "select count(*) from delegation_leases").await, 0);
 }
+
+// proves LED-6
+#[tokio::test]
+async fn what_changes_while_it_is_called_off_is_called_off() {
+    let database = TestDatabase::new().await.unwrap();
+    let pool = &database.pool;
+    execute(
+        pool,
+        "insert into delegations (delegation_id, caller_id, callee_id, status, attempt) values ('queued', 'user:a', 'user:b', 'queued', 0), ('held', 'user:a', 'user:b', 'dispatched', 1);
+         insert into delegation_leases (delegation_id, attempt, callee_id, worker_id, boot_id, last_heartbeat, deadline)
+           values ('held', 1, 'user:b', 'w', gen_random_uuid(), now(), now() + interval '1 h')",
+    )
+    .await;
+    let claims = "update delegations set status = 'dispatched', attempt = 1 where delegation_id = 'queued';
+        insert into delegation_leases (delegation_id, attempt, callee_id, worker_id, boot_id, last_heartbeat, deadline)
+          values ('queued', 1, 'user:b', 'w', gen_random_uuid(), now(), now() + interval '1 h')";
+    let begins = "update delegations set status = 'in_progress' where delegation_id = 'held'";
+    for (id, write) in [("queued", claims), ("held", begins)] {
+        // Somebody claims it, or begins with it, while it is called off.
+        let mut writer = PgConnection::connect(&database.url).await.unwrap();
+        sqlx::raw_sql(sqlx::AssertSqlSafe(format!("begin; {write}")))
+            .execute(&mut writer)
+            .await
+            .unwrap();
+        let store = database.store();
+        let calling_off = tokio::spawn(async move {
+            let mut uow = UnitOfWork::begin(&store).await.unwrap();
+            let ids = [id.parse().unwrap()];
+            let ended = uow
+                .delegations()
+                .call_off(&ids, "off", domain::TaskStatus::Queued)
+                .await;
+            let ended = ended.unwrap().len();
+            uow.commit(ended).await.unwrap().into_inner()
+        });
+        let waits = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()";
+        while number(pool, waits).await == 0 {
+            assert!(!calling_off.is_finished(), "it did not wait");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        sqlx::raw_sql("commit").execute(&mut writer).await.unwrap();
+        assert_eq!(calling_off.await.unwrap(), 1, "{id}");
+    }
+    assert_eq!(
+        number(pool, "select count(*) from delegations where status = 'failed'").await,
+        2
+    );
+    assert_eq!(number(pool, "select count(*) from delegation_inbox").await, 2);
+    assert_eq!(number(pool, "select count(*) from delegation_leases").await, 0);
+}
