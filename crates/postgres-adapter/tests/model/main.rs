@@ -166,6 +166,15 @@ fn after_both(model: &Model, ops: [&Op; 2], seen: [&Seen; 2], known: &Known) -> 
                 all.push(one);
             }
         }
+        // A sweep passes over a lease that its holder just writes to; the next one takes it, if it is still late.
+        if let (Op::Sweep, Op::Beat { claim, .. } | Op::Progress { claim, .. }) = (ops[first], ops[second]) {
+            let mut one = model.clone();
+            let told = one.step(ops[second], known);
+            let passed_over = known.claim(*claim).map(|(id, _)| id).unwrap_or_default();
+            if told == *seen[second] && one.sweep_without(&passed_over) == *seen[first] {
+                all.push(one);
+            }
+        }
     }
     all
 }

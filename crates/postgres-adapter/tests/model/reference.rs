@@ -118,6 +118,19 @@ impl Model {
         }
     }
 
+    /// A sweep that does not look at this one.
+    pub(crate) fn sweep_without(&mut self, id: &str) -> Seen {
+        let before = self.rows.get(id).map(|row| (row.silent, row.late));
+        if let Some(row) = self.rows.get_mut(id) {
+            (row.silent, row.late) = (false, false);
+        }
+        let seen = self.step(&Op::Sweep, &Known::default());
+        if let (Some(row), Some((silent, late))) = (self.rows.get_mut(id), before) {
+            (row.silent, row.late) = (silent, late);
+        }
+        seen
+    }
+
     pub(crate) fn step(&mut self, op: &Op, known: &Known) -> Seen {
         // Whoever names the current attempt of what is held, as its callee, holds it.
         let holds = |model: &Self, claim: &Option<(String, i64)>, forged: Forged| {
