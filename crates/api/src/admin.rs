@@ -15,6 +15,7 @@ use crate::Services;
 use crate::body::Body;
 use crate::gate::Gate;
 use crate::problem::{Problem, path};
+use crate::query::page_size;
 use crate::render::{iso_time, model_time};
 
 /// Entries of a page, where nothing is said, and at most.
@@ -170,12 +171,6 @@ impl From<ServiceAccountView> for ServiceAccount {
     }
 }
 
-fn page_size(limit: Option<i64>) -> u32 {
-    limit.map_or(PAGE.0, |n| {
-        u32::try_from(n.clamp(1, i64::from(PAGE.1))).unwrap_or(PAGE.1)
-    })
-}
-
 fn after<T: std::str::FromStr>(cursor: Option<&str>) -> Result<Option<T>, Problem> {
     cursor
         .map(|text| {
@@ -203,7 +198,7 @@ impl AdminApi {
         let (users, has_more) = self
             .0
             .read_identities
-            .users(permit, after, page_size(limit.0))
+            .users(permit, after, page_size(limit.0, PAGE))
             .await?;
         Ok(Json(UserList {
             next_cursor: users.last().filter(|_| has_more).map(|u| u.id.to_string()),
@@ -284,7 +279,7 @@ impl AdminApi {
         limit: Query<Option<i64>>,
     ) -> Result<Json<ServiceAccountList>, Problem> {
         let after = after::<ServiceAccountId>(cursor.0.as_deref())?;
-        let most = page_size(limit.0);
+        let most = page_size(limit.0, PAGE);
         let (accounts, has_more) = self
             .0
             .read_identities

@@ -415,7 +415,7 @@ impl DelegationsApi {
         let view = self
             .0
             .call_off_delegation
-            .call_off(permit, &id, reason.as_deref())
+            .run(permit, &id, reason.as_deref())
             .await?;
         Ok(Json(view.into()))
     }
@@ -432,7 +432,7 @@ impl DelegationsApi {
         delegation_id: Path<String>,
     ) -> Result<NewDelegationResponse, Problem> {
         let id = path("delegation_id", &delegation_id.0)?;
-        let view = self.0.call_off_delegation.redelegate(permit, &id).await?;
+        let view = self.0.redelegate.run(permit, &id).await?;
         Ok(NewDelegationResponse::Created(Json(view.into())))
     }
 }

@@ -17,6 +17,7 @@ use crate::body::Body;
 use crate::gate::Gate;
 use crate::hooks::{Tag, version};
 use crate::problem::{Problem, path};
+use crate::query::page_size;
 use crate::render::model_time;
 use crate::wire::WireYank;
 
@@ -247,9 +248,7 @@ impl HooksLiveApi {
                 Problem::invalid(&rule, "query")
             })?),
         };
-        let most = limit.0.map_or(PAGE.0, |n| {
-            u32::try_from(n.clamp(1, i64::from(PAGE.1))).unwrap_or(PAGE.1)
-        });
+        let most = page_size(limit.0, PAGE);
         let (moves, has_more) = self
             .0
             .read_hooks

@@ -12,6 +12,7 @@ mod conventions;
 mod data;
 mod delegations;
 mod edge;
+mod endings;
 mod gate;
 mod hook_runs;
 mod hooks;
@@ -39,8 +40,8 @@ use app::{
     Delegate, Deploy, EndSession, FetchDeviceTokens, FinishDelegations, GrantRole, OpenDevice, OpenIngestion,
     PushRecords, ReadActivity, ReadConventions, ReadData, ReadDelegations, ReadHealth, ReadHooks,
     ReadIdentities, ReadInbox, ReadIngestions, ReadProfile, ReadProvenance, ReadSchemas, ReadTasks,
-    RefreshSession, RegisterSchema, RevokeRole, SetLive, SetServiceAccountState, ShareTask, SignIn,
-    UnyankRelease, UpdateTask, YankRelease,
+    Redelegate, RefreshSession, RegisterSchema, RevokeRole, SetLive, SetServiceAccountState, ShareTask,
+    SignIn, UnyankRelease, UpdateTask, YankRelease,
 };
 use domain::NodeDomain;
 use poem::{Endpoint, EndpointExt, Route};
@@ -118,8 +119,10 @@ pub struct Services {
     pub claim_delegations: ClaimDelegations,
     /// Ending delegations.
     pub finish_delegations: FinishDelegations,
-    /// Calling delegations off, and handing them out again.
+    /// `POST /delegations/{id}/cancel`.
     pub call_off_delegation: CallOffDelegation,
+    /// `POST /delegations/{id}/redelegate`.
+    pub redelegate: Redelegate,
     /// Reading delegations.
     pub read_delegations: ReadDelegations,
     /// The inbox.
@@ -145,6 +148,15 @@ pub struct Node {
     pub runner: String,
 }
 
+/// The framework takes at most 16 at one level.
+type LedgerApis = (
+    tasks::TasksApi,
+    delegations::DelegationsApi,
+    claims::ClaimsApi,
+    endings::EndingsApi,
+    inbox::InboxApi,
+);
+
 type Apis = (
     conventions::ConventionsApi,
     schemas::SchemasApi,
@@ -157,14 +169,18 @@ type Apis = (
     auth_sign_in::AuthSignInApi,
     admin::AdminApi,
     activity::ActivityApi,
-    tasks::TasksApi,
-    delegations::DelegationsApi,
-    claims::ClaimsApi,
-    inbox::InboxApi,
+    LedgerApis,
     system::SystemApi,
 );
 
 fn service(services: &Arc<Services>) -> OpenApiService<Apis, ()> {
+    let ledger = (
+        tasks::TasksApi(Arc::clone(services)),
+        delegations::DelegationsApi(Arc::clone(services)),
+        claims::ClaimsApi(Arc::clone(services)),
+        endings::EndingsApi(Arc::clone(services)),
+        inbox::InboxApi(Arc::clone(services)),
+    );
     let apis = (
         conventions::ConventionsApi(Arc::clone(services)),
         schemas::SchemasApi(Arc::clone(services)),
@@ -177,10 +193,7 @@ fn service(services: &Arc<Services>) -> OpenApiService<Apis, ()> {
         auth_sign_in::AuthSignInApi(Arc::clone(services)),
         admin::AdminApi(Arc::clone(services)),
         activity::ActivityApi(Arc::clone(services)),
-        tasks::TasksApi(Arc::clone(services)),
-        delegations::DelegationsApi(Arc::clone(services)),
-        claims::ClaimsApi(Arc::clone(services)),
-        inbox::InboxApi(Arc::clone(services)),
+        ledger,
         system::SystemApi(Arc::clone(services)),
     );
     OpenApiService::new(apis, "Hallmark", env!("CARGO_PKG_VERSION"))

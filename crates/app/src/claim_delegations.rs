@@ -9,7 +9,7 @@ use ports::ledger_queries::{ClaimRequest, Claimed};
 use ports::{Ids, Ledger, Wakes, WorkerIdentity, work_topic};
 use time::OffsetDateTime;
 
-use crate::delegate::party;
+use crate::delegation_access::party;
 use crate::failure::Failure;
 use crate::waiting::Waiting;
 

@@ -13,6 +13,7 @@ use ports::{Committed, Ledger, Store, TaskQueries, UnitOfWork, Wakes, work_topic
 use serde_json::{Value, json};
 
 use crate::create_task::Created;
+use crate::delegation_access::{party, viewed};
 use crate::failure::Failure;
 use crate::request_hash::request_hash;
 use crate::retry::retried;
@@ -94,8 +95,7 @@ impl Delegate {
         if is_new {
             self.wakes.wake(&work_topic(request.callee.as_str()));
         }
-        let view = self.ledger.delegation(&id).await?;
-        let view = view.ok_or_else(|| DelegationError::UnknownDelegation(id.to_string()))?;
+        let view = viewed(&*self.ledger, &id).await?;
         Ok(Created { view, is_new })
     }
 
@@ -191,11 +191,6 @@ fn over(task: Option<TaskId>, error: impl FnOnce(TaskId) -> TaskError) -> Failur
         },
         |task| error(task).into(),
     )
-}
-
-/// The party that somebody is who may do this. Nobody who is not known gets a permit, so the server itself is never here.
-pub(crate) fn party<A>(permit: &Permit<A>) -> Result<Party, Failure> {
-    Party::of(&permit.actor()).ok_or_else(|| auth::AuthError::MissingToken.into())
 }
 
 /// The delegation that there is, if this request made it.

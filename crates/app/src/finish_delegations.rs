@@ -9,7 +9,7 @@ use domain::{DelegationId, DelegationStatus, Party};
 use ports::ledger::{DelegationEnd, DelegationFacts, Ending};
 use ports::{Committed, Ledger, Store, UnitOfWork, Wakes, inbox_topic};
 
-use crate::delegate::party;
+use crate::delegation_access::party;
 use crate::failure::Failure;
 use crate::retry::retried;
 use crate::task_access::Asker;

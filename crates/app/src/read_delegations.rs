@@ -13,7 +13,7 @@ use ports::ledger_queries::{
 use ports::queries::PageKey;
 
 use crate::cursor;
-use crate::delegate::party;
+use crate::delegation_access::party;
 use crate::failure::Failure;
 use crate::read_tasks::Page;
 use crate::task_access::Asker;

@@ -8,7 +8,7 @@ use domain::Party;
 use ports::ledger_queries::Message;
 use ports::{Committed, Ledger, Store, UnitOfWork, Wakes, inbox_topic};
 
-use crate::delegate::party;
+use crate::delegation_access::party;
 use crate::failure::Failure;
 use crate::retry::retried;
 use crate::waiting::Waiting;

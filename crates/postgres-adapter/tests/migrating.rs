@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use postgres_adapter::testing::TestDatabase;
 use postgres_adapter::{MigrateError, migrate};
 use sqlx::{Connection as _, Executor as _, PgConnection, PgPool};
+use tokio::task::JoinHandle;
 
 /// The index that migration 5 builds.
 const INDEX: &str = "ix_tasks_creator_user_id";
@@ -67,6 +68,12 @@ async fn hasty(pool: &PgPool) -> MigrateError {
     result.expect("its patience was over long ago").unwrap_err()
 }
 
+/// A migrator with much patience, beside the test.
+fn migrating(pool: &PgPool) -> JoinHandle<Result<usize, MigrateError>> {
+    let pool = pool.clone();
+    tokio::spawn(async move { migrate(&pool, PATIENCE).await })
+}
+
 /// What sqlx noted of migration 5: nothing, or how it ended.
 async fn noted(pool: &PgPool) -> Option<bool> {
     sqlx::query_scalar("select success from _sqlx_migrations where version = 5")
@@ -95,10 +102,7 @@ async fn an_index_whose_build_was_interrupted_is_built_anew() {
     let database = TestDatabase::at(4).await.unwrap();
     let pool = &database.pool;
     let mut writer = writer(&database).await;
-    let migrating = tokio::spawn({
-        let pool = pool.clone();
-        async move { migrate(&pool, PATIENCE).await }
-    });
+    let migrating = migrating(pool);
     until(pool, BUILD_WAITS).await;
     // The backend dies, and with it the session of the migrator.
     let killed: bool = sqlx::query_scalar(
@@ -125,10 +129,7 @@ async fn a_build_that_outlives_its_migrator_is_waited_for() {
     let database = TestDatabase::at(4).await.unwrap();
     let pool = &database.pool;
     let mut writer = writer(&database).await;
-    let migrating = tokio::spawn({
-        let pool = pool.clone();
-        async move { migrate(&pool, PATIENCE).await }
-    });
+    let migrating = migrating(pool);
     until(pool, BUILD_WAITS).await;
     // As when the process is killed: its connection is gone, and PostgreSQL notices only after the statement.
     migrating.abort();
@@ -182,10 +183,7 @@ async fn a_migration_waits_behind_a_vacuum_as_a_vacuum_does() {
         .execute("begin; lock table tasks in share update exclusive mode")
         .await
         .unwrap();
-    let migrating = tokio::spawn({
-        let pool = pool.clone();
-        async move { migrate(&pool, PATIENCE).await }
-    });
+    let migrating = migrating(pool);
     // In this mode it blocks no reader and no writer, and PostgreSQL asks an autovacuum to give way to it.
     until(
         pool,

@@ -13,7 +13,7 @@ use app::{
     Delegate, Deploy, EndSession, FetchDeviceTokens, FinishDelegations, GrantRole, IssuerKeys, Lifetimes,
     OWN_WORKERS, OpenDevice, OpenIngestion, Principals, PushRecords, ReadActivity, ReadConventions, ReadData,
     ReadDelegations, ReadHealth, ReadHooks, ReadIdentities, ReadInbox, ReadIngestions, ReadProfile,
-    ReadProvenance, ReadSchemas, ReadTasks, RefreshSession, RegisterSchema, RevokeRole, SetLive,
+    ReadProvenance, ReadSchemas, ReadTasks, Redelegate, RefreshSession, RegisterSchema, RevokeRole, SetLive,
     SetServiceAccountState, ShareTask, SignIn, TokenMaker, UnyankRelease, UpdateTask, YankRelease,
 };
 use auth::{Minter, TrustedIssuer, Verifier};
@@ -269,6 +269,7 @@ pub(crate) fn services(
         claim_delegations: ClaimDelegations::new(ledger.clone(), ids, wakes.clone(), silence),
         finish_delegations: FinishDelegations::new(store.clone(), ledger.clone(), wakes.clone()),
         call_off_delegation: CallOffDelegation::new(store.clone(), ledger.clone(), wakes.clone()),
+        redelegate: Redelegate::new(store.clone(), ledger.clone(), wakes.clone()),
         read_delegations: ReadDelegations::new(ledger.clone()),
         read_inbox: ReadInbox::new(store.clone(), ledger, wakes),
         read_profile: ReadProfile::new(store.clone()),

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use world::choices::Choices;
 use world::cluster::Cluster;
 use world::parties::Party;
 use world::{Client, Server, World, key, machine_token, now};
@@ -29,19 +30,6 @@ const RESTART_AT: usize = 8000;
 const KILL_EVERY: Duration = Duration::from_millis(400);
 /// The longest that all of it may take.
 const MOST: Duration = Duration::from_mins(9);
-
-/// splitmix64: the same choices again, if not with the same timing.
-struct Choices(u64);
-
-impl Choices {
-    fn below(&mut self, most: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((z ^ (z >> 31)) % most as u64).unwrap()
-    }
-}
 
 /// A worker that dies with this test.
 struct Process(Child);

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::{Choices, SILENCE};
+use crate::SILENCE;
+use crate::world::choices::Choices;
 
 /// What a worker is told by its environment.
 pub(crate) const SERVERS: &str = "LEDGER_STORM_SERVERS";

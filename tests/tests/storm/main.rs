@@ -23,6 +23,7 @@ use history::{Call, Meant, Seen};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 use wire::{Broken, Request};
+use world::choices::Choices;
 use world::{Server, World, now, small};
 
 const ISSUER: &str = "https://ci.example.org";
@@ -60,19 +61,6 @@ fn serve(world: &World, name: &str) -> Server {
 
 fn address(server: &Server) -> SocketAddr {
     server.url.strip_prefix("http://").unwrap().parse().unwrap()
-}
-
-/// splitmix64: a failure can be repeated with the same choices, if not with the same timing.
-struct Choices(u64);
-
-impl Choices {
-    fn below(&mut self, most: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((z ^ (z >> 31)) % most as u64).unwrap()
-    }
 }
 
 fn content(hook: &str, number: usize) -> String {

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test program uses a part")]
 #![expect(clippy::unwrap_used, reason = "helpers of tests; a panic is their verdict")]
 
+pub(crate) mod choices;
 pub(crate) mod cluster;
 pub(crate) mod parties;
 

@@ -1,5 +1,7 @@
 //! People and machines that hand work to each other.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
 use super::{Client, ISSUER, Server, World, key, machine_token, public_pem, user_token};
@@ -109,4 +111,42 @@ impl Server {
             client,
         }
     }
+}
+
+/// Waits until something is so.
+pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(
+            begun.elapsed() < Duration::from_secs(90),
+            "never came true: {what}"
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+pub(crate) fn status(party: &Party, id: &str) -> String {
+    party.delegation(id)["status"].as_str().unwrap().to_owned()
+}
+
+/// The delegations of a list.
+pub(crate) fn ids(page: &Value) -> Vec<&str> {
+    let items = page["items"].as_array().unwrap();
+    items
+        .iter()
+        .map(|item| item["delegation_id"].as_str().unwrap())
+        .collect()
+}
+
+/// A delegation's attempt log.
+pub(crate) fn events(party: &Party, id: &str) -> Vec<String> {
+    let log = party
+        .client
+        .get(&format!("/delegations/{id}/attempts"))
+        .expect(200);
+    let items = log["items"].as_array().unwrap();
+    items
+        .iter()
+        .map(|item| format!("{} {}", item["attempt"], item["event"].as_str().unwrap()))
+        .collect()
 }
