@@ -348,6 +348,20 @@ CREATE TABLE public.device_authorizations (
     CONSTRAINT ck_device_authorizations_user CHECK (((status = 'pending'::text) = (user_id IS NULL)))
 );
 
+CREATE TABLE public.file_store (
+    only_one boolean DEFAULT true NOT NULL,
+    id uuid NOT NULL,
+    CONSTRAINT ck_file_store_only_one CHECK (only_one)
+);
+
+CREATE TABLE public.hook_checkpoints (
+    run_id uuid NOT NULL,
+    oom_retries bigint NOT NULL,
+    key text NOT NULL,
+    duration_s double precision NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
 CREATE TABLE public.hook_live_moves (
     hook_name text NOT NULL,
     move integer NOT NULL,
@@ -403,6 +417,9 @@ CREATE TABLE public.hook_runs (
     worker text NOT NULL,
     log_ref text,
     failure text,
+    passed bigint,
+    rejected bigint,
+    errored bigint,
     CONSTRAINT ck_hook_runs_oom_retries CHECK (((oom_retries >= 0) AND (oom_retries <= 3))),
     CONSTRAINT ck_hook_runs_status CHECK ((status = ANY (ARRAY['passed'::text, 'failed'::text, 'error'::text])))
 );
@@ -422,6 +439,31 @@ CREATE TABLE public.ingest_batches (
     records integer NOT NULL,
     status text DEFAULT 'queued'::text NOT NULL,
     CONSTRAINT ck_ingest_batches_status CHECK ((status = ANY (ARRAY['queued'::text, 'completed'::text, 'failed'::text])))
+);
+
+CREATE TABLE public.ingest_files (
+    ingest_run_id uuid NOT NULL,
+    source_id text NOT NULL,
+    name text NOT NULL,
+    key text NOT NULL,
+    bytes bigint NOT NULL,
+    sha256 bytea NOT NULL
+);
+
+CREATE TABLE public.ingest_pulls (
+    ingest_run_id uuid NOT NULL,
+    pull bigint NOT NULL,
+    task_id uuid NOT NULL,
+    records bigint NOT NULL,
+    refused bigint NOT NULL,
+    failure_kind text,
+    failure_reason text,
+    log_ref text,
+    image text NOT NULL,
+    digest text NOT NULL,
+    source_ref text NOT NULL,
+    duration_s double precision NOT NULL,
+    finished_at timestamp with time zone DEFAULT now() NOT NULL
 );
 
 CREATE TABLE public.ingest_records (
@@ -450,6 +492,14 @@ ALTER TABLE public.ingest_records ALTER COLUMN seq ADD GENERATED ALWAYS AS IDENT
     CACHE 1
 );
 
+CREATE TABLE public.ingest_refusals (
+    ingest_run_id uuid NOT NULL,
+    pull bigint NOT NULL,
+    line bigint NOT NULL,
+    source_id text,
+    reason text NOT NULL
+);
+
 CREATE TABLE public.ingest_runs (
     id uuid NOT NULL,
     convention_slug text NOT NULL,
@@ -475,6 +525,12 @@ CREATE TABLE public.ingest_runs (
     opened_by_service_account_id uuid,
     started_at timestamp with time zone DEFAULT now() NOT NULL,
     completed_at timestamp with time zone,
+    session jsonb,
+    pulls bigint DEFAULT 0 NOT NULL,
+    pulled bigint DEFAULT 0 NOT NULL,
+    refused bigint DEFAULT 0 NOT NULL,
+    since timestamp with time zone,
+    scheduled_for timestamp with time zone,
     CONSTRAINT ck_ingest_runs_batch_size CHECK ((batch_size > 0)),
     CONSTRAINT ck_ingest_runs_mode CHECK ((mode = ANY (ARRAY['push'::text, 'pull'::text]))),
     CONSTRAINT ck_ingest_runs_status CHECK ((status = ANY (ARRAY['pending'::text, 'running'::text, 'completed'::text, 'failed'::text])))
@@ -641,6 +697,12 @@ ALTER TABLE ONLY public.delegations
 ALTER TABLE ONLY public.device_authorizations
     ADD CONSTRAINT device_authorizations_pkey PRIMARY KEY (device_code_hash);
 
+ALTER TABLE ONLY public.file_store
+    ADD CONSTRAINT file_store_pkey PRIMARY KEY (only_one);
+
+ALTER TABLE ONLY public.hook_checkpoints
+    ADD CONSTRAINT hook_checkpoints_pkey PRIMARY KEY (run_id, oom_retries);
+
 ALTER TABLE ONLY public.hook_live_moves
     ADD CONSTRAINT hook_live_moves_pkey PRIMARY KEY (hook_name, move);
 
@@ -659,8 +721,17 @@ ALTER TABLE ONLY public.hooks
 ALTER TABLE ONLY public.ingest_batches
     ADD CONSTRAINT ingest_batches_pkey PRIMARY KEY (ingest_run_id, batch);
 
+ALTER TABLE ONLY public.ingest_files
+    ADD CONSTRAINT ingest_files_pkey PRIMARY KEY (ingest_run_id, source_id, name);
+
+ALTER TABLE ONLY public.ingest_pulls
+    ADD CONSTRAINT ingest_pulls_pkey PRIMARY KEY (ingest_run_id, pull);
+
 ALTER TABLE ONLY public.ingest_records
     ADD CONSTRAINT ingest_records_pkey PRIMARY KEY (ingest_run_id, source_id);
+
+ALTER TABLE ONLY public.ingest_refusals
+    ADD CONSTRAINT ingest_refusals_pkey PRIMARY KEY (ingest_run_id, pull, line);
 
 ALTER TABLE ONLY public.ingest_runs
     ADD CONSTRAINT ingest_runs_pkey PRIMARY KEY (id);
@@ -812,6 +883,8 @@ CREATE INDEX ix_ingest_records_refused ON public.ingest_records USING btree (ing
 
 CREATE INDEX ix_ingest_records_waiting ON public.ingest_records USING btree (ingest_run_id, seq) WHERE ((batch IS NULL) AND (outcome IS NULL));
 
+CREATE INDEX ix_ingest_runs_convention ON public.ingest_runs USING btree (convention_slug, started_at DESC);
+
 CREATE INDEX ix_ingest_runs_started ON public.ingest_runs USING btree (started_at DESC, id DESC);
 
 CREATE INDEX ix_records_schema ON public.records USING btree (schema_id, created_at DESC, srn DESC);
@@ -835,6 +908,8 @@ CREATE UNIQUE INDEX ix_tasks_service_account_idempotency ON public.tasks USING b
 CREATE UNIQUE INDEX ix_tasks_user_idempotency ON public.tasks USING btree (creator_user_id, idempotency_key) WHERE ((creator_user_id IS NOT NULL) AND (idempotency_key IS NOT NULL));
 
 CREATE UNIQUE INDEX uq_ingest_runs_active ON public.ingest_runs USING btree (convention_slug) WHERE (status = ANY (ARRAY['pending'::text, 'running'::text]));
+
+CREATE UNIQUE INDEX uq_ingest_runs_schedule ON public.ingest_runs USING btree (convention_slug, scheduled_for) WHERE (scheduled_for IS NOT NULL);
 
 CREATE TRIGGER tr_activity_log_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON public.activity_log FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 
@@ -870,6 +945,8 @@ CREATE TRIGGER tr_hook_runs_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON pub
 
 CREATE CONSTRAINT TRIGGER tr_hooks_live_is_history AFTER INSERT OR UPDATE OF live_release_id ON public.hooks DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.check_live_pointer();
 
+CREATE TRIGGER tr_ingest_pulls_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON public.ingest_pulls FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+
 CREATE TRIGGER tr_ingest_uploads_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON public.ingest_uploads FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 
 CREATE TRIGGER tr_records_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON public.records FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
@@ -899,6 +976,9 @@ ALTER TABLE ONLY public.device_authorizations
 
 ALTER TABLE ONLY public.hooks
     ADD CONSTRAINT fk_hooks_live_release FOREIGN KEY (name, live_release_id) REFERENCES public.hook_releases(hook_name, id) DEFERRABLE INITIALLY DEFERRED;
+
+ALTER TABLE ONLY public.hook_checkpoints
+    ADD CONSTRAINT hook_checkpoints_run_id_fkey FOREIGN KEY (run_id) REFERENCES public.release_pins(run_id);
 
 ALTER TABLE ONLY public.hook_live_moves
     ADD CONSTRAINT hook_live_moves_hook_name_fkey FOREIGN KEY (hook_name) REFERENCES public.hooks(name);
@@ -942,11 +1022,23 @@ ALTER TABLE ONLY public.ingest_batches
 ALTER TABLE ONLY public.ingest_batches
     ADD CONSTRAINT ingest_batches_task_id_fkey FOREIGN KEY (task_id) REFERENCES public.tasks(id);
 
+ALTER TABLE ONLY public.ingest_files
+    ADD CONSTRAINT ingest_files_ingest_run_id_source_id_fkey FOREIGN KEY (ingest_run_id, source_id) REFERENCES public.ingest_records(ingest_run_id, source_id);
+
+ALTER TABLE ONLY public.ingest_pulls
+    ADD CONSTRAINT ingest_pulls_ingest_run_id_fkey FOREIGN KEY (ingest_run_id) REFERENCES public.ingest_runs(id);
+
+ALTER TABLE ONLY public.ingest_pulls
+    ADD CONSTRAINT ingest_pulls_task_id_fkey FOREIGN KEY (task_id) REFERENCES public.tasks(id);
+
 ALTER TABLE ONLY public.ingest_records
     ADD CONSTRAINT ingest_records_ingest_run_id_fkey FOREIGN KEY (ingest_run_id) REFERENCES public.ingest_runs(id);
 
 ALTER TABLE ONLY public.ingest_records
     ADD CONSTRAINT ingest_records_record_srn_fkey FOREIGN KEY (record_srn) REFERENCES public.records(srn);
+
+ALTER TABLE ONLY public.ingest_refusals
+    ADD CONSTRAINT ingest_refusals_ingest_run_id_pull_fkey FOREIGN KEY (ingest_run_id, pull) REFERENCES public.ingest_pulls(ingest_run_id, pull);
 
 ALTER TABLE ONLY public.ingest_runs
     ADD CONSTRAINT ingest_runs_convention_slug_fkey FOREIGN KEY (convention_slug) REFERENCES public.conventions(slug);

@@ -268,14 +268,19 @@ fn hooks_that_fail_lose_no_record_and_changed_records_are_new_versions() {
     let run = admin.open("passing", 10);
     admin.push_lines(&run, &lines);
     let ended = admin.finish(&run);
-    assert_eq!(ended["errored_count"], 3);
-    assert!(
-        ended["reasons"][0]["reason"]
-            .as_str()
-            .unwrap()
-            .contains("image cannot be run"),
-        "{ended}"
+    // No other batch would fare better, so the whole run ends (wire contract 6.4); its records say why.
+    assert_eq!(
+        (&ended["status"], &ended["failure_kind"], &ended["errored_count"]),
+        (&json!("failed"), &json!("image_pull"), &json!(3))
     );
+    for why in [&ended["failure_reason"], &ended["reasons"][0]["reason"]] {
+        assert!(
+            why.as_str()
+                .unwrap()
+                .contains("hook pass: its image cannot be run"),
+            "{ended}"
+        );
+    }
     std::fs::write(&pass, format!("#!/bin/sh\n{PASS}\n")).unwrap();
     let run = admin.open("passing", 10);
     admin.push_lines(&run, &lines);

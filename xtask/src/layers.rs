@@ -14,7 +14,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     // `pg-cluster` only for its feature `testing`.
     ("postgres-adapter", &["domain", "ports", "pg-cluster"]),
     ("storage-adapter", &["domain", "ports"]),
-    ("runner-process", &["domain", "ports"]),
+    // What the runners have in common.
+    ("runner-workdir", &["domain", "ports"]),
+    ("runner-process", &["domain", "ports", "runner-workdir"]),
     ("identity-adapter", &["domain", "ports"]),
     ("api", &["domain", "auth", "app"]),
     ("hook-sdk", &[]),

@@ -53,6 +53,8 @@ struct DeployedConvention {
     created_at: String,
     /// What became of each hook.
     releases: Vec<DeployedHook>,
+    /// The ingest run that the ingester's `initial_run` asked for, if this deploy opened it.
+    initial_run: Option<String>,
 }
 
 #[derive(Debug, ApiResponse)]
@@ -80,6 +82,7 @@ impl From<Committed<Deployed>> for DeployResponse {
             hooks: c.hooks.into_iter().map(Into::into).collect(),
             created_at: model_time(c.created_at),
             releases: done.hooks.into_iter().map(hook).collect(),
+            initial_run: done.initial_run.map(|run| run.to_string()),
         }))
     }
 }

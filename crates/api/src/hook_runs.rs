@@ -12,14 +12,14 @@ use crate::Services;
 use crate::gate::Gate;
 use crate::hooks::Tag;
 use crate::problem::{Problem, path};
-use crate::render::model_time;
+use crate::render::{LogText, model_time};
 
 pub(crate) struct HookRunsApi(pub(crate) Arc<Services>);
 
 /// A hook run.
 #[derive(Debug, Object)]
 #[oai(rename = "HookRun")]
-struct RunDetail {
+pub(crate) struct RunDetail {
     id: String,
     release_id: String,
     /// `passed`, `failed` or `error`.
@@ -35,6 +35,12 @@ struct RunDetail {
     worker: String,
     /// Why it failed.
     failure: Option<String>,
+    /// How many records it passed; unknown for runs of old servers.
+    passed: Option<u64>,
+    /// How many it rejected.
+    rejected: Option<u64>,
+    /// How many it could not judge.
+    errored: Option<u64>,
 }
 
 impl From<HookRun> for RunDetail {
@@ -50,6 +56,9 @@ impl From<HookRun> for RunDetail {
             has_logs: run.log_ref.is_some(),
             worker: run.worker,
             failure: run.failure,
+            passed: run.counts.map(|c| c.passed),
+            rejected: run.counts.map(|c| c.rejected),
+            errored: run.counts.map(|c| c.errored),
         }
     }
 }
@@ -65,5 +74,23 @@ impl HookRunsApi {
     ) -> Result<Json<RunDetail>, Problem> {
         let run = path("run_id", &run_id.0)?;
         Ok(Json(self.0.read_provenance.run(permit, run).await?.into()))
+    }
+
+    /// Read what a failed run printed.
+    ///
+    /// For admins, for who asked for the work, and for whom they let read its task; to all others there is no such run. It may hold
+    /// whatever the hook was given.
+    #[oai(
+        path = "/hooks/runs/:run_id/logs",
+        method = "get",
+        operation_id = "getHookRunLogs"
+    )]
+    async fn logs(
+        &self,
+        Gate(permit): Gate<act::ReadRunLogs>,
+        run_id: Path<String>,
+    ) -> Result<LogText, Problem> {
+        let run = path("run_id", &run_id.0)?;
+        Ok(LogText(self.0.read_run_logs.run(permit, run).await?))
     }
 }

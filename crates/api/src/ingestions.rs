@@ -20,10 +20,11 @@ use crate::Services;
 use crate::body::Body;
 use crate::gate::Gate;
 use crate::problem::{Problem, path};
+use crate::query::refused_body;
 use crate::render::{iso_time, model_time};
 
 #[derive(Tags)]
-enum Tag {
+pub(crate) enum Tag {
     /// Records on their way in.
     Ingestions,
 }
@@ -52,6 +53,8 @@ struct OpenBody {
     batch_size: Option<i64>,
     /// The most records of the run; for `pull` only.
     limit: Option<i64>,
+    /// Only what changed after this time is pulled (`OSA_SINCE`); for `pull` only.
+    since: Option<String>,
 }
 
 /// An ingest run that was opened.
@@ -77,7 +80,7 @@ enum OpenResponse {
 /// An ingest run.
 #[derive(Debug, Object)]
 #[oai(rename = "IngestRunSummary")]
-struct RunSummary {
+pub(crate) struct RunSummary {
     id: String,
     convention_id: String,
     mode: String,
@@ -91,12 +94,19 @@ struct RunSummary {
     received_count: u64,
     /// Of these, equal to what was published before.
     unchanged_count: u64,
+    /// How often the ingester was asked; for `pull` only.
+    pulls: u64,
+    /// How many records it gave.
+    pulled_count: u64,
+    /// How many of its lines were no records; `/pulls/{pull}` says why.
+    refused_count: u64,
     published_count: u64,
     rejected_count: u64,
     errored_count: u64,
     started_at: String,
     completed_at: Option<String>,
     failure_reason: Option<String>,
+    /// What kind of failure; `cancelled` where somebody ended the run.
     failure_kind: Option<String>,
 }
 
@@ -113,6 +123,9 @@ impl From<&IngestRunView> for RunSummary {
             batches_failed: run.batches_failed,
             received_count: run.received,
             unchanged_count: run.unchanged,
+            pulls: run.pulls,
+            pulled_count: run.pulled,
+            refused_count: run.refused,
             published_count: run.published,
             rejected_count: run.rejected,
             errored_count: run.errored,
@@ -151,6 +164,10 @@ struct RunDetail {
     batch_size: u32,
     limit: Option<u64>,
     schema_id: String,
+    /// Only what changed after this time is pulled.
+    since: Option<String>,
+    /// The time of the convention's schedule that the run is for.
+    scheduled_for: Option<String>,
     /// Why records were refused, most frequent first, at most 100 reasons.
     reasons: Vec<Reason>,
 }
@@ -262,11 +279,21 @@ impl IngestionsApi {
             Some(Mode::Push) => IngestMode::Push,
             Some(Mode::Pull) | None => IngestMode::Pull,
         };
+        let since = match body.since.as_deref() {
+            None => None,
+            Some(text) => Some(domain::cell::parse_timestamp(text).ok_or_else(|| {
+                refused_body(
+                    "since",
+                    Invalid::value("must be a time such as 2026-01-31T12:00:00Z"),
+                )
+            })?),
+        };
         let request = OpenIngestionRequest {
             convention,
             mode,
             batch_size: body.batch_size,
             limit: body.limit,
+            since,
         };
         let run = self.0.open_ingestion.run(permit, request).await?;
         Ok(OpenResponse::Created(Json(OpenedRun {
@@ -365,6 +392,8 @@ impl IngestionsApi {
             batch_size: run.batch_size,
             limit: run.limit,
             schema_id: run.schema.to_string(),
+            since: run.since.map(model_time),
+            scheduled_for: run.scheduled_for.map(model_time),
             reasons: reasons.into_iter().map(reason).collect(),
         }))
     }

@@ -18,6 +18,7 @@ mod hook_runs;
 mod hooks;
 mod hooks_live;
 mod inbox;
+mod ingest_detail;
 mod ingestions;
 mod pages;
 mod problem;
@@ -36,12 +37,12 @@ mod wire_deploy;
 use std::sync::Arc;
 
 use app::{
-    Authenticate, CallOffDelegation, CancelTask, ClaimDelegations, CloseIngestion, CreateRelease, CreateTask,
-    Delegate, Deploy, EndSession, FetchDeviceTokens, FinishDelegations, GrantRole, OpenDevice, OpenIngestion,
-    PushRecords, ReadActivity, ReadConventions, ReadData, ReadDelegations, ReadHealth, ReadHooks,
-    ReadIdentities, ReadInbox, ReadIngestions, ReadProfile, ReadProvenance, ReadSchemas, ReadTasks,
-    Redelegate, RefreshSession, RegisterSchema, RevokeRole, SetLive, SetServiceAccountState, ShareTask,
-    SignIn, UnyankRelease, UpdateTask, YankRelease,
+    Authenticate, CallOffDelegation, CancelIngestion, CancelTask, ClaimDelegations, CloseIngestion,
+    CreateRelease, CreateTask, Delegate, Deploy, EndSession, FetchDeviceTokens, FinishDelegations, GrantRole,
+    OpenDevice, OpenIngestion, PushRecords, ReadActivity, ReadConventions, ReadData, ReadDelegations,
+    ReadHealth, ReadHooks, ReadIdentities, ReadInbox, ReadIngestDetail, ReadIngestions, ReadProfile,
+    ReadProvenance, ReadRunLogs, ReadSchemas, ReadTasks, Redelegate, RefreshSession, RegisterSchema,
+    RevokeRole, SetLive, SetServiceAccountState, ShareTask, SignIn, UnyankRelease, UpdateTask, YankRelease,
 };
 use domain::NodeDomain;
 use poem::{Endpoint, EndpointExt, Route};
@@ -95,8 +96,14 @@ pub struct Services {
     pub push_records: PushRecords,
     /// `POST /ingestions/{id}/close`.
     pub close_ingestion: CloseIngestion,
+    /// `POST /ingestions/{id}/cancel`.
+    pub cancel_ingestion: CancelIngestion,
     /// Reading ingest runs.
     pub read_ingestions: ReadIngestions,
+    /// Reading their batches, records and pulls.
+    pub read_ingest_detail: ReadIngestDetail,
+    /// Reading logs of hook runs.
+    pub read_run_logs: ReadRunLogs,
     /// Reading tables.
     pub read_data: Arc<ReadData>,
     /// Tracing rows.
@@ -157,13 +164,15 @@ type LedgerApis = (
     inbox::InboxApi,
 );
 
+type IngestApis = (ingestions::IngestionsApi, ingest_detail::IngestDetailApi);
+
 type Apis = (
     conventions::ConventionsApi,
     schemas::SchemasApi,
     hooks::HooksApi,
     hooks_live::HooksLiveApi,
     hook_runs::HookRunsApi,
-    ingestions::IngestionsApi,
+    IngestApis,
     data::DataApi,
     auth_session::AuthSessionApi,
     auth_sign_in::AuthSignInApi,
@@ -181,13 +190,17 @@ fn service(services: &Arc<Services>) -> OpenApiService<Apis, ()> {
         endings::EndingsApi(Arc::clone(services)),
         inbox::InboxApi(Arc::clone(services)),
     );
+    let ingests = (
+        ingestions::IngestionsApi(Arc::clone(services)),
+        ingest_detail::IngestDetailApi(Arc::clone(services)),
+    );
     let apis = (
         conventions::ConventionsApi(Arc::clone(services)),
         schemas::SchemasApi(Arc::clone(services)),
         hooks::HooksApi::new(services),
         hooks_live::HooksLiveApi(Arc::clone(services)),
         hook_runs::HookRunsApi(Arc::clone(services)),
-        ingestions::IngestionsApi(Arc::clone(services)),
+        ingests,
         data::DataApi(Arc::clone(services)),
         auth_session::AuthSessionApi(Arc::clone(services)),
         auth_sign_in::AuthSignInApi(Arc::clone(services)),

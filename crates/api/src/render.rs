@@ -74,6 +74,44 @@ pub(crate) fn csv_cell(cell: &Cell) -> std::borrow::Cow<'_, str> {
     }
 }
 
+/// A log, as a stream (wire contract 1.2). It is what a hook printed, so no browser may take it for anything but text.
+pub(crate) struct LogText(pub(crate) app::views::ByteStream);
+
+impl poem_openapi::payload::Payload for LogText {
+    const CONTENT_TYPE: &'static str = "text/plain; charset=utf-8";
+    fn schema_ref() -> poem_openapi::registry::MetaSchemaRef {
+        <String as poem_openapi::types::Type>::schema_ref()
+    }
+}
+
+impl poem::IntoResponse for LogText {
+    fn into_response(self) -> poem::Response {
+        poem::Response::builder()
+            .content_type(<Self as poem_openapi::payload::Payload>::CONTENT_TYPE)
+            .header("X-Content-Type-Options", "nosniff")
+            .header("Cache-Control", "no-store")
+            .body(poem::Body::from_bytes_stream(self.0))
+    }
+}
+
+impl poem_openapi::ApiResponse for LogText {
+    fn meta() -> poem_openapi::registry::MetaResponses {
+        poem_openapi::registry::MetaResponses {
+            responses: vec![poem_openapi::registry::MetaResponse {
+                description: "What was printed.",
+                status: Some(200),
+                status_range: None,
+                content: vec![poem_openapi::registry::MetaMediaType {
+                    content_type: <Self as poem_openapi::payload::Payload>::CONTENT_TYPE,
+                    schema: <Self as poem_openapi::payload::Payload>::schema_ref(),
+                }],
+                headers: Vec::new(),
+            }],
+        }
+    }
+    fn register(_registry: &mut poem_openapi::registry::Registry) {}
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,8 +11,10 @@ use ports::ledger_queries::TaskView;
 use ports::{Committed, Store, StoreError, TaskQueries, UnitOfWork, Wakes, inbox_topic};
 
 use crate::batches::{BatchParams, CALLER};
+use crate::cancel_ingestion::CANCELLED;
+use crate::claims::{end_run, give_up_batch};
 use crate::failure::Failure;
-use crate::process_batch::give_up_batch;
+use crate::pulls::PullParams;
 use crate::retry::retried;
 use crate::task_access::{Asker, need, seen};
 
@@ -87,8 +89,15 @@ impl CancelTask {
             }
             status => return Err(TaskError::Over { task, status }.into()),
         }
-        if locked.kind.as_str() == TaskKind::INGEST_BATCH {
-            cancel_batch(&mut uow, &locked, why).await?;
+        match locked.kind.as_str() {
+            TaskKind::INGEST_BATCH => cancel_batch(&mut uow, &locked, why).await?,
+            // Without this pull the run could not go on.
+            TaskKind::INGEST_PULL => {
+                let pull: PullParams = serde_json::from_value(locked.params.clone())
+                    .map_err(|e| StoreError::corrupt("tasks", e))?;
+                end_run(&mut uow, pull.run(), CANCELLED, why, &asker.actor).await?;
+            }
+            _ => {}
         }
         let caller = match ended.first() {
             Some(id) => uow.delegations().find(id).await?.map(|facts| facts.caller),
@@ -102,5 +111,5 @@ impl CancelTask {
 async fn cancel_batch(uow: &mut UnitOfWork, task: &LockedTask, why: &str) -> Result<(), Failure> {
     let params: BatchParams =
         serde_json::from_value(task.params.clone()).map_err(|e| StoreError::corrupt("tasks", e))?;
-    give_up_batch(uow, params, "cancelled", why).await
+    give_up_batch(uow, params, CANCELLED, why).await
 }

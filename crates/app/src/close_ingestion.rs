@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use auth::{Permit, act};
 use domain::ingest::IngestError;
-use domain::{Actor, IngestRunId};
+use domain::{Actor, IngestMode, IngestRunId};
 use ports::queries::IngestRunView;
 use ports::{Committed, IngestQueries, Store, UnitOfWork, WorkQueue};
 
 use crate::batches::cut_batches;
+use crate::claims::completed_event;
 use crate::failure::Failure;
-use crate::process_batch::completed_event;
 use crate::retry::retried;
 
 /// Closes ingest runs.
@@ -50,6 +50,9 @@ impl CloseIngestion {
             .lock(run)
             .await?
             .ok_or(IngestError::UnknownRun(run))?;
+        if locked.mode == IngestMode::Pull {
+            return Err(IngestError::NotPushed(run).into());
+        }
         if locked.ingestion_finished || !locked.status.is_active() {
             return Ok(uow.commit(0).await?);
         }

@@ -5,14 +5,17 @@ use std::sync::Arc;
 use auth::{Permit, act};
 use domain::convention::{Convention, ConventionError, DeployPlan};
 use domain::hook::HookError;
+use domain::ingest::DEFAULT_BATCH_SIZE;
 use domain::names::NameError;
-use domain::{Actor, Event, HookName, ReleaseVersion, Schema, SchemaId};
-use ports::{Committed, Ids, Repos, Store, UnitOfWork};
+use domain::{Actor, Event, HookName, IngestMode, IngestRunId, ReleaseVersion, Schema, SchemaId};
+use ports::repos::NewIngestRun;
+use ports::{Committed, Ids, Repos, Store, UnitOfWork, WorkQueue};
 use serde_json::json;
 use time::OffsetDateTime;
 
 use crate::create_release::release_under_lock;
 use crate::failure::Failure;
+use crate::pulls::open_run;
 use crate::retry::retried;
 
 /// What became of one hook of a deploy (D14).
@@ -35,18 +38,21 @@ pub struct Deployed {
     pub convention: Convention,
     /// Its hooks, in order.
     pub hooks: Vec<DeployedHook>,
+    /// The ingest run that its ingester asked for, if this deploy opened it.
+    pub initial_run: Option<IngestRunId>,
 }
 
 /// Deploys conventions.
 pub struct Deploy {
     store: Arc<dyn Store>,
     ids: Arc<dyn Ids>,
+    queue: Arc<dyn WorkQueue>,
 }
 
 impl Deploy {
-    /// A use case on this store.
-    pub fn new(store: Arc<dyn Store>, ids: Arc<dyn Ids>) -> Self {
-        Self { store, ids }
+    /// A use case on these ports.
+    pub fn new(store: Arc<dyn Store>, ids: Arc<dyn Ids>, queue: Arc<dyn WorkQueue>) -> Self {
+        Self { store, ids, queue }
     }
 
     /// Deploys one. The same plan again changes nothing.
@@ -61,7 +67,10 @@ impl Deploy {
         for hook in &plan.hooks {
             permit.over_hook(&hook.name)?;
         }
-        retried!(self.attempt(&permit, &plan))
+        let deployed = retried!(self.attempt(&permit, &plan))?;
+        // Harmless where no run was opened.
+        self.queue.wake();
+        Ok(deployed)
     }
 
     /// Locks are taken in one order by every deploy: convention, schema, hooks by name, tables.
@@ -94,7 +103,44 @@ impl Deploy {
                 convention
             }
         };
-        Ok(uow.commit(Deployed { convention, hooks }).await?)
+        let initial_run = self.open_initial_run(&mut *uow, &permit.actor(), plan).await?;
+        let deployed = Deployed {
+            convention,
+            hooks,
+            initial_run,
+        };
+        Ok(uow.commit(deployed).await?)
+    }
+
+    /// The run that a new ingester asks for, once: a convention that has had a run gets none by itself.
+    async fn open_initial_run(
+        &self,
+        repos: &mut dyn Repos,
+        actor: &Actor,
+        plan: &DeployPlan,
+    ) -> Result<Option<IngestRunId>, Failure> {
+        let Some(initial) = plan
+            .ingester
+            .as_ref()
+            .and_then(|ingester| ingester.initial_run.as_ref())
+        else {
+            return Ok(None);
+        };
+        if repos.pulls().has_run(&plan.slug, None).await? {
+            return Ok(None);
+        }
+        let run = NewIngestRun {
+            id: IngestRunId::from_uuid(self.ids.new_id()),
+            convention: plan.slug.clone(),
+            mode: IngestMode::Pull,
+            schema: plan.schema.reference.clone(),
+            batch_size: DEFAULT_BATCH_SIZE,
+            limit: initial.limit.and_then(|limit| u64::try_from(limit).ok()),
+            since: None,
+            scheduled_for: None,
+            opened_by: actor.clone(),
+        };
+        Ok(open_run(repos, &run).await?.is_none().then_some(run.id))
     }
 
     async fn release_hooks(

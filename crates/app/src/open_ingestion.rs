@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use auth::{Permit, act};
 use domain::ingest::{DEFAULT_BATCH_SIZE, IngestError, MOST_BATCH_SIZE};
-use domain::{Actor, ConventionSlug, Event, IngestMode, IngestRunId, Invalid};
+use domain::{Actor, ConventionSlug, IngestMode, IngestRunId, Invalid};
 use ports::queries::IngestRunView;
 use ports::repos::NewIngestRun;
-use ports::{Committed, Ids, IngestQueries, Store, UnitOfWork};
-use serde_json::json;
+use ports::{Committed, Ids, IngestQueries, Store, UnitOfWork, WorkQueue};
+use time::OffsetDateTime;
 
 use crate::failure::Failure;
+use crate::pulls::open_run;
 use crate::retry::retried;
 
 /// What a client asks for.
@@ -24,19 +25,32 @@ pub struct OpenIngestionRequest {
     pub batch_size: Option<i64>,
     /// The most records of the run.
     pub limit: Option<i64>,
+    /// Only what changed after this is pulled.
+    pub since: Option<OffsetDateTime>,
 }
 
 /// Opens ingest runs.
 pub struct OpenIngestion {
     store: Arc<dyn Store>,
     ids: Arc<dyn Ids>,
+    queue: Arc<dyn WorkQueue>,
     ingests: Arc<dyn IngestQueries>,
 }
 
 impl OpenIngestion {
     /// A use case on this store.
-    pub fn new(store: Arc<dyn Store>, ids: Arc<dyn Ids>, ingests: Arc<dyn IngestQueries>) -> Self {
-        Self { store, ids, ingests }
+    pub fn new(
+        store: Arc<dyn Store>,
+        ids: Arc<dyn Ids>,
+        queue: Arc<dyn WorkQueue>,
+        ingests: Arc<dyn IngestQueries>,
+    ) -> Self {
+        Self {
+            store,
+            ids,
+            queue,
+            ingests,
+        }
     }
 
     /// Opens one; gives it as it stands.
@@ -64,8 +78,15 @@ impl OpenIngestion {
                 return Err(Invalid::value(why).of_field("limit").into());
             }
         }
+        if request.since.is_some() && request.mode == IngestMode::Push {
+            let why = "cannot be given for a push: the client decides what it sends";
+            return Err(Invalid::value(why).of_field("since").into());
+        }
         let actor = permit.actor();
         let opened = retried!(self.attempt(&actor, &request, batch_size))?.into_inner();
+        if request.mode == IngestMode::Pull {
+            self.queue.wake();
+        }
         Ok(self
             .ingests
             .run(opened)
@@ -86,13 +107,8 @@ impl OpenIngestion {
             .find(slug)
             .await?
             .ok_or_else(|| IngestError::UnknownConvention(slug.clone()))?;
-        if request.mode == IngestMode::Pull {
-            return Err(if convention.ingester.is_none() {
-                IngestError::NoIngester(slug.clone())
-            } else {
-                IngestError::PullUnavailable
-            }
-            .into());
+        if request.mode == IngestMode::Pull && convention.ingester.is_none() {
+            return Err(IngestError::NoIngester(slug.clone()).into());
         }
         let run = NewIngestRun {
             id: IngestRunId::from_uuid(self.ids.new_id()),
@@ -100,25 +116,18 @@ impl OpenIngestion {
             mode: request.mode,
             schema: convention.schema,
             batch_size,
-            limit: None,
+            limit: request.limit.and_then(|limit| u64::try_from(limit).ok()),
+            since: request.since,
+            scheduled_for: None,
             opened_by: actor.clone(),
         };
-        if let Some(active) = uow.ingests().open(&run).await? {
+        if let Some(active) = open_run(&mut *uow, &run).await? {
             return Err(IngestError::AlreadyRunning {
                 convention: slug.clone(),
                 run: active,
             }
             .into());
         }
-        let payload = json!({"ingest_run_id": run.id.to_string(), "convention_id": slug.as_str(), "batch_size": batch_size});
-        uow.activity()
-            .append(&Event {
-                kind: "IngestRunStarted",
-                subject: format!("ingest_run:{}", run.id),
-                actor: actor.clone(),
-                payload,
-            })
-            .await?;
         Ok(uow.commit(run.id).await?)
     }
 }

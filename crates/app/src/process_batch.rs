@@ -9,62 +9,45 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use domain::delegation::{MOST_RETRIES, backoff, preview};
+use domain::delegation::{MOST_RETRIES, preview};
 use domain::failure::FailureKind;
 use domain::ingest::IngestError;
 use domain::kind::{Coded as _, Kind};
 use domain::schema::MetadataChecker;
-use domain::{Actor, Cell, Event, FieldDefinition, HookRun, IngestRunId, RecordOutcome, RecordSrn, SourceId};
+use domain::{Actor, Cell, Event, FieldDefinition, RecordOutcome, RecordSrn, SourceId};
 use ports::ledger::DelegationEnd;
-use ports::repos::{BatchRecord, LockedIngestRun, NewRecord, Pin, RecordBatch, RecordEnd};
-use ports::{Blobs, Claim, Committed, HookRecord, HookRunner, Store, StoreError, UnitOfWork, WorkQueue};
+use ports::repos::{BatchRecord, LockedIngestRun, NewRecord, RecordBatch, RecordEnd};
+use ports::{Claim, Committed, HookRecord, RecordFile, Store, StoreError, UnitOfWork, WorkQueue};
 use serde_json::json;
-use time::OffsetDateTime;
 
-use crate::batches::{BatchParams, delegation};
+use crate::batches::BatchParams;
+use crate::claims::{
+    EXHAUSTED, Finished, completed_event, end_claim, end_run, fail_for_now, give_up_batch, insert_runs,
+};
 use crate::failure::Failure;
-use crate::hook_execution::{HookExecution, execute};
+use crate::pulls::queue_next_pull;
 use crate::retry::retried;
+use crate::run_hooks::{Ran, RunHooks, Unit, UnitEnd, Verdict, against};
 
 /// Works batches off.
 pub struct ProcessBatch {
     store: Arc<dyn Store>,
     queue: Arc<dyn WorkQueue>,
-    runner: Arc<dyn HookRunner>,
-    blobs: Arc<dyn Blobs>,
+    hooks: Arc<RunHooks>,
 }
 
 /// What the work starts from; committed before any hook starts.
 struct Prepared {
     run: LockedIngestRun,
     fields: Vec<FieldDefinition>,
-    pins: Vec<Pin>,
     records: Vec<BatchRecord>,
-    /// The database's time, and ours at that moment: run times are the former plus what passed since by the latter.
-    at: OffsetDateTime,
-    begun: Instant,
-}
-
-/// One hook's part.
-struct Ran {
-    run: HookRun,
-    execution: HookExecution,
+    unit: Unit,
 }
 
 impl ProcessBatch {
     /// A use case on these ports.
-    pub fn new(
-        store: Arc<dyn Store>,
-        queue: Arc<dyn WorkQueue>,
-        runner: Arc<dyn HookRunner>,
-        blobs: Arc<dyn Blobs>,
-    ) -> Self {
-        Self {
-            store,
-            queue,
-            runner,
-            blobs,
-        }
+    pub fn new(store: Arc<dyn Store>, queue: Arc<dyn WorkQueue>, hooks: Arc<RunHooks>) -> Self {
+        Self { store, queue, hooks }
     }
 
     /// Does what a claim is about. An error leaves the claim to be taken away when its lease runs out.
@@ -72,14 +55,19 @@ impl ProcessBatch {
         let params: BatchParams =
             serde_json::from_value(claim.params.clone()).map_err(|e| StoreError::corrupt("tasks", e))?;
         let prepared = retried!(self.prepare(claim, params))?.into_inner();
-        let mut ran = Vec::with_capacity(prepared.pins.len());
-        for pin in &prepared.pins {
-            match self.run_hook(claim, &prepared, pin).await {
-                Ok(one) => ran.push(one),
-                Err(why) => return self.hand_back(claim, params, &why, MOST_RETRIES).await,
-            }
+        if !prepared.run.status.is_active() {
+            return self.end_with_run(claim).await;
         }
-        let finished = match retried!(self.finish(claim, params, &prepared, &ran)) {
+        let (ran, aborted) = match self.hooks.run(claim, &prepared.unit).await? {
+            UnitEnd::Ran(ran) => (ran, None),
+            UnitEnd::Retry(why) => return self.hand_back(claim, params, &why, MOST_RETRIES).await,
+            UnitEnd::Abort(ran, why, failure) => (ran, Some((why, failure))),
+        };
+        let finished = match &aborted {
+            None => retried!(self.finish(claim, params, &prepared, &ran)),
+            Some((why, failure)) => retried!(self.abort(claim, params, &ran, why, failure)),
+        };
+        let finished = match finished {
             Ok(finished) => finished.into_inner(),
             // What the database refuses now it refuses again: waiting for the lease to run out would only hold up the run.
             Err(failure) if failure.kind() == Kind::Bug => {
@@ -97,14 +85,22 @@ impl ProcessBatch {
             }
             Err(failure) => return Err(failure),
         };
-        if !finished {
-            tracing::warn!(delegation = %claim.delegation, attempt = claim.attempt, "a batch came too late and was refused: it was given to another worker");
-            self.queue
-                .refuse_late(
-                    claim,
-                    "the batch was worked off, but after it was given to another worker",
-                )
-                .await?;
+        match finished {
+            Finished::Done => {
+                // There may be room for the next pull now.
+                self.queue.wake();
+                self.hooks.forget(&prepared.unit.pins).await;
+            }
+            Finished::RunIsOver => self.end_with_run(claim).await?,
+            Finished::Late => {
+                tracing::warn!(delegation = %claim.delegation, attempt = claim.attempt, "a batch came too late and was refused: it was given to another worker");
+                self.queue
+                    .refuse_late(
+                        claim,
+                        "the batch was worked off, but after it was given to another worker",
+                    )
+                    .await?;
+            }
         }
         Ok(())
     }
@@ -120,7 +116,7 @@ impl ProcessBatch {
             .await?
             .ok_or(IngestError::UnknownRun(run))?;
         let mut pins = uow.runs().pins(claim.task).await?;
-        if pins.is_empty() {
+        if pins.is_empty() && locked.status.is_active() {
             uow.runs()
                 .pin_live(claim.task, &locked.convention, &locked.schema)
                 .await?;
@@ -132,69 +128,40 @@ impl ProcessBatch {
             .await?
             .ok_or(IngestError::UnknownRun(run))?;
         let records = uow.ingests().batch_records(run, params.batch).await?;
+        let files = uow.pulls().batch_files(run, params.batch).await?;
+        let failures = uow.delegations().failures_of_task(claim.task).await?;
+        let unit = Unit {
+            pins,
+            records: hook_records(&records, &files),
+            files,
+            // After the last retry that there is, nothing is tried again.
+            retries: if claim.retry_count < MOST_RETRIES {
+                failures
+            } else {
+                u32::MAX
+            },
+            at,
+            begun,
+        };
         Ok(uow
             .commit(Prepared {
                 run: locked,
                 fields: schema.fields,
-                pins,
                 records,
-                at,
-                begun,
+                unit,
             })
             .await?)
     }
 
-    async fn run_hook(&self, claim: &Claim, prepared: &Prepared, pin: &Pin) -> Result<Ran, String> {
-        let record = |r: &BatchRecord| HookRecord {
-            id: r.source_id.clone(),
-            metadata: r.metadata.clone(),
-            size_hint_mb: 0.0,
-        };
-        let records: Vec<HookRecord> = prepared.records.iter().map(record).collect();
-        let started_at = prepared.at + prepared.begun.elapsed();
-        let execution = execute(&*self.runner, pin, &records).await.map_err(|error| {
-            // Not its causes: they may hold what the hook printed.
-            tracing::error!(%error, hook = %pin.release.hook, "the runner failed");
-            format!("the runner failed: {error}")
-        })?;
-        let mut log_ref = None;
-        if execution.failure.is_some() {
-            let key = format!(
-                "logs/hook-runs/{}/{}-{}.log",
-                pin.run, claim.delegation, claim.attempt
-            );
-            match self.blobs.put(&key, execution.log.clone().into()).await {
-                Ok(()) => log_ref = Some(key),
-                // A run without its log is worth more than no run.
-                Err(error) => {
-                    tracing::error!(error = &error as &dyn std::error::Error, run.id = %pin.run, "the hook's log could not be kept");
-                }
-            }
-        }
-        let run = HookRun {
-            id: pin.run,
-            release: pin.release.id,
-            status: execution.status(),
-            started_at,
-            finished_at: prepared.at + prepared.begun.elapsed(),
-            duration_s: execution.duration.as_secs_f64(),
-            oom_retries: execution.oom_retries,
-            worker: format!("{} ({})", claim.worker.name, self.runner.name()),
-            log_ref,
-            failure: execution.failure.as_ref().map(FailureKind::to_string),
-        };
-        tracing::info!(run.id = %run.id, hook = %pin.release.hook, version = %pin.release.version, status = run.status.as_str(), records = records.len(), duration_s = run.duration_s, "hook run");
-        Ok(Ran { run, execution })
-    }
-
-    /// Writes everything; `false` when the claim was taken away. The run's row is locked last, so batches write side by side until then.
+    /// Writes everything. The run's row is locked last, so batches write side by side until then.
     async fn finish(
         &self,
         claim: &Claim,
         params: BatchParams,
         prepared: &Prepared,
         ran: &[Ran],
-    ) -> Result<Committed<bool>, Failure> {
+    ) -> Result<Committed<Finished>, Failure> {
+        let pins = &prepared.unit.pins;
         let judged = judge(prepared, ran)?;
         let mut uow = UnitOfWork::begin(&*self.store).await?;
         let preview = format!(
@@ -214,11 +181,9 @@ impl ProcessBatch {
             )
             .await?
         {
-            return Ok(uow.commit(false).await?);
+            return Ok(uow.commit(Finished::Late).await?);
         }
-        for one in ran {
-            uow.runs().insert(&one.run).await?;
-        }
+        insert_runs(&mut uow, ran).await?;
         let batch = RecordBatch {
             convention: &prepared.run.convention,
             schema: &prepared.run.schema,
@@ -226,7 +191,7 @@ impl ProcessBatch {
             run: params.run(),
         };
         let srns = uow.records().publish(&batch, &judged.passed).await?;
-        for (one, pin) in ran.iter().zip(&prepared.pins) {
+        for (one, pin) in ran.iter().zip(pins) {
             let rows: Vec<(RecordSrn, Vec<Vec<Cell>>)> = judged
                 .passed
                 .iter()
@@ -234,7 +199,7 @@ impl ProcessBatch {
                 .filter_map(|(record, srn)| Some((srn.clone(), rows_of(one, &record.source_id)?)))
                 .collect();
             uow.features()
-                .replace(&pin.release.hook, &pin.contract, pin.run, &rows)
+                .replace(&pin.release.hook, &pin.contract, one.run.id, &rows)
                 .await?;
         }
         let published = judged
@@ -243,18 +208,58 @@ impl ProcessBatch {
             .zip(&srns)
             .map(|(record, srn)| (record.source_id.clone(), RecordEnd::Published(srn.clone())));
         let ends: Vec<_> = published.chain(judged.refused).collect();
-        uow.ingests().lock(params.run()).await?;
+        let run = uow.ingests().lock(params.run()).await?;
+        if run.is_none_or(|run| !run.status.is_active()) {
+            // Dropped, so that nothing of the above exists.
+            drop(uow);
+            return Ok(UnitOfWork::begin(&*self.store)
+                .await?
+                .commit(Finished::RunIsOver)
+                .await?);
+        }
         uow.ingests().end_batch(params.run(), params.batch, &ends).await?;
         uow.activity()
             .append(&published_event(params, prepared, srns.len()))
             .await?;
+        queue_next_pull(&mut *uow, params.run()).await?;
         if uow.ingests().complete_if_done(params.run()).await? {
             uow.activity().append(&completed_event(params.run())).await?;
         }
-        Ok(uow.commit(true).await?)
+        Ok(uow.commit(Finished::Done).await?)
     }
 
-    /// The runner itself failed: the delegation fails, and the task is delegated again later, or given up.
+    /// Ends the whole run: no other batch would fare better (wire contract 6.4). What is published stays.
+    async fn abort(
+        &self,
+        claim: &Claim,
+        params: BatchParams,
+        ran: &[Ran],
+        why: &str,
+        failure: &FailureKind,
+    ) -> Result<Committed<Finished>, Failure> {
+        let mut uow = UnitOfWork::begin(&*self.store).await?;
+        if !uow
+            .delegations()
+            .finish(
+                &claim.delegation,
+                claim.attempt,
+                DelegationEnd::Failed(preview(why)),
+            )
+            .await?
+        {
+            return Ok(uow.commit(Finished::Late).await?);
+        }
+        insert_runs(&mut uow, ran).await?;
+        end_run(&mut uow, params.run(), failure.as_str(), why, &Actor::System).await?;
+        Ok(uow.commit(Finished::Done).await?)
+    }
+
+    /// Ends the delegation of a batch whose run ended before its time; what became of its records is written already.
+    async fn end_with_run(&self, claim: &Claim) -> Result<(), Failure> {
+        end_claim(&*self.store, claim, "the ingest run has ended").await
+    }
+
+    /// The delegation fails, and the task is delegated again later, or given up.
     async fn hand_back(
         &self,
         claim: &Claim,
@@ -277,54 +282,35 @@ impl ProcessBatch {
         most: u32,
     ) -> Result<Committed<bool>, Failure> {
         let mut uow = UnitOfWork::begin(&*self.store).await?;
-        let again = claim.retry_count < most;
-        let end = if again {
-            DelegationEnd::FailedForNow(why.to_owned())
-        } else {
-            DelegationEnd::Failed(why.to_owned())
-        };
-        if !uow
-            .delegations()
-            .finish(&claim.delegation, claim.attempt, end)
-            .await?
-        {
-            return Ok(uow.commit(false).await?);
+        let what = format!("batch {} of ingest run {}", params.batch, params.run());
+        match fail_for_now(&mut uow, claim, &what, why, most).await? {
+            None => Ok(uow.commit(false).await?),
+            Some(true) => Ok(uow.commit(true).await?),
+            Some(false) => {
+                give_up_batch(&mut uow, params, EXHAUSTED, why).await?;
+                Ok(uow.commit(false).await?)
+            }
         }
-        if again {
-            let retry = claim.retry_count + 1;
-            uow.delegations()
-                .create(&delegation(
-                    claim.task,
-                    retry,
-                    &format!("batch {} of ingest run {}", params.batch, params.run()),
-                    backoff(retry),
-                ))
-                .await?;
-        } else {
-            give_up_batch(&mut uow, params, EXHAUSTED, why).await?;
-        }
-        Ok(uow.commit(again).await?)
     }
 }
 
-/// What is told of records whose batch was given up.
-pub(crate) const EXHAUSTED: &str = "retries_exhausted";
-
-/// Marks a batch as failed for the reason `code`, and ends its run if it was the last.
-pub(crate) async fn give_up_batch(
-    uow: &mut UnitOfWork,
-    params: BatchParams,
-    code: &str,
-    why: &str,
-) -> Result<(), Failure> {
-    uow.ingests().lock(params.run()).await?;
-    uow.ingests()
-        .fail_batch(params.run(), params.batch, code, why)
-        .await?;
-    if uow.ingests().complete_if_done(params.run()).await? {
-        uow.activity().append(&completed_event(params.run())).await?;
+/// The records as hooks are given them. The size is that of their files.
+fn hook_records(records: &[BatchRecord], files: &[RecordFile]) -> Vec<HookRecord> {
+    let mut sizes: BTreeMap<&SourceId, u64> = BTreeMap::new();
+    for file in files {
+        *sizes.entry(&file.record).or_default() += file.bytes;
     }
-    Ok(())
+    let record = |r: &BatchRecord| HookRecord {
+        id: r.source_id.clone(),
+        metadata: r.metadata.clone(),
+        size_hint_mb: mebibytes(sizes.get(&r.source_id).copied().unwrap_or_default()),
+    };
+    records.iter().map(record).collect()
+}
+
+/// As hooks are told sizes; exact to a KiB up to the petabytes.
+pub(crate) fn mebibytes(bytes: u64) -> f64 {
+    f64::from(u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX)) / 1024.0
 }
 
 /// Who passed every hook, and who did not.
@@ -340,17 +326,17 @@ fn judge(prepared: &Prepared, ran: &[Ran]) -> Result<Judged, Failure> {
         passed: Vec::new(),
         refused: Vec::new(),
     };
-    'next: for record in &prepared.records {
-        for (one, pin) in ran.iter().zip(&prepared.pins) {
-            let hook = || pin.release.hook.clone();
-            let end = match one.execution.outcomes.get(&record.source_id) {
-                Some(RecordOutcome::Passed(_)) => continue,
-                Some(RecordOutcome::Rejected(reason)) => RecordEnd::Rejected(hook(), reason.clone()),
-                Some(RecordOutcome::Errored(reason)) => RecordEnd::Errored(hook(), reason.clone()),
-                None => RecordEnd::Errored(hook(), "the hook reported no outcome".to_owned()),
-            };
-            judged.refused.push((record.source_id.clone(), end));
-            continue 'next;
+    for record in &prepared.records {
+        match against(&prepared.unit.pins, ran, &record.source_id) {
+            None => {}
+            Some(verdict) => {
+                let end = match verdict {
+                    Verdict::Rejected(hook, reason) => RecordEnd::Rejected(hook, reason),
+                    Verdict::Errored(hook, reason) => RecordEnd::Errored(hook, reason),
+                };
+                judged.refused.push((record.source_id.clone(), end));
+                continue;
+            }
         }
         let cells = checker.cells(&record.metadata).ok_or_else(|| {
             StoreError::corrupt("ingest_records", "stored metadata no longer fits its schema")
@@ -375,6 +361,7 @@ fn rows_of(ran: &Ran, source: &SourceId) -> Option<Vec<Vec<Cell>>> {
 fn published_event(params: BatchParams, prepared: &Prepared, published: usize) -> Event {
     let run = params.run();
     let releases: BTreeMap<&str, u32> = prepared
+        .unit
         .pins
         .iter()
         .map(|pin| (pin.release.hook.as_str(), pin.release.version.get()))
@@ -387,14 +374,5 @@ fn published_event(params: BatchParams, prepared: &Prepared, published: usize) -
             "ingest_run_id": run.to_string(), "convention_id": prepared.run.convention.as_str(), "batch_index": params.batch,
             "published_count": published, "releases": releases,
         }),
-    }
-}
-
-pub(crate) fn completed_event(run: IngestRunId) -> Event {
-    Event {
-        kind: "IngestCompleted",
-        subject: format!("ingest_run:{run}"),
-        actor: Actor::System,
-        payload: json!({"ingest_run_id": run.to_string()}),
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use auth::{Permit, act};
 use bytes::Bytes;
 use domain::ingest::IngestError;
-use domain::{Actor, ConventionSlug, Fault, IngestRunId, Invalid};
+use domain::{Actor, ConventionSlug, Fault, IngestMode, IngestRunId, Invalid};
 use futures::{Stream, StreamExt};
 use ports::repos::{IngestLine, LineResult, LockedIngestRun};
 use ports::{Committed, Repos, Store, UnitOfWork, WorkQueue};
@@ -208,6 +208,9 @@ async fn lock_open(repos: &mut dyn Repos, run: IngestRunId) -> Result<LockedInge
         .lock(run)
         .await?
         .ok_or(IngestError::UnknownRun(run))?;
+    if locked.mode == IngestMode::Pull {
+        return Err(IngestError::NotPushed(run).into());
+    }
     if locked.ingestion_finished || !locked.status.is_active() {
         return Err(IngestError::Closed(run).into());
     }

@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::TaskKind;
 use domain::delegation::{MOST_RETRIES, backoff};
+use domain::{Actor, TaskKind};
 use ports::ledger::{Stuck, Swept};
 use ports::{Committed, Store, StoreError, UnitOfWork, Wakes, WorkerIdentity, inbox_topic, work_topic};
 
-use crate::batches::{BatchParams, CALLER, delegation};
+use crate::batches::{CALLER, delegation};
+use crate::claims::{EXHAUSTED, end_run, give_up_batch};
 use crate::failure::Failure;
-use crate::process_batch::{EXHAUSTED, give_up_batch};
+use crate::pulls::PullParams;
 use crate::retry::retried;
 
 /// How many delegations one transaction takes back.
@@ -149,11 +150,18 @@ async fn go_on_with_own(uow: &mut UnitOfWork, stuck: &Stuck) -> Result<(), Failu
         return Ok(());
     }
     uow.delegations().give_up(*task, &stuck.why).await?;
-    if kind.as_str() == TaskKind::INGEST_BATCH {
-        let params: BatchParams =
-            serde_json::from_value(params.clone()).map_err(|e| StoreError::corrupt("tasks", e))?;
-        let why = format!("given up after {MOST_RETRIES} retries: {}", stuck.why);
-        give_up_batch(uow, params, EXHAUSTED, &why).await?;
+    let why = format!("given up after {MOST_RETRIES} retries: {}", stuck.why);
+    match kind.as_str() {
+        TaskKind::INGEST_BATCH => give_up_batch(uow, params_of(params)?, EXHAUSTED, &why).await?,
+        TaskKind::INGEST_PULL => {
+            let pull: PullParams = params_of(params)?;
+            end_run(uow, pull.run(), EXHAUSTED, &why, &Actor::System).await?;
+        }
+        _ => {}
     }
     Ok(())
+}
+
+fn params_of<T: serde::de::DeserializeOwned>(params: &serde_json::Value) -> Result<T, Failure> {
+    Ok(serde_json::from_value(params.clone()).map_err(|e| StoreError::corrupt("tasks", e))?)
 }

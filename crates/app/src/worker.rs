@@ -11,7 +11,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::archive::Archive;
 use crate::process_batch::ProcessBatch;
+use crate::pull_records::PullRecords;
+use crate::schedule_ingestions::ScheduleIngestions;
 use crate::sweep::Sweep;
+
+/// How often schedules are looked at; they are told in minutes.
+const SCHEDULE_EVERY: Duration = Duration::from_secs(5);
 
 /// How a worker behaves.
 #[derive(Clone, Debug)]
@@ -28,11 +33,21 @@ pub struct WorkerOptions {
     pub drain: Duration,
 }
 
+/// What a worker can do.
+pub struct OwnWork {
+    /// Running hooks over batches.
+    pub batches: ProcessBatch,
+    /// Asking ingesters.
+    pub pulls: PullRecords,
+    /// Opening runs when a schedule says so.
+    pub schedules: ScheduleIngestions,
+}
+
 /// Works.
 pub struct Worker {
     options: WorkerOptions,
     queue: Arc<dyn WorkQueue>,
-    batches: Arc<ProcessBatch>,
+    work: OwnWork,
     sweep: Arc<Sweep>,
     archive: Arc<Archive>,
     held: Mutex<BTreeMap<DelegationId, (i64, CancellationToken)>>,
@@ -55,14 +70,14 @@ impl Worker {
     pub fn new(
         options: WorkerOptions,
         queue: Arc<dyn WorkQueue>,
-        batches: Arc<ProcessBatch>,
+        work: OwnWork,
         sweep: Arc<Sweep>,
         archive: Arc<Archive>,
     ) -> Self {
         Self {
             options,
             queue,
-            batches,
+            work,
             sweep,
             archive,
             held: Mutex::new(BTreeMap::new()),
@@ -74,6 +89,7 @@ impl Worker {
         let beats = tokio::spawn(Arc::clone(&self).beat_loop());
         let sweeps = tokio::spawn(Arc::clone(&self).sweep_loop(stop.clone()));
         let archives = tokio::spawn(Arc::clone(&self).archive_loop());
+        let schedules = tokio::spawn(Arc::clone(&self).schedule_loop());
         let mut running = JoinSet::new();
         while !stop.is_cancelled() {
             while running.try_join_next().is_some() {}
@@ -115,6 +131,7 @@ impl Worker {
         beats.abort();
         sweeps.abort();
         archives.abort();
+        schedules.abort();
     }
 
     async fn claim(&self, most: u32) -> Vec<Claim> {
@@ -140,7 +157,8 @@ impl Worker {
         };
         let work = async {
             match claim.kind.as_str() {
-                TaskKind::INGEST_BATCH => self.batches.run(&claim).await,
+                TaskKind::INGEST_BATCH => self.work.batches.run(&claim).await,
+                TaskKind::INGEST_PULL => self.work.pulls.run(&claim).await,
                 other => {
                     tracing::error!(delegation = %claim.delegation, kind = other, "no server knows work of this kind");
                     Ok(())
@@ -200,6 +218,19 @@ impl Worker {
                     );
                 }
             }
+        }
+    }
+
+    /// Each run is opened in a transaction of its own, so it can be ended at any time.
+    async fn schedule_loop(self: Arc<Self>) {
+        loop {
+            if let Err(error) = self.work.schedules.run().await {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "opening scheduled ingest runs failed"
+                );
+            }
+            tokio::time::sleep(SCHEDULE_EVERY).await;
         }
     }
 

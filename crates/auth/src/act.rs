@@ -26,9 +26,11 @@ actions! {
     ReadHooks: "read hooks", Requirement::Anyone;
     /// `GET /hooks/runs/{id}`.
     ReadHookRuns: "read hook runs", Requirement::Role(Role::Admin);
+    /// `GET /hooks/runs/{id}/logs` and the logs of pulls: who asked for the work decides who may see them (PRV-8).
+    ReadRunLogs: "read logs of hook runs and pulls", Requirement::Authenticated;
     /// `POST /ingestions`, its records and its close.
     WriteIngestions: "ingest records", Requirement::Scope("ingestions:write");
-    /// `GET /ingestions`, `GET /ingestions/{id}`.
+    /// `GET /ingestions`, `GET /ingestions/{id}` and what is below it.
     ReadIngestions: "read ingest runs", Requirement::Scope("ingestions:read");
     /// Everything below `/data`, traces included: an ordinary reader may follow a public row to its release.
     ReadData: "read data", Requirement::Anyone;

@@ -6,10 +6,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use time::OffsetDateTime;
 
+use crate::digest::Digest;
 use crate::hook::{FeatureContract, HookError, NewRelease};
 use crate::kind::{Coded, Fault, Invalid, Kind, Loc};
 use crate::limits::Limits;
 use crate::names::{ConventionSlug, HookName, NameError};
+use crate::schedule::Schedule;
 use crate::schema::Schema;
 use crate::version::SchemaRef;
 
@@ -126,6 +128,30 @@ pub struct IngesterDefinition {
     pub source_ref: String,
 }
 
+impl IngesterDefinition {
+    /// Checks what would else fail only when it is run (D25).
+    fn check(&self) -> Result<(), Invalid> {
+        let mut faults = Vec::new();
+        let mut take = |result: Result<(), Invalid>, at: &[&str]| {
+            let at: Vec<Loc> = at.iter().map(|key| Loc::from(*key)).collect();
+            faults.extend(result.err().into_iter().flat_map(|e| e.under(&at).faults));
+        };
+        take(self.digest.parse::<Digest>().map(|_| ()), &["release", "digest"]);
+        let at_least_one = |limit: Option<i64>| match limit {
+            Some(limit) if limit < 1 => Err(Invalid::value("must be at least 1")),
+            _ => Ok(()),
+        };
+        if let Some(schedule) = &self.schedule {
+            take(Schedule::parse(&schedule.cron).map(|_| ()), &["schedule", "cron"]);
+            take(at_least_one(schedule.limit), &["schedule", "limit"]);
+        }
+        if let Some(initial) = &self.initial_run {
+            take(at_least_one(initial.limit), &["initial_run", "limit"]);
+        }
+        Invalid::unless_empty(faults)
+    }
+}
+
 /// When an ingester runs by itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IngesterSchedule {
@@ -235,6 +261,9 @@ impl DeployPlan {
             take(hook.release.check(), &at("release"));
         }
         take(self.docs.check(), &["docs".into()]);
+        if let Some(ingester) = &self.ingester {
+            take(ingester.check(), &["ingester".into()]);
+        }
         let f = &self.file_requirements;
         for (name, value) in [
             ("min_count", f.min_count),

@@ -77,6 +77,13 @@ impl TaskId {
     }
 }
 
+impl TaskId {
+    /// The task that asks the ingester of an ingest run for its next records.
+    pub fn of_pull(run: IngestRunId, pull: u64) -> Self {
+        Self(Uuid::new_v5(&run.as_uuid(), format!("pull:{pull}").as_bytes()))
+    }
+}
+
 impl RecordId {
     /// The record that a source of a convention knows by `source`: the same in every ingest run, so that
     /// what changed becomes its next version.

@@ -1,5 +1,7 @@
 //! Ingest runs: their states, the ids that sources give their records, and how a pushed line becomes a record.
 
+pub mod pulled;
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -237,14 +239,38 @@ pub enum IngestError {
     /// There is no such run.
     #[error("there is no ingest run {0}")]
     UnknownRun(IngestRunId),
+    /// There is no such pull, or it is not stored yet.
+    #[error("ingest run {run} has no pull {pull}")]
+    UnknownPull {
+        /// The run.
+        run: IngestRunId,
+        /// The number.
+        pull: u64,
+    },
+    /// The pull has no log.
+    #[error("pull {pull} of ingest run {run} has no log; only of pulls that were given up one is kept")]
+    NoLog {
+        /// The run.
+        run: IngestRunId,
+        /// The number.
+        pull: u64,
+    },
     /// The convention has no ingester to pull from.
     #[error("convention {0} has no ingester; deploy one, or push records with \"mode\": \"push\"")]
     NoIngester(ConventionSlug),
-    /// Pulling is not built yet.
+    /// Records are pushed into a run that pulls.
     #[error(
-        "pulling from an ingester is not available in this release; push records with \"mode\": \"push\""
+        "ingest run {0} pulls from its convention's ingester; records cannot be pushed into it, nor can it be closed"
     )]
-    PullUnavailable,
+    NotPushed(IngestRunId),
+    /// The run has ended and cannot be cancelled.
+    #[error("ingest run {run} is {}; only an active run can be cancelled", status.as_str())]
+    Over {
+        /// The run.
+        run: IngestRunId,
+        /// How it ended.
+        status: IngestStatus,
+    },
     /// The convention has an active run (D32).
     #[error("convention {convention} has the active ingest run {run}; close it or wait for its end")]
     AlreadyRunning {
@@ -261,17 +287,27 @@ pub enum IngestError {
 impl Coded for IngestError {
     fn kind(&self) -> Kind {
         match self {
-            Self::Invalid(_) | Self::PullUnavailable => Kind::Invalid,
-            Self::UnknownConvention(_) | Self::UnknownRun(_) | Self::NoIngester(_) => Kind::NotFound,
-            Self::AlreadyRunning { .. } | Self::Closed(_) => Kind::Conflict,
+            Self::Invalid(_) => Kind::Invalid,
+            Self::UnknownConvention(_)
+            | Self::UnknownRun(_)
+            | Self::UnknownPull { .. }
+            | Self::NoLog { .. }
+            | Self::NoIngester(_) => Kind::NotFound,
+            Self::AlreadyRunning { .. } | Self::Closed(_) | Self::NotPushed(_) | Self::Over { .. } => {
+                Kind::Conflict
+            }
         }
     }
     fn code(&self) -> &'static str {
         match self {
             Self::Invalid(e) => e.code(),
-            Self::UnknownConvention(_) | Self::UnknownRun(_) => "NotFoundError",
+            Self::UnknownConvention(_)
+            | Self::UnknownRun(_)
+            | Self::UnknownPull { .. }
+            | Self::NoLog { .. } => "NotFoundError",
             Self::NoIngester(_) => "no_ingester_configured",
-            Self::PullUnavailable => "pull_unavailable",
+            Self::NotPushed(_) => "ingest_not_pushed",
+            Self::Over { .. } => "ingest_over",
             Self::AlreadyRunning { .. } => "ingest_already_running",
             Self::Closed(_) => "ingest_closed",
         }

@@ -23,6 +23,7 @@ pub mod csv;
 pub mod delegation;
 pub mod digest;
 pub mod failure;
+pub mod file;
 pub mod hook;
 pub mod identity;
 pub mod ids;
@@ -34,6 +35,7 @@ pub mod outcome;
 pub mod page;
 pub mod provenance;
 pub mod record;
+pub mod schedule;
 pub mod schema;
 pub mod task;
 pub mod version;
@@ -44,6 +46,7 @@ pub use convention::{Convention, ConventionDocs, ConventionExample, FileRequirem
 pub use delegation::{DelegationId, DelegationStatus, Party};
 pub use digest::Digest;
 pub use failure::{FailureAction, FailureKind};
+pub use file::FileName;
 pub use hook::{
     Cardinality, ColumnDef, FeatureContract, Hook, HookRelease, JsonType, LiveMove, NewRelease, Reason,
     ReleaseContent, Yank,
@@ -54,8 +57,9 @@ pub use kind::{Fault, Invalid, Kind, Loc};
 pub use limits::{CpuLimit, Limits, MemoryLimit};
 pub use names::{ColumnName, ConventionSlug, HookName, NodeDomain, SchemaId};
 pub use outcome::RecordOutcome;
-pub use provenance::{HookRun, RunStatus};
+pub use provenance::{HookRun, RunCounts, RunStatus};
 pub use record::{RecordSource, RecordSrn};
+pub use schedule::Schedule;
 pub use schema::{FieldCardinality, FieldConstraints, FieldDefinition, FieldType, Schema};
 pub use task::{TaskAccess, TaskKind, TaskStatus};
 pub use version::{ReleaseVersion, SchemaRef, SchemaVersion};

@@ -6,6 +6,7 @@ use time::OffsetDateTime;
 
 use crate::ids::{ReleaseId, RunId};
 use crate::kind::{Coded, Invalid, Kind};
+use crate::outcome::RecordOutcome;
 
 /// How a hook run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +40,32 @@ impl FromStr for RunStatus {
     }
 }
 
+/// What a run said of its records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RunCounts {
+    /// Passed.
+    pub passed: u64,
+    /// Rejected.
+    pub rejected: u64,
+    /// Not judged.
+    pub errored: u64,
+}
+
+impl RunCounts {
+    /// The counts of these outcomes.
+    pub fn of<'a>(outcomes: impl IntoIterator<Item = &'a RecordOutcome>) -> Self {
+        let mut counts = Self::default();
+        for outcome in outcomes {
+            match outcome {
+                RecordOutcome::Passed(_) => counts.passed += 1,
+                RecordOutcome::Rejected(_) => counts.rejected += 1,
+                RecordOutcome::Errored(_) => counts.errored += 1,
+            }
+        }
+        counts
+    }
+}
+
 /// One execution of one release. It holds no ids of depositions or batches (PRV-4).
 #[derive(Clone, Debug, PartialEq)]
 pub struct HookRun {
@@ -56,6 +83,8 @@ pub struct HookRun {
     pub duration_s: f64,
     /// How often it was run again with more memory (PRV-5).
     pub oom_retries: u32,
+    /// How many records it passed, rejected and could not judge; unknown for runs of servers of before.
+    pub counts: Option<RunCounts>,
     /// Which worker ran it.
     pub worker: String,
     /// Where its log is kept, if there is one.
@@ -70,6 +99,9 @@ pub enum ProvenanceError {
     /// There is no such run.
     #[error("there is no hook run {0}")]
     UnknownRun(RunId),
+    /// The run has no log: only of runs that failed one is kept.
+    #[error("hook run {0} has no log; only of runs that failed one is kept")]
+    NoLog(RunId),
     /// There is no such row.
     #[error("feature table {feature} has no row {row} for a record of {schema}")]
     UnknownRow {
@@ -88,7 +120,7 @@ impl Coded for ProvenanceError {
     }
     fn code(&self) -> &'static str {
         match self {
-            Self::UnknownRun(_) => "NotFoundError",
+            Self::UnknownRun(_) | Self::NoLog(_) => "NotFoundError",
             Self::UnknownRow { .. } => "row_not_found",
         }
     }

@@ -19,6 +19,19 @@ impl TaskKind {
     /// Running a convention's hooks over one batch of an ingest run; the server's own.
     pub const INGEST_BATCH: &'static str = "ingest_batch";
 
+    /// Asking an ingester for its next records.
+    pub const INGEST_PULL: &'static str = "ingest_pull";
+    /// Running the hooks over a submitted deposition.
+    pub const SUBMISSION: &'static str = "submission";
+    /// The kinds of the server's own work.
+    pub const OWN: [&'static str; 3] = [Self::INGEST_BATCH, Self::INGEST_PULL, Self::SUBMISSION];
+
+    /// The kind of own work of this name, which is one of [`Self::OWN`].
+    pub fn own(name: &'static str) -> Self {
+        debug_assert!(Self::OWN.contains(&name));
+        Self(name.to_owned())
+    }
+
     /// [`Self::INGEST_BATCH`].
     pub fn ingest_batch() -> Self {
         Self(Self::INGEST_BATCH.to_owned())
@@ -31,7 +44,7 @@ impl TaskKind {
 
     /// Whether the server itself works on tasks of this kind, so that nobody else may make them.
     pub fn is_own(&self) -> bool {
-        self.0 == Self::INGEST_BATCH
+        Self::OWN.contains(&self.0.as_str())
     }
 }
 

@@ -216,6 +216,8 @@ async fn opened(subject: &Subject<'_>, n: u128) -> Option<IngestRunId> {
         schema: plan().schema.reference,
         batch_size: 2,
         limit: None,
+        since: None,
+        scheduled_for: None,
         opened_by: ADMIN,
     };
     let mut uow = UnitOfWork::begin(subject.store).await.unwrap();

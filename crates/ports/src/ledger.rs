@@ -299,6 +299,8 @@ pub trait Delegations: Send {
     ) -> Result<Vec<DelegationId>, StoreError>;
     /// The delegations of a task that are not final.
     async fn open_of_task(&mut self, task: TaskId) -> Result<Vec<DelegationId>, StoreError>;
+    /// How many delegations of a task have failed: how often it was tried and handed back.
+    async fn failures_of_task(&mut self, task: TaskId) -> Result<u32, StoreError>;
     /// Takes away at most `most` delegations whose lease is silent for longer than `silence`, is past its deadline, or is held by
     /// an earlier boot of `worker`: their state becomes `stuck`. Any number of servers may call it at once; each row is taken once (LED-5).
     async fn take_stuck(

@@ -8,25 +8,32 @@ pub mod blobs;
 pub mod contract;
 pub mod error;
 pub mod identity;
+pub mod ingest_detail;
 pub mod ledger;
 pub mod ledger_queries;
+pub mod pulls;
 pub mod queries;
 pub mod repos;
 pub mod runner;
 pub mod unit_of_work;
 pub mod worker;
 
-pub use blobs::Blobs;
+pub use blobs::{Blobs, ByteStream, KeptBlob, PutError};
 pub use error::StoreError;
 pub use identity::{
     Identities, IdentityProvider, IdentityProviderError, IdentityQueries, KeyDocument, KeySource, Randomness,
     Sessions,
 };
+pub use ingest_detail::IngestDetailQueries;
 pub use ledger::{Delegations, Tasks};
 pub use ledger_queries::{Ledger, Listening, TaskQueries, Wakes, inbox_topic, work_topic};
+pub use pulls::{PullEnd, Pulls};
 pub use queries::{ActivityQueries, DataQueries, IngestQueries, ProvenanceQueries, RegistryQueries};
 pub use repos::{Activity, Conventions, Features, Hooks, Ingests, Records, Repos, Runs, Schemas};
-pub use runner::{Attempt, HookJob, HookRecord, HookRunner, RunnerError};
+pub use runner::{
+    Attempt, HookJob, HookRecord, PullAttempt, PullJob, PulledFile, PulledFiles, RecordFile, RunStamp,
+    Runner, RunnerError, StagedFiles,
+};
 pub use unit_of_work::{Committed, Store, Tx, UnitOfWork};
 pub use worker::{Claim, WorkQueue, WorkerIdentity};
 

@@ -77,6 +77,18 @@ pub struct IngestRunView {
     pub schema: SchemaRef,
     /// Where its records come from.
     pub mode: IngestMode,
+    /// Who opened it.
+    pub opened_by: Actor,
+    /// How many pulls were stored.
+    pub pulls: u64,
+    /// How many records they gave.
+    pub pulled: u64,
+    /// How many of their lines were no records.
+    pub refused: u64,
+    /// Only what changed after this is pulled.
+    pub since: Option<OffsetDateTime>,
+    /// The time of its schedule that it is for.
+    pub scheduled_for: Option<OffsetDateTime>,
     /// Its state.
     pub status: IngestStatus,
     /// Whether all records have come.
@@ -124,6 +136,23 @@ pub struct ReasonCount {
     pub records: u64,
 }
 
+/// A convention whose ingester has a schedule.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ScheduleView {
+    /// The convention.
+    pub convention: ConventionSlug,
+    /// The cron expression.
+    pub cron: String,
+    /// When the convention was last deployed.
+    pub deployed_at: OffsetDateTime,
+    /// The newest time of its schedule for which there was a run.
+    pub last: Option<OffsetDateTime>,
+    /// Whether it has an active run.
+    pub active: bool,
+    /// The time, by the database's clock.
+    pub now: OffsetDateTime,
+}
+
 /// Ingest runs.
 #[async_trait]
 pub trait IngestQueries: Send + Sync {
@@ -133,6 +162,8 @@ pub trait IngestQueries: Send + Sync {
     async fn run(&self, id: IngestRunId) -> Result<Option<IngestRunView>, StoreError>;
     /// Why records of a run were refused, most frequent first, at most `most` reasons.
     async fn reasons(&self, id: IngestRunId, most: u32) -> Result<Vec<ReasonCount>, StoreError>;
+    /// The conventions whose ingesters have a schedule.
+    async fn schedules(&self) -> Result<Vec<ScheduleView>, StoreError>;
     /// One schema version.
     async fn schema(&self, reference: &SchemaRef) -> Result<Option<Schema>, StoreError>;
 }

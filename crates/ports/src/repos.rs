@@ -5,9 +5,9 @@ use domain::convention::{Convention, DeployPlan};
 use domain::hook::HookRelease;
 use domain::ingest::PushedRecord;
 use domain::{
-    Actor, Cell, ConventionSlug, Event, FeatureContract, FieldDefinition, HookName, HookRun, IngestMode,
-    IngestRunId, IngestStatus, NewRelease, Reason, RecordSrn, ReleaseId, ReleaseVersion, RunId, Schema,
-    SchemaId, SchemaRef, SourceId, TaskId, Yank,
+    Actor, Cell, ConventionSlug, DelegationId, Event, FeatureContract, FieldDefinition, HookName, HookRun,
+    IngestMode, IngestRunId, IngestStatus, NewRelease, Reason, RecordSrn, ReleaseId, ReleaseVersion, RunId,
+    Schema, SchemaId, SchemaRef, SourceId, TaskId, Yank,
 };
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
@@ -15,6 +15,7 @@ use time::OffsetDateTime;
 use crate::error::StoreError;
 use crate::identity::{Identities, Sessions};
 use crate::ledger::{Delegations, Tasks};
+use crate::pulls::Pulls;
 
 /// Every repository that a unit of work reaches.
 pub trait Repos: Send {
@@ -28,6 +29,8 @@ pub trait Repos: Send {
     fn features(&mut self) -> &mut dyn Features;
     /// Ingest runs.
     fn ingests(&mut self) -> &mut dyn Ingests;
+    /// Pulls of ingest runs.
+    fn pulls(&mut self) -> &mut dyn Pulls;
     /// Records.
     fn records(&mut self) -> &mut dyn Records;
     /// Hook runs and pins.
@@ -187,6 +190,10 @@ pub struct NewIngestRun {
     pub batch_size: u32,
     /// The most records of the run.
     pub limit: Option<u64>,
+    /// Only what changed after this is pulled.
+    pub since: Option<OffsetDateTime>,
+    /// The time of its schedule that it is for.
+    pub scheduled_for: Option<OffsetDateTime>,
     /// Who opened it.
     pub opened_by: Actor,
 }
@@ -212,6 +219,18 @@ pub struct LockedIngestRun {
     pub next_batch: u32,
     /// How many batches have an end.
     pub batches_done: u32,
+    /// Where its records come from.
+    pub mode: IngestMode,
+    /// What the ingester left as its session with the last pull.
+    pub session: Option<Map<String, Value>>,
+    /// How many pulls were stored.
+    pub pulls: u64,
+    /// How many records they gave.
+    pub pulled: u64,
+    /// Only what changed after this is pulled.
+    pub since: Option<OffsetDateTime>,
+    /// Who opened it.
+    pub opened_by: Actor,
 }
 
 /// One line that came in.
@@ -371,6 +390,17 @@ pub struct Pin {
     pub contract: FeatureContract,
 }
 
+/// A hook that was killed for memory in the middle of a run: where what it had said until then is kept.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CheckpointRef {
+    /// Which kill of this run it was, from 1.
+    pub oom_retries: u32,
+    /// The prefix of its files.
+    pub key: String,
+    /// How long that attempt ran, in seconds.
+    pub duration_s: f64,
+}
+
 /// Hook runs and pins.
 #[async_trait]
 pub trait Runs: Send {
@@ -388,6 +418,18 @@ pub trait Runs: Send {
     async fn pins(&mut self, task: TaskId) -> Result<Vec<Pin>, StoreError>;
     /// Keeps a run; a run that is kept already stays as it is (PRV-4).
     async fn insert(&mut self, run: &HookRun) -> Result<(), StoreError>;
+    /// Keeps that the hook of a run was killed for memory once more, if the claim is still held; gives whether it is (PRV-5).
+    async fn add_checkpoint(
+        &mut self,
+        delegation: &DelegationId,
+        attempt: i64,
+        run: RunId,
+        checkpoint: &CheckpointRef,
+    ) -> Result<bool, StoreError>;
+    /// The checkpoints of a run, in order.
+    async fn checkpoints(&mut self, run: RunId) -> Result<Vec<CheckpointRef>, StoreError>;
+    /// Removes the checkpoints of these runs.
+    async fn remove_checkpoints(&mut self, runs: &[RunId]) -> Result<(), StoreError>;
 }
 
 /// The activity log.

@@ -291,6 +291,17 @@ impl Delegations for PgTx {
         ids.iter().map(|id| parsed(TABLE, id)).collect()
     }
 
+    async fn failures_of_task(&mut self, task: TaskId) -> Result<u32, StoreError> {
+        let failures = sqlx::query_scalar!(
+            r#"select count(*) as "count!" from delegations where task_id = $1 and status || '' = 'failed'"#,
+            task.as_uuid()
+        )
+        .fetch_one(self.conn())
+        .await
+        .map_err(|e| self.fail(e))?;
+        u32::try_from(failures).map_err(|e| StoreError::Internal(e.into()))
+    }
+
     async fn take_stuck(
         &mut self,
         worker: &WorkerIdentity,

@@ -2,13 +2,13 @@
 
 use async_trait::async_trait;
 use domain::{IngestRunId, Schema, SchemaRef};
-use ports::queries::{IngestRunView, ReasonCount};
+use ports::queries::{IngestRunView, ReasonCount, ScheduleView};
 use ports::{IngestQueries, StoreError};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::error::store_error;
-use crate::rows::{count, document, parsed, small};
+use crate::rows::{actor, count, document, parsed, small};
 use crate::tx::PgStore;
 
 struct Row {
@@ -33,6 +33,13 @@ struct Row {
     failure_reason: Option<String>,
     started_at: OffsetDateTime,
     completed_at: Option<OffsetDateTime>,
+    pulls: i64,
+    pulled: i64,
+    refused: i64,
+    since: Option<OffsetDateTime>,
+    scheduled_for: Option<OffsetDateTime>,
+    opened_by_user_id: Option<Uuid>,
+    opened_by_service_account_id: Option<Uuid>,
 }
 
 impl Row {
@@ -47,6 +54,12 @@ impl Row {
             },
             mode: parsed(TABLE, &self.mode)?,
             status: parsed(TABLE, &self.status)?,
+            opened_by: actor(self.opened_by_user_id, self.opened_by_service_account_id),
+            pulls: count(TABLE, self.pulls)?,
+            pulled: count(TABLE, self.pulled)?,
+            refused: count(TABLE, self.refused)?,
+            since: self.since,
+            scheduled_for: self.scheduled_for,
             ingestion_finished: self.ingestion_finished,
             batch_size: small(TABLE, self.batch_size)?,
             limit: self.record_limit.map(|n| count(TABLE, n)).transpose()?,
@@ -71,7 +84,8 @@ impl PgStore {
         let rows = sqlx::query_as!(
             Row,
             "select id, convention_slug, mode, status, schema_id, schema_version, batch_size, record_limit, ingestion_finished, received, unchanged,
-                    batches_ingested, batches_completed, batches_failed, published, rejected, errored, failure_kind, failure_reason, started_at, completed_at
+                    batches_ingested, batches_completed, batches_failed, published, rejected, errored, failure_kind, failure_reason, started_at, completed_at,
+                    pulls, pulled, refused, since, scheduled_for, opened_by_user_id, opened_by_service_account_id
              from ingest_runs where $1::uuid is null or id = $1 order by started_at desc, id desc limit $2",
             only,
             most
@@ -111,6 +125,30 @@ impl IngestQueries for PgStore {
                     hook: row.hook,
                     reason: row.reason,
                     records: count("ingest_records", row.records)?,
+                })
+            })
+            .collect()
+    }
+
+    async fn schedules(&self) -> Result<Vec<ScheduleView>, StoreError> {
+        let rows = sqlx::query!(
+            r#"select c.slug, c.ingester #>> '{schedule,cron}' as "cron!", c.updated_at, clock_timestamp() as "now!",
+                 (select max(scheduled_for) from ingest_runs r where r.convention_slug = c.slug) as last,
+                 exists (select 1 from ingest_runs r where r.convention_slug = c.slug and r.status in ('pending', 'running')) as "active!"
+               from conventions c where c.ingester #>> '{schedule,cron}' is not null"#
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(store_error)?;
+        rows.into_iter()
+            .map(|row| {
+                Ok(ScheduleView {
+                    convention: parsed("conventions", &row.slug)?,
+                    cron: row.cron,
+                    deployed_at: row.updated_at,
+                    last: row.last,
+                    active: row.active,
+                    now: row.now,
                 })
             })
             .collect()

@@ -12,7 +12,7 @@ use ports::{Ingests, StoreError};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::rows::{count, document, hash, object, parsed, small};
+use crate::rows::{actor, count, document, hash, object, parsed, signed, small};
 use crate::tx::PgTx;
 
 const TABLE: &str = "ingest_runs";
@@ -45,8 +45,9 @@ impl Ingests for PgTx {
 
     async fn open(&mut self, run: &NewIngestRun) -> Result<Option<IngestRunId>, StoreError> {
         let done = sqlx::query!(
-            "insert into ingest_runs (id, convention_slug, mode, schema_id, schema_version, batch_size, record_limit, opened_by_user_id, opened_by_service_account_id)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+            "insert into ingest_runs (id, convention_slug, mode, schema_id, schema_version, batch_size, record_limit, opened_by_user_id, opened_by_service_account_id,
+                since, scheduled_for)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
              on conflict (convention_slug) where status in ('pending', 'running') do nothing",
             run.id.as_uuid(),
             run.convention.as_str(),
@@ -54,9 +55,11 @@ impl Ingests for PgTx {
             run.schema.id.as_str(),
             run.schema.version.to_string(),
             i32::try_from(run.batch_size).map_err(|e| StoreError::Internal(e.into()))?,
-            run.limit.map(|n| i64::try_from(n).unwrap_or(i64::MAX)),
+            run.limit.map(signed),
             run.opened_by.user().map(UserId::as_uuid),
             run.opened_by.service_account().map(ServiceAccountId::as_uuid),
+            run.since,
+            run.scheduled_for,
         )
         .execute(self.conn())
         .await
@@ -80,8 +83,9 @@ impl Ingests for PgTx {
 
     async fn lock(&mut self, run: IngestRunId) -> Result<Option<LockedIngestRun>, StoreError> {
         let row = sqlx::query!(
-            "select convention_slug, schema_id, schema_version, status, ingestion_finished, batch_size, record_limit, received,
-                    batches_ingested, batches_completed + batches_failed as batches_done
+            "select convention_slug, mode, schema_id, schema_version, status, ingestion_finished, batch_size, record_limit, received,
+                    batches_ingested, batches_completed + batches_failed as batches_done, session, pulls, pulled, since,
+                    opened_by_user_id, opened_by_service_account_id
              from ingest_runs where id = $1 for no key update",
             run.as_uuid()
         )
@@ -102,6 +106,12 @@ impl Ingests for PgTx {
                 received: count(TABLE, row.received)?,
                 next_batch: small(TABLE, row.batches_ingested)?,
                 batches_done: small(TABLE, row.batches_done.unwrap_or_default())?,
+                mode: parsed(TABLE, &row.mode)?,
+                session: row.session.map(|session| object(TABLE, session)).transpose()?,
+                pulls: count(TABLE, row.pulls)?,
+                pulled: count(TABLE, row.pulled)?,
+                since: row.since,
+                opened_by: actor(row.opened_by_user_id, row.opened_by_service_account_id),
             })
         })
         .transpose()

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::dynamic;
 use crate::error::store_error;
+use crate::ingest_detail::run_counts;
 use crate::rows::{actor, object, parsed, releases, small};
 use crate::tx::PgStore;
 
@@ -39,6 +40,9 @@ struct RunRow {
     worker: String,
     log_ref: Option<String>,
     failure: Option<String>,
+    passed: Option<i64>,
+    rejected: Option<i64>,
+    errored: Option<i64>,
 }
 
 impl RunRow {
@@ -52,6 +56,7 @@ impl RunRow {
             finished_at: self.finished_at,
             duration_s: self.duration_s,
             oom_retries: small(TABLE, self.oom_retries)?,
+            counts: run_counts(self.passed, self.rejected, self.errored)?,
             worker: self.worker,
             log_ref: self.log_ref,
             failure: self.failure,
@@ -223,7 +228,7 @@ impl ProvenanceQueries for PgStore {
     async fn run(&self, id: RunId) -> Result<Option<HookRun>, StoreError> {
         let row = sqlx::query_as!(
             RunRow,
-            "select id, release_id, status, started_at, finished_at, duration_s, oom_retries, worker, log_ref, failure from hook_runs where id = $1",
+            "select id, release_id, status, started_at, finished_at, duration_s, oom_retries, worker, log_ref, failure, passed, rejected, errored from hook_runs where id = $1",
             id.as_uuid()
         )
         .fetch_optional(&self.pool)

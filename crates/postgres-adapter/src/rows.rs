@@ -58,6 +58,11 @@ pub(crate) fn release_version(number: i32) -> Result<ReleaseVersion, StoreError>
 }
 
 /// The actor of a pair of columns.
+/// A count as PostgreSQL holds it; no count of ours comes near the end of that.
+pub(crate) fn signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
 pub(crate) fn actor(user: Option<Uuid>, service_account: Option<Uuid>) -> Actor {
     Actor::from_ids(
         user.map(UserId::from_uuid),

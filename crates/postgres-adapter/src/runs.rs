@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use domain::{ConventionSlug, HookRun, RunId, SchemaRef, TaskId};
-use ports::repos::Pin;
+use domain::{ConventionSlug, DelegationId, HookRun, RunId, SchemaRef, TaskId};
+use ports::repos::{CheckpointRef, Pin};
 use ports::{Runs, StoreError};
 use time::OffsetDateTime;
+use uuid::Uuid;
 
-use crate::rows::{document, parsed, releases};
+use crate::rows::{document, parsed, releases, signed};
 use crate::tx::PgTx;
 
 #[async_trait]
@@ -98,8 +99,8 @@ impl Runs for PgTx {
 
     async fn insert(&mut self, run: &HookRun) -> Result<(), StoreError> {
         sqlx::query!(
-            "insert into hook_runs (id, release_id, status, started_at, finished_at, duration_s, oom_retries, worker, log_ref, failure)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on conflict do nothing",
+            "insert into hook_runs (id, release_id, status, started_at, finished_at, duration_s, oom_retries, worker, log_ref, failure, passed, rejected, errored)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) on conflict do nothing",
             run.id.as_uuid(),
             run.release.as_uuid(),
             run.status.as_str(),
@@ -110,10 +111,75 @@ impl Runs for PgTx {
             run.worker,
             run.log_ref,
             run.failure,
+            run.counts.map(|c| signed(c.passed)),
+            run.counts.map(|c| signed(c.rejected)),
+            run.counts.map(|c| signed(c.errored)),
         )
         .execute(self.conn())
         .await
         .map(|_| ())
         .map_err(|e| self.fail(e))
+    }
+
+    async fn add_checkpoint(
+        &mut self,
+        delegation: &DelegationId,
+        attempt: i64,
+        run: RunId,
+        checkpoint: &CheckpointRef,
+    ) -> Result<bool, StoreError> {
+        // The lease is held until the commit, so nobody takes the run over in between. A number that is there is this attempt's own: its
+        // answer was lost.
+        let held = sqlx::query_scalar!(
+            "select attempt from delegation_leases where delegation_id = $1 and attempt = $2 for key share",
+            delegation.as_str(),
+            attempt
+        )
+        .fetch_optional(self.conn())
+        .await
+        .map_err(|e| self.fail(e))?;
+        if held.is_none() {
+            return Ok(false);
+        }
+        sqlx::query!(
+            "insert into hook_checkpoints (run_id, oom_retries, key, duration_s) values ($1, $2, $3, $4) on conflict do nothing",
+            run.as_uuid(),
+            i64::from(checkpoint.oom_retries),
+            checkpoint.key,
+            checkpoint.duration_s
+        )
+        .execute(self.conn())
+        .await
+        .map_err(|e| self.fail(e))?;
+        Ok(true)
+    }
+
+    async fn checkpoints(&mut self, run: RunId) -> Result<Vec<CheckpointRef>, StoreError> {
+        let rows = sqlx::query!(
+            "select oom_retries, key, duration_s from hook_checkpoints where run_id = $1 order by oom_retries",
+            run.as_uuid()
+        )
+        .fetch_all(self.conn())
+        .await
+        .map_err(|e| self.fail(e))?;
+        rows.into_iter()
+            .map(|row| {
+                Ok(CheckpointRef {
+                    oom_retries: u32::try_from(row.oom_retries)
+                        .map_err(|e| StoreError::Internal(e.into()))?,
+                    key: row.key,
+                    duration_s: row.duration_s,
+                })
+            })
+            .collect()
+    }
+
+    async fn remove_checkpoints(&mut self, runs: &[RunId]) -> Result<(), StoreError> {
+        let runs: Vec<Uuid> = runs.iter().map(|run| run.as_uuid()).collect();
+        sqlx::query!("delete from hook_checkpoints where run_id = any($1)", &runs)
+            .execute(self.conn())
+            .await
+            .map(|_| ())
+            .map_err(|e| self.fail(e))
     }
 }

@@ -4,29 +4,12 @@ use std::fs::{File, OpenOptions, Permissions};
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use domain::Digest;
 use domain::digest::hex;
+use runner_workdir::writing;
 use rustix::fs::OFlags;
 use sha2::{Digest as _, Sha256, Sha512};
-
-/// Held shared while a copy is open for writing, and alone while a process is started: a child that is forked in
-/// between would hold the copy open for writing for a moment, and running it would fail with `ETXTBSY`.
-static NO_FORK_WHILE_WRITING: RwLock<()> = RwLock::new(());
-
-/// To be held while a process is started.
-pub(crate) fn starting() -> RwLockWriteGuard<'static, ()> {
-    NO_FORK_WHILE_WRITING
-        .write()
-        .unwrap_or_else(PoisonError::into_inner)
-}
-
-fn writing() -> RwLockReadGuard<'static, ()> {
-    NO_FORK_WHILE_WRITING
-        .read()
-        .unwrap_or_else(PoisonError::into_inner)
-}
 
 /// Why there is no copy that can be run.
 #[derive(Debug)]

@@ -10,12 +10,11 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use runner_workdir::{NOBODY, WorkDir, starting};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
-use crate::image::starting;
 use crate::options::{ProcessRunnerOptions, SupervisorProgram, UseBwrap};
 use crate::supervisor::GO;
-use crate::workdir::{NOBODY, WorkDir};
 
 /// The directories of the machine that a hook in bubblewrap sees, if they exist; programs and their settings only.
 /// `/run` is not among them: a socket in it, such as a database's or a container engine's, would be a way around the missing network.
@@ -37,6 +36,18 @@ pub(crate) enum Launcher {
     Supervised(SupervisorProgram),
     /// By themselves, through `setpriv` if it is there.
     Direct { setpriv: Option<PathBuf> },
+}
+
+/// What is started: a hook, or an ingester.
+pub(crate) struct Program<'a> {
+    /// Its image is `image/<name>` in the work directory.
+    pub(crate) name: &'a str,
+    /// Where the files of the records are, if not in the work directory. They may only be read.
+    pub(crate) staged: Option<&'a Path>,
+    /// Whether it is an ingester: it has the network and may write to `files`.
+    pub(crate) ingester: bool,
+    /// What its environment has besides the paths.
+    pub(crate) environment: Vec<(&'static str, String)>,
 }
 
 /// A hook that was started.
@@ -78,7 +89,7 @@ impl Launcher {
         !matches!(self, Self::Direct { .. })
     }
 
-    /// Starts the hook whose verified image is `image/<name>` in the work directory. `cpu_seconds` is
+    /// Starts a program in a work directory. `cpu_seconds` is
     /// when the kernel ends any one of its processes, should the watchdog not have done so before.
     ///
     /// Must be called on a thread that lives until the hook has ended: it is that thread's end, not the
@@ -86,7 +97,7 @@ impl Launcher {
     pub(crate) fn start(
         &self,
         work: &WorkDir,
-        name: &str,
+        program: &Program<'_>,
         drop_to_nobody: bool,
         cpu_seconds: u64,
     ) -> io::Result<Started> {
@@ -98,7 +109,11 @@ impl Launcher {
                 work.part(part)
             }
         };
-        let image = dir("image").join(name);
+        let image = dir("image").join(program.name);
+        let files = match program.staged {
+            Some(staged) if !inside => staged.to_owned(),
+            _ => dir("files"),
+        };
         let temporary = if inside {
             PathBuf::from("/tmp")
         } else {
@@ -106,11 +121,15 @@ impl Launcher {
         };
         let mut control = None;
         let mut command = match self {
-            Self::Bwrap { program, arguments } => {
-                let mut command = Command::new(program);
+            Self::Bwrap {
+                program: bwrap,
+                arguments,
+            } => {
+                let mut command = Command::new(bwrap);
+                let keep_network = |word: &&OsString| !program.ingester || *word != "--unshare-net";
                 command
-                    .args(arguments)
-                    .args(attempt_arguments(work))
+                    .args(arguments.iter().filter(keep_network))
+                    .args(attempt_arguments(work, program))
                     .arg("--")
                     .arg(&image);
                 command
@@ -155,8 +174,8 @@ impl Launcher {
         command
             .env("OSA_IN", dir("in"))
             .env("OSA_OUT", dir("out"))
-            .env("OSA_FILES", dir("files"))
-            .env("OSA_HOOK_NAME", name);
+            .env("OSA_FILES", files)
+            .envs(program.environment.iter().map(|(name, value)| (name, value)));
         command
             .current_dir(work.part("tmp"))
             .process_group(0)
@@ -254,11 +273,23 @@ fn base_arguments(extra: &[&str], options: &ProcessRunnerOptions) -> Vec<OsStrin
 }
 
 /// The part that is of one attempt: its directories at the container contract's paths (wire contract 5.1).
-fn attempt_arguments(work: &WorkDir) -> Vec<OsString> {
+fn attempt_arguments(work: &WorkDir, program: &Program<'_>) -> Vec<OsString> {
     let mut all: Vec<OsString> = Vec::new();
+    let files = program.staged.map_or_else(|| work.part("files"), Path::to_owned);
+    let how = if program.ingester { "--bind" } else { "--ro-bind" };
+    all.extend([how.into(), files.into(), "/osa/files".into()]);
+    if program.ingester {
+        // What /etc/resolv.conf of many machines is a link into; the directory alone, for it also has sockets.
+        for path in [
+            "/run/systemd/resolve/stub-resolv.conf",
+            "/run/systemd/resolve/resolv.conf",
+            "/run/resolvconf/resolv.conf",
+        ] {
+            all.extend(["--ro-bind-try".into(), path.into(), path.into()]);
+        }
+    }
     let mounts = [
         ("--ro-bind", "in", "/osa/in"),
-        ("--ro-bind", "files", "/osa/files"),
         ("--ro-bind", "image", "/osa/image"),
         ("--bind", "out", "/osa/out"),
         ("--bind", "tmp", "/tmp"),

@@ -1,4 +1,4 @@
-//! Runs hooks as local processes (PIP-4, PIP-5): the container contract (wire contract 5.1) without a container engine.
+//! Runs hooks and ingesters as local processes (PIP-4, PIP-5): the container contract (wire contract 5) without a container engine.
 //!
 //! - An image is `file:/absolute/path`, one executable file. What is run is a private copy whose bytes were hashed while they
 //!   were copied.
@@ -13,6 +13,7 @@
 //!   supervisor does; without either, `setpriv --pdeathsig` does for the hook's first process.
 //!
 //! Where bubblewrap works, a hook has no network, sees of the file system only programs and its own directories, and no other process.
+//! An ingester has the network.
 //! Without it a hook is an ordinary local process: [`ProcessRunner::describe`] says which it is.
 //!
 //! ```no_run
@@ -35,17 +36,13 @@
 //! }
 //! ```
 
-mod disk;
 mod image;
 mod launch;
-mod log;
 mod options;
-mod output;
 mod runner;
 mod supervisor;
 mod tree;
 mod watch;
-mod workdir;
 
 pub use options::{ProcessRunnerOptions, SupervisorProgram, UseBwrap};
 pub use runner::ProcessRunner;

@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use runner_workdir::OutputCaps;
+
 /// Whether bubblewrap is used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UseBwrap {
@@ -55,6 +57,14 @@ pub struct ProcessRunnerOptions {
 }
 
 impl ProcessRunnerOptions {
+    /// How much of each output file is read.
+    pub(crate) const fn caps(&self) -> OutputCaps {
+        OutputCaps {
+            most_main_bytes: self.most_features_bytes,
+            most_other_bytes: self.most_other_bytes,
+        }
+    }
+
     /// The default options, with this work root.
     pub fn new(work_root: impl Into<PathBuf>) -> Self {
         const MIB: u64 = 1024 * 1024;

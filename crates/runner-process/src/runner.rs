@@ -1,23 +1,21 @@
 //! The runner itself: one thread per attempt, from the verified image to the read output.
 
 use std::io::{self, PipeReader};
-use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::outcome::HookOutput;
-use domain::{FailureKind, SourceId};
+use domain::{Digest, FailureKind, Limits, SourceId, TaskId};
 use futures::channel::oneshot;
-use ports::{Attempt, HookJob, HookRunner, RunnerError};
+use ports::{Attempt, Blobs, HookJob, PullAttempt, PullJob, RecordFile, Runner, RunnerError, StagedFiles};
+use runner_workdir::{NOBODY, Owner, WorkDir, prepare_root, read_hook, read_pull, remove_all, stage};
 
 use crate::image::{ImageError, verified_copy};
-use crate::launch::Launcher;
+use crate::launch::{Launcher, Program};
 use crate::options::ProcessRunnerOptions;
-use crate::output;
 use crate::supervisor::Report;
 use crate::watch::{Bounds, Ended, Running, Verdict, nobody_waits};
-use crate::workdir::{NOBODY, WorkDir, closed_to_nobody, remove_all};
 
 /// The signal by which the kernel ends a process that used up its processor time (signal(7)).
 const SIGXCPU: i32 = 24;
@@ -49,18 +47,7 @@ impl ProcessRunner {
             )
         };
         let drop_to_nobody = rustix::process::geteuid().is_root();
-        let root = std::path::absolute(&options.work_root).map_err(failed)?;
-        std::fs::create_dir_all(&root).map_err(failed)?;
-        // Not listable: hooks share a uid, and must not find each other's directories.
-        let mode = if drop_to_nobody { 0o711 } else { 0o700 };
-        std::fs::set_permissions(&root, std::fs::Permissions::from_mode(mode)).map_err(failed)?;
-        if drop_to_nobody && let Some(closed) = closed_to_nobody(&root).map_err(failed)? {
-            let why = format!(
-                "hooks run as uid {NOBODY} and cannot pass through {}; chmod o+x it, or choose another work root",
-                closed.display()
-            );
-            return Err(failed(io::Error::new(io::ErrorKind::PermissionDenied, why)));
-        }
+        let root = prepare_root(&options.work_root, drop_to_nobody).map_err(failed)?;
         if let Some(supervisor) = options
             .supervisor
             .as_ref()
@@ -123,94 +110,201 @@ impl ProcessRunner {
 }
 
 #[async_trait]
-impl HookRunner for ProcessRunner {
-    fn name(&self) -> &'static str {
+impl Runner for ProcessRunner {
+    fn name(&self, _image: &str) -> &'static str {
         "process"
+    }
+
+    async fn stage(
+        &self,
+        task: TaskId,
+        blobs: &dyn Blobs,
+        files: &[RecordFile],
+    ) -> Result<StagedFiles, RunnerError> {
+        stage(&self.inner.options.work_root, task, blobs, files).await
     }
 
     async fn run(&self, job: &HookJob) -> Result<Attempt, RunnerError> {
         let (inner, job) = (Arc::clone(&self.inner), job.clone());
-        // The writing end lives in this future: when that is dropped, the thread sees the pipe closed.
-        let (cancel, _alive) = io::pipe().map_err(|e| RunnerError::new("open a pipe", e))?;
-        let (send, receive) = oneshot::channel();
-        let thread = std::thread::Builder::new().name(format!("hook-{}", job.hook));
-        let body = move || {
-            // Nobody may be waiting any more.
-            let _ = send.send(inner.attempt(&job, &cancel));
-        };
-        thread
-            .spawn(body)
-            .map_err(|e| RunnerError::new("start a thread", e))?;
-        receive
-            .await
-            .map_err(|e| RunnerError::new("finish the attempt", e))?
+        on_a_thread(format!("hook-{}", job.hook), move |cancel| {
+            inner.attempt(&job, cancel)
+        })
+        .await
+    }
+
+    async fn pull(&self, job: &PullJob) -> Result<PullAttempt, RunnerError> {
+        let (inner, job) = (Arc::clone(&self.inner), job.clone());
+        on_a_thread(format!("pull-{}", job.convention), move |cancel| {
+            inner.pull(&job, cancel)
+        })
+        .await
     }
 }
 
+/// Does `body` on a thread of its own, and tells it when nobody waits any more.
+async fn on_a_thread<T: Send + 'static>(
+    name: String,
+    body: impl FnOnce(&PipeReader) -> Result<T, RunnerError> + Send + 'static,
+) -> Result<T, RunnerError> {
+    // The writing end lives in this future: when that is dropped, the thread sees the pipe closed.
+    let (cancel, _alive) = io::pipe().map_err(|e| RunnerError::new("open a pipe", e))?;
+    let (send, receive) = oneshot::channel();
+    let body = move || {
+        // Nobody may be waiting any more.
+        let _ = send.send(body(&cancel));
+    };
+    std::thread::Builder::new()
+        .name(name)
+        .spawn(body)
+        .map_err(|e| RunnerError::new("start a thread", e))?;
+    receive
+        .await
+        .map_err(|e| RunnerError::new("finish the attempt", e))?
+}
+
+/// What is run in a work directory.
+struct What<'a> {
+    image: &'a str,
+    digest: &'a Digest,
+    limits: Limits,
+    program: Program<'a>,
+}
+
+/// How a program ended.
+struct Done {
+    failure: Option<FailureKind>,
+    log: Vec<u8>,
+    duration: Duration,
+    peak: Option<u64>,
+    /// Whether it was started at all.
+    ran: bool,
+}
+
 impl Inner {
+    fn owner(&self) -> Owner {
+        if self.drop_to_nobody {
+            Owner::Nobody
+        } else {
+            Owner::Server
+        }
+    }
+
     fn attempt(&self, job: &HookJob, cancel: &PipeReader) -> Result<Attempt, RunnerError> {
-        let name = job.hook.as_str();
-        let work = WorkDir::create(&self.options.work_root, job, self.drop_to_nobody)
+        let work = WorkDir::for_hook(&self.options.work_root, job, self.owner())
             .map_err(|e| RunnerError::new("make a work directory", e))?;
+        let name = job.hook.as_str();
+        let what = What {
+            image: &job.image,
+            digest: &job.digest,
+            limits: job.limits,
+            program: Program {
+                name,
+                staged: job.files.as_ref().map(StagedFiles::path),
+                ingester: false,
+                environment: vec![("OSA_HOOK_NAME", name.to_owned())],
+            },
+        };
+        let done = self.execute(&work, &what, cancel)?;
+        if !done.ran {
+            return Ok(never_ran(done));
+        }
+        let only: Option<&SourceId> = if let [record] = job.records.as_slice() {
+            Some(&record.id)
+        } else {
+            None
+        };
+        let owner = self.drop_to_nobody.then_some(NOBODY);
+        let read = read_hook(&work, self.options.caps(), owner, only);
+        Ok(Attempt {
+            failure: with_fault(done.failure, read.fault),
+            output: read.output,
+            stamp: read.stamp,
+            log: done.log,
+            duration: done.duration,
+            peak_memory_bytes: done.peak,
+        })
+    }
+
+    fn pull(&self, job: &PullJob, cancel: &PipeReader) -> Result<PullAttempt, RunnerError> {
+        let work = WorkDir::for_pull(&self.options.work_root, job, self.owner())
+            .map_err(|e| RunnerError::new("make a work directory", e))?;
+        let what = What {
+            image: &job.image,
+            digest: &job.digest,
+            limits: job.limits,
+            program: Program {
+                name: "ingester",
+                staged: None,
+                ingester: true,
+                environment: WorkDir::pull_environment(job),
+            },
+        };
+        let done = self.execute(&work, &what, cancel)?;
+        let read = read_pull(&work, self.options.caps());
+        let failure = done.failure.map(|failure| match failure {
+            FailureKind::HookExit(code) => FailureKind::Upstream(format!("it ended with status {code}")),
+            other => other,
+        });
+        Ok(PullAttempt {
+            failure: with_fault(failure, read.fault),
+            records: read.records,
+            session: read.session,
+            files: Box::new(work),
+            log: done.log,
+            duration: done.duration,
+        })
+    }
+
+    /// Runs a program in its work directory to its end.
+    fn execute(&self, work: &WorkDir, what: &What<'_>, cancel: &PipeReader) -> Result<Done, RunnerError> {
         match verified_copy(
-            &job.image,
-            &job.digest,
+            what.image,
+            what.digest,
             self.options.most_image_bytes,
-            &work.part("image").join(name),
+            &work.part("image").join(what.program.name),
         ) {
             Ok(()) => {}
-            Err(ImageError::Unusable(why)) => return Ok(never_ran(why)),
+            Err(ImageError::Unusable(why)) => {
+                return Ok(Done {
+                    failure: Some(FailureKind::ImageUnusable(why)),
+                    log: Vec::new(),
+                    duration: Duration::ZERO,
+                    peak: None,
+                    ran: false,
+                });
+            }
             Err(ImageError::Copy(error)) => return Err(RunnerError::new("copy the image", error)),
         }
         if nobody_waits(cancel) {
             return Err(cancelled());
         }
-        let bounds = Bounds::new(job.limits, &self.options);
+        let bounds = Bounds::new(what.limits, &self.options);
         // More than the watchdog allows, so that it is the watchdog that ends the hook and says why.
         let cpu_seconds = bounds.processor_seconds().saturating_add(2);
         let started = self
             .launcher
-            .start(&work, name, self.drop_to_nobody, cpu_seconds)
-            .map_err(|e| RunnerError::new("start the hook", e))?;
+            .start(work, &what.program, self.drop_to_nobody, cpu_seconds)
+            .map_err(|e| RunnerError::new("start the program", e))?;
         let mut running = Running::new(started, self.launcher.wraps(), self.options.most_log_bytes);
         let verdict = running
-            .watch(&bounds, &work, cancel)
-            .map_err(|e| RunnerError::new("watch the hook", e))?;
+            .watch(&bounds, work, cancel)
+            .map_err(|e| RunnerError::new("watch the program", e))?;
         let duration = running.age();
         let ended = running
             .end()
-            .map_err(|e| RunnerError::new("end every process of the hook", e))?;
+            .map_err(|e| RunnerError::new("end every process of the program", e))?;
         let failure = match verdict {
             Verdict::Cancelled => return Err(cancelled()),
             Verdict::Limit(kind) => Some(kind),
             Verdict::TooManyProcesses => Some(FailureKind::Signalled(SIGKILL)),
             Verdict::Ended => self.how_it_ended(&ended, &bounds)?,
         };
-        let only: Option<&SourceId> = if let [record] = job.records.as_slice() {
-            Some(&record.id)
-        } else {
-            None
-        };
-        let read = output::read(
-            work.out(),
-            &self.options,
-            self.drop_to_nobody.then_some(NOBODY),
-            only,
-        );
-        let failure = match (failure, read.fault) {
-            // A limit says why the output is as it is; an exit status does not.
-            (Some(kind @ (FailureKind::Oom(_) | FailureKind::Timeout(_) | FailureKind::Output(_))), _) => {
-                Some(kind)
-            }
-            (_, Some(why)) => Some(FailureKind::Output(why)),
-            (failure, None) => failure,
-        };
-        Ok(Attempt {
+        Ok(Done {
             failure,
-            output: read.output,
             log: ended.log,
             duration,
-            peak_memory_bytes: Some(ended.peak),
+            peak: Some(ended.peak),
+            ran: true,
         })
     }
 
@@ -252,12 +346,30 @@ fn cancelled() -> RunnerError {
     RunnerError::new("finish the attempt", "it was cancelled")
 }
 
-fn never_ran(why: String) -> Attempt {
+/// A limit says why the output is as it is; an exit status does not.
+fn with_fault(failure: Option<FailureKind>, fault: Option<String>) -> Option<FailureKind> {
+    match (failure, fault) {
+        (
+            Some(
+                kind @ (FailureKind::Oom(_)
+                | FailureKind::Timeout(_)
+                | FailureKind::Output(_)
+                | FailureKind::ImageUnusable(_)),
+            ),
+            _,
+        ) => Some(kind),
+        (_, Some(why)) => Some(FailureKind::Output(why)),
+        (failure, None) => failure,
+    }
+}
+
+fn never_ran(done: Done) -> Attempt {
     Attempt {
-        failure: Some(FailureKind::ImageUnusable(why)),
+        failure: done.failure,
         output: HookOutput::default(),
-        log: Vec::new(),
-        duration: Duration::ZERO,
+        stamp: None,
+        log: done.log,
+        duration: done.duration,
         peak_memory_bytes: None,
     }
 }

@@ -7,15 +7,13 @@ use std::process::Child;
 use std::time::{Duration, Instant};
 
 use domain::{FailureKind, Limits};
+use runner_workdir::{LogTail, WorkDir, measure};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, WaitIdStatus, pidfd_open, waitid};
 
-use crate::disk::measure;
 use crate::launch::Started;
-use crate::log::LogTail;
 use crate::options::ProcessRunnerOptions;
 use crate::tree::Tree;
-use crate::workdir::WorkDir;
 
 /// How often the tree is looked at.
 const TICK: Duration = Duration::from_millis(20);
@@ -347,12 +345,12 @@ fn over_disk(options: &ProcessRunnerOptions, work: &WorkDir) -> Option<String> {
     let used = measure(work.path(), options.most_files);
     if used.bytes > options.most_disk_bytes {
         Some(format!(
-            "the hook wrote {} bytes to disk; at most {} are allowed",
+            "it wrote {} bytes to disk; at most {} are allowed",
             used.bytes, options.most_disk_bytes
         ))
     } else if used.files > options.most_files {
         Some(format!(
-            "the hook made more than {} files, or directories more than 64 deep",
+            "it made more than {} files, or directories more than 64 deep",
             options.most_files
         ))
     } else {

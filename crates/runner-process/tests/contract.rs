@@ -4,7 +4,7 @@ mod common;
 
 use common::{Image, Place, every_way, job, options, record, run, text};
 use domain::FailureKind;
-use ports::{HookJob, HookRunner as _};
+use ports::{HookJob, Runner as _};
 use runner_process::{ProcessRunner, ProcessRunnerOptions, SupervisorProgram, UseBwrap};
 use serde_json::{Value, json};
 

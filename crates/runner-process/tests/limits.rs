@@ -8,7 +8,7 @@ use common::{
     Place, eventually, every_way, job, limited, options, processes_with, run, text, unusual_seconds,
 };
 use domain::FailureKind;
-use ports::HookRunner as _;
+use ports::Runner as _;
 use runner_process::ProcessRunnerOptions;
 
 const PASS_B: &str = r#"echo '{"id":"b","features":[]}' > "$OSA_OUT/features.jsonl""#;

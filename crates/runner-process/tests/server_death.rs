@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use common::{Image, Place, eventually, every_way, job, options, processes_with, unusual_seconds};
-use ports::HookRunner as _;
+use ports::Runner as _;
 
 /// The server of the next test, which starts this test binary again to be killed.
 #[tokio::test]

@@ -35,6 +35,8 @@ impl std::fmt::Debug for Secret {
 pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
     pub(crate) data_dir: PathBuf,
+    /// Where files and logs are kept; a directory that every server of the node reaches.
+    pub(crate) storage: Option<PathBuf>,
     pub(crate) domain: NodeDomain,
     pub(crate) dev_mode: bool,
     /// None: the server starts its own PostgreSQL in its data directory.
@@ -151,6 +153,7 @@ impl Config {
             listen: s
                 .parsed("listen", "must be an address and a port such as 127.0.0.1:8000")
                 .unwrap_or(loopback),
+            storage: s.text("storage").map(PathBuf::from),
             data_dir: s
                 .text("data_dir")
                 .map_or_else(|| PathBuf::from("hallmark-data"), PathBuf::from),

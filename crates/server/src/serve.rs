@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use app::{Archive, ProcessBatch, Sweep, Worker, WorkerOptions};
+use app::{
+    Archive, OwnWork, ProcessBatch, PullRecords, RunHooks, ScheduleIngestions, Sweep, Worker, WorkerOptions,
+};
 use poem::Server;
 use poem::listener::{Acceptor as _, Listener as _, TcpListener};
 use ports::{IdentityQueries as _, WorkerIdentity};
@@ -31,8 +33,9 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
     }
     let home = Home::open(&config.data_dir)?;
     let runner = runner(&config, &home)?;
-    let blobs = BlobStore::local(&home.join("blobs"))
-        .context("data_dir: the directory for files and logs cannot be used")?;
+    let kept_in = config.storage.clone().unwrap_or_else(|| home.join("blobs"));
+    let blobs = BlobStore::local(&kept_in)
+        .with_context(|| format!("storage: {} cannot be used for files and logs", kept_in.display()))?;
     let stop = CancellationToken::new();
     tokio::spawn(stop_on_signal(stop.clone())?);
 
@@ -61,6 +64,19 @@ async fn run(
             .await
             .context("the local administrator could not be made")?;
     }
+    let own = blobs
+        .id(Uuid::new_v4())
+        .await
+        .context("storage: its id cannot be read")?;
+    let known = store
+        .file_store(own)
+        .await
+        .context("the database cannot be asked for its store for files")?;
+    if own != known {
+        bail!(
+            "storage: this directory is not the one in which this database's files are kept; every server of a database needs the same, by the setting storage (it holds the file store-id with {known}, this one {own})"
+        );
+    }
     let ledger = wiring::Ledger::of(&database.pool, config.worker.silence);
     let acceptor = TcpListener::bind(config.listen)
         .into_acceptor()
@@ -80,6 +96,7 @@ async fn run(
         &ledger,
         config.domain.clone(),
         identity,
+        Arc::new(blobs.clone()),
         runner.describe(),
     );
 
@@ -129,7 +146,17 @@ fn worker(
 ) -> Arc<Worker> {
     let store = Arc::new(store.clone());
     let queue = ledger.queue.clone();
-    let batches = ProcessBatch::new(store.clone(), queue.clone(), Arc::new(runner), Arc::new(blobs));
+    let hooks = Arc::new(RunHooks::new(store.clone(), Arc::new(runner), Arc::new(blobs)));
+    let work = OwnWork {
+        batches: ProcessBatch::new(store.clone(), queue.clone(), Arc::clone(&hooks)),
+        pulls: PullRecords::new(store.clone(), queue.clone(), hooks),
+        schedules: ScheduleIngestions::new(
+            store.clone(),
+            Arc::new(wiring::SystemIds),
+            queue.clone(),
+            store.clone(),
+        ),
+    };
     let sweep = Sweep::new(store, ledger.wakes.clone());
     let archive = Archive::new(ledger.ledger.clone(), config.worker.retention);
     let options = WorkerOptions {
@@ -145,7 +172,7 @@ fn worker(
     Arc::new(Worker::new(
         options,
         queue,
-        Arc::new(batches),
+        work,
         Arc::new(sweep),
         Arc::new(archive),
     ))

@@ -9,19 +9,21 @@ use anyhow::Context as _;
 use api::{Node, Services};
 use app::sign_in::SignInOptions;
 use app::{
-    Authenticate, CallOffDelegation, CancelTask, ClaimDelegations, CloseIngestion, CreateRelease, CreateTask,
-    Delegate, Deploy, EndSession, FetchDeviceTokens, FinishDelegations, GrantRole, IssuerKeys, Lifetimes,
-    OWN_WORKERS, OpenDevice, OpenIngestion, Principals, PushRecords, ReadActivity, ReadConventions, ReadData,
-    ReadDelegations, ReadHealth, ReadHooks, ReadIdentities, ReadInbox, ReadIngestions, ReadProfile,
-    ReadProvenance, ReadSchemas, ReadTasks, Redelegate, RefreshSession, RegisterSchema, RevokeRole, SetLive,
-    SetServiceAccountState, ShareTask, SignIn, TokenMaker, UnyankRelease, UpdateTask, YankRelease,
+    Authenticate, CallOffDelegation, CancelIngestion, CancelTask, ClaimDelegations, CloseIngestion,
+    CreateRelease, CreateTask, Delegate, Deploy, EndSession, FetchDeviceTokens, FinishDelegations, GrantRole,
+    IssuerKeys, Lifetimes, OWN_WORKERS, OpenDevice, OpenIngestion, Principals, PushRecords, ReadActivity,
+    ReadConventions, ReadData, ReadDelegations, ReadHealth, ReadHooks, ReadIdentities, ReadInbox,
+    ReadIngestDetail, ReadIngestions, ReadProfile, ReadProvenance, ReadRunLogs, ReadSchemas, ReadTasks,
+    Redelegate, RefreshSession, RegisterSchema, RevokeRole, SetLive, SetServiceAccountState, ShareTask,
+    SignIn, TokenMaker, UnyankRelease, UpdateTask, YankRelease,
 };
 use auth::{Minter, TrustedIssuer, Verifier};
 use domain::NodeDomain;
 use identity_adapter::{InlinePem, JwksFile, JwksUrl, Orcid, OrcidOptions, PemFile};
-use ports::{Clock, IdentityProvider, Ids, KeySource, Randomness};
+use ports::{Blobs, Clock, IdentityProvider, Ids, KeySource, Randomness};
 use postgres_adapter::{PgLedger, PgQueue, PgStore, PgWakes};
 use sqlx::PgPool;
+use storage_adapter::BlobStore;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -40,7 +42,7 @@ impl Clock for SystemClock {
 }
 
 /// `UUIDv7`.
-struct SystemIds;
+pub(crate) struct SystemIds;
 
 impl Ids for SystemIds {
     #[expect(clippy::disallowed_methods, reason = "this is the port's one implementation")]
@@ -208,6 +210,7 @@ pub(crate) fn services(
     ledger: &Ledger,
     domain: NodeDomain,
     identity: Identity,
+    blobs: Arc<dyn Blobs>,
     runner: String,
 ) -> Services {
     let store = Arc::new(store.clone());
@@ -235,7 +238,7 @@ pub(crate) fn services(
             Arc::clone(&principals),
             clock,
         )),
-        deploy: Deploy::new(store.clone(), Arc::clone(&ids)),
+        deploy: Deploy::new(store.clone(), Arc::clone(&ids), queue.clone()),
         read_conventions: ReadConventions::new(store.clone()),
         create_release: CreateRelease::new(store.clone(), Arc::clone(&ids)),
         set_live: SetLive::new(store.clone()),
@@ -253,10 +256,13 @@ pub(crate) fn services(
         open_device: OpenDevice::new(store.clone(), Arc::clone(&tokens)),
         fetch_device_tokens: FetchDeviceTokens::new(store.clone(), tokens),
         read_hooks: ReadHooks::new(store.clone()),
-        open_ingestion: OpenIngestion::new(store.clone(), Arc::clone(&ids), store.clone()),
+        open_ingestion: OpenIngestion::new(store.clone(), Arc::clone(&ids), queue.clone(), store.clone()),
         push_records: PushRecords::new(store.clone(), queue.clone()),
         close_ingestion: CloseIngestion::new(store.clone(), queue, store.clone()),
+        cancel_ingestion: CancelIngestion::new(store.clone(), store.clone()),
         read_ingestions: ReadIngestions::new(store.clone()),
+        read_ingest_detail: ReadIngestDetail::new(store.clone(), store.clone(), blobs.clone()),
+        read_run_logs: ReadRunLogs::new(store.clone(), store.clone(), store.clone(), blobs),
         read_provenance: ReadProvenance::new(store.clone(), Arc::clone(&read_data), domain.clone()),
         read_data,
         read_activity: ReadActivity::new(store.clone()),
@@ -295,6 +301,7 @@ pub(crate) fn openapi_document() -> anyhow::Result<String> {
         &Ledger::of(&pool, Duration::from_mins(10)),
         domain,
         Identity::of_nobody()?,
+        Arc::new(BlobStore::in_memory()),
         String::new(),
     )))
 }

@@ -5,11 +5,16 @@ use std::path::Path as FilePath;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use futures::{StreamExt as _, TryStreamExt as _};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
-use ports::{Blobs, StoreError};
+use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt};
+use ports::{Blobs, ByteStream, KeptBlob, PutError, StoreError};
+use sha2::{Digest as _, Sha256};
+
+/// The size of the parts of a stream: S3 takes no smaller ones than 5 MiB, but for the last.
+const PART: usize = 8 * 1024 * 1024;
 
 /// Keeps files in an object store.
 #[derive(Clone, Debug)]
@@ -26,11 +31,50 @@ impl BlobStore {
             std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o700))
         };
         make().map_err(|e| StoreError::Unavailable(e.into()))?;
-        let store = LocalFileSystem::new_with_prefix(directory).map_err(store_error)?;
+        let store = LocalFileSystem::new_with_prefix(directory)
+            .map_err(store_error)?
+            .with_automatic_cleanup(true);
         Ok(Self {
             store: Arc::new(store),
         })
     }
+}
+
+/// The name under which a store's own id is kept.
+const ID: &str = "store-id";
+
+impl BlobStore {
+    /// A store that is gone with the process.
+    pub fn in_memory() -> Self {
+        Self {
+            store: Arc::new(object_store::memory::InMemory::new()),
+        }
+    }
+
+    /// The store's lasting id; `new` if it has none yet. Of two servers that ask a new store at once, both get the same.
+    pub async fn id(&self, new: uuid::Uuid) -> Result<uuid::Uuid, StoreError> {
+        let path = parsed(ID)?;
+        let text = Bytes::from(new.to_string());
+        let created = self
+            .store
+            .put_opts(&path, text.into(), object_store::PutMode::Create.into())
+            .await;
+        match created {
+            Ok(_) => Ok(new),
+            Err(object_store::Error::AlreadyExists { .. }) => {
+                let kept = self.get(ID).await?.unwrap_or_default();
+                let kept = std::str::from_utf8(&kept)
+                    .ok()
+                    .and_then(|text| text.trim().parse().ok());
+                kept.ok_or_else(|| StoreError::corrupt(ID, "the file store-id holds no UUID"))
+            }
+            Err(error) => Err(store_error(error)),
+        }
+    }
+}
+
+fn parsed(key: &str) -> Result<Path, StoreError> {
+    Path::parse(key).map_err(|e| StoreError::Internal(e.into()))
 }
 
 fn store_error(error: object_store::Error) -> StoreError {
@@ -43,7 +87,7 @@ fn store_error(error: object_store::Error) -> StoreError {
 #[async_trait]
 impl Blobs for BlobStore {
     async fn put(&self, key: &str, bytes: Bytes) -> Result<(), StoreError> {
-        let path = Path::parse(key).map_err(|e| StoreError::Internal(e.into()))?;
+        let path = parsed(key)?;
         self.store
             .put(&path, bytes.into())
             .await
@@ -52,12 +96,125 @@ impl Blobs for BlobStore {
     }
 
     async fn get(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
-        let path = Path::parse(key).map_err(|e| StoreError::Internal(e.into()))?;
+        let path = parsed(key)?;
         match self.store.get(&path).await {
             Ok(found) => found.bytes().await.map(Some).map_err(store_error),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(store_error(error)),
         }
+    }
+
+    async fn put_stream(&self, key: &str, content: ByteStream, most: u64) -> Result<KeptBlob, PutError> {
+        let path = parsed(key)?;
+        let mut parts = Parts {
+            store: &*self.store,
+            path: &path,
+            upload: None,
+        };
+        match parts.write(content, most).await {
+            Ok(kept) => Ok(kept),
+            Err(error) => {
+                if let Some(mut upload) = parts.upload {
+                    // What cannot be taken back now is never visible under the key.
+                    let _ = upload.abort().await;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn get_stream(&self, key: &str) -> Result<Option<(u64, ByteStream)>, StoreError> {
+        match self.store.get(&parsed(key)?).await {
+            Ok(found) => {
+                let size = found.meta.size;
+                Ok(Some((
+                    size,
+                    found.into_stream().map_err(std::io::Error::other).boxed(),
+                )))
+            }
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(store_error(error)),
+        }
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), StoreError> {
+        match self.store.delete(&parsed(key)?).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(store_error(error)),
+        }
+    }
+
+    async fn delete_all(&self, prefix: &str) -> Result<u64, StoreError> {
+        let prefix = parsed(prefix)?;
+        let keys = self
+            .store
+            .list(Some(&prefix))
+            .map_ok(|found| found.location)
+            .boxed();
+        let mut removed = 0;
+        let mut gone = self.store.delete_stream(keys);
+        while let Some(one) = gone.next().await {
+            match one {
+                Ok(_) => removed += 1,
+                Err(object_store::Error::NotFound { .. }) => {}
+                Err(error) => return Err(store_error(error)),
+            }
+        }
+        Ok(removed)
+    }
+}
+
+/// A stream that is being written, part by part.
+struct Parts<'a> {
+    store: &'a dyn ObjectStore,
+    path: &'a Path,
+    /// Begun when the first part is full: what fits in one is put at once.
+    upload: Option<Box<dyn MultipartUpload>>,
+}
+
+impl Parts<'_> {
+    async fn write(&mut self, mut content: ByteStream, most: u64) -> Result<KeptBlob, PutError> {
+        let (mut hash, mut bytes) = (Sha256::new(), 0_u64);
+        let mut part = BytesMut::new();
+        while let Some(chunk) = content.next().await {
+            let chunk = chunk.map_err(PutError::Source)?;
+            bytes = bytes.saturating_add(chunk.len() as u64);
+            if bytes > most {
+                return Err(PutError::TooLarge(most));
+            }
+            hash.update(&chunk);
+            part.extend_from_slice(&chunk);
+            while part.len() >= PART {
+                let full = part.split_to(PART).freeze();
+                self.put_part(full).await?;
+            }
+        }
+        let rest = part.freeze();
+        if self.upload.is_none() {
+            self.store
+                .put(self.path, rest.into())
+                .await
+                .map_err(store_error)?;
+        } else {
+            if !rest.is_empty() {
+                self.put_part(rest).await?;
+            }
+            if let Some(upload) = &mut self.upload {
+                upload.complete().await.map_err(store_error)?;
+            }
+        }
+        Ok(KeptBlob {
+            bytes,
+            sha256: hash.finalize().into(),
+        })
+    }
+
+    async fn put_part(&mut self, part: Bytes) -> Result<(), StoreError> {
+        let upload = match &mut self.upload {
+            Some(upload) => upload,
+            none => none.insert(self.store.put_multipart(self.path).await.map_err(store_error)?),
+        };
+        upload.put_part(part.into()).await.map_err(store_error)
     }
 }
 
@@ -75,5 +232,74 @@ mod tests {
             assert_eq!(store.get("logs/a.log").await.unwrap(), Some(Bytes::from(text)));
         }
         assert!(store.put("../outside", Bytes::new()).await.is_err());
+    }
+
+    fn stream(chunks: Vec<std::io::Result<Bytes>>) -> ByteStream {
+        futures::stream::iter(chunks).boxed()
+    }
+
+    #[tokio::test]
+    async fn a_stream_is_kept_whole_or_not_at_all() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = BlobStore::local(&directory.path().join("blobs")).unwrap();
+        let chunk = Bytes::from(vec![7_u8; 3 * 1024 * 1024]);
+        for count in [0_usize, 1, 7] {
+            let chunks = vec![chunk.clone(); count];
+            let kept = store
+                .put_stream(
+                    "files/a/b",
+                    stream(chunks.into_iter().map(Ok).collect()),
+                    u64::MAX,
+                )
+                .await
+                .unwrap();
+            let whole = vec![7_u8; count * chunk.len()];
+            assert_eq!(kept.bytes, whole.len() as u64);
+            assert_eq!(kept.sha256, <[u8; 32]>::from(Sha256::digest(&whole)));
+            let (size, content) = store.get_stream("files/a/b").await.unwrap().unwrap();
+            assert_eq!(size, kept.bytes);
+            let read: Vec<Bytes> = content.try_collect().await.unwrap();
+            assert_eq!(read.concat(), whole);
+        }
+        let broken = vec![
+            Ok(chunk.clone()),
+            Ok(chunk.clone()),
+            Ok(chunk.clone()),
+            Err(std::io::Error::other("gone")),
+        ];
+        let error = store
+            .put_stream("files/c", stream(broken), u64::MAX)
+            .await
+            .unwrap_err();
+        assert!(matches!(error, PutError::Source(_)));
+        let large = vec![Ok(chunk.clone()); 4]
+            .into_iter()
+            .map(|c: Result<Bytes, ()>| Ok(c.unwrap()))
+            .collect();
+        let error = store
+            .put_stream("files/c", stream(large), 10 * 1024 * 1024)
+            .await
+            .unwrap_err();
+        assert!(matches!(error, PutError::TooLarge(_)));
+        assert!(store.get_stream("files/c").await.unwrap().is_none());
+        let names: Vec<_> = std::fs::read_dir(directory.path().join("blobs/files"))
+            .unwrap()
+            .collect();
+        assert_eq!(names.len(), 1, "nothing is left of what broke off: {names:?}");
+    }
+
+    #[tokio::test]
+    async fn what_is_below_a_prefix_goes_with_it_and_its_neighbours_stay() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = BlobStore::local(&directory.path().join("blobs")).unwrap();
+        for key in ["a/1/x", "a/1/y/z", "a/10", "b"] {
+            store.put(key, Bytes::from_static(b"1")).await.unwrap();
+        }
+        assert_eq!(store.delete_all("a/1").await.unwrap(), 2);
+        assert_eq!(store.delete_all("a/1").await.unwrap(), 0);
+        assert!(store.get("a/10").await.unwrap().is_some());
+        store.delete("b").await.unwrap();
+        store.delete("b").await.unwrap();
+        assert!(store.get("b").await.unwrap().is_none());
     }
 }

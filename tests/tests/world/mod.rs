@@ -108,7 +108,9 @@ impl World {
     }
 
     pub(crate) fn serve_with(&self, name: &str, more: &[(&str, &str)]) -> Server {
+        let files = self.home.path().join("files");
         let mut all = vec![
+            ("HALLMARK_STORAGE", files.to_str().unwrap()),
             ("HALLMARK_DEV_MODE", "true"),
             ("DATABASE_URL", self.url.as_str()),
             ("HALLMARK_WORKER__POLL_SECONDS", "0.2"),
@@ -534,7 +536,7 @@ impl Client {
         let begun = Instant::now();
         loop {
             let detail = self.get(&format!("/ingestions/{run}")).expect(200);
-            if detail["status"] == "completed" {
+            if detail["status"] == "completed" || detail["status"] == "failed" {
                 return detail;
             }
             assert!(
@@ -602,6 +604,38 @@ pub(crate) fn small(title: &str, schema: &str, hooks: &[(&str, &Path)]) -> Value
         "docs": {"purpose": "p", "example_questions": ["a?", "b?"], "examples": [{"question": "c?", "query": "q", "interpretation": "i"}]},
     })
 }
+
+/// The `ingester` of a deploy body: a script, with what else it has.
+pub(crate) fn ingester(file: &Path, more: &Value) -> Value {
+    let mut all = json!({
+        "name": "ingester", "limits": {"timeout_seconds": 20, "memory": "256m", "cpu": "1"},
+        "release": {"image": format!("file:{}", file.display()), "digest": digest(file), "source_ref": "git:9"},
+    });
+    all.as_object_mut()
+        .unwrap()
+        .extend(more.as_object().unwrap().clone());
+    all
+}
+
+/// A script that gives `config.total` records, each with a file, as many at a time as it may, and keeps its place in its session.
+pub(crate) const COUNTING: &str = r#"
+total=$(sed -e 's/.*"total":\([0-9]*\).*/\1/' "$OSA_IN/config.json")
+at=0; [ -f "$OSA_IN/session.json" ] && at=$(sed -e 's/.*"at":\([0-9]*\).*/\1/' "$OSA_IN/session.json")
+n=0
+while [ $n -lt "$OSA_LIMIT" ] && [ $at -lt "$total" ]; do
+  id="r:$at@x"
+  mkdir "$OSA_FILES/$id"; echo "file of $at" > "$OSA_FILES/$id/data.txt"
+  echo "{\"source_id\":\"$id\",\"metadata\":{\"label\":\"l$at\",\"mass\":$at},\"files\":[{\"name\":\"data.txt\",\"relative_path\":\"$id/data.txt\",\"size_mb\":0.1}]}"
+  at=$((at+1)); n=$((n+1))
+done > "$OSA_OUT/records.jsonl"
+[ $at -lt "$total" ] && echo "{\"at\":$at}" > "$OSA_OUT/session.json"
+exit 0"#;
+
+/// A script that passes every record with one row, whose note is what the record's file says.
+pub(crate) const READ_FILES: &str = r#"
+sed -e 's/^{"id":"\([^"]*\)".*/\1/' "$OSA_IN/records.jsonl" | while read -r id; do
+  echo "{\"id\":\"$id\",\"features\":[{\"note\":\"$(cat "$OSA_FILES/$id/data.txt")\",\"size\":1}]}"
+done > "$OSA_OUT/features.jsonl""#;
 
 /// A script that passes every record with one row.
 pub(crate) const PASS: &str = r#"sed -e 's/^{"id":"\([^"]*\)".*/{"id":"\1","features":[{"note":"\1","size":1.5}]}/' "$OSA_IN/records.jsonl" > "$OSA_OUT/features.jsonl""#;

@@ -3,10 +3,11 @@
 use std::sync::Mutex;
 
 use async_trait::async_trait;
+use domain::TaskId;
 use domain::hook::{HookRelease, NewRelease, ReleaseContent};
 use domain::outcome::HookOutput;
 use domain::{Actor, Cardinality, FeatureContract, Limits, ReleaseId, ReleaseVersion, RunId, UserId};
-use ports::Attempt;
+use ports::{Blobs, PullAttempt, PullJob, RecordFile, RunnerError};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -14,23 +15,56 @@ use super::*;
 
 /// Plays back attempts, and notes what each was given: memory and record ids.
 struct Playback {
-    attempts: Mutex<Vec<Attempt>>,
+    attempts: Mutex<Vec<Result<Attempt, RunnerError>>>,
     given: Mutex<Vec<(u64, Vec<String>)>>,
 }
 
 #[async_trait]
-impl HookRunner for Playback {
-    fn name(&self) -> &'static str {
+impl Runner for Playback {
+    fn name(&self, _image: &str) -> &'static str {
         "playback"
+    }
+    async fn stage(
+        &self,
+        _task: TaskId,
+        _blobs: &dyn Blobs,
+        _files: &[RecordFile],
+    ) -> Result<StagedFiles, RunnerError> {
+        unreachable!("no record has files here")
+    }
+    async fn pull(&self, _job: &PullJob) -> Result<PullAttempt, RunnerError> {
+        unreachable!("nothing is pulled here")
     }
     async fn run(&self, job: &HookJob) -> Result<Attempt, RunnerError> {
         self.given.lock().unwrap().push((
             job.limits.memory.bytes() >> 20,
             job.records.iter().map(|r| r.id.to_string()).collect(),
         ));
-        Ok(self.attempts.lock().unwrap().remove(0))
+        self.attempts.lock().unwrap().remove(0)
     }
 }
+
+/// Keeps checkpoints in memory.
+#[derive(Default)]
+struct Kept(Mutex<Vec<Killed>>);
+
+#[async_trait]
+impl Checkpoints for Kept {
+    async fn load(&self, _pin: &Pin) -> Result<Vec<Killed>, Failure> {
+        Ok(self.0.lock().unwrap().clone())
+    }
+    async fn save(&self, _pin: &Pin, oom_retries: u32, killed: &Killed) -> Result<(), Failure> {
+        let mut kept = self.0.lock().unwrap();
+        kept.push(killed.clone());
+        assert_eq!(kept.len(), oom_retries as usize);
+        Ok(())
+    }
+}
+
+const STAMP: RunStamp = RunStamp {
+    run: RunId::from_uuid(Uuid::nil()),
+    release: ReleaseId::from_uuid(Uuid::nil()),
+};
 
 fn attempt(failure: Option<FailureKind>, passed: &[&str]) -> Attempt {
     let features: String = passed
@@ -44,6 +78,7 @@ fn attempt(failure: Option<FailureKind>, passed: &[&str]) -> Attempt {
     Attempt {
         failure,
         output,
+        stamp: Some(STAMP),
         log: b"log\n".to_vec(),
         duration: Duration::from_secs(1),
         peak_memory_bytes: None,
@@ -51,6 +86,15 @@ fn attempt(failure: Option<FailureKind>, passed: &[&str]) -> Attempt {
 }
 
 async fn run(attempts: Vec<Attempt>) -> (HookExecution, Vec<(u64, Vec<String>)>) {
+    run_from(&Kept::default(), attempts.into_iter().map(Ok).collect(), 0).await
+}
+
+/// The same, beside what was kept before, and after so many times that the unit was handed back.
+async fn run_from(
+    kept: &Kept,
+    attempts: Vec<Result<Attempt, RunnerError>>,
+    retries: u32,
+) -> (HookExecution, Vec<(u64, Vec<String>)>) {
     let limits = Limits::parse(10, "512m", "1").unwrap();
     let content = ReleaseContent {
         digest: format!("sha256:{}", "0".repeat(64)).parse().unwrap(),
@@ -87,7 +131,13 @@ async fn run(attempts: Vec<Attempt>) -> (HookExecution, Vec<(u64, Vec<String>)>)
         attempts: Mutex::new(attempts),
         given: Mutex::new(vec![]),
     };
-    let done = execute(&runner, &pin, &records).await.unwrap();
+    let work = Work {
+        pin: &pin,
+        records: &records,
+        files: None,
+        retries,
+    };
+    let done = execute(&runner, kept, work).await.unwrap();
     let given = runner.given.lock().unwrap().clone();
     (done, given)
 }
@@ -145,17 +195,66 @@ async fn what_a_crashed_hook_reported_stands_and_the_rest_is_errored() {
 
 // proves PIP-5
 #[tokio::test]
-async fn nothing_counts_of_an_image_that_is_not_the_releases() {
-    let (done, _) = run(vec![attempt(
-        Some(FailureKind::ImageUnusable("digest".into())),
-        &["a", "b", "c"],
-    )])
-    .await;
-    assert!(
-        done.outcomes
-            .values()
-            .all(|outcome| matches!(outcome, RecordOutcome::Errored(_)))
+async fn an_image_that_is_not_the_releases_ends_it_all() {
+    let mut unusable = attempt(Some(FailureKind::ImageUnusable("digest".into())), &[]);
+    unusable.stamp = None;
+    let (done, _) = run(vec![unusable]).await;
+    assert_eq!(done.action, Some(FailureAction::Abort));
+    assert!(done.outcomes.is_empty());
+}
+
+// proves PIP-3
+#[tokio::test]
+async fn a_timeout_is_tried_again_and_then_what_the_hook_reported_stands() {
+    let timeout = || vec![Ok(attempt(Some(FailureKind::Timeout(10)), &["a"]))];
+    for retries in [0, 1] {
+        let (done, _) = run_from(&Kept::default(), timeout(), retries).await;
+        assert_eq!(
+            (done.action, done.outcomes.len()),
+            (Some(FailureAction::Retry), 0)
+        );
+    }
+    let (done, _) = run_from(&Kept::default(), timeout(), 2).await;
+    assert_eq!(of(&done, "a"), &RecordOutcome::Passed(vec![]));
+    assert!(matches!(of(&done, "b"), RecordOutcome::Errored(why) if why.contains("10 s")));
+}
+
+// proves PRV-5
+#[tokio::test]
+async fn a_run_that_is_taken_up_by_another_server_goes_on_where_memory_ran_out() {
+    let kept = Kept::default();
+    let oom = |passed: &[&str]| Ok(attempt(Some(FailureKind::Oom(1)), passed));
+    let gone = || Err(RunnerError::new("go on", "the server was killed"));
+    let (done, _) = run_from(&kept, vec![oom(&["b"]), oom(&[]), gone()], 0).await;
+    assert_eq!(done.action, Some(FailureAction::Retry));
+    let (done, given) = run_from(&kept, vec![oom(&["c"]), Ok(attempt(None, &["a"]))], 0).await;
+    assert_eq!(
+        given,
+        [(2048, vec!["c".into(), "a".into()]), (4096, vec!["a".into()])]
     );
+    assert_eq!(
+        (done.oom_retries, done.status(), done.outcomes.len()),
+        (3, RunStatus::Passed, 3)
+    );
+    assert_eq!(done.duration, Duration::from_secs(4));
+    assert_eq!(String::from_utf8(done.log).unwrap().matches("log\n").count(), 3);
+}
+
+// proves PRV-3
+#[tokio::test]
+async fn an_output_that_is_not_stamped_with_its_run_counts_for_nothing() {
+    let mut other = attempt(None, &["a", "b", "c"]);
+    other.stamp = Some(RunStamp {
+        run: RunId::from_uuid(Uuid::from_u128(1)),
+        ..STAMP
+    });
+    let mut missing = attempt(None, &["a", "b", "c"]);
+    missing.stamp = None;
+    for wrong in [other, missing] {
+        let (done, _) = run(vec![wrong]).await;
+        assert!(matches!(&done.failure, Some(FailureKind::Runtime(why)) if why.contains("run.json")));
+        assert!(done.outcomes.is_empty());
+    }
 }
 
 #[tokio::test]

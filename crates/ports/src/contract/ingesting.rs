@@ -79,6 +79,7 @@ async fn published(repos: &mut dyn Repos, ingest: u128, mass: f64, run: u128, ro
         finished_at: now,
         duration_s: 0.5,
         oom_retries: 0,
+        counts: None,
         worker: "w".into(),
         log_ref: None,
         failure: None,

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use domain::{Digest, Limits, ReleaseId, RunId};
-use ports::{Attempt, HookJob, HookRecord, HookRunner as _};
+use ports::{Attempt, HookJob, HookRecord, Runner as _};
 use runner_process::{ProcessRunner, ProcessRunnerOptions, SupervisorProgram, UseBwrap};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
@@ -117,6 +117,7 @@ pub(crate) fn job(image: &Image) -> HookJob {
         digest: image.digest.clone(),
         config: Map::new(),
         limits: Limits::parse(20, "512m", "2").unwrap(),
+        files: None,
         records: vec![record("a:1@2", json!({"x": 1})), record("b", json!({"y": "ü"}))],
     }
 }

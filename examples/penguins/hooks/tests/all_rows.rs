@@ -16,7 +16,7 @@ use domain::{
     Cardinality, Cell, ColumnDef, ConventionDocs, Digest, FeatureContract, FieldDefinition, Limits,
     RecordOutcome, ReleaseId, RunId, Schema, SourceId,
 };
-use ports::{HookJob, HookRecord, HookRunner as _};
+use ports::{HookJob, HookRecord, Runner as _};
 use runner_process::{ProcessRunner, ProcessRunnerOptions, UseBwrap};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -198,6 +198,7 @@ async fn outcomes(name: &str, program: &str, use_bwrap: UseBwrap) -> BTreeMap<So
                 size_hint_mb: 0.0,
             })
             .collect(),
+        files: None,
     };
     let attempt = ProcessRunner::new(options).unwrap().run(&job).await.unwrap();
     assert_eq!(attempt.failure, None, "{}", String::from_utf8_lossy(&attempt.log));

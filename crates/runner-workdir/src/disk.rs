@@ -7,11 +7,11 @@ use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 
 /// What a directory holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct DiskUse {
+pub struct DiskUse {
     /// Bytes of allocated blocks; a hole in a sparse file takes none.
-    pub(crate) bytes: u64,
+    pub bytes: u64,
     /// Files and directories.
-    pub(crate) files: usize,
+    pub files: usize,
 }
 
 /// How deep it is looked; a file descriptor is open for each level.
@@ -19,7 +19,7 @@ const MOST_DEPTH: usize = 64;
 
 /// What `path` holds, following no link even while the hook is changing it. Counting ends at `most_files`, because
 /// the watchdog has other things to do; so does looking deeper than 64 levels, which counts as `most_files`.
-pub(crate) fn measure(path: &Path, most_files: usize) -> DiskUse {
+pub fn measure(path: &Path, most_files: usize) -> DiskUse {
     let mut found = DiskUse::default();
     if let Ok(dir) = rustix::fs::open(path, flags(), Mode::empty()) {
         walk(&dir, most_files, 0, &mut found);

@@ -1,4 +1,4 @@
-//! Reading what a hook wrote: hostile files, read without following links, blocking, or exceeding a cap (D19).
+//! Reading what a hook or an ingester wrote: hostile files, read without following links, blocking, or exceeding a cap (D19).
 
 use std::fs::File;
 use std::io::Read as _;
@@ -7,49 +7,88 @@ use std::os::unix::fs::MetadataExt as _;
 
 use domain::SourceId;
 use domain::outcome::HookOutput;
+use ports::RunStamp;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::options::ProcessRunnerOptions;
+use crate::workdir::WorkDir;
 
-/// The output files, and why some of them could not be read.
-pub(crate) struct Read {
-    /// What could be read; a file that could not be is empty.
-    pub(crate) output: HookOutput,
-    /// The first reason why a file could not be read.
-    pub(crate) fault: Option<String>,
+/// How much of each file is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutputCaps {
+    /// The most bytes of `features.jsonl`, `features.json` and an ingester's `records.jsonl`.
+    pub most_main_bytes: u64,
+    /// The most bytes of each other file.
+    pub most_other_bytes: u64,
 }
 
-/// Reads the output files in `out`. `owner` is the uid that they must belong to, if the hook ran as another than the server;
+/// What a hook wrote, and why some of it could not be read.
+pub struct Read {
+    /// What could be read; a file that could not be is empty.
+    pub output: HookOutput,
+    /// What `run.json` beside it says.
+    pub stamp: Option<RunStamp>,
+    /// The first reason why a file could not be read.
+    pub fault: Option<String>,
+}
+
+/// What an ingester wrote, and why some of it could not be read.
+pub struct Pulled {
+    /// `records.jsonl`; empty if it is not there.
+    pub records: Vec<u8>,
+    /// `session.json`, if it is there.
+    pub session: Option<Vec<u8>>,
+    /// The first reason why a file could not be read.
+    pub fault: Option<String>,
+}
+
+/// Reads a hook's output. `owner` is the uid that the files must belong to, if it is known;
 /// `only` is the id of the record if the run had exactly one.
-pub(crate) fn read(
-    out: &OwnedFd,
-    options: &ProcessRunnerOptions,
-    owner: Option<u32>,
-    only: Option<&SourceId>,
-) -> Read {
+pub fn read_hook(work: &WorkDir, caps: OutputCaps, owner: Option<u32>, only: Option<&SourceId>) -> Read {
+    let out = work.out();
     let mut fault = None;
     let mut file = |name: &str, most: u64| match read_file(out, name, most, owner) {
-        Ok(bytes) => bytes,
+        Ok(bytes) => bytes.unwrap_or_default(),
         Err(why) => {
             fault.get_or_insert(why);
             Vec::new()
         }
     };
     let mut output = HookOutput {
-        features: file("features.jsonl", options.most_features_bytes),
-        rejections: file("rejections.jsonl", options.most_other_bytes),
-        errors: file("errors.jsonl", options.most_other_bytes),
-        progress: file("progress.jsonl", options.most_other_bytes),
+        features: file("features.jsonl", caps.most_main_bytes),
+        rejections: file("rejections.jsonl", caps.most_other_bytes),
+        errors: file("errors.jsonl", caps.most_other_bytes),
+        progress: file("progress.jsonl", caps.most_other_bytes),
     };
     // D4: `osa emit` writes features.json, of the run's only record.
     if let Some(id) = only.filter(|_| output.features.iter().all(u8::is_ascii_whitespace)) {
-        let whole = file("features.json", options.most_features_bytes);
+        let whole = file("features.json", caps.most_main_bytes);
         if !whole.is_empty() {
             output.features = features_line(id, &whole);
         }
     }
-    Read { output, fault }
+    Read {
+        output,
+        stamp: work.stamp(),
+        fault,
+    }
+}
+
+/// Reads what an ingester left in its output directory. It runs as whatever user its image says, so no owner is expected.
+pub fn read_pull(work: &WorkDir, caps: OutputCaps) -> Pulled {
+    let mut fault = None;
+    let mut file = |name: &str, most: u64| match read_file(work.out(), name, most, None) {
+        Ok(bytes) => bytes,
+        Err(why) => {
+            fault.get_or_insert(why);
+            None
+        }
+    };
+    Pulled {
+        records: file("records.jsonl", caps.most_main_bytes).unwrap_or_default(),
+        session: file("session.json", caps.most_other_bytes),
+        fault,
+    }
 }
 
 /// The `features.jsonl` line that says what `features.json` does. A line break is never part of a JSON string, so
@@ -67,12 +106,12 @@ fn features_line(id: &SourceId, whole: &[u8]) -> Vec<u8> {
     line
 }
 
-fn read_file(out: &OwnedFd, name: &str, most: u64, owner: Option<u32>) -> Result<Vec<u8>, String> {
+fn read_file(out: &OwnedFd, name: &str, most: u64, owner: Option<u32>) -> Result<Option<Vec<u8>>, String> {
     // NONBLOCK: opening a FIFO must not wait for a writer. NOFOLLOW: a link could name any file that the server may read.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = match rustix::fs::openat(out, name, flags, Mode::empty()) {
         Ok(fd) => File::from(fd),
-        Err(Errno::NOENT) => return Ok(Vec::new()),
+        Err(Errno::NOENT) => return Ok(None),
         Err(Errno::LOOP) => return Err(format!("{name} is a symbolic link; it must be a plain file")),
         Err(error) => return Err(format!("{name} cannot be opened: {error}")),
     };
@@ -83,7 +122,7 @@ fn read_file(out: &OwnedFd, name: &str, most: u64, owner: Option<u32>) -> Result
         return Err(format!("{name} is no plain file"));
     }
     if about.nlink() != 1 || owner.is_some_and(|uid| about.uid() != uid) {
-        return Err(format!("{name} is a link to a file that the hook did not make"));
+        return Err(format!("{name} is a link to a file that it did not make"));
     }
     if about.len() > most {
         return Err(format!(
@@ -95,7 +134,7 @@ fn read_file(out: &OwnedFd, name: &str, most: u64, owner: Option<u32>) -> Result
     file.take(most)
         .read_to_end(&mut bytes)
         .map_err(|e| format!("{name} cannot be read: {e}"))?;
-    Ok(bytes)
+    Ok(Some(bytes))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 /// Keeps the last bytes of a stream and counts the others.
 #[derive(Debug)]
-pub(crate) struct LogTail {
+pub struct LogTail {
     most: usize,
     kept: Vec<u8>,
     dropped: u64,
@@ -10,7 +10,7 @@ pub(crate) struct LogTail {
 
 impl LogTail {
     /// A tail that keeps `most` bytes.
-    pub(crate) const fn new(most: usize) -> Self {
+    pub const fn new(most: usize) -> Self {
         Self {
             most,
             kept: Vec::new(),
@@ -19,7 +19,7 @@ impl LogTail {
     }
 
     /// Takes the next bytes.
-    pub(crate) fn push(&mut self, bytes: &[u8]) {
+    pub fn push(&mut self, bytes: &[u8]) {
         self.kept.extend_from_slice(bytes);
         // Shifting only at twice the size makes the cost of a byte constant.
         if self.kept.len() > self.most.saturating_mul(2) {
@@ -34,7 +34,7 @@ impl LogTail {
     }
 
     /// The last bytes, after a line that says how many came before them, if any did.
-    pub(crate) fn into_bytes(mut self) -> Vec<u8> {
+    pub fn into_bytes(mut self) -> Vec<u8> {
         self.shorten();
         if self.dropped == 0 {
             return self.kept;

@@ -1,0 +1,552 @@
+//! One pull of an ingest run: ask the ingester for its next records, and store what it gave.
+//!
+//! Invariant: what a pull gave, the session that it left, the run's counts and the next pull are stored in the one transaction that also
+//! ends the pull's delegation (D27). Who can break it: a server that dies anywhere before that commit (nothing of the pull exists, and
+//! the next attempt starts from the session before), a worker that was taken for dead (its claim is refused), an ingester that dies
+//! after it wrote half of its records (an attempt that failed gives nothing).
+//!
+//! How far pulling runs ahead of the hooks is bounded: the next pull is queued while fewer than [`MOST_AHEAD`] batches wait, by the
+//! pull before it or by the batch that makes room, both under the run's lock, so that neither can miss the other.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use domain::delegation::{MOST_RETRIES, preview};
+use domain::failure::{FailureAction, FailureKind, Stage, Tried};
+use domain::ingest::IngestError;
+use domain::ingest::pulled::{PulledRecord, content_hash_with_files, has_more, pull_limit, session};
+use domain::schema::MetadataChecker;
+use domain::{Actor, Event, FieldDefinition, IngesterDefinition, SourceId};
+use ports::ledger::DelegationEnd;
+use ports::repos::{IngestLine, LineResult, LockedIngestRun};
+use ports::{
+    Claim, Committed, PullAttempt, PullEnd, PullJob, PutError, RecordFile, RunnerError, Store, StoreError,
+    UnitOfWork, WorkQueue,
+};
+use serde_json::{Map, Value, json};
+
+use crate::batches::cut_batches;
+use crate::claims::{Finished, completed_event, end_claim, end_run, fail_for_now};
+use crate::failure::Failure;
+use crate::pulls::{PullParams, queue_next_pull};
+use crate::retry::retried;
+use crate::run_hooks::RunHooks;
+
+/// How many lines that are no records are told one by one; beyond, they are counted.
+const MOST_TOLD: usize = 1000;
+/// How many lines one statement writes.
+const LINES_AT_ONCE: usize = 500;
+/// The most characters of a refusal's reason.
+const MOST_REASON: usize = 2_000;
+
+/// Pulls from ingesters.
+pub struct PullRecords {
+    store: Arc<dyn Store>,
+    queue: Arc<dyn WorkQueue>,
+    hooks: Arc<RunHooks>,
+}
+
+/// What a pull starts from.
+struct Prepared {
+    run: LockedIngestRun,
+    fields: Vec<FieldDefinition>,
+    ingester: Option<IngesterDefinition>,
+    failures: u32,
+}
+
+/// What a pull gave.
+#[derive(Default)]
+struct Given {
+    lines: Vec<IngestLine>,
+    files: Vec<RecordFile>,
+    /// How many lines spoke of records, refused or not: a session that comes with none ends the run.
+    told: u64,
+    refused: u64,
+    refusals: Vec<(u64, Option<String>, String)>,
+    session: Option<Map<String, Value>>,
+    duration_s: f64,
+}
+
+impl Given {
+    fn refuse(&mut self, line: u64, source_id: Option<String>, why: &str) {
+        self.refused += 1;
+        if self.refusals.len() < MOST_TOLD {
+            let why = why.chars().filter(|c| *c != '\0').take(MOST_REASON).collect();
+            self.refusals.push((line, source_id, why));
+        }
+    }
+}
+
+/// Why a pull gave nothing.
+struct Failed {
+    kind: FailureKind,
+    log_ref: Option<String>,
+    duration_s: f64,
+}
+
+impl PullRecords {
+    /// A use case on these ports.
+    pub fn new(store: Arc<dyn Store>, queue: Arc<dyn WorkQueue>, hooks: Arc<RunHooks>) -> Self {
+        Self { store, queue, hooks }
+    }
+
+    /// Does what a claim is about. An error leaves the claim to be taken away when its lease runs out.
+    pub async fn run(&self, claim: &Claim) -> Result<(), Failure> {
+        let params: PullParams =
+            serde_json::from_value(claim.params.clone()).map_err(|e| StoreError::corrupt("tasks", e))?;
+        let prepared = retried!(self.prepare(claim, params))?.into_inner();
+        if !prepared.run.status.is_active() || prepared.run.pulls != params.pull {
+            return end_claim(&*self.store, claim, "the ingest run has ended").await;
+        }
+        let prefix = format!("ingests/{}/pulls/{}", params.run(), params.pull);
+        // Of attempts at this pull that came to nothing. Whoever still writes there has lost the claim.
+        self.hooks.blobs.delete_all(&prefix).await?;
+        let given = self.ask(claim, &prepared, &prefix).await?;
+        let finished = match &given {
+            Ok(given) => retried!(self.finish(claim, params, &prepared, given))?.into_inner(),
+            Err(failed) => self.settle(claim, params, &prepared, failed).await?,
+        };
+        match finished {
+            Finished::Done => {
+                self.queue.wake();
+                return Ok(());
+            }
+            Finished::RunIsOver => end_claim(&*self.store, claim, "the ingest run has ended").await?,
+            Finished::Late => {
+                tracing::warn!(delegation = %claim.delegation, attempt = claim.attempt, "a pull came too late and was refused: it was given to another worker");
+                self.queue
+                    .refuse_late(
+                        claim,
+                        "the pull was done, but after it was given to another worker",
+                    )
+                    .await?;
+            }
+        }
+        // Only what this very attempt wrote: another one may be at work below the same prefix.
+        self.hooks
+            .blobs
+            .delete_all(&attempt_prefix(&prefix, claim))
+            .await?;
+        Ok(())
+    }
+
+    async fn prepare(&self, claim: &Claim, params: PullParams) -> Result<Committed<Prepared>, Failure> {
+        let run = params.run();
+        let unknown = || IngestError::UnknownRun(run);
+        let mut uow = UnitOfWork::begin(&*self.store).await?;
+        let locked = uow.ingests().lock(run).await?.ok_or_else(unknown)?;
+        let schema = uow.ingests().schema(run).await?.ok_or_else(unknown)?;
+        // Read anew for every pull, so that a deploy in the middle of a run is heard (wire contract 6.2).
+        let convention = uow.conventions().find(&locked.convention).await?;
+        let failures = uow.delegations().failures_of_task(claim.task).await?;
+        Ok(uow
+            .commit(Prepared {
+                run: locked,
+                fields: schema.fields,
+                ingester: convention.and_then(|convention| convention.ingester),
+                failures,
+            })
+            .await?)
+    }
+
+    /// Asks the ingester. The outer error is the store's.
+    async fn ask(
+        &self,
+        claim: &Claim,
+        prepared: &Prepared,
+        prefix: &str,
+    ) -> Result<Result<Given, Failed>, Failure> {
+        let failed = |kind: FailureKind| Failed {
+            kind,
+            log_ref: None,
+            duration_s: 0.0,
+        };
+        let run = &prepared.run;
+        let Some(ingester) = &prepared.ingester else {
+            let why = format!("convention {} has no ingester any more", run.convention);
+            return Ok(Err(failed(FailureKind::Misconfigured(why))));
+        };
+        let digest = match ingester.digest.parse() {
+            Ok(digest) => digest,
+            Err(invalid) => {
+                return Ok(Err(failed(FailureKind::ImageUnusable(format!(
+                    "its digest {invalid}"
+                )))));
+            }
+        };
+        let job = PullJob {
+            task: claim.task,
+            convention: run.convention.clone(),
+            image: ingester.image.clone(),
+            digest,
+            config: ingester.config.clone().unwrap_or_default(),
+            limits: ingester.limits,
+            session: run.session.clone(),
+            limit: pull_limit(run.batch_size, run.limit, run.pulled),
+            since: run.since,
+            offset: run.pulled,
+        };
+        let attempt = match self.hooks.runner.pull(&job).await {
+            Ok(attempt) => attempt,
+            // Not its causes: they may hold what the ingester printed.
+            Err(error) => {
+                tracing::error!(%error, convention = %run.convention, "the runner failed");
+                return Ok(Err(failed(FailureKind::Runtime(error.to_string()))));
+            }
+        };
+        let read = match attempt.failure.clone() {
+            Some(kind) => Err(kind),
+            None => match attempt.session.as_deref().map(session).transpose() {
+                Ok(session) => match self.read(claim, prepared, prefix, &attempt).await {
+                    Ok(given) => Ok(Given {
+                        session,
+                        duration_s: attempt.duration.as_secs_f64(),
+                        ..given
+                    }),
+                    Err(ReadError::Store(error)) => return Err(error.into()),
+                    Err(ReadError::Runner(error)) => Err(FailureKind::Runtime(error.to_string())),
+                },
+                Err(invalid) => Err(FailureKind::Upstream(format!("session.json {invalid}"))),
+            },
+        };
+        match read {
+            Ok(given) => Ok(Ok(given)),
+            Err(kind) => {
+                let key = format!(
+                    "logs/pulls/{}/{}-{}.log",
+                    claim.task, claim.delegation, claim.attempt
+                );
+                Ok(Err(Failed {
+                    log_ref: self.hooks.keep_log(key, &attempt.log).await,
+                    duration_s: attempt.duration.as_secs_f64(),
+                    kind,
+                }))
+            }
+        }
+    }
+
+    /// Reads the records that an ingester left, and keeps their files.
+    async fn read(
+        &self,
+        claim: &Claim,
+        prepared: &Prepared,
+        prefix: &str,
+        attempt: &PullAttempt,
+    ) -> Result<Given, ReadError> {
+        let checker = MetadataChecker::new(&prepared.fields);
+        let left = prepared
+            .run
+            .limit
+            .map(|limit| limit.saturating_sub(prepared.run.pulled));
+        let mut given = Given::default();
+        let mut ids: BTreeSet<SourceId> = BTreeSet::new();
+        for (number, line) in (1_u64..).zip(attempt.records.split(|b| *b == b'\n')) {
+            if line.iter().all(u8::is_ascii_whitespace) {
+                continue;
+            }
+            given.told += 1;
+            let pulled = match PulledRecord::from_line(line, &checker) {
+                Ok(pulled) => pulled,
+                Err(refused) => {
+                    given.refuse(number, refused.source_id, &refused.reason.to_string());
+                    continue;
+                }
+            };
+            let id = pulled.record.source_id.clone();
+            if ids.contains(&id) {
+                given.refuse(
+                    number,
+                    Some(id.to_string()),
+                    "the pull gave a record of this id before; the first one counts",
+                );
+                continue;
+            }
+            if left.is_some_and(|left| ids.len() as u64 >= left) {
+                given.refuse(
+                    number,
+                    Some(id.to_string()),
+                    "the ingester gave more records than the run's limit leaves",
+                );
+                continue;
+            }
+            match self.keep_files(claim, prefix, number, &pulled, attempt).await? {
+                Ok(files) => {
+                    ids.insert(id);
+                    let mut record = pulled.record;
+                    let hashes: Vec<_> = files
+                        .iter()
+                        .map(|file| (file.name.clone(), file.sha256))
+                        .collect();
+                    record.content_hash = content_hash_with_files(record.content_hash, &hashes);
+                    given.files.extend(files);
+                    given.lines.push(IngestLine { line: number, record });
+                }
+                Err(why) => given.refuse(number, Some(id.to_string()), &why),
+            }
+        }
+        Ok(given)
+    }
+
+    /// Keeps the files of one record; the inner error is the ingester's fault.
+    async fn keep_files(
+        &self,
+        claim: &Claim,
+        prefix: &str,
+        number: u64,
+        pulled: &PulledRecord,
+        attempt: &PullAttempt,
+    ) -> Result<Result<Vec<RecordFile>, String>, ReadError> {
+        let mut kept = Vec::with_capacity(pulled.files.len());
+        for (at, name) in pulled.files.iter().enumerate() {
+            let record = &pulled.record.source_id;
+            let Some(file) = attempt.files.open(record, name).await? else {
+                return Ok(Err(format!(
+                    "its file {:?} is not there, or is no plain file",
+                    name.as_str()
+                )));
+            };
+            let key = format!("{}/{number}/{at}", attempt_prefix(prefix, claim));
+            match self.hooks.blobs.put_stream(&key, file.content, file.bytes).await {
+                Ok(blob) => kept.push(RecordFile {
+                    record: record.clone(),
+                    name: name.clone(),
+                    key,
+                    bytes: blob.bytes,
+                    sha256: blob.sha256,
+                }),
+                Err(PutError::Store(error)) => return Err(error.into()),
+                Err(PutError::Source(error)) => {
+                    return Err(RunnerError::new(format!("read the file {name} of {record}"), error).into());
+                }
+                Err(PutError::TooLarge(_)) => {
+                    return Ok(Err(format!(
+                        "its file {:?} grew while it was read",
+                        name.as_str()
+                    )));
+                }
+            }
+        }
+        Ok(Ok(kept))
+    }
+
+    async fn finish(
+        &self,
+        claim: &Claim,
+        params: PullParams,
+        prepared: &Prepared,
+        given: &Given,
+    ) -> Result<Committed<Finished>, Failure> {
+        let run = params.run();
+        let mut uow = UnitOfWork::begin(&*self.store).await?;
+        let preview = format!("{} records, {} lines refused", given.lines.len(), given.refused);
+        let end = DelegationEnd::Completed {
+            result: None,
+            preview,
+        };
+        if !uow
+            .delegations()
+            .finish(&claim.delegation, claim.attempt, end)
+            .await?
+        {
+            return Ok(uow.commit(Finished::Late).await?);
+        }
+        let locked = uow
+            .ingests()
+            .lock(run)
+            .await?
+            .ok_or(IngestError::UnknownRun(run))?;
+        if !locked.status.is_active() {
+            drop(uow);
+            return Ok(UnitOfWork::begin(&*self.store)
+                .await?
+                .commit(Finished::RunIsOver)
+                .await?);
+        }
+        let upload = uow.ingests().next_upload(run, &Actor::System).await?;
+        let mut refusals = given.refusals.clone();
+        let (mut refused, mut new) = (given.refused, BTreeSet::new());
+        for lines in given.lines.chunks(LINES_AT_ONCE) {
+            let results = uow
+                .ingests()
+                .add_lines(run, &locked.convention, upload, lines)
+                .await?;
+            for (line, result) in lines.iter().zip(results) {
+                let id = &line.record.source_id;
+                match result {
+                    LineResult::Accepted => {
+                        new.insert(id);
+                    }
+                    LineResult::Unchanged | LineResult::Repeated => {}
+                    LineResult::Contradicts => {
+                        refused += 1;
+                        let why = "an earlier pull of this run gave other content for this id; a run holds one content per id";
+                        refusals.push((line.line, Some(id.to_string()), why.to_owned()));
+                    }
+                }
+            }
+        }
+        refusals.truncate(MOST_TOLD);
+        let files: Vec<RecordFile> = given
+            .files
+            .iter()
+            .filter(|file| new.contains(&file.record))
+            .cloned()
+            .collect();
+        uow.pulls().add_files(run, &files).await?;
+        cut_batches(&mut *uow, run, &locked, &locked.opened_by, true).await?;
+        let records = given.lines.len() as u64;
+        let more = has_more(
+            given.session.is_some(),
+            given.told,
+            locked.limit,
+            locked.pulled + records,
+        );
+        let ingester = prepared.ingester.as_ref();
+        uow.pulls()
+            .end_pull(
+                &PullEnd {
+                    run,
+                    pull: params.pull,
+                    task: claim.task,
+                    records,
+                    refused,
+                    refusals: &refusals,
+                    session: given.session.as_ref(),
+                    failure: None,
+                    log_ref: None,
+                    image: image(ingester),
+                    duration_s: given.duration_s,
+                },
+                more,
+            )
+            .await?;
+        uow.activity().append(&ready_event(params, more)).await?;
+        queue_next_pull(&mut *uow, run).await?;
+        if uow.ingests().complete_if_done(run).await? {
+            uow.activity().append(&completed_event(run)).await?;
+        }
+        Ok(uow.commit(Finished::Done).await?)
+    }
+
+    /// Does about a failure what the policy says (wire contract 6.4).
+    async fn settle(
+        &self,
+        claim: &Claim,
+        params: PullParams,
+        prepared: &Prepared,
+        failed: &Failed,
+    ) -> Result<Finished, Failure> {
+        let retries = if claim.retry_count < MOST_RETRIES {
+            prepared.failures
+        } else {
+            u32::MAX
+        };
+        let tried = Tried {
+            oom_retries: 0,
+            retries,
+        };
+        let action = failed.kind.action(Stage::Pull, tried);
+        tracing::warn!(delegation = %claim.delegation, kind = failed.kind.as_str(), why = %failed.kind, ?action, "a pull failed");
+        Ok(retried!(self.settle_once(claim, params, prepared, failed, action))?.into_inner())
+    }
+
+    async fn settle_once(
+        &self,
+        claim: &Claim,
+        params: PullParams,
+        prepared: &Prepared,
+        failed: &Failed,
+        action: FailureAction,
+    ) -> Result<Committed<Finished>, Failure> {
+        let run = params.run();
+        let why = preview(&failed.kind.to_string());
+        let mut uow = UnitOfWork::begin(&*self.store).await?;
+        if action == FailureAction::Retry {
+            let ended = fail_for_now(&mut uow, claim, &params.name(), &why, MOST_RETRIES).await?;
+            let finished = if ended.is_some() {
+                Finished::Done
+            } else {
+                Finished::Late
+            };
+            return Ok(uow.commit(finished).await?);
+        }
+        let end = DelegationEnd::Failed(why.clone());
+        if !uow
+            .delegations()
+            .finish(&claim.delegation, claim.attempt, end)
+            .await?
+        {
+            return Ok(uow.commit(Finished::Late).await?);
+        }
+        if action == FailureAction::Abort {
+            end_run(&mut uow, run, failed.kind.as_str(), &why, &Actor::System).await?;
+            return Ok(uow.commit(Finished::Done).await?);
+        }
+        let locked = uow
+            .ingests()
+            .lock(run)
+            .await?
+            .ok_or(IngestError::UnknownRun(run))?;
+        if locked.status.is_active() {
+            let ingester = prepared.ingester.as_ref();
+            uow.pulls()
+                .end_pull(
+                    &PullEnd {
+                        run,
+                        pull: params.pull,
+                        task: claim.task,
+                        records: 0,
+                        refused: 0,
+                        refusals: &[],
+                        session: None,
+                        failure: Some((failed.kind.as_str(), &why)),
+                        log_ref: failed.log_ref.as_deref(),
+                        image: image(ingester),
+                        duration_s: failed.duration_s,
+                    },
+                    false,
+                )
+                .await?;
+            if uow.ingests().complete_if_done(run).await? {
+                uow.activity().append(&completed_event(run)).await?;
+            }
+        }
+        Ok(uow.commit(Finished::Done).await?)
+    }
+}
+
+/// Why what an ingester left could not be read.
+enum ReadError {
+    Store(StoreError),
+    Runner(RunnerError),
+}
+
+impl From<StoreError> for ReadError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<RunnerError> for ReadError {
+    fn from(error: RunnerError) -> Self {
+        Self::Runner(error)
+    }
+}
+
+fn attempt_prefix(prefix: &str, claim: &Claim) -> String {
+    format!("{prefix}/{}-{}", claim.delegation, claim.attempt)
+}
+
+fn image(ingester: Option<&IngesterDefinition>) -> [&str; 3] {
+    ingester.map_or([""; 3], |i| [&i.image, &i.digest, &i.source_ref])
+}
+
+fn ready_event(params: PullParams, more: bool) -> Event {
+    let run = params.run();
+    Event {
+        kind: "IngesterBatchReady",
+        subject: format!("ingest_run:{run}"),
+        actor: Actor::System,
+        payload: json!({"ingest_run_id": run.to_string(), "batch_index": params.pull, "has_more": more}),
+    }
+}

@@ -1,0 +1,229 @@
+//! What an ingester wrote: lines of records and a session (wire contract 5.2).
+
+use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
+
+use super::{PushedRecord, SourceId};
+use crate::cell::has_nul;
+use crate::file::FileName;
+use crate::kind::Invalid;
+use crate::schema::MetadataChecker;
+
+/// The most files of one pulled record.
+pub const MOST_FILES_OF_A_RECORD: usize = 1000;
+/// The largest session, in bytes: it is kept in the database.
+pub const MOST_SESSION_BYTES: usize = 1024 * 1024;
+
+/// One record that an ingester gave, with the names of its files.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PulledRecord {
+    /// The record. Its hash is that of its metadata alone.
+    pub record: PushedRecord,
+    /// The names of its files, in the order in which they were told.
+    pub files: Vec<FileName>,
+}
+
+/// A line that is no record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedPull {
+    /// The id that it names, if it names one.
+    pub source_id: Option<String>,
+    /// Why it is none.
+    pub reason: Invalid,
+}
+
+impl PulledRecord {
+    /// The record of a line: `{"source_id", "metadata", "files": [{"name", ...}], ...}`, where `id` stands for `source_id`. Other
+    /// keys are passed over: the form belongs to the ingesters, and newer ones may tell more.
+    pub fn from_line(line: &[u8], checker: &MetadataChecker) -> Result<Self, RefusedPull> {
+        let refused = |source_id: Option<&str>, reason: Invalid| RefusedPull {
+            source_id: source_id.map(|id| id.chars().filter(|c| *c != '\0').take(200).collect()),
+            reason,
+        };
+        let value: Value = serde_json::from_slice(line)
+            .map_err(|e| refused(None, Invalid::value(format!("is not JSON: {e}"))))?;
+        let Value::Object(mut object) = value else {
+            return Err(refused(None, Invalid::value("must be a JSON object")));
+        };
+        let id = match object.remove("source_id").or_else(|| object.remove("id")) {
+            Some(Value::String(id)) => id,
+            Some(_) => {
+                return Err(refused(
+                    None,
+                    Invalid::value("must be a string").of_field("source_id"),
+                ));
+            }
+            None => return Err(refused(None, Invalid::value("is required").of_field("source_id"))),
+        };
+        let told = id.as_str();
+        let source_id: SourceId = id
+            .parse()
+            .map_err(|e: Invalid| refused(Some(told), e.of_field("source_id")))?;
+        let metadata = match object.remove("metadata") {
+            Some(Value::Object(map)) if has_nul(&Value::Object(map.clone())) => {
+                let why = Invalid::value("must not contain the character NUL").of_field("metadata");
+                return Err(refused(Some(told), why));
+            }
+            Some(Value::Object(map)) => map,
+            Some(_) => {
+                return Err(refused(
+                    Some(told),
+                    Invalid::value("must be an object").of_field("metadata"),
+                ));
+            }
+            None => {
+                return Err(refused(
+                    Some(told),
+                    Invalid::value("is required").of_field("metadata"),
+                ));
+            }
+        };
+        let files = files(object.remove("files")).map_err(|e| refused(Some(told), e.of_field("files")))?;
+        let record =
+            PushedRecord::new(source_id, metadata, checker).map_err(|reason| refused(Some(told), reason))?;
+        Ok(Self { record, files })
+    }
+}
+
+fn files(told: Option<Value>) -> Result<Vec<FileName>, Invalid> {
+    let list = match told {
+        None | Some(Value::Null) => return Ok(Vec::new()),
+        Some(Value::Array(list)) if list.len() <= MOST_FILES_OF_A_RECORD => list,
+        Some(Value::Array(_)) => {
+            return Err(Invalid::value(format!(
+                "must have at most {MOST_FILES_OF_A_RECORD} entries"
+            )));
+        }
+        Some(_) => return Err(Invalid::value("must be a list")),
+    };
+    let mut names: Vec<FileName> = Vec::with_capacity(list.len());
+    for file in &list {
+        let name = file.get("name").and_then(Value::as_str);
+        let name: FileName = name
+            .ok_or_else(|| Invalid::value("must name each file by the string name"))?
+            .parse()?;
+        if names.contains(&name) {
+            return Err(Invalid::value(format!("names {:?} twice", name.as_str())));
+        }
+        names.push(name);
+    }
+    Ok(names)
+}
+
+/// The content hash of a record with files: equal for equal metadata and equal files only (D21). Without files it is that of the
+/// metadata, so that a record is the same whether it was pushed or pulled.
+pub fn content_hash_with_files(metadata: [u8; 32], files: &[(FileName, [u8; 32])]) -> [u8; 32] {
+    if files.is_empty() {
+        return metadata;
+    }
+    let mut sorted: Vec<_> = files.iter().collect();
+    sorted.sort();
+    let mut hash = Sha256::new_with_prefix(metadata);
+    for (name, sha256) in sorted {
+        hash.update((name.as_str().len() as u64).to_be_bytes());
+        hash.update(name.as_str());
+        hash.update(sha256);
+    }
+    hash.finalize().into()
+}
+
+/// The session that an ingester left. What is no JSON object is a fault of the ingester's: going on without it would lose records.
+pub fn session(bytes: &[u8]) -> Result<Map<String, Value>, Invalid> {
+    if bytes.len() > MOST_SESSION_BYTES {
+        return Err(Invalid::value(format!(
+            "must have at most {MOST_SESSION_BYTES} bytes"
+        )));
+    }
+    match serde_json::from_slice(bytes) {
+        Ok(Value::Object(map)) if has_nul(&Value::Object(map.clone())) => {
+            Err(Invalid::value("must not contain the character NUL"))
+        }
+        Ok(Value::Object(map)) => Ok(map),
+        Ok(_) => Err(Invalid::value("must be a JSON object")),
+        Err(error) => Err(Invalid::value(format!("is not JSON: {error}"))),
+    }
+}
+
+/// How many records the next pull may give: a batch, but no more than what is left of the run's limit (wire contract 6.2).
+pub fn pull_limit(batch_size: u32, limit: Option<u64>, pulled: u64) -> u64 {
+    let left = limit.map_or(u64::MAX, |limit| limit.saturating_sub(pulled));
+    u64::from(batch_size).min(left)
+}
+
+/// Whether another pull follows: the ingester left a session, gave something, and the limit is not reached.
+pub fn has_more(session: bool, records: u64, limit: Option<u64>, pulled: u64) -> bool {
+    session && records > 0 && limit.is_none_or(|limit| pulled < limit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<PulledRecord, RefusedPull> {
+        PulledRecord::from_line(line.as_bytes(), &MetadataChecker::new(&[]))
+    }
+
+    #[test]
+    fn an_ingesters_line_is_read_and_what_it_tells_besides_is_passed_over() {
+        let line = r#"{"id": "a:1@2", "metadata": {}, "files": [{"name": "x.cif", "relative_path": "a:1@2/x.cif", "size_mb": 1.5}], "fetched_at": null, "new": 1}"#;
+        let read = read(line).unwrap();
+        assert_eq!(read.record.source_id.as_str(), "a:1@2");
+        assert_eq!(read.files, ["x.cif".parse().unwrap()]);
+    }
+
+    #[test]
+    fn a_line_that_is_no_record_says_why_and_whose_it_is() {
+        for (line, id, why) in [
+            ("{", None, "JSON"),
+            ("[]", None, "object"),
+            (r#"{"metadata": {}}"#, None, "required"),
+            (r#"{"id": "../x", "metadata": {}}"#, Some("../x"), "slash"),
+            (r#"{"id": "a"}"#, Some("a"), "required"),
+            (
+                r#"{"id": "a", "metadata": {}, "files": [{"name": "../../etc/passwd"}]}"#,
+                Some("a"),
+                "plain file name",
+            ),
+            (
+                r#"{"id": "a", "metadata": {}, "files": [{"name": "x"}, {"name": "x"}]}"#,
+                Some("a"),
+                "twice",
+            ),
+            (r#"{"id": "a", "metadata": {}, "files": 3}"#, Some("a"), "list"),
+        ] {
+            let refused = read(line).unwrap_err();
+            assert_eq!(refused.source_id.as_deref(), id, "{line}");
+            assert!(
+                refused.reason.to_string().contains(why),
+                "{line}: {}",
+                refused.reason
+            );
+        }
+    }
+
+    // proves PIP-2
+    #[test]
+    fn a_changed_file_changes_the_record_and_their_order_does_not() {
+        let file = |name: &str, content: u8| (name.parse().unwrap(), [content; 32]);
+        let (a, b) = (file("a", 1), file("b", 2));
+        let hash = |files: &[(FileName, [u8; 32])]| content_hash_with_files([7; 32], files);
+        assert_eq!(hash(&[]), [7; 32]);
+        assert_eq!(hash(&[a.clone(), b.clone()]), hash(&[b.clone(), a.clone()]));
+        assert_ne!(hash(&[a.clone(), b.clone()]), hash(std::slice::from_ref(&a)));
+        assert_ne!(hash(&[a.clone(), b]), hash(&[a, file("b", 3)]));
+    }
+
+    #[test]
+    fn limits_and_sessions_decide_whether_there_is_more() {
+        assert_eq!(pull_limit(10, None, 1000), 10);
+        assert_eq!(pull_limit(10, Some(25), 20), 5);
+        assert!(has_more(true, 10, Some(25), 20));
+        assert!(!has_more(true, 5, Some(25), 25));
+        assert!(!has_more(false, 10, None, 10));
+        assert!(!has_more(true, 0, None, 10));
+        assert!(session(b"{\"at\": 3}").is_ok());
+        for bad in [&b"[]"[..], b"", b"{\"a\":\"\\u0000\"}"] {
+            assert!(session(bad).is_err());
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! Work directories of hooks and ingesters, and the careful reading of what they left: what runners have in common
+//! (wire contract 5, D11, D19, D30).
+//!
+//! A work directory is fresh for each attempt, laid out as the container contract says, and gone afterwards. What was written into it
+//! is hostile: it is read without following links, without blocking, and within caps.
+
+mod disk;
+mod log;
+mod output;
+mod pulled;
+mod spawning;
+mod stage;
+mod workdir;
+
+pub use disk::{DiskUse, measure};
+pub use log::LogTail;
+pub use output::{OutputCaps, Pulled, Read, read_hook, read_pull};
+pub use spawning::{starting, writing};
+pub use stage::stage;
+pub use workdir::{NOBODY, Owner, WorkDir, closed_to_nobody, prepare_root, remove_all};

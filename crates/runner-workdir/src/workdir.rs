@@ -1,0 +1,322 @@
+//! The work directory of one attempt: fresh, laid out as the container contract says, gone afterwards
+//! (wire contract 5.1, D19, D30).
+
+use std::fs::{self, File, Permissions};
+use std::io::{self, BufWriter, Write as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use domain::RunId;
+use ports::{HookJob, PullJob, RunStamp};
+use rustix::fs::{Mode, OFlags};
+use serde_json::{Map, Value, json};
+use time::format_description::well_known::Rfc3339;
+use uuid::Uuid;
+
+use crate::spawning::starting;
+
+/// The uid and gid that hooks run as when the server is root or a container engine runs them (wire contract 5.1, "other").
+pub const NOBODY: u32 = 65_534;
+
+/// Who writes into a work directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// The server's own user.
+    Server,
+    /// Uid 65534, to whom the writable parts are given.
+    Nobody,
+    /// Whoever an image says: the writable parts are open to all (D19). The random half of the directory's name, and the
+    /// directories above it, keep others out.
+    Anybody,
+}
+
+/// One attempt's work directory; removed when dropped.
+#[derive(Debug)]
+pub struct WorkDir {
+    path: PathBuf,
+    out: OwnedFd,
+    files: OwnedFd,
+}
+
+/// The directories that hooks and ingesters may write to, besides an ingester's `files`.
+const WRITABLE: [&str; 3] = ["out", "tmp", "shm"];
+/// The directories that they may only read.
+const READABLE: [&str; 3] = ["in", "files", "image"];
+
+impl WorkDir {
+    /// A new directory below `root` with a hook's input files, and the `run.json` that says which run of which release
+    /// its output belongs to (PRV-3).
+    pub fn for_hook(root: &Path, job: &HookJob, owner: Owner) -> io::Result<Self> {
+        let this = Self::create(root, job.run.as_uuid())?;
+        let stamp = json!({"run_id": job.run.to_string(), "release_id": job.release.to_string()});
+        this.write("run.json", &stamp)?;
+        write_records(&this.part("in"), job)?;
+        this.write_config(&job.config)?;
+        this.close(owner, &WRITABLE)?;
+        Ok(this)
+    }
+
+    /// A new directory below `root` with an ingester's input files.
+    pub fn for_pull(root: &Path, job: &PullJob, owner: Owner) -> io::Result<Self> {
+        let this = Self::create(root, job.task.as_uuid())?;
+        this.write_config(&job.config)?;
+        if let Some(session) = &job.session {
+            this.write("in/session.json", session)?;
+        }
+        this.close(owner, &["out", "tmp", "shm", "files"])?;
+        Ok(this)
+    }
+
+    fn create(root: &Path, unit: Uuid) -> io::Result<Self> {
+        let path = fresh(root, unit)?;
+        // From here on the directory is removed whatever fails.
+        let made = || {
+            for name in READABLE.iter().chain(&WRITABLE) {
+                fs::create_dir(path.join(name))?;
+            }
+            Ok((open_dir(&path.join("out"))?, open_dir(&path.join("files"))?))
+        };
+        match made() {
+            Ok((out, files)) => Ok(Self { path, out, files }),
+            Err(error) => {
+                remove(&path)?;
+                Err(error)
+            }
+        }
+    }
+
+    fn write(&self, name: &str, what: &impl serde::Serialize) -> io::Result<()> {
+        let file = File::create_new(self.path.join(name))?;
+        serde_json::to_writer(&file, what)?;
+        file.set_permissions(Permissions::from_mode(0o444))
+    }
+
+    fn write_config(&self, config: &Map<String, Value>) -> io::Result<()> {
+        if config.is_empty() {
+            return Ok(());
+        }
+        self.write("in/config.json", config)
+    }
+
+    /// Gives the directories the owner and the modes that they have while something runs.
+    fn close(&self, owner: Owner, writable: &[&str]) -> io::Result<()> {
+        for name in READABLE.iter().chain(&WRITABLE) {
+            let part = self.part(name);
+            let mode = match (writable.contains(name), owner) {
+                (true, Owner::Anybody) => 0o777,
+                (true, _) => 0o700,
+                (false, _) if *name == "image" => 0o711,
+                (false, _) => 0o555,
+            };
+            if writable.contains(name) && owner == Owner::Nobody {
+                std::os::unix::fs::chown(&part, Some(NOBODY), Some(NOBODY))?;
+            }
+            fs::set_permissions(&part, Permissions::from_mode(mode))?;
+        }
+        fs::set_permissions(&self.path, Permissions::from_mode(0o711))
+    }
+
+    /// The directory itself.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// One of its directories: `in`, `out`, `files`, `tmp`, `shm` (what `/dev/shm` is in bubblewrap) or `image`.
+    pub fn part(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// The output directory, opened before anybody could put anything else in its place.
+    pub const fn out(&self) -> &OwnedFd {
+        &self.out
+    }
+
+    /// The directory for files, likewise.
+    pub const fn files(&self) -> &OwnedFd {
+        &self.files
+    }
+
+    /// What `run.json` says, if it can be read.
+    pub fn stamp(&self) -> Option<RunStamp> {
+        let stamp: Value = serde_json::from_slice(&fs::read(self.part("run.json")).ok()?).ok()?;
+        let id = |name: &str| Uuid::parse_str(stamp.get(name)?.as_str()?).ok();
+        Some(RunStamp {
+            run: RunId::from_uuid(id("run_id")?),
+            release: domain::ReleaseId::from_uuid(id("release_id")?),
+        })
+    }
+
+    /// What an ingester finds in its environment besides the paths (wire contract 5.2).
+    pub fn pull_environment(job: &PullJob) -> Vec<(&'static str, String)> {
+        let mut all = vec![("OSA_LIMIT", job.limit.to_string())];
+        if let Some(since) = job.since.and_then(|t| t.format(&Rfc3339).ok()) {
+            all.push(("OSA_SINCE", since));
+        }
+        if job.offset != 0 {
+            all.push(("OSA_OFFSET", job.offset.to_string()));
+        }
+        all
+    }
+}
+
+impl Drop for WorkDir {
+    fn drop(&mut self) {
+        // What cannot be removed now is removed by `remove_all` at the next start.
+        let _ = remove(&self.path);
+    }
+}
+
+/// A new directory below `root`, which nobody can guess: hooks share a uid, and `root` cannot be listed.
+pub(crate) fn fresh(root: &Path, unit: Uuid) -> io::Result<PathBuf> {
+    let path = root.join(format!("{unit}-{}", Uuid::new_v4().simple()));
+    fs::create_dir(&path)?;
+    Ok(path)
+}
+
+/// Makes the directory in which attempts get theirs; gives its absolute path. `open` says that others must pass through it.
+///
+/// Fails if it cannot be made, or if it is to be open and uid 65534 could not reach it.
+pub fn prepare_root(root: &Path, open: bool) -> io::Result<PathBuf> {
+    let root = std::path::absolute(root)?;
+    fs::create_dir_all(&root)?;
+    // Not listable: hooks share a uid, and must not find each other's directories.
+    fs::set_permissions(&root, Permissions::from_mode(if open { 0o711 } else { 0o700 }))?;
+    if open && let Some(closed) = closed_to_nobody(&root)? {
+        let why = format!(
+            "hooks run as uid {NOBODY} and cannot pass through {}; chmod o+x it, or choose another work root",
+            closed.display()
+        );
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+    }
+    Ok(root)
+}
+
+fn open_dir(path: &Path) -> io::Result<OwnedFd> {
+    Ok(rustix::fs::open(
+        path,
+        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?)
+}
+
+fn write_records(dir: &Path, job: &HookJob) -> io::Result<()> {
+    let mut records = BufWriter::new(File::create_new(dir.join("records.jsonl"))?);
+    for record in &job.records {
+        records.write_all(b"{\"id\":")?;
+        serde_json::to_writer(&mut records, record.id.as_str())?;
+        records.write_all(b",\"metadata\":")?;
+        serde_json::to_writer(&mut records, &record.metadata)?;
+        // A size that is no number becomes null.
+        writeln!(
+            records,
+            ",\"size_hint_mb\":{}}}",
+            Value::from(record.size_hint_mb)
+        )?;
+    }
+    let file = records.into_inner().map_err(io::IntoInnerError::into_error)?;
+    file.set_permissions(Permissions::from_mode(0o444))
+}
+
+/// Removes an attempt's directory. Nothing in it is followed if it is a link.
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
+    for name in READABLE {
+        // Without being root, what is in a directory of mode 0555 cannot be removed.
+        let _ = fs::set_permissions(path.join(name), Permissions::from_mode(0o700));
+    }
+    if fs::remove_dir_all(path).is_ok() {
+        return Ok(());
+    }
+    // A tree deeper than there are file descriptors, or directories that the hook locked: the tools know a way.
+    for (tool, arguments) in [("chmod", ["-R", "u+rwX"]), ("rm", ["-r", "-f"])] {
+        let _lock = starting();
+        let _ = Command::new(tool)
+            .args(arguments)
+            .arg("--")
+            .arg(path)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+    }
+    if fs::exists(path)? {
+        Err(io::Error::other(format!("{} cannot be removed", path.display())))
+    } else {
+        Ok(())
+    }
+}
+
+/// Removes every attempt's directory below `root`, and says how many it were.
+pub fn remove_all(root: &Path) -> io::Result<usize> {
+    let mut count = 0;
+    for entry in fs::read_dir(root)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() && entry.file_name().to_str().is_some_and(is_attempt) {
+            remove(&entry.path())?;
+            count += 1;
+        }
+    }
+    Ok(count)
+}
+
+/// Whether a directory's name is one that [`fresh`] gives.
+fn is_attempt(name: &str) -> bool {
+    name.len() == 36 + 1 + 32 && name.is_char_boundary(36) && {
+        let (run, random) = name.split_at(36);
+        Uuid::parse_str(run).is_ok()
+            && random
+                .strip_prefix('-')
+                .is_some_and(|r| Uuid::parse_str(r).is_ok())
+    }
+}
+
+/// The first directory above (and including) `path` that uid 65534 cannot pass through, if there is one.
+pub fn closed_to_nobody(path: &Path) -> io::Result<Option<PathBuf>> {
+    for dir in path.ancestors() {
+        if !dir.as_os_str().is_empty() && fs::metadata(dir)?.permissions().mode() & 0o001 == 0 {
+            return Ok(Some(dir.to_owned()));
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_directories_that_are_named_like_attempts_are_stale_ones() {
+        let run = Uuid::new_v4();
+        let random = Uuid::new_v4().simple();
+        assert!(is_attempt(&format!("{run}-{random}")));
+        for other in [
+            "",
+            "data",
+            &run.to_string(),
+            &format!("{run}_{random}"),
+            &format!("{random}-{run}"),
+            &"é".repeat(34),
+        ] {
+            assert!(!is_attempt(other), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_deep_and_locked_tree_is_removed() {
+        let root = tempfile::tempdir().unwrap();
+        let attempt = root.path().join("x");
+        fs::create_dir(&attempt).unwrap();
+        let script = "mkdir 'out' or die; chdir 'out'; for (1..1500) { mkdir 'd' or die; chdir 'd' or die } chmod 0, '.'";
+        assert!(
+            Command::new("perl")
+                .current_dir(&attempt)
+                .args(["-e", script])
+                .status()
+                .unwrap()
+                .success()
+        );
+        remove(&attempt).unwrap();
+        assert!(!attempt.exists());
+    }
+}
