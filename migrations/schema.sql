@@ -215,7 +215,9 @@ CREATE TABLE public.conventions (
     ingester jsonb,
     docs jsonb NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    curation text,
+    CONSTRAINT ck_conventions_curation CHECK ((curation = 'required'::text))
 );
 
 CREATE TABLE public.delegation_archive_ids (
@@ -335,6 +337,29 @@ CREATE TABLE public.delegations_archive (
     CONSTRAINT ck_delegations_archive_status CHECK ((status = ANY (ARRAY['completed'::text, 'failed'::text, 'stuck'::text])))
 )
 PARTITION BY RANGE (created_at);
+
+CREATE TABLE public.deposition_files (
+    deposition_id text NOT NULL,
+    name text NOT NULL,
+    key text NOT NULL,
+    bytes bigint NOT NULL,
+    sha256 bytea NOT NULL,
+    uploaded_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE public.depositions (
+    id text NOT NULL,
+    convention_slug text NOT NULL,
+    owner_user_id uuid NOT NULL,
+    status text DEFAULT 'draft'::text NOT NULL,
+    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
+    submissions bigint DEFAULT 0 NOT NULL,
+    record_srn text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT ck_depositions_accepted CHECK (((status = 'accepted'::text) = (record_srn IS NOT NULL))),
+    CONSTRAINT ck_depositions_status CHECK ((status = ANY (ARRAY['draft'::text, 'in_validation'::text, 'in_review'::text, 'accepted'::text])))
+);
 
 CREATE TABLE public.device_authorizations (
     device_code_hash bytea NOT NULL,
@@ -633,6 +658,33 @@ CREATE TABLE public.service_accounts (
     disabled_reason text
 );
 
+CREATE TABLE public.submission_results (
+    task_id uuid NOT NULL,
+    run_id uuid NOT NULL,
+    "position" bigint NOT NULL,
+    hook_name text NOT NULL,
+    outcome text NOT NULL,
+    reason text,
+    key text,
+    CONSTRAINT ck_submission_results_outcome CHECK ((outcome = ANY (ARRAY['passed'::text, 'rejected'::text, 'errored'::text])))
+);
+
+CREATE TABLE public.submissions (
+    task_id uuid NOT NULL,
+    deposition_id text NOT NULL,
+    number bigint NOT NULL,
+    metadata jsonb NOT NULL,
+    schema_id text NOT NULL,
+    schema_version text NOT NULL,
+    status text DEFAULT 'pending'::text NOT NULL,
+    reasons jsonb DEFAULT '[]'::jsonb NOT NULL,
+    curated_by_user_id uuid,
+    curated_at timestamp with time zone,
+    submitted_at timestamp with time zone DEFAULT now() NOT NULL,
+    completed_at timestamp with time zone,
+    CONSTRAINT ck_submissions_status CHECK ((status = ANY (ARRAY['pending'::text, 'running'::text, 'completed'::text, 'rejected'::text, 'failed'::text])))
+);
+
 CREATE TABLE public.task_grants (
     task_id uuid NOT NULL,
     grantee_user_id uuid,
@@ -693,6 +745,12 @@ ALTER TABLE ONLY public.delegation_ready
 
 ALTER TABLE ONLY public.delegations
     ADD CONSTRAINT delegations_pkey PRIMARY KEY (delegation_id);
+
+ALTER TABLE ONLY public.deposition_files
+    ADD CONSTRAINT deposition_files_pkey PRIMARY KEY (deposition_id, name);
+
+ALTER TABLE ONLY public.depositions
+    ADD CONSTRAINT depositions_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.device_authorizations
     ADD CONSTRAINT device_authorizations_pkey PRIMARY KEY (device_code_hash);
@@ -769,6 +827,12 @@ ALTER TABLE ONLY public.schemas
 ALTER TABLE ONLY public.service_accounts
     ADD CONSTRAINT service_accounts_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.submission_results
+    ADD CONSTRAINT submission_results_pkey PRIMARY KEY (task_id, run_id);
+
+ALTER TABLE ONLY public.submissions
+    ADD CONSTRAINT submissions_pkey PRIMARY KEY (task_id);
+
 ALTER TABLE ONLY public.tasks
     ADD CONSTRAINT tasks_pkey PRIMARY KEY (id);
 
@@ -810,6 +874,9 @@ ALTER TABLE ONLY public.role_assignments
 
 ALTER TABLE ONLY public.service_accounts
     ADD CONSTRAINT uq_service_accounts_issuer_subject UNIQUE (issuer, subject);
+
+ALTER TABLE ONLY public.submissions
+    ADD CONSTRAINT uq_submissions_number UNIQUE (deposition_id, number);
 
 ALTER TABLE ONLY public.task_grants
     ADD CONSTRAINT uq_task_grants_service_account UNIQUE (task_id, grantee_service_account_id);
@@ -868,6 +935,12 @@ CREATE INDEX ix_delegations_archive_caller ON ONLY public.delegations_archive US
 CREATE INDEX ix_delegations_archive_id ON ONLY public.delegations_archive USING btree (delegation_id);
 
 CREATE INDEX ix_delegations_archive_task ON ONLY public.delegations_archive USING btree (task_id) WHERE (task_id IS NOT NULL);
+
+CREATE INDEX ix_depositions_created ON public.depositions USING btree (created_at DESC, id DESC);
+
+CREATE INDEX ix_depositions_owner ON public.depositions USING btree (owner_user_id, created_at DESC, id DESC);
+
+CREATE INDEX ix_depositions_record ON public.depositions USING btree (record_srn) WHERE (record_srn IS NOT NULL);
 
 CREATE INDEX ix_device_authorizations_expires ON public.device_authorizations USING btree (expires_at);
 
@@ -955,6 +1028,8 @@ CREATE TRIGGER tr_release_pins_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON 
 
 CREATE TRIGGER tr_schemas_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON public.schemas FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 
+CREATE TRIGGER tr_submission_results_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON public.submission_results FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+
 CREATE TRIGGER tr_tasks_log_created AFTER INSERT ON public.tasks REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.log_tasks_created();
 
 CREATE TRIGGER tr_tasks_log_moved AFTER UPDATE ON public.tasks REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.log_tasks_moved();
@@ -970,6 +1045,18 @@ ALTER TABLE ONLY public.conventions
 
 ALTER TABLE ONLY public.delegations
     ADD CONSTRAINT delegations_task_id_fkey FOREIGN KEY (task_id) REFERENCES public.tasks(id);
+
+ALTER TABLE ONLY public.deposition_files
+    ADD CONSTRAINT deposition_files_deposition_id_fkey FOREIGN KEY (deposition_id) REFERENCES public.depositions(id);
+
+ALTER TABLE ONLY public.depositions
+    ADD CONSTRAINT depositions_convention_slug_fkey FOREIGN KEY (convention_slug) REFERENCES public.conventions(slug);
+
+ALTER TABLE ONLY public.depositions
+    ADD CONSTRAINT depositions_owner_user_id_fkey FOREIGN KEY (owner_user_id) REFERENCES public.users(id);
+
+ALTER TABLE ONLY public.depositions
+    ADD CONSTRAINT depositions_record_srn_fkey FOREIGN KEY (record_srn) REFERENCES public.records(srn);
 
 ALTER TABLE ONLY public.device_authorizations
     ADD CONSTRAINT device_authorizations_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id);
@@ -1102,6 +1189,24 @@ ALTER TABLE ONLY public.schema_features
 
 ALTER TABLE ONLY public.schemas
     ADD CONSTRAINT schemas_id_major_fkey FOREIGN KEY (id, major) REFERENCES public.metadata_tables(schema_id, major);
+
+ALTER TABLE ONLY public.submission_results
+    ADD CONSTRAINT submission_results_run_id_fkey FOREIGN KEY (run_id) REFERENCES public.hook_runs(id);
+
+ALTER TABLE ONLY public.submission_results
+    ADD CONSTRAINT submission_results_task_id_fkey FOREIGN KEY (task_id) REFERENCES public.submissions(task_id);
+
+ALTER TABLE ONLY public.submissions
+    ADD CONSTRAINT submissions_curated_by_user_id_fkey FOREIGN KEY (curated_by_user_id) REFERENCES public.users(id);
+
+ALTER TABLE ONLY public.submissions
+    ADD CONSTRAINT submissions_deposition_id_fkey FOREIGN KEY (deposition_id) REFERENCES public.depositions(id);
+
+ALTER TABLE ONLY public.submissions
+    ADD CONSTRAINT submissions_schema_id_schema_version_fkey FOREIGN KEY (schema_id, schema_version) REFERENCES public.schemas(id, version);
+
+ALTER TABLE ONLY public.submissions
+    ADD CONSTRAINT submissions_task_id_fkey FOREIGN KEY (task_id) REFERENCES public.tasks(id);
 
 ALTER TABLE ONLY public.task_grants
     ADD CONSTRAINT task_grants_grantee_service_account_id_fkey FOREIGN KEY (grantee_service_account_id) REFERENCES public.service_accounts(id);

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::engine::Engine;
 use crate::migrations::Throwaway;
 use crate::shell::{cargo, run as run_command, target};
 use crate::{clients, demo, fuzz, layers, migrations, openapi};
@@ -62,15 +63,18 @@ fn offline(arguments: &[&str]) -> Command {
     command
 }
 
-/// All tests, on one throwaway PostgreSQL that they share; each makes its own database in it.
+/// All tests, on one throwaway PostgreSQL and one container engine that they share; each makes its own database and containers.
 fn tests() -> Result<()> {
     let server = Throwaway::start()?;
     let url = server.database("postgres")?;
+    let engine = Engine::find();
     demo::build()?;
-    run_command(
-        offline(&["test", "--workspace", "--locked", "--no-fail-fast"])
-            .env("HALLMARK_TEST_DATABASE_URL", url),
-    )
+    let mut command = offline(&["test", "--workspace", "--locked", "--no-fail-fast"]);
+    command.env("HALLMARK_TEST_DATABASE_URL", url);
+    if let Some(engine) = &engine {
+        command.env("HALLMARK_TEST_DOCKER_HOST", engine.host());
+    }
+    run_command(&mut command)
 }
 
 /// `cargo sqlx prepare`, on a throwaway PostgreSQL.

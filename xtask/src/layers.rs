@@ -17,6 +17,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     // What the runners have in common.
     ("runner-workdir", &["domain", "ports"]),
     ("runner-process", &["domain", "ports", "runner-workdir"]),
+    ("runner-docker", &["domain", "ports", "runner-workdir"]),
     ("identity-adapter", &["domain", "ports"]),
     ("api", &["domain", "auth", "app"]),
     ("hook-sdk", &[]),
@@ -33,6 +34,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "pg-cluster",
             "postgres-adapter",
             "storage-adapter",
+            "runner-docker",
             "runner-process",
         ],
     ),

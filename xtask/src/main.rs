@@ -5,6 +5,7 @@ mod ci;
 mod client;
 mod clients;
 mod demo;
+mod engine;
 mod fuzz;
 mod layers;
 mod migrations;

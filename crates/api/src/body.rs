@@ -37,6 +37,7 @@ const STRICT: &[&str] = &[
     "LiveBody",
     "YankBody",
     "UnyankBody",
+    "RejectBody",
     "RoleBody",
     "DisableBody",
     "NewTaskBody",

@@ -116,6 +116,8 @@ struct ConventionDetail {
     /// The names of its hooks, in order.
     hooks: Vec<String>,
     ingester: Option<WireIngester>,
+    /// `automatic`, or `required` where a curator decides about depositions.
+    curation: String,
     docs: DocsBlock,
     created_at: String,
 }
@@ -130,6 +132,7 @@ impl From<Convention> for ConventionDetail {
             file_requirements: (&c.file_requirements).into(),
             hooks: c.hooks.into_iter().map(Into::into).collect(),
             ingester: c.ingester.map(Into::into),
+            curation: c.curation.as_str().to_owned(),
             docs: c.docs.into(),
             created_at: model_time(c.created_at),
         }
@@ -138,7 +141,7 @@ impl From<Convention> for ConventionDetail {
 
 /// A workbook.
 #[derive(Debug)]
-struct Xlsx(Vec<u8>);
+pub(crate) struct Xlsx(Vec<u8>);
 
 impl Payload for Xlsx {
     const CONTENT_TYPE: &'static str = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
@@ -154,10 +157,33 @@ impl IntoResponse for Xlsx {
 }
 
 #[derive(Debug, ApiResponse)]
-enum TemplateResponse {
+pub(crate) enum TemplateResponse {
     /// The template.
     #[oai(status = 200)]
     Workbook(Xlsx, #[oai(header = "Content-Disposition")] String),
+}
+
+/// The template of a convention with this title and schema, as a file.
+pub(crate) fn template_of(title: &str, schema: &domain::Schema) -> Result<TemplateResponse, Problem> {
+    let bytes = crate::template::workbook(schema).map_err(|error| {
+        tracing::error!(%error, "a template could not be made");
+        Problem::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal_error",
+            "the server failed; the fault was logged",
+        )
+    })?;
+    // A header is ASCII without quotes; whatever else a title has is left out of the file's name.
+    let name: String = title
+        .to_lowercase()
+        .chars()
+        .map(|c| if c == ' ' { '_' } else { c })
+        .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
+        .collect();
+    Ok(TemplateResponse::Workbook(
+        Xlsx(bytes),
+        format!("attachment; filename=\"{name}_template.xlsx\""),
+    ))
 }
 
 #[OpenApi(tag = "Tag::Conventions")]
@@ -221,25 +247,6 @@ impl ConventionsApi {
     ) -> Result<TemplateResponse, Problem> {
         let slug = path("slug", &slug.0)?;
         let (convention, schema) = self.0.read_conventions.template(permit, &slug).await?;
-        let bytes = crate::template::workbook(&schema).map_err(|error| {
-            tracing::error!(%error, %slug, "a template could not be made");
-            Problem::new(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "internal_error",
-                "the server failed; the fault was logged",
-            )
-        })?;
-        // A header is ASCII without quotes; whatever else a title has is left out of the file's name.
-        let name: String = convention
-            .title
-            .to_lowercase()
-            .chars()
-            .map(|c| if c == ' ' { '_' } else { c })
-            .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
-            .collect();
-        Ok(TemplateResponse::Workbook(
-            Xlsx(bytes),
-            format!("attachment; filename=\"{name}_template.xlsx\""),
-        ))
+        template_of(&convention.title, &schema)
     }
 }

@@ -9,8 +9,10 @@ mod auth_sign_in;
 mod body;
 mod claims;
 mod conventions;
+mod curation;
 mod data;
 mod delegations;
+mod depositions;
 mod edge;
 mod endings;
 mod gate;
@@ -26,11 +28,13 @@ mod query;
 mod render;
 mod rendered;
 mod schemas;
+mod sheet;
 mod spec;
 mod system;
 mod tasks;
 mod template;
 mod trace;
+mod upload;
 mod wire;
 mod wire_deploy;
 
@@ -38,11 +42,13 @@ use std::sync::Arc;
 
 use app::{
     Authenticate, CallOffDelegation, CancelIngestion, CancelTask, ClaimDelegations, CloseIngestion,
-    CreateRelease, CreateTask, Delegate, Deploy, EndSession, FetchDeviceTokens, FinishDelegations, GrantRole,
-    OpenDevice, OpenIngestion, PushRecords, ReadActivity, ReadConventions, ReadData, ReadDelegations,
+    CreateDeposition, CreateRelease, CreateTask, CurateDeposition, Delegate, Deploy, EditDeposition,
+    EndSession, FetchDeviceTokens, FillFromSpreadsheet, FinishDelegations, GrantRole, OpenDevice,
+    OpenIngestion, PushRecords, ReadActivity, ReadConventions, ReadData, ReadDelegations, ReadDepositions,
     ReadHealth, ReadHooks, ReadIdentities, ReadInbox, ReadIngestDetail, ReadIngestions, ReadProfile,
     ReadProvenance, ReadRunLogs, ReadSchemas, ReadTasks, Redelegate, RefreshSession, RegisterSchema,
-    RevokeRole, SetLive, SetServiceAccountState, ShareTask, SignIn, UnyankRelease, UpdateTask, YankRelease,
+    RevokeRole, SetLive, SetServiceAccountState, ShareTask, SignIn, SubmitDeposition, UnyankRelease,
+    UpdateTask, UploadFile, YankRelease,
 };
 use domain::NodeDomain;
 use poem::{Endpoint, EndpointExt, Route};
@@ -104,6 +110,20 @@ pub struct Services {
     pub read_ingest_detail: ReadIngestDetail,
     /// Reading logs of hook runs.
     pub read_run_logs: ReadRunLogs,
+    /// `POST /depositions`.
+    pub create_deposition: CreateDeposition,
+    /// Changing drafts.
+    pub edit_deposition: EditDeposition,
+    /// `POST /depositions/{srn}/files`.
+    pub upload_file: UploadFile,
+    /// `POST /depositions/{srn}/spreadsheet`.
+    pub fill_from_spreadsheet: FillFromSpreadsheet,
+    /// `POST /depositions/{srn}/submit`.
+    pub submit_deposition: SubmitDeposition,
+    /// Deciding about depositions.
+    pub curate_deposition: CurateDeposition,
+    /// Reading depositions.
+    pub read_depositions: ReadDepositions,
     /// Reading tables.
     pub read_data: Arc<ReadData>,
     /// Tracing rows.
@@ -164,7 +184,12 @@ type LedgerApis = (
     inbox::InboxApi,
 );
 
-type IngestApis = (ingestions::IngestionsApi, ingest_detail::IngestDetailApi);
+type IngestApis = (
+    ingestions::IngestionsApi,
+    ingest_detail::IngestDetailApi,
+    depositions::DepositionsApi,
+    curation::CurationApi,
+);
 
 type Apis = (
     conventions::ConventionsApi,
@@ -193,6 +218,8 @@ fn service(services: &Arc<Services>) -> OpenApiService<Apis, ()> {
     let ingests = (
         ingestions::IngestionsApi(Arc::clone(services)),
         ingest_detail::IngestDetailApi(Arc::clone(services)),
+        depositions::DepositionsApi(Arc::clone(services)),
+        curation::CurationApi(Arc::clone(services)),
     );
     let apis = (
         conventions::ConventionsApi(Arc::clone(services)),

@@ -93,7 +93,7 @@ struct TraceRecord {
 #[derive(Debug, Object)]
 #[oai(rename = "TraceSource")]
 struct Source {
-    /// Always `ingest` in this release.
+    /// Always `ingest`.
     #[oai(rename = "type")]
     kind: String,
     convention_id: String,
@@ -109,6 +109,21 @@ struct Source {
     opened_by: Who,
     /// Who sent the upload.
     pushed_by: Who,
+}
+
+/// The deposition that the record was published from.
+#[derive(Debug, Object)]
+#[oai(rename = "TraceDeposition")]
+struct Deposition {
+    srn: String,
+    convention_id: String,
+    /// Which submission of it was published, from 1.
+    submission: u64,
+    submitted_at: String,
+    /// Who submitted it.
+    owner: Who,
+    /// Who approved it, where a curator had to.
+    curated_by: Option<Who>,
 }
 
 /// One time that the task was handed to somebody.
@@ -150,7 +165,10 @@ pub(crate) struct RowTraceBody {
     run: TraceRun,
     release: TraceRelease,
     record: TraceRecord,
+    /// Where it came in, if it was ingested.
     source: Option<Source>,
+    /// What it was published from, if it was deposited.
+    deposition: Option<Deposition>,
     task: Option<Task>,
 }
 
@@ -202,6 +220,7 @@ impl From<TraceTask> for Task {
 
 impl From<RowTrace> for RowTraceBody {
     fn from(t: RowTrace) -> Self {
+        let node = t.record.srn.node.clone();
         let (run, release, record) = (t.run, t.release, t.record);
         Self {
             row: TraceRow {
@@ -244,6 +263,14 @@ impl From<RowTrace> for RowTraceBody {
                 created_at: model_time(record.created_at),
             },
             source: t.source.map(Into::into),
+            deposition: t.deposition.map(|d| Deposition {
+                srn: d.id.srn(&node),
+                convention_id: d.convention.into(),
+                submission: d.submission,
+                submitted_at: model_time(d.submitted_at),
+                owner: d.owner.into(),
+                curated_by: d.curated_by.map(Into::into),
+            }),
             task: t.task.map(Into::into),
         }
     }

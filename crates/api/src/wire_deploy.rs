@@ -7,7 +7,7 @@ use domain::convention::{
     IngesterSchedule, InitialRun,
 };
 use domain::hook::{NewRelease, ReleaseContent};
-use domain::{ConventionSlug, HookName, Invalid, Loc, Schema, SchemaId, SchemaRef};
+use domain::{ConventionSlug, Curation, HookName, Invalid, Loc, Schema, SchemaId, SchemaRef};
 use poem_openapi::Object;
 use serde_json::{Map, Value};
 
@@ -150,6 +150,8 @@ pub(crate) struct DeployBody {
     #[oai(default)]
     hooks: Vec<HookBlock>,
     ingester: Option<IngesterBlock>,
+    /// `required`: a curator decides about depositions that passed every hook. `automatic` where nothing is said.
+    curation: Option<String>,
     docs: DocsBlock,
 }
 
@@ -288,6 +290,15 @@ impl DeployBody {
             .map_err(|e| faults.extend(e.of_field("ingester").faults))
             .ok()
             .flatten();
+        let curation = match self.curation.as_deref().map(str::parse) {
+            None => Curation::Automatic,
+            Some(Ok(curation)) => curation,
+            Some(Err(invalid)) => {
+                let invalid: Invalid = invalid;
+                faults.extend(invalid.of_field("curation").faults);
+                Curation::Automatic
+            }
+        };
         let docs = self.docs;
         let example = |e: ExampleBlock| ConventionExample {
             question: e.question,
@@ -326,6 +337,7 @@ impl DeployBody {
             file_requirements,
             hooks,
             ingester,
+            curation,
             docs,
         })
     }

@@ -12,8 +12,19 @@ use serde::{Deserialize, Serialize};
 use crate::OWN_WORKERS;
 use crate::failure::Failure;
 
-/// The caller of the delegations of ingest runs.
-pub(crate) const CALLER: &str = "hallmark:ingest";
+/// Who hands the server's own work of a kind to its workers.
+pub(crate) fn caller_of(kind: &str) -> &'static str {
+    if kind == TaskKind::SUBMISSION {
+        "hallmark:depositions"
+    } else {
+        "hallmark:ingest"
+    }
+}
+
+/// Whether a caller is the server itself. No party can be: theirs begin with `user:` or `service_account:`.
+pub(crate) fn is_own(caller: &str) -> bool {
+    caller.starts_with("hallmark:")
+}
 
 /// The parameters of a task of the kind `ingest_batch`.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -66,7 +77,13 @@ pub(crate) async fn cut_batches(
             .await?;
         repos
             .delegations()
-            .create(&delegation(task, 0, &name, Duration::ZERO))
+            .create(&delegation(
+                task,
+                TaskKind::INGEST_BATCH,
+                0,
+                &name,
+                Duration::ZERO,
+            ))
             .await?;
         waiting = waiting.saturating_sub(u64::from(records));
         cut += 1;
@@ -74,12 +91,18 @@ pub(crate) async fn cut_batches(
     Ok(cut)
 }
 
-/// The n-th delegation of a task to the server's own workers.
-pub(crate) fn delegation(task: TaskId, retry: u32, preview: &str, delay: Duration) -> NewDelegation {
+/// The n-th delegation of a task of this kind to the server's own workers.
+pub(crate) fn delegation(
+    task: TaskId,
+    kind: &str,
+    retry: u32,
+    preview: &str,
+    delay: Duration,
+) -> NewDelegation {
     NewDelegation {
         id: DelegationId::of_task(task, retry),
         task: Some(task),
-        caller: CALLER.to_owned(),
+        caller: caller_of(kind).to_owned(),
         callee: OWN_WORKERS.to_owned(),
         preview: preview.to_owned(),
         input: None,

@@ -5,17 +5,18 @@ use std::sync::Arc;
 use auth::{Permit, act};
 use domain::delegation::preview;
 use domain::task::{TaskAccess, TaskError};
-use domain::{TaskId, TaskKind, TaskStatus};
+use domain::{SubmissionStatus, TaskId, TaskKind, TaskStatus};
 use ports::ledger::LockedTask;
 use ports::ledger_queries::TaskView;
 use ports::{Committed, Store, StoreError, TaskQueries, UnitOfWork, Wakes, inbox_topic};
 
-use crate::batches::{BatchParams, CALLER};
+use crate::batches::{BatchParams, is_own};
 use crate::cancel_ingestion::CANCELLED;
 use crate::claims::{end_run, give_up_batch};
 use crate::failure::Failure;
 use crate::pulls::PullParams;
 use crate::retry::retried;
+use crate::submissions::give_back;
 use crate::task_access::{Asker, need, seen};
 
 /// Cancels tasks.
@@ -97,13 +98,17 @@ impl CancelTask {
                     .map_err(|e| StoreError::corrupt("tasks", e))?;
                 end_run(&mut uow, pull.run(), CANCELLED, why, &asker.actor).await?;
             }
+            TaskKind::SUBMISSION => {
+                let reasons = [why.to_owned()];
+                give_back(&mut uow, task, SubmissionStatus::Failed, &reasons, &asker.actor).await?;
+            }
             _ => {}
         }
         let caller = match ended.first() {
             Some(id) => uow.delegations().find(id).await?.map(|facts| facts.caller),
             None => None,
         };
-        Ok(uow.commit(caller.filter(|caller| caller != CALLER)).await?)
+        Ok(uow.commit(caller.filter(|caller| !is_own(caller))).await?)
     }
 }
 

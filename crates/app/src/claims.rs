@@ -57,7 +57,13 @@ pub(crate) async fn fail_for_now(
     if again {
         let retry = claim.retry_count + 1;
         uow.delegations()
-            .create(&delegation(claim.task, retry, what, backoff(retry)))
+            .create(&delegation(
+                claim.task,
+                claim.kind.as_str(),
+                retry,
+                what,
+                backoff(retry),
+            ))
             .await?;
     }
     Ok(Some(again))

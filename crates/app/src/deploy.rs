@@ -253,6 +253,7 @@ fn is_same(before: &Convention, plan: &DeployPlan) -> bool {
         && before.file_requirements == plan.file_requirements
         && before.hooks.iter().eq(plan.hooks.iter().map(|hook| &hook.name))
         && before.ingester == plan.ingester
+        && before.curation == plan.curation
         && before.docs == plan.docs
 }
 

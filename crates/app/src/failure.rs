@@ -3,6 +3,7 @@
 use auth::AuthError;
 use domain::convention::ConventionError;
 use domain::delegation::DelegationError;
+use domain::deposition::DepositionError;
 use domain::hook::HookError;
 use domain::identity::{IdentityError, SessionError};
 use domain::ingest::IngestError;
@@ -48,6 +49,8 @@ failures! {
     Identity(IdentityError);
     /// A sign-in was refused.
     Session(SessionError);
+    /// Something about a deposition was refused.
+    Deposition(DepositionError);
     /// An ingest run refused.
     Ingest(IngestError);
     /// Something about a task was refused.

@@ -8,13 +8,17 @@ pub mod cancel_ingestion;
 pub mod cancel_task;
 pub mod claim_delegations;
 pub mod close_ingestion;
+pub mod create_deposition;
 pub mod create_release;
 pub mod create_task;
+pub mod curate_deposition;
 pub mod delegate;
 pub mod deploy;
+pub mod edit_deposition;
 pub mod end_session;
 pub mod failure;
 pub mod fetch_device_tokens;
+pub mod fill_from_spreadsheet;
 pub mod finish_delegations;
 pub mod grant_role;
 pub mod hook_execution;
@@ -24,6 +28,7 @@ pub mod open_device;
 pub mod open_ingestion;
 pub mod principals;
 pub mod process_batch;
+pub mod process_submission;
 pub mod pull_records;
 pub mod push_decoder;
 pub mod push_records;
@@ -31,6 +36,7 @@ pub mod read_activity;
 pub mod read_conventions;
 pub mod read_data;
 pub mod read_delegations;
+pub mod read_depositions;
 pub mod read_health;
 pub mod read_hooks;
 pub mod read_identities;
@@ -52,10 +58,12 @@ pub mod set_live;
 pub mod set_service_account_state;
 pub mod share_task;
 pub mod sign_in;
+pub mod submit_deposition;
 pub mod sweep;
 pub mod tokens;
 pub mod unyank_release;
 pub mod update_task;
+pub mod upload_file;
 pub mod worker;
 pub mod yank_release;
 
@@ -63,9 +71,11 @@ mod batches;
 mod claims;
 mod cursor;
 mod delegation_access;
+mod deposition_access;
 mod pulls;
 mod request_hash;
 mod retry;
+mod submissions;
 mod task_access;
 mod waiting;
 
@@ -76,13 +86,17 @@ pub use cancel_ingestion::CancelIngestion;
 pub use cancel_task::CancelTask;
 pub use claim_delegations::ClaimDelegations;
 pub use close_ingestion::CloseIngestion;
+pub use create_deposition::CreateDeposition;
 pub use create_release::CreateRelease;
 pub use create_task::CreateTask;
+pub use curate_deposition::CurateDeposition;
 pub use delegate::Delegate;
 pub use deploy::Deploy;
+pub use edit_deposition::EditDeposition;
 pub use end_session::EndSession;
 pub use failure::Failure;
 pub use fetch_device_tokens::FetchDeviceTokens;
+pub use fill_from_spreadsheet::FillFromSpreadsheet;
 pub use finish_delegations::FinishDelegations;
 pub use grant_role::GrantRole;
 pub use issuer_keys::IssuerKeys;
@@ -91,12 +105,14 @@ pub use open_ingestion::OpenIngestion;
 pub use ports::Committed;
 pub use principals::Principals;
 pub use process_batch::ProcessBatch;
+pub use process_submission::ProcessSubmission;
 pub use pull_records::PullRecords;
 pub use push_records::PushRecords;
 pub use read_activity::ReadActivity;
 pub use read_conventions::ReadConventions;
 pub use read_data::ReadData;
 pub use read_delegations::ReadDelegations;
+pub use read_depositions::ReadDepositions;
 pub use read_health::ReadHealth;
 pub use read_hooks::ReadHooks;
 pub use read_identities::ReadIdentities;
@@ -118,16 +134,19 @@ pub use set_live::SetLive;
 pub use set_service_account_state::SetServiceAccountState;
 pub use share_task::ShareTask;
 pub use sign_in::SignIn;
+pub use submit_deposition::SubmitDeposition;
 pub use sweep::Sweep;
 pub use tokens::{Lifetimes, TokenMaker};
 pub use unyank_release::UnyankRelease;
 pub use update_task::UpdateTask;
+pub use upload_file::UploadFile;
 pub use worker::{OwnWork, Worker, WorkerOptions};
 pub use yank_release::YankRelease;
 
 /// What readers get, as the query ports give it; `api` renders these and has no other way to the data.
 pub mod views {
     pub use ports::ByteStream;
+    pub use ports::depositions::{DepositionFile, DepositionView, ValidationResult, ValidationView};
     pub use ports::identity::{RoleAssignment, ServiceAccountView, UserProfile};
     pub use ports::ingest_detail::{BatchHook, BatchView, IngestRecordView, PullView, RefusedLineView};
     pub use ports::ledger::{DelegationEnd, Ending};
@@ -138,7 +157,7 @@ pub mod views {
     pub use ports::queries::{
         ActivityEntry, ActivityFilter, ActivityPage, HookSummary, Identity, IngestRunView, ReasonCount,
         RecordView, RowStream, RowTrace, Table, TableColumn, TableCounts, TableKind, TraceDelegation,
-        TraceSource, TraceTask,
+        TraceDeposition, TraceSource, TraceTask,
     };
 }
 

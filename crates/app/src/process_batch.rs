@@ -16,7 +16,7 @@ use domain::kind::{Coded as _, Kind};
 use domain::schema::MetadataChecker;
 use domain::{Actor, Cell, Event, FieldDefinition, RecordOutcome, RecordSrn, SourceId};
 use ports::ledger::DelegationEnd;
-use ports::repos::{BatchRecord, LockedIngestRun, NewRecord, RecordBatch, RecordEnd};
+use ports::repos::{BatchRecord, BatchSource, LockedIngestRun, NewRecord, RecordBatch, RecordEnd};
 use ports::{Claim, Committed, HookRecord, RecordFile, Store, StoreError, UnitOfWork, WorkQueue};
 use serde_json::json;
 
@@ -188,7 +188,7 @@ impl ProcessBatch {
             convention: &prepared.run.convention,
             schema: &prepared.run.schema,
             fields: &prepared.fields,
-            run: params.run(),
+            source: BatchSource::Ingest(params.run()),
         };
         let srns = uow.records().publish(&batch, &judged.passed).await?;
         for (one, pin) in ran.iter().zip(pins) {

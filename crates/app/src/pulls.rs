@@ -56,7 +56,7 @@ pub(crate) async fn queue_pull(
         .await?;
     repos
         .delegations()
-        .create(&delegation(task, 0, &params.name(), delay))
+        .create(&delegation(task, TaskKind::INGEST_PULL, 0, &params.name(), delay))
         .await?;
     Ok(())
 }

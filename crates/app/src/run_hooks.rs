@@ -1,5 +1,6 @@
 //! Running every hook of a unit of work, a batch or a submission: the same code for both, and so the same policy (D16).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -62,18 +63,27 @@ impl RunHooks {
     /// One hook after the other, over all records.
     pub(crate) async fn run(&self, claim: &Claim, unit: &Unit) -> Result<UnitEnd, Failure> {
         let mut ran = Vec::with_capacity(unit.pins.len());
-        let mut staged = None;
-        if !unit.files.is_empty() && !unit.pins.is_empty() {
-            match self.runner.stage(claim.task, &*self.blobs, &unit.files).await {
-                Ok(files) => staged = Some(files),
-                Err(error) => {
-                    tracing::error!(error = &error as &dyn std::error::Error, task.id = %claim.task, "the records' files could not be laid out");
-                    return Ok(UnitEnd::Retry(error.to_string()));
+        // Containers and processes find files in different places; most units have one kind of hook.
+        let mut staged: BTreeMap<&str, StagedFiles> = BTreeMap::new();
+        for pin in &unit.pins {
+            let image = &pin.release.release.image;
+            let kind = self.runner.name(image);
+            if !unit.files.is_empty() && !staged.contains_key(kind) {
+                match self
+                    .runner
+                    .stage(image, claim.task, &*self.blobs, &unit.files)
+                    .await
+                {
+                    Ok(files) => {
+                        staged.insert(kind, files);
+                    }
+                    Err(error) => {
+                        tracing::error!(error = &error as &dyn std::error::Error, task.id = %claim.task, "the records' files could not be laid out");
+                        return Ok(UnitEnd::Retry(error.to_string()));
+                    }
                 }
             }
-        }
-        for pin in &unit.pins {
-            let one = self.run_hook(claim, unit, pin, staged.as_ref()).await?;
+            let one = self.run_hook(claim, unit, pin, staged.get(kind)).await?;
             let told = |failure: &FailureKind| format!("hook {}: {failure}", pin.release.hook);
             match (one.execution.action, one.execution.failure.clone()) {
                 (Some(FailureAction::Retry), Some(failure)) => return Ok(UnitEnd::Retry(told(&failure))),

@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::delegation::{MOST_RETRIES, backoff};
-use domain::{Actor, TaskKind};
+use domain::{Actor, SubmissionStatus, TaskKind};
 use ports::ledger::{Stuck, Swept};
 use ports::{Committed, Store, StoreError, UnitOfWork, Wakes, WorkerIdentity, inbox_topic, work_topic};
 
-use crate::batches::{CALLER, delegation};
+use crate::batches::{delegation, is_own};
 use crate::claims::{EXHAUSTED, end_run, give_up_batch};
 use crate::failure::Failure;
 use crate::pulls::PullParams;
 use crate::retry::retried;
+use crate::submissions::give_back;
 
 /// How many delegations one transaction takes back.
 const MOST_AT_ONCE: u32 = 100;
@@ -100,7 +101,7 @@ async fn go_on(uow: &mut UnitOfWork, stuck: &[Stuck]) -> Result<BTreeSet<String>
     let mut topics = BTreeSet::new();
     for one in stuck {
         tracing::warn!(delegation = %one.id, retry_count = one.retry_count, why = one.why, "a delegation is stuck");
-        if one.caller == CALLER {
+        if is_own(&one.caller) {
             go_on_with_own(uow, one).await?;
         } else {
             go_on_for_caller(uow, one).await?;
@@ -145,7 +146,7 @@ async fn go_on_with_own(uow: &mut UnitOfWork, stuck: &Stuck) -> Result<(), Failu
             .filter(|n| *n > 0)
             .map_or(Duration::ZERO, backoff);
         uow.delegations()
-            .create(&delegation(*task, retry, &stuck.preview, delay))
+            .create(&delegation(*task, kind.as_str(), retry, &stuck.preview, delay))
             .await?;
         return Ok(());
     }
@@ -156,6 +157,9 @@ async fn go_on_with_own(uow: &mut UnitOfWork, stuck: &Stuck) -> Result<(), Failu
         TaskKind::INGEST_PULL => {
             let pull: PullParams = params_of(params)?;
             end_run(uow, pull.run(), EXHAUSTED, &why, &Actor::System).await?;
+        }
+        TaskKind::SUBMISSION => {
+            give_back(uow, *task, SubmissionStatus::Failed, &[why], &Actor::System).await?;
         }
         _ => {}
     }

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::archive::Archive;
 use crate::process_batch::ProcessBatch;
+use crate::process_submission::ProcessSubmission;
 use crate::pull_records::PullRecords;
 use crate::schedule_ingestions::ScheduleIngestions;
 use crate::sweep::Sweep;
@@ -39,6 +40,8 @@ pub struct OwnWork {
     pub batches: ProcessBatch,
     /// Asking ingesters.
     pub pulls: PullRecords,
+    /// Running hooks over submissions.
+    pub submissions: ProcessSubmission,
     /// Opening runs when a schedule says so.
     pub schedules: ScheduleIngestions,
 }
@@ -158,6 +161,7 @@ impl Worker {
         let work = async {
             match claim.kind.as_str() {
                 TaskKind::INGEST_BATCH => self.work.batches.run(&claim).await,
+                TaskKind::SUBMISSION => self.work.submissions.run(&claim).await,
                 TaskKind::INGEST_PULL => self.work.pulls.run(&claim).await,
                 other => {
                     tracing::error!(delegation = %claim.delegation, kind = other, "no server knows work of this kind");

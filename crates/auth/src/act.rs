@@ -40,6 +40,12 @@ actions! {
     ReadSchemas: "read schemas", Requirement::Anyone;
     /// `GET /conventions/{slug}/template`.
     ReadTemplates: "read a convention's template", Requirement::Role(Role::Depositor);
+    /// Everything below `/depositions`: whose a deposition is decides what the caller may do about it.
+    UseDepositions: "use depositions", Requirement::Role(Role::Depositor);
+    /// Reading everybody's depositions, and deciding about them.
+    CurateDepositions: "curate depositions", Requirement::Role(Role::Curator);
+    /// `GET /validation/runs/{id}`: whose the deposition is decides who may (D6).
+    ReadValidations: "read validation runs", Requirement::Authenticated;
     /// Signing in, refreshing, signing out, and the device flow: what they prove is in what they are given.
     SignIn: "sign in", Requirement::Anyone;
     /// `GET /auth/config`.

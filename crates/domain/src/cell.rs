@@ -95,6 +95,23 @@ impl Cell {
     }
 }
 
+impl Cell {
+    /// The JSON of which [`Cell::from_json`] makes the same cell again.
+    pub fn to_json(&self) -> Value {
+        match self {
+            Self::Null => Value::Null,
+            Self::Text(text) => Value::String(text.clone()),
+            Self::Number(number) => serde_json::Number::from_f64(*number).map_or(Value::Null, Value::Number),
+            Self::Integer(number) => Value::from(*number),
+            Self::Boolean(truth) => Value::Bool(*truth),
+            Self::Date(date) => Value::String(date.to_string()),
+            Self::Timestamp(at) => at.format(&Rfc3339).map_or(Value::Null, Value::String),
+            Self::Uuid(id) => Value::String(id.to_string()),
+            Self::Json(value) => value.clone(),
+        }
+    }
+}
+
 /// Whether any text inside holds the character NUL.
 pub fn has_nul(value: &Value) -> bool {
     match value {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use time::OffsetDateTime;
 
+use crate::deposition::Curation;
 use crate::digest::Digest;
 use crate::hook::{FeatureContract, HookError, NewRelease};
 use crate::kind::{Coded, Fault, Invalid, Kind, Loc};
@@ -185,6 +186,8 @@ pub struct Convention {
     pub hooks: Vec<HookName>,
     /// Where records are pulled from.
     pub ingester: Option<IngesterDefinition>,
+    /// Whether a curator decides about depositions.
+    pub curation: Curation,
     /// Its docs.
     pub docs: ConventionDocs,
     /// When it was first deployed.
@@ -219,6 +222,8 @@ pub struct DeployPlan {
     pub hooks: Vec<HookDeploy>,
     /// Where records are pulled from.
     pub ingester: Option<IngesterDefinition>,
+    /// Whether a curator decides about depositions.
+    pub curation: Curation,
     /// Its docs.
     pub docs: ConventionDocs,
 }

@@ -78,6 +78,14 @@ impl TaskId {
 }
 
 impl TaskId {
+    /// The task that runs the hooks over the `number`-th submission of a deposition.
+    pub(crate) fn of_submission(deposition: &str, number: u64) -> Self {
+        Self(Uuid::new_v5(
+            &HALLMARK,
+            format!("submission:{deposition}:{number}").as_bytes(),
+        ))
+    }
+
     /// The task that asks the ingester of an ingest run for its next records.
     pub fn of_pull(run: IngestRunId, pull: u64) -> Self {
         Self(Uuid::new_v5(&run.as_uuid(), format!("pull:{pull}").as_bytes()))
@@ -91,6 +99,16 @@ impl RecordId {
         Self(Uuid::new_v5(
             &HALLMARK,
             format!("record:{convention}:{}", source.as_str()).as_bytes(),
+        ))
+    }
+}
+
+impl RecordId {
+    /// The record that a deposition becomes.
+    pub fn of_deposition(deposition: &crate::deposition::DepositionId) -> Self {
+        Self(Uuid::new_v5(
+            &HALLMARK,
+            format!("record-of-deposition:{deposition}").as_bytes(),
         ))
     }
 }

@@ -143,6 +143,13 @@ pub struct PushedRecord {
     pub content_hash: [u8; 32],
 }
 
+/// A hash that is equal for equal metadata only (D21). A field set to null is a field that is not there.
+pub fn metadata_hash(metadata: &Map<String, Value>) -> [u8; 32] {
+    let told = metadata.iter().filter(|(_, value)| !value.is_null());
+    let told: Map<String, Value> = told.map(|(key, value)| (key.clone(), value.clone())).collect();
+    Sha256::digest(canonical_json(&Value::Object(told)).as_bytes()).into()
+}
+
 impl PushedRecord {
     pub(crate) fn new(
         source_id: SourceId,
@@ -150,10 +157,7 @@ impl PushedRecord {
         checker: &MetadataChecker,
     ) -> Result<Self, Invalid> {
         let cells = checker.check(&metadata).map_err(|e| e.of_field("metadata"))?;
-        // A field set to null is a field that is not there, also for what counts as changed.
-        let told = metadata.iter().filter(|(_, value)| !value.is_null());
-        let told: Map<String, Value> = told.map(|(key, value)| (key.clone(), value.clone())).collect();
-        let content_hash = Sha256::digest(canonical_json(&Value::Object(told)).as_bytes()).into();
+        let content_hash = metadata_hash(&metadata);
         Ok(Self {
             source_id,
             metadata,

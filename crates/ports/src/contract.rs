@@ -143,6 +143,7 @@ fn plan() -> DeployPlan {
             release: release('a', "1g"),
         }],
         ingester: None,
+        curation: domain::Curation::Automatic,
         docs: ConventionDocs {
             purpose: "p".into(),
             example_questions: vec![],

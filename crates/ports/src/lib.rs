@@ -6,6 +6,7 @@
 pub mod blobs;
 #[cfg(feature = "testing")]
 pub mod contract;
+pub mod depositions;
 pub mod error;
 pub mod identity;
 pub mod ingest_detail;
@@ -19,6 +20,7 @@ pub mod unit_of_work;
 pub mod worker;
 
 pub use blobs::{Blobs, ByteStream, KeptBlob, PutError};
+pub use depositions::{DepositionQueries, Depositions};
 pub use error::StoreError;
 pub use identity::{
     Identities, IdentityProvider, IdentityProviderError, IdentityQueries, KeyDocument, KeySource, Randomness,

@@ -7,9 +7,9 @@ use domain::convention::Convention;
 use domain::hook::{FeatureContract, HookRelease};
 use domain::record::RecordRef;
 use domain::{
-    Actor, Cell, ColumnType, ConventionSlug, EntryId, HookName, HookRun, IngestMode, IngestRunId,
-    IngestStatus, LiveMove, NodeDomain, RecordSrn, ReleaseVersion, RunId, Schema, SchemaId, SchemaRef,
-    SourceId, TaskId,
+    Actor, Cell, ColumnType, ConventionSlug, DepositionId, EntryId, HookName, HookRun, IngestMode,
+    IngestRunId, IngestStatus, LiveMove, NodeDomain, RecordSrn, ReleaseVersion, RunId, Schema, SchemaId,
+    SchemaRef, SourceId, TaskId,
 };
 use futures::Stream;
 use serde_json::{Map, Value};
@@ -325,6 +325,23 @@ pub struct TraceSource {
     pub pushed_by: Identity,
 }
 
+/// The deposition that a record was published from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TraceDeposition {
+    /// The deposition.
+    pub id: DepositionId,
+    /// Its convention.
+    pub convention: ConventionSlug,
+    /// Which submission of it was published, from 1.
+    pub submission: u64,
+    /// When it was submitted.
+    pub submitted_at: OffsetDateTime,
+    /// Who submitted it.
+    pub owner: Identity,
+    /// Who approved it, where a curator had to.
+    pub curated_by: Option<Identity>,
+}
+
 /// The task that made a row.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TraceTask {
@@ -369,6 +386,8 @@ pub struct RowTrace {
     pub record: RecordView,
     /// Where the record came from.
     pub source: Option<TraceSource>,
+    /// The deposition that it was published from.
+    pub deposition: Option<TraceDeposition>,
     /// The task, and through it whom it was handed to and who asked.
     pub task: Option<TraceTask>,
 }

@@ -5,13 +5,14 @@ use domain::convention::{Convention, DeployPlan};
 use domain::hook::HookRelease;
 use domain::ingest::PushedRecord;
 use domain::{
-    Actor, Cell, ConventionSlug, DelegationId, Event, FeatureContract, FieldDefinition, HookName, HookRun,
-    IngestMode, IngestRunId, IngestStatus, NewRelease, Reason, RecordSrn, ReleaseId, ReleaseVersion, RunId,
-    Schema, SchemaId, SchemaRef, SourceId, TaskId, Yank,
+    Actor, Cell, ConventionSlug, DelegationId, DepositionId, Event, FeatureContract, FieldDefinition,
+    HookName, HookRun, IngestMode, IngestRunId, IngestStatus, NewRelease, Reason, RecordSrn, ReleaseId,
+    ReleaseVersion, RunId, Schema, SchemaId, SchemaRef, SourceId, TaskId, Yank,
 };
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
+use crate::depositions::Depositions;
 use crate::error::StoreError;
 use crate::identity::{Identities, Sessions};
 use crate::ledger::{Delegations, Tasks};
@@ -33,6 +34,8 @@ pub trait Repos: Send {
     fn pulls(&mut self) -> &mut dyn Pulls;
     /// Records.
     fn records(&mut self) -> &mut dyn Records;
+    /// Depositions.
+    fn depositions(&mut self) -> &mut dyn Depositions;
     /// Hook runs and pins.
     fn runs(&mut self) -> &mut dyn Runs;
     /// Tasks.
@@ -364,8 +367,17 @@ pub struct RecordBatch<'a> {
     pub schema: &'a SchemaRef,
     /// Its fields, in order.
     pub fields: &'a [FieldDefinition],
-    /// The ingest run.
-    pub run: IngestRunId,
+    /// Where they come from.
+    pub source: BatchSource,
+}
+
+/// Where records come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BatchSource {
+    /// An ingest run.
+    Ingest(IngestRunId),
+    /// A deposition, which makes one record; its source id is the deposition's SRN.
+    Deposition(DepositionId),
 }
 
 /// Records and their metadata rows, written together (D7).

@@ -198,9 +198,10 @@ pub trait Runner: Send + Sync {
     /// The name of what runs this image, as provenance shows it.
     fn name(&self, image: &str) -> &'static str;
 
-    /// Lays the files of a unit's records out, once for all its hooks and all their attempts.
+    /// Lays the files of a unit's records out where what runs this image finds them, once for all hooks and all their attempts.
     async fn stage(
         &self,
+        image: &str,
         task: TaskId,
         blobs: &dyn Blobs,
         files: &[RecordFile],

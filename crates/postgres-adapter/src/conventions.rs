@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use domain::convention::{Convention, DeployPlan};
-use domain::{ConventionSlug, SchemaRef};
+use domain::{ConventionSlug, Curation, SchemaRef};
 use ports::{Conventions, StoreError};
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -20,6 +20,7 @@ pub(crate) struct ConventionRow {
     pub(crate) file_requirements: Value,
     pub(crate) ingester: Option<Value>,
     pub(crate) docs: Value,
+    pub(crate) curation: Option<String>,
     pub(crate) created_at: OffsetDateTime,
     pub(crate) hooks: Vec<String>,
 }
@@ -43,6 +44,9 @@ impl ConventionRow {
                 .collect::<Result<_, _>>()?,
             ingester: self.ingester.map(|value| document(TABLE, value)).transpose()?,
             docs: document(TABLE, self.docs)?,
+            curation: self
+                .curation
+                .map_or(Ok(Curation::Automatic), |text| parsed(TABLE, &text))?,
             created_at: self.created_at,
         })
     }
@@ -65,7 +69,7 @@ impl Conventions for PgTx {
     async fn find(&mut self, slug: &ConventionSlug) -> Result<Option<Convention>, StoreError> {
         let row = sqlx::query_as!(
             ConventionRow,
-            r#"select slug, title, description, schema_id, schema_version, file_requirements, ingester, docs, created_at,
+            r#"select slug, title, description, schema_id, schema_version, file_requirements, ingester, docs, curation, created_at,
                  array(select hook_name from convention_hooks where convention_slug = slug order by position) as "hooks!"
                from conventions where slug = $1"#,
             slug.as_str()
@@ -82,10 +86,10 @@ impl Conventions for PgTx {
             plan.schema.reference.version.to_string(),
         );
         let created_at = sqlx::query_scalar!(
-            "insert into conventions (slug, title, description, schema_id, schema_version, file_requirements, ingester, docs)
-             values ($1, $2, $3, $4, $5, $6, $7, $8)
+            "insert into conventions (slug, title, description, schema_id, schema_version, file_requirements, ingester, docs, curation)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
              on conflict (slug) do update set title = $2, description = $3, schema_id = $4, schema_version = $5, file_requirements = $6,
-               ingester = $7, docs = $8, updated_at = now()
+               ingester = $7, docs = $8, curation = $9, updated_at = now()
              returning created_at",
             plan.slug.as_str(),
             plan.title,
@@ -95,6 +99,7 @@ impl Conventions for PgTx {
             json(&plan.file_requirements)?,
             plan.ingester.as_ref().map(json).transpose()?,
             json(&plan.docs)?,
+            (plan.curation == Curation::Required).then_some("required"),
         )
         .fetch_one(self.conn())
         .await
@@ -135,6 +140,7 @@ impl Conventions for PgTx {
             hooks: plan.hooks.iter().map(|hook| hook.name.clone()).collect(),
             ingester: plan.ingester.clone(),
             docs: plan.docs.clone(),
+            curation: plan.curation,
             created_at,
         })
     }

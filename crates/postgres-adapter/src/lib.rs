@@ -10,6 +10,8 @@ mod conventions;
 mod copy;
 mod data;
 mod delegations;
+mod deposition_queries;
+mod depositions;
 mod dynamic;
 mod error;
 mod features;

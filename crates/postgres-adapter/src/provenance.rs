@@ -1,10 +1,11 @@
 //! Where a row comes from (PRV-6).
 
 use async_trait::async_trait;
-use domain::{Actor, HookName, HookRun, NodeDomain, RunId, TaskId};
+use domain::{Actor, HookName, HookRun, NodeDomain, RunId, TaskId, UserId};
 use domain::{IngestRunId, SchemaRef};
 use ports::queries::{
-    Identity, RecordView, RowTrace, Table, TableKind, TraceDelegation, TraceSource, TraceTask,
+    Identity, RecordView, RowTrace, Table, TableKind, TraceDelegation, TraceDeposition, TraceSource,
+    TraceTask,
 };
 use ports::{ProvenanceQueries, RegistryQueries, StoreError};
 use serde_json::Value;
@@ -15,7 +16,7 @@ use uuid::Uuid;
 use crate::dynamic;
 use crate::error::store_error;
 use crate::ingest_detail::run_counts;
-use crate::rows::{actor, object, parsed, releases, small};
+use crate::rows::{actor, count, object, parsed, releases, small};
 use crate::tx::PgStore;
 
 /// A feature row, with what traces it.
@@ -135,6 +136,33 @@ impl PgStore {
             pushed_by: self
                 .identity(actor(row.pushed_by_user_id, row.pushed_by_service_account_id))
                 .await?,
+        }))
+    }
+
+    async fn deposition_of(&self, srn: &str) -> Result<Option<TraceDeposition>, StoreError> {
+        const TABLE: &str = "depositions";
+        let row = sqlx::query!(
+            "select d.id, d.convention_slug, d.owner_user_id, s.number, s.submitted_at, s.curated_by_user_id
+             from depositions d join submissions s on s.deposition_id = d.id and s.number = d.submissions where d.record_srn = $1",
+            srn
+        )
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(store_error)?;
+        let Some(row) = row else { return Ok(None) };
+        let curated_by = match row.curated_by_user_id {
+            Some(user) => Some(self.identity(Actor::User(UserId::from_uuid(user))).await?),
+            None => None,
+        };
+        Ok(Some(TraceDeposition {
+            id: parsed(TABLE, &row.id)?,
+            convention: parsed(TABLE, &row.convention_slug)?,
+            submission: count("submissions", row.number)?,
+            submitted_at: row.submitted_at,
+            owner: self
+                .identity(Actor::User(UserId::from_uuid(row.owner_user_id)))
+                .await?,
+            curated_by,
         }))
     }
 
@@ -278,6 +306,7 @@ impl ProvenanceQueries for PgStore {
             built_by: self.identity(release.built_by.clone()).await?,
             live: self.hook(hook).await?.and_then(|h| h.live).map(|r| r.version),
             source: self.source_of(&srn).await?,
+            deposition: self.deposition_of(&srn).await?,
             task: self.task_of(run.id).await?,
             record: RecordView {
                 srn: parsed("records", &srn)?,

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 
 use async_trait::async_trait;
 use domain::{RecordId, RecordSrn};
-use ports::repos::{NewRecord, RecordBatch};
+use ports::repos::{BatchSource, NewRecord, RecordBatch};
 use ports::{Records, StoreError};
 use serde_json::Value;
 use uuid::Uuid;
@@ -26,7 +26,10 @@ impl Records for PgTx {
         }
         let ids: Vec<Uuid> = records
             .iter()
-            .map(|r| RecordId::of_source(batch.convention, &r.source_id).as_uuid())
+            .map(|r| match &batch.source {
+                BatchSource::Ingest(_) => RecordId::of_source(batch.convention, &r.source_id).as_uuid(),
+                BatchSource::Deposition(id) => RecordId::of_deposition(id).as_uuid(),
+            })
             .collect();
         // Locked, in the order of the ids: two writers of one record number its versions one after the other.
         let heads = sqlx::query!("select record_id, version from record_heads where record_id = any($1) order by record_id for update", &ids)
@@ -60,9 +63,13 @@ impl Records for PgTx {
             .collect();
         let hashes: Vec<Vec<u8>> = records.iter().map(|r| r.content_hash.to_vec()).collect();
         let sources: Vec<String> = records.iter().map(|r| r.source_id.to_string()).collect();
+        let (kind, run) = match &batch.source {
+            BatchSource::Ingest(run) => ("ingest", Some(run.as_uuid())),
+            BatchSource::Deposition(_) => ("deposition", None),
+        };
         sqlx::query!(
             "insert into records (srn, id, version, convention_slug, schema_id, schema_version, metadata, content_hash, source_kind, source_id, ingest_run_id)
-             select srn, id, version, $7, $8, $9, metadata, hash, 'ingest', source, $10
+             select srn, id, version, $7, $8, $9, metadata, hash, $11, source, $10
              from unnest($1::text[], $2::uuid[], $3::int[], $4::jsonb[], $5::bytea[], $6::text[]) as new (srn, id, version, metadata, hash, source)",
             &texts,
             &ids,
@@ -73,7 +80,8 @@ impl Records for PgTx {
             batch.convention.as_str(),
             batch.schema.id.as_str(),
             batch.schema.version.to_string(),
-            batch.run.as_uuid(),
+            run,
+            kind,
         )
         .execute(self.conn())
         .await

@@ -207,7 +207,7 @@ impl RegistryQueries for PgStore {
     async fn conventions(&self) -> Result<Vec<Convention>, StoreError> {
         let rows = sqlx::query_as!(
             ConventionRow,
-            r#"select slug, title, description, schema_id, schema_version, file_requirements, ingester, docs, created_at,
+            r#"select slug, title, description, schema_id, schema_version, file_requirements, ingester, docs, curation, created_at,
                  array(select hook_name from convention_hooks where convention_slug = slug order by position) as "hooks!"
                from conventions order by created_at desc, slug"#
         )
@@ -220,7 +220,7 @@ impl RegistryQueries for PgStore {
     async fn convention(&self, slug: &ConventionSlug) -> Result<Option<Convention>, StoreError> {
         let row = sqlx::query_as!(
             ConventionRow,
-            r#"select slug, title, description, schema_id, schema_version, file_requirements, ingester, docs, created_at,
+            r#"select slug, title, description, schema_id, schema_version, file_requirements, ingester, docs, curation, created_at,
                  array(select hook_name from convention_hooks where convention_slug = slug order by position) as "hooks!"
                from conventions where slug = $1"#,
             slug.as_str()

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use domain::NodeDomain;
 use ports::{
-    Activity, Conventions, Delegations, Features, Hooks, Identities, Ingests, Pulls, Records, Repos, Runs,
-    Schemas, Sessions, Store, StoreError, Tasks, Tx,
+    Activity, Conventions, Delegations, Depositions, Features, Hooks, Identities, Ingests, Pulls, Records,
+    Repos, Runs, Schemas, Sessions, Store, StoreError, Tasks, Tx,
 };
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use tokio::sync::Semaphore;
@@ -111,7 +111,7 @@ macro_rules! is_every_repository {
     };
 }
 is_every_repository!(
-    schemas: Schemas, hooks: Hooks, conventions: Conventions, features: Features, ingests: Ingests, pulls: Pulls,
+    schemas: Schemas, hooks: Hooks, conventions: Conventions, features: Features, ingests: Ingests, pulls: Pulls, depositions: Depositions,
     records: Records, runs: Runs, tasks: Tasks, delegations: Delegations, activity: Activity,
     identities: Identities, sessions: Sessions
 );

@@ -117,6 +117,7 @@ impl Runner for ProcessRunner {
 
     async fn stage(
         &self,
+        _image: &str,
         task: TaskId,
         blobs: &dyn Blobs,
         files: &[RecordFile],

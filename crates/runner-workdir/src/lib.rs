@@ -17,4 +17,4 @@ pub use log::LogTail;
 pub use output::{OutputCaps, Pulled, Read, read_hook, read_pull};
 pub use spawning::{starting, writing};
 pub use stage::stage;
-pub use workdir::{NOBODY, Owner, WorkDir, closed_to_nobody, prepare_root, remove_all};
+pub use workdir::{NOBODY, Owner, Swept, WorkDir, closed_to_nobody, prepare_root, remove_all, sweep};

@@ -247,17 +247,37 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Removes every attempt's directory below `root`, and says how many it were.
-pub fn remove_all(root: &Path) -> io::Result<usize> {
-    let mut count = 0;
+/// What [`sweep`] did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// How many directories were removed.
+    pub removed: usize,
+    /// Those that could not be: they hold what is another user's, and the server is not root.
+    pub left: Vec<PathBuf>,
+}
+
+/// Removes every attempt's directory below `root` that can be removed.
+pub fn sweep(root: &Path) -> io::Result<Swept> {
+    let mut swept = Swept::default();
     for entry in fs::read_dir(root)? {
         let entry = entry?;
         if entry.file_type()?.is_dir() && entry.file_name().to_str().is_some_and(is_attempt) {
-            remove(&entry.path())?;
-            count += 1;
+            match remove(&entry.path()) {
+                Ok(()) => swept.removed += 1,
+                Err(_) => swept.left.push(entry.path()),
+            }
         }
     }
-    Ok(count)
+    Ok(swept)
+}
+
+/// Removes every attempt's directory below `root`, and says how many it were. Fails if one is left.
+pub fn remove_all(root: &Path) -> io::Result<usize> {
+    let swept = sweep(root)?;
+    match swept.left.first() {
+        Some(left) => Err(io::Error::other(format!("{} cannot be removed", left.display()))),
+        None => Ok(swept.removed),
+    }
 }
 
 /// Whether a directory's name is one that [`fresh`] gives.

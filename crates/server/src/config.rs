@@ -49,6 +49,12 @@ pub(crate) struct Config {
     pub(crate) auth: AuthConfig,
     pub(crate) worker: WorkerConfig,
     pub(crate) sandbox: Sandbox,
+    /// What runs hooks and ingesters.
+    pub(crate) backend: Backend,
+    /// The data directory as the container engine sees it.
+    pub(crate) host_data_dir: Option<PathBuf>,
+    /// The network of ingesters in containers.
+    pub(crate) ingester_network: String,
     pub(crate) log: Log,
     /// Variables that were given and change nothing here.
     pub(crate) without_effect: Vec<String>,
@@ -72,6 +78,17 @@ pub(crate) enum Sandbox {
     Auto,
     /// Never.
     Never,
+}
+
+/// What runs hooks and ingesters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Backend {
+    /// Local processes for `file:` images, and a container engine for others, if one answers.
+    Auto,
+    /// Local processes only.
+    Process,
+    /// A container engine only.
+    Oci,
 }
 
 /// Logging.
@@ -99,6 +116,7 @@ macro_rules! word {
     };
 }
 word!(Sandbox { "auto" => Auto, "never" => Never });
+word!(Backend { "auto" => Auto, "process" => Process, "oci" => Oci });
 word!(LogFormat { "human" => Human, "json" => Json });
 
 /// `true`, `1`, `yes`, `on` and their opposites, as OSA's settings take them.
@@ -174,6 +192,17 @@ impl Config {
             sandbox: s
                 .parsed("runner.sandbox", "must be auto or never")
                 .unwrap_or(Sandbox::Auto),
+            backend: s
+                .parsed("runner.backend", "must be auto, process or oci")
+                .unwrap_or(Backend::Auto),
+            host_data_dir: s
+                .text("host_data_dir")
+                .filter(|dir| !dir.is_empty())
+                .map(PathBuf::from),
+            ingester_network: s
+                .text("runner.ingester_network")
+                .filter(|name| !name.is_empty())
+                .unwrap_or_else(|| "bridge".to_owned()),
             log: Log {
                 level: s
                     .text("log.level")

@@ -5,6 +5,7 @@ mod config;
 mod config_auth;
 mod database;
 mod home;
+mod runners;
 mod serve;
 mod source;
 mod telemetry;

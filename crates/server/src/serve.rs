@@ -6,21 +6,22 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use app::{
-    Archive, OwnWork, ProcessBatch, PullRecords, RunHooks, ScheduleIngestions, Sweep, Worker, WorkerOptions,
+    Archive, OwnWork, ProcessBatch, ProcessSubmission, PullRecords, RunHooks, ScheduleIngestions, Sweep,
+    Worker, WorkerOptions,
 };
 use poem::Server;
 use poem::listener::{Acceptor as _, Listener as _, TcpListener};
 use ports::{IdentityQueries as _, WorkerIdentity};
 use postgres_adapter::PgStore;
-use runner_process::{ProcessRunner, ProcessRunnerOptions, SupervisorProgram, UseBwrap};
 use storage_adapter::BlobStore;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::config::{Config, Sandbox};
+use crate::config::Config;
 use crate::database::Database;
 use crate::home::Home;
+use crate::runners::Runners;
 use crate::wiring;
 
 /// Runs the server until it is told to stop: no new claims, requests and work in flight end, then it does.
@@ -32,7 +33,7 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
         );
     }
     let home = Home::open(&config.data_dir)?;
-    let runner = runner(&config, &home)?;
+    let runner = Runners::open(&config, &home).await?;
     let kept_in = config.storage.clone().unwrap_or_else(|| home.join("blobs"));
     let blobs = BlobStore::local(&kept_in)
         .with_context(|| format!("storage: {} cannot be used for files and logs", kept_in.display()))?;
@@ -50,7 +51,7 @@ async fn run(
     config: &Config,
     home: &Home,
     database: &mut Database,
-    runner: ProcessRunner,
+    runner: Runners,
     blobs: BlobStore,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
@@ -141,7 +142,7 @@ fn worker(
     home: &Home,
     store: &PgStore,
     ledger: &wiring::Ledger,
-    runner: ProcessRunner,
+    runner: Runners,
     blobs: BlobStore,
 ) -> Arc<Worker> {
     let store = Arc::new(store.clone());
@@ -149,7 +150,14 @@ fn worker(
     let hooks = Arc::new(RunHooks::new(store.clone(), Arc::new(runner), Arc::new(blobs)));
     let work = OwnWork {
         batches: ProcessBatch::new(store.clone(), queue.clone(), Arc::clone(&hooks)),
-        pulls: PullRecords::new(store.clone(), queue.clone(), hooks),
+        pulls: PullRecords::new(store.clone(), queue.clone(), Arc::clone(&hooks)),
+        submissions: ProcessSubmission::new(
+            store.clone(),
+            store.clone(),
+            queue.clone(),
+            hooks,
+            config.domain.clone(),
+        ),
         schedules: ScheduleIngestions::new(
             store.clone(),
             Arc::new(wiring::SystemIds),
@@ -197,33 +205,6 @@ async fn ended_by_itself(database: &mut Database) -> String {
         },
         None => std::future::pending().await,
     }
-}
-
-fn runner(config: &Config, home: &Home) -> anyhow::Result<ProcessRunner> {
-    let options = ProcessRunnerOptions {
-        hidden: vec![home.path().to_owned()],
-        use_bwrap: if config.sandbox == Sandbox::Auto {
-            UseBwrap::Auto
-        } else {
-            UseBwrap::Never
-        },
-        supervisor: Some(SupervisorProgram {
-            path: "/proc/self/exe".into(),
-            arguments: vec!["supervise-hook".into()],
-        }),
-        ..ProcessRunnerOptions::new(home.join("work"))
-    };
-    let runner = ProcessRunner::new(options).context("the process runner cannot be used")?;
-    // The data directory is locked, so what lies there is of a server that is gone.
-    let stale = runner
-        .clean_stale()
-        .context("left-over work directories cannot be removed")?;
-    if runner.is_sandboxed() {
-        tracing::info!(stale, "{}", runner.describe());
-    } else {
-        tracing::warn!(stale, "{}", runner.describe());
-    }
-    Ok(runner)
 }
 
 /// A future that cancels `stop` at the first SIGTERM or SIGINT.

@@ -24,6 +24,8 @@ pub(crate) const OSA_CONFIG_FILE: &str = "OSA_CONFIG_FILE";
 const ALIASES: &[(&str, &str)] = &[
     ("OSA_DATABASE__URL", "database.url"),
     ("OSA_DATA_DIR", "data_dir"),
+    ("OSA_HOST_DATA_DIR", "host_data_dir"),
+    ("OSA_RUNNER__BACKEND", "runner.backend"),
     ("OSA_NAME", "name"),
     ("OSA_DESCRIPTION", "description"),
     ("OSA_DOMAIN", "domain"),

@@ -26,6 +26,7 @@ impl Runner for Playback {
     }
     async fn stage(
         &self,
+        _image: &str,
         _task: TaskId,
         _blobs: &dyn Blobs,
         _files: &[RecordFile],

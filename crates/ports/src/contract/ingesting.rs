@@ -1,5 +1,7 @@
 //! Ingest runs, records and pins.
 
+use crate::repos::BatchSource;
+
 use super::{
     ADMIN, Actor, Cell, HookRun, LineResult, NewRecord, NewTask, RecordBatch, RecordEnd, ReleaseId,
     ReleaseVersion, Repos, RunStatus, Subject, TaskId, TaskKind, UnitOfWork, contract, delegated, deployed,
@@ -90,7 +92,7 @@ async fn published(repos: &mut dyn Repos, ingest: u128, mass: f64, run: u128, ro
         convention: &plan.slug,
         schema: &plan.schema.reference,
         fields: &plan.schema.fields,
-        run: run_id(ingest),
+        source: BatchSource::Ingest(run_id(ingest)),
     };
     let record = NewRecord {
         source_id: line.record.source_id.clone(),

@@ -1,0 +1,124 @@
+//! `multipart/form-data` with one file (RFC 7578), read as a stream: a file is never in memory.
+
+use app::views::ByteStream;
+use domain::Invalid;
+use futures::{StreamExt as _, TryStreamExt as _};
+use poem::http::{StatusCode, header};
+use poem::{Request, RequestBody};
+use poem_openapi::registry::{MetaMediaType, MetaRequest, MetaSchema, MetaSchemaRef, Registry};
+use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
+
+use crate::problem::Problem;
+use crate::query::refused_body;
+
+/// The name of the field that holds the file.
+const FIELD: &str = "file";
+
+/// A form with a file. Nothing of it was read yet.
+pub(crate) struct Upload(multer::Multipart<'static>);
+
+/// The file of a form.
+pub(crate) struct UploadedFile {
+    /// Its name as the client gave it.
+    pub(crate) name: String,
+    /// Its content.
+    pub(crate) content: ByteStream,
+}
+
+impl<'a> ApiExtractor<'a> for Upload {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(_registry: &mut Registry) {}
+
+    fn request_meta() -> Option<MetaRequest> {
+        let file = MetaSchema {
+            description: Some("The file, with its name."),
+            ..MetaSchema::new_with_format("string", "binary")
+        };
+        let form = MetaSchema {
+            properties: vec![(FIELD, MetaSchemaRef::Inline(Box::new(file)))],
+            required: vec![FIELD],
+            ..MetaSchema::new("object")
+        };
+        Some(MetaRequest {
+            description: None,
+            content: vec![MetaMediaType {
+                content_type: "multipart/form-data",
+                schema: MetaSchemaRef::Inline(Box::new(form)),
+            }],
+            required: true,
+        })
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        body: &mut RequestBody,
+        _: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        let content_type = request.headers().get(header::CONTENT_TYPE);
+        let content_type = content_type
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
+        let boundary = multer::parse_boundary(content_type).map_err(|_| {
+            Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_media_type",
+                "the body must be multipart/form-data, with its boundary in Content-Type",
+            )
+        })?;
+        let stream = body.take()?.into_bytes_stream();
+        Ok(Self(multer::Multipart::new(stream, boundary)))
+    }
+}
+
+impl Upload {
+    /// The file: the form's field `file`. Others before it are passed over, those after it are not read.
+    pub(crate) async fn file(mut self) -> Result<UploadedFile, Problem> {
+        let broken =
+            |e: multer::Error| refused_body(FIELD, Invalid::value(format!("the form cannot be read: {e}")));
+        while let Some(field) = self.0.next_field().await.map_err(broken)? {
+            if field.name() != Some(FIELD) {
+                continue;
+            }
+            let Some(name) = field.file_name().map(ToOwned::to_owned) else {
+                let why = "must be a file: its part of the form must have a filename";
+                return Err(refused_body(FIELD, Invalid::value(why)));
+            };
+            // The form has to live as long as its field is read.
+            let form = self.0;
+            let content = field.map_err(std::io::Error::other).map(move |piece| {
+                let _ = &form;
+                piece
+            });
+            return Ok(UploadedFile {
+                name,
+                content: content.boxed(),
+            });
+        }
+        Err(refused_body(
+            FIELD,
+            Invalid::value("is required: the form has no such part"),
+        ))
+    }
+}
+
+impl UploadedFile {
+    /// The whole content, of at most `most` bytes.
+    pub(crate) async fn bytes(mut self, most: u64) -> Result<Vec<u8>, Problem> {
+        let mut all = Vec::new();
+        while let Some(piece) = self.content.next().await {
+            let piece = piece
+                .map_err(|e| refused_body(FIELD, Invalid::value(format!("the upload broke off: {e}"))))?;
+            if (all.len() + piece.len()) as u64 > most {
+                return Err(refused_body(
+                    FIELD,
+                    Invalid::value(format!("has more than {most} bytes")),
+                ));
+            }
+            all.extend_from_slice(&piece);
+        }
+        Ok(all)
+    }
+}

@@ -1,0 +1,60 @@
+//! `POST /depositions/{srn}/spreadsheet`: metadata from the one data row of a filled-in template.
+
+use std::sync::Arc;
+
+use domain::deposition::{DepositionError, DepositionUse};
+use domain::spreadsheet::{SheetMetadata, SheetValue, read};
+use ports::{Committed, RegistryQueries, Store, StoreError, UnitOfWork};
+use serde_json::json;
+
+use crate::create_deposition::event;
+use crate::deposition_access::{DRAFT, lock};
+use crate::failure::Failure;
+use crate::retry::retried;
+use crate::upload_file::UploadTicket;
+
+/// Fills drafts.
+pub struct FillFromSpreadsheet {
+    store: Arc<dyn Store>,
+    registry: Arc<dyn RegistryQueries>,
+}
+
+impl FillFromSpreadsheet {
+    /// A use case on these ports.
+    pub fn new(store: Arc<dyn Store>, registry: Arc<dyn RegistryQueries>) -> Self {
+        Self { store, registry }
+    }
+
+    /// Replaces the metadata by what the sheet's columns say, if nothing is wrong with them; tells what was read either way.
+    pub async fn run(
+        &self,
+        ticket: &UploadTicket,
+        columns: &[(String, SheetValue)],
+    ) -> Result<SheetMetadata, Failure> {
+        Ok(retried!(self.attempt(ticket, columns))?.into_inner())
+    }
+
+    async fn attempt(
+        &self,
+        ticket: &UploadTicket,
+        columns: &[(String, SheetValue)],
+    ) -> Result<Committed<SheetMetadata>, Failure> {
+        let (id, asker) = (&ticket.id, &ticket.asker);
+        let mut uow = UnitOfWork::begin(&*self.store).await?;
+        let locked = lock(&mut *uow, id, asker, DepositionUse::Write, DRAFT).await?;
+        let convention = uow.conventions().find(&locked.convention).await?;
+        let convention = convention.ok_or(DepositionError::UnknownConvention(locked.convention))?;
+        let schema = self.registry.schema(&convention.schema).await?;
+        let (schema, _) =
+            schema.ok_or_else(|| StoreError::corrupt("conventions", "a convention without its schema"))?;
+        let sheet = read(&schema.fields, columns);
+        if sheet.errors.is_empty() {
+            uow.depositions().set_metadata(id, &sheet.metadata).await?;
+            let payload = json!({"deposition_id": id.as_str(), "metadata": sheet.metadata});
+            uow.activity()
+                .append(&event("MetadataUpdatedEvent", id, &asker.actor, payload))
+                .await?;
+        }
+        Ok(uow.commit(sheet).await?)
+    }
+}

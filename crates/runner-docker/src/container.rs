@@ -1,0 +1,348 @@
+//! One container, from its start to its end.
+
+use std::path::Path;
+use std::time::Duration;
+
+use bollard::errors::Error;
+use bollard::models::{ContainerInspectResponse, ContainerState};
+use bollard::query_parameters::{
+    InspectContainerOptionsBuilder, KillContainerOptions, LogsOptionsBuilder, StartContainerOptions,
+    WaitContainerOptions,
+};
+use domain::{FailureKind, Limits};
+use futures::StreamExt as _;
+use ports::RunnerError;
+use runner_workdir::{LogTail, measure};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::Engine;
+use crate::image::{Image, same_id};
+use crate::options::DockerRunnerOptions;
+use crate::trouble::{Asked, Trouble, sort};
+use crate::work::blocking;
+
+/// How long the engine is waited for to say that a container has ended, before it is asked: a proxy may have dropped the connection
+/// without a word.
+const WAIT_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a container may be in a state that the client cannot read.
+const PASSING_PATIENCE: Duration = Duration::from_secs(5);
+/// How often it is asked while something is about to happen.
+const SHORT_TICK: Duration = Duration::from_millis(50);
+/// How often the disk is measured.
+const TICK: Duration = Duration::from_millis(250);
+/// How often the engine is asked how much a container's own layer has; it walks the layer to know.
+const LAYER_TICK: Duration = Duration::from_secs(5);
+/// How long an engine may not answer while a container runs: time to be restarted.
+const ENGINE_PATIENCE: Duration = Duration::from_secs(30);
+/// How long a killed container may take to end, and its log to be read.
+const END_PATIENCE: Duration = Duration::from_secs(60);
+/// How late the engine may notice that memory ran out, after it noticed the end: two messages of containerd in either order.
+const OOM_PATIENCE: Duration = Duration::from_millis(1000);
+/// The same, if something else than SIGKILL ended it: a program that outlived a child that was killed for memory.
+const SHORT_OOM_PATIENCE: Duration = Duration::from_millis(200);
+/// A shell's and an engine's way of saying that a signal ended a program: 128 and its number.
+const SIGNALLED: i64 = 128;
+/// The last signal (signal(7)).
+const LAST_SIGNAL: i64 = 64;
+const SIGKILL: i64 = 9;
+
+/// Why it is not watched any more.
+enum Verdict {
+    Ended,
+    Limit(FailureKind),
+}
+
+/// How a container ended.
+pub(crate) struct Ended {
+    /// Why not well, if so.
+    pub(crate) failure: Option<FailureKind>,
+    /// The last part of what it printed, and a line of the runner's own if it was ended.
+    pub(crate) log: Vec<u8>,
+    /// How long it ran.
+    pub(crate) duration: Duration,
+}
+
+/// A container that was made, and what holds for it.
+pub(crate) struct Container<'a> {
+    pub(crate) engine: &'a Engine,
+    pub(crate) name: &'a str,
+    pub(crate) options: &'a DockerRunnerOptions,
+    pub(crate) limits: Limits,
+    /// When its time is up.
+    pub(crate) deadline: Instant,
+    /// What it writes to.
+    pub(crate) work: &'a Path,
+    /// Whether it may write elsewhere in its container.
+    pub(crate) layered: bool,
+    /// Cancelled when nobody waits any more.
+    pub(crate) cancel: &'a CancellationToken,
+}
+
+impl Container<'_> {
+    /// Starts it, if it is of this image, and waits until it has ended or must be.
+    pub(crate) async fn run(&self, image: &Image) -> Result<Ended, Trouble> {
+        let made = self.inspect(false).await?;
+        // PIP-5: said by the container itself, whatever happened to names since the image was resolved.
+        if !made
+            .image
+            .as_deref()
+            .is_some_and(|found| same_id(found, &image.id))
+        {
+            return Err(Trouble::Failure(FailureKind::ImageUnusable(format!(
+                "the container engine made a container of {} where {} was asked for",
+                made.image.unwrap_or_default(),
+                image.id
+            ))));
+        }
+        let begun = Instant::now();
+        let started = self
+            .engine
+            .docker()
+            .start_container(self.name, None::<StartContainerOptions>);
+        started.await.map_err(|error| sort(Asked::Start, error))?;
+        let verdict = self.watch().await?;
+        if let Verdict::Limit(_) = verdict {
+            self.kill().await?;
+        }
+        let state = self.state_at_end(&verdict).await?;
+        let mut log = self.log().await;
+        let failure = self.how_it_ended(&state, verdict, &mut log);
+        Ok(Ended {
+            failure,
+            log: log.into_bytes(),
+            duration: lasted(&state).unwrap_or_else(|| begun.elapsed()),
+        })
+    }
+
+    async fn inspect(&self, size: bool) -> Result<ContainerInspectResponse, Trouble> {
+        let begun = Instant::now();
+        loop {
+            match self.inspect_once(size).await {
+                // Podman has passing states that the client has no names for, such as "stopped" before "exited".
+                Err(Error::JsonDataError { .. }) if begun.elapsed() < PASSING_PATIENCE => {
+                    sleep(SHORT_TICK).await;
+                }
+                found => return found.map_err(|e| sort(Asked::Other("look at the container"), e)),
+            }
+        }
+    }
+
+    async fn inspect_once(&self, size: bool) -> Result<ContainerInspectResponse, Error> {
+        let options = InspectContainerOptionsBuilder::new().size(size).build();
+        self.engine
+            .docker()
+            .inspect_container(self.name, Some(options))
+            .await
+    }
+
+    async fn state(&self) -> Result<ContainerState, Trouble> {
+        let state = self.inspect(false).await?.state;
+        state.ok_or_else(|| RunnerError::new("look at the container", "it has no state").into())
+    }
+
+    async fn watch(&self) -> Result<Verdict, Trouble> {
+        let end = self.wait_for_end();
+        let disk = self.wait_for_full_disk();
+        tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => Err(cancelled().into()),
+            ended = end => ended.map(|()| Verdict::Ended),
+            () = sleep_until(self.deadline) => {
+                Ok(Verdict::Limit(FailureKind::Timeout(u64::from(self.limits.timeout_seconds))))
+            }
+            why = disk => why.map(|why| Verdict::Limit(FailureKind::Output(why))),
+        }
+    }
+
+    /// Waits until the container does not run any more. Whatever ends a wait (the container, a proxy that lost patience, the
+    /// engine), it is the container's state that counts.
+    async fn wait_for_end(&self) -> Result<(), Trouble> {
+        let mut answered = Instant::now();
+        loop {
+            let mut wait = self
+                .engine
+                .docker()
+                .wait_container(self.name, None::<WaitContainerOptions>);
+            let _ = timeout(WAIT_PATIENCE, wait.next()).await;
+            match self.state().await {
+                Ok(state) if is_running(&state) => answered = Instant::now(),
+                Ok(_) => return Ok(()),
+                Err(Trouble::Runner(error)) if answered.elapsed() > ENGINE_PATIENCE || is_gone(&error) => {
+                    return Err(error.into());
+                }
+                Err(Trouble::Runner(_)) => {}
+                Err(other) => return Err(other),
+            }
+            sleep(TICK).await;
+        }
+    }
+
+    /// Waits until the container takes up more disk than it may; says so in words.
+    async fn wait_for_full_disk(&self) -> Result<String, Trouble> {
+        let (most, most_files) = (self.options.most_disk_bytes, self.options.most_files);
+        let mut layer_next = Instant::now() + LAYER_TICK;
+        loop {
+            sleep(TICK).await;
+            let path = self.work.to_owned();
+            let used = blocking("measure a work directory", move || measure(&path, most_files)).await?;
+            if used.files > most_files {
+                return Ok(format!(
+                    "it made more than {most_files} files, or directories more than 64 deep"
+                ));
+            }
+            let mut bytes = used.bytes;
+            if self.layered && Instant::now() >= layer_next {
+                // What an engine cannot say now it may say next time.
+                let layer = self.inspect(true).await.ok().and_then(|found| found.size_rw);
+                bytes = bytes.saturating_add(layer.and_then(|size| u64::try_from(size).ok()).unwrap_or(0));
+                layer_next = Instant::now() + LAYER_TICK;
+            }
+            if bytes > most {
+                return Ok(format!(
+                    "it wrote {bytes} bytes to disk; at most {most} are allowed"
+                ));
+            }
+        }
+    }
+
+    async fn kill(&self) -> Result<(), Trouble> {
+        // SIGKILL is the default.
+        let killed = self
+            .engine
+            .docker()
+            .kill_container(self.name, None::<KillContainerOptions>)
+            .await;
+        match killed {
+            Ok(()) => {}
+            // It may have ended meanwhile, which is as good.
+            Err(error) => {
+                if is_running(&self.state().await?) {
+                    return Err(sort(Asked::Other("kill the container"), error));
+                }
+            }
+        }
+        let begun = Instant::now();
+        while is_running(&self.state().await?) {
+            if begun.elapsed() > END_PATIENCE {
+                return Err(RunnerError::new("kill the container", "it did not end").into());
+            }
+            sleep(SHORT_TICK).await;
+        }
+        Ok(())
+    }
+
+    /// The state of a container that has ended, once the engine had time to notice why.
+    async fn state_at_end(&self, verdict: &Verdict) -> Result<ContainerState, Trouble> {
+        let begun = Instant::now();
+        loop {
+            let state = self.state().await?;
+            let patience = match (state.exit_code, verdict) {
+                (Some(0), _) | (_, Verdict::Limit(_)) => Duration::ZERO,
+                (Some(code), _) if code == SIGNALLED + SIGKILL => OOM_PATIENCE,
+                _ => SHORT_OOM_PATIENCE,
+            };
+            if state.oom_killed == Some(true) || begun.elapsed() >= patience {
+                return Ok(state);
+            }
+            sleep(SHORT_TICK).await;
+        }
+    }
+
+    fn how_it_ended(
+        &self,
+        state: &ContainerState,
+        verdict: Verdict,
+        log: &mut LogTail,
+    ) -> Option<FailureKind> {
+        let mut note = |text: &str| log.push(format!("\n[runner] ended: {text}\n").as_bytes());
+        if state.oom_killed == Some(true) {
+            let limit = self.limits.memory.bytes();
+            note(&format!("used more than its {limit} bytes of memory"));
+            return Some(FailureKind::Oom(limit));
+        }
+        match verdict {
+            Verdict::Limit(kind) => {
+                match &kind {
+                    FailureKind::Timeout(seconds) => note(&format!("ran for its {seconds} s")),
+                    FailureKind::Output(why) => note(why),
+                    _ => {}
+                }
+                Some(kind)
+            }
+            Verdict::Ended => match state.exit_code.unwrap_or_default() {
+                0 => None,
+                // A program that ends with such a status by itself looks the same.
+                code if (SIGNALLED + 1..=SIGNALLED + LAST_SIGNAL).contains(&code) => {
+                    i32::try_from(code - SIGNALLED).ok().map(FailureKind::Signalled)
+                }
+                code => Some(FailureKind::HookExit(i32::try_from(code).unwrap_or(i32::MAX))),
+            },
+        }
+    }
+
+    /// The last part of what it printed. A log that cannot be read is no reason to lose what was done.
+    async fn log(&self) -> LogTail {
+        let mut tail = LogTail::new(self.options.most_log_bytes);
+        let options = LogsOptionsBuilder::new().stdout(true).stderr(true).build();
+        let mut parts = self.engine.docker().logs(self.name, Some(options));
+        let read = async {
+            while let Some(part) = parts.next().await {
+                tail.push(part?.as_ref());
+            }
+            Ok::<_, Error>(())
+        };
+        let why = match timeout(END_PATIENCE, read).await {
+            Ok(Ok(())) => return tail,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "it took too long".to_owned(),
+        };
+        tail.push(format!("\n[runner] the rest of the log could not be read: {why}\n").as_bytes());
+        tail
+    }
+}
+
+/// What nobody will read.
+pub(crate) fn cancelled() -> RunnerError {
+    RunnerError::new("finish the attempt", "it was cancelled")
+}
+
+fn is_running(state: &ContainerState) -> bool {
+    [state.running, state.paused, state.restarting].contains(&Some(true))
+}
+
+/// Whether the engine said that there is no such container: somebody removed it.
+fn is_gone(error: &RunnerError) -> bool {
+    let source = error.source.downcast_ref::<Error>();
+    source.is_some_and(crate::trouble::is_missing)
+}
+
+/// How long it ran, by the engine's clock.
+fn lasted(state: &ContainerState) -> Option<Duration> {
+    let at = |text: &Option<String>| OffsetDateTime::parse(text.as_deref()?, &Rfc3339).ok();
+    (at(&state.finished_at)? - at(&state.started_at)?).try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_engines_clock_says_how_long_a_container_ran() {
+        let state = |started: &str, finished: &str| ContainerState {
+            started_at: Some(started.to_owned()),
+            finished_at: Some(finished.to_owned()),
+            ..ContainerState::default()
+        };
+        let ran = state("2026-11-25T12:09:59.034574568Z", "2026-11-25T12:10:00.144289533Z");
+        assert_eq!(lasted(&ran), Some(Duration::from_nanos(1_109_714_965)));
+        // A container that never ended, in Docker's words.
+        assert_eq!(
+            lasted(&state("2026-11-25T12:09:59Z", "0001-01-01T00:00:00Z")),
+            None
+        );
+        assert_eq!(lasted(&ContainerState::default()), None);
+    }
+}

@@ -1,0 +1,65 @@
+//! What the server says about how containers are to be run.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use runner_workdir::OutputCaps;
+
+/// How containers are run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DockerRunnerOptions {
+    /// Where attempts get their work directories; no other server may use it. Made if it is missing.
+    pub work_root: PathBuf,
+    /// The same directory as the engine sees it, if that is elsewhere: a server in a container has its data directory at
+    /// `/data`, which for the engine is `OSA_HOST_DATA_DIR`.
+    pub host_work_root: Option<PathBuf>,
+    /// Names this server's data directory among all that use the engine. Only containers with this name are removed at start.
+    pub owner: String,
+    /// Where the engine is: `unix:///path` or `tcp://host:port`. Without it `DOCKER_HOST` says so, or it is `unix:///var/run/docker.sock`.
+    pub docker_host: Option<String>,
+    /// The network of ingesters, as the engine names it; hooks have none.
+    pub ingester_network: String,
+    /// How long a pull of an image may take. It counts as time of the attempt too.
+    pub pull_timeout: Duration,
+    /// The most bytes of `features.jsonl` (or `features.json`, or an ingester's `records.jsonl`) that are read.
+    pub most_features_bytes: u64,
+    /// The most bytes of each other output file that are read.
+    pub most_other_bytes: u64,
+    /// The most bytes that a work directory may take up on disk, and what an ingester changes in its container. What it
+    /// writes to volumes that its image declares is not seen.
+    pub most_disk_bytes: u64,
+    /// The most files and directories in a work directory.
+    pub most_files: usize,
+    /// How many bytes of what a container prints are kept: the last ones. The engine keeps up to 16 times as much on its disk while
+    /// the container exists; many short lines, of which its format makes long ones, may leave less.
+    /// Standard output and standard error are each in order, but not with each other: the engine reads them side by side.
+    pub most_log_bytes: usize,
+}
+
+impl DockerRunnerOptions {
+    /// The default options, with this work root and owner.
+    pub fn new(work_root: impl Into<PathBuf>, owner: impl Into<String>) -> Self {
+        const MIB: u64 = 1024 * 1024;
+        Self {
+            work_root: work_root.into(),
+            host_work_root: None,
+            owner: owner.into(),
+            docker_host: None,
+            ingester_network: "bridge".to_owned(),
+            pull_timeout: Duration::from_secs(600),
+            most_features_bytes: 256 * MIB,
+            most_other_bytes: 64 * MIB,
+            most_disk_bytes: 2048 * MIB,
+            most_files: 50_000,
+            most_log_bytes: 1024 * 1024,
+        }
+    }
+
+    /// How much of each output file is read.
+    pub(crate) const fn caps(&self) -> OutputCaps {
+        OutputCaps {
+            most_main_bytes: self.most_features_bytes,
+            most_other_bytes: self.most_other_bytes,
+        }
+    }
+}

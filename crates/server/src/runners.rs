@@ -1,0 +1,189 @@
+//! What runs hooks and ingesters here: local processes for `file:` images, a container engine for all others.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use async_trait::async_trait;
+use domain::outcome::HookOutput;
+use domain::{FailureKind, FileName, SourceId, TaskId};
+use ports::{
+    Attempt, Blobs, HookJob, PullAttempt, PullJob, PulledFile, PulledFiles, RecordFile, Runner, RunnerError,
+    StagedFiles,
+};
+use runner_docker::{DockerRunner, DockerRunnerOptions};
+use runner_process::{ProcessRunner, ProcessRunnerOptions, SupervisorProgram, UseBwrap};
+
+use crate::config::{Backend, Config, Sandbox};
+use crate::home::Home;
+
+/// The runners of this server; at least one.
+pub(crate) struct Runners {
+    process: Option<ProcessRunner>,
+    docker: Option<DockerRunner>,
+}
+
+impl Runners {
+    /// Those that the configuration asks for, after what a killed predecessor left of them was removed: the data directory is locked, so
+    /// whoever left something there is gone.
+    pub(crate) async fn open(config: &Config, home: &Home) -> anyhow::Result<Self> {
+        let docker = match config.backend {
+            Backend::Process => None,
+            Backend::Oci => Some(docker(config, home).await.context("runner.backend is oci")?),
+            Backend::Auto => match docker(config, home).await {
+                Ok(docker) => Some(docker),
+                Err(error) => {
+                    tracing::info!(
+                        reason = format!("{error:#}"),
+                        "no container engine: only file: images can be run"
+                    );
+                    None
+                }
+            },
+        };
+        let process = match config.backend {
+            Backend::Oci => None,
+            Backend::Process | Backend::Auto => Some(process(config, home)?),
+        };
+        Ok(Self { process, docker })
+    }
+
+    /// How isolated hooks are on this machine.
+    pub(crate) fn describe(&self) -> String {
+        let process = self.process.as_ref().map(ProcessRunner::describe);
+        let docker = self.docker.as_ref().map(DockerRunner::describe);
+        [process, docker]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
+            .join("; ")
+    }
+
+    fn of(&self, image: &str) -> Option<&dyn Runner> {
+        if image.starts_with("file:") {
+            self.process.as_ref().map(|runner| runner as &dyn Runner)
+        } else {
+            self.docker.as_ref().map(|runner| runner as &dyn Runner)
+        }
+    }
+}
+
+/// Why an image has no runner here, and what to do.
+fn nothing_runs(image: &str) -> FailureKind {
+    let kind = if image.starts_with("file:") {
+        "local processes (runner.backend is oci)"
+    } else {
+        "containers (no container engine answered when it started, or runner.backend is process)"
+    };
+    FailureKind::ImageUnusable(format!("this server does not run {kind}"))
+}
+
+#[async_trait]
+impl Runner for Runners {
+    fn name(&self, image: &str) -> &'static str {
+        self.of(image).map_or("none", |runner| runner.name(image))
+    }
+
+    async fn stage(
+        &self,
+        image: &str,
+        task: TaskId,
+        blobs: &dyn Blobs,
+        files: &[RecordFile],
+    ) -> Result<StagedFiles, RunnerError> {
+        match self.of(image) {
+            Some(runner) => runner.stage(image, task, blobs, files).await,
+            // Asked to run it, this says why it cannot; until then there is nothing to lay out.
+            None => Ok(StagedFiles::new(PathBuf::new(), Arc::new(()))),
+        }
+    }
+
+    async fn run(&self, job: &HookJob) -> Result<Attempt, RunnerError> {
+        match self.of(&job.image) {
+            Some(runner) => runner.run(job).await,
+            None => Ok(Attempt {
+                failure: Some(nothing_runs(&job.image)),
+                output: HookOutput::default(),
+                stamp: None,
+                log: Vec::new(),
+                duration: Duration::ZERO,
+                peak_memory_bytes: None,
+            }),
+        }
+    }
+
+    async fn pull(&self, job: &PullJob) -> Result<PullAttempt, RunnerError> {
+        match self.of(&job.image) {
+            Some(runner) => runner.pull(job).await,
+            None => Ok(PullAttempt {
+                failure: Some(nothing_runs(&job.image)),
+                records: Vec::new(),
+                session: None,
+                files: Box::new(NoFiles),
+                log: Vec::new(),
+                duration: Duration::ZERO,
+            }),
+        }
+    }
+}
+
+/// The files of a pull that did not happen.
+struct NoFiles;
+
+#[async_trait]
+impl PulledFiles for NoFiles {
+    async fn open(&self, _record: &SourceId, _name: &FileName) -> Result<Option<PulledFile>, RunnerError> {
+        Ok(None)
+    }
+}
+
+fn process(config: &Config, home: &Home) -> anyhow::Result<ProcessRunner> {
+    let options = ProcessRunnerOptions {
+        hidden: vec![home.path().to_owned()],
+        use_bwrap: if config.sandbox == Sandbox::Auto {
+            UseBwrap::Auto
+        } else {
+            UseBwrap::Never
+        },
+        supervisor: Some(SupervisorProgram {
+            path: "/proc/self/exe".into(),
+            arguments: vec!["supervise-hook".into()],
+        }),
+        ..ProcessRunnerOptions::new(home.join("work"))
+    };
+    let runner = ProcessRunner::new(options).context("the process runner cannot be used")?;
+    let stale = runner
+        .clean_stale()
+        .context("left-over work directories cannot be removed")?;
+    if runner.is_sandboxed() {
+        tracing::info!(stale, "{}", runner.describe());
+    } else {
+        tracing::warn!(stale, "{}", runner.describe());
+    }
+    Ok(runner)
+}
+
+async fn docker(config: &Config, home: &Home) -> anyhow::Result<DockerRunner> {
+    let options = DockerRunnerOptions {
+        // What the engine sees at another path sees all of the data directory there.
+        host_work_root: config.host_data_dir.as_ref().map(|dir| dir.join("containers")),
+        ingester_network: config.ingester_network.clone(),
+        ..DockerRunnerOptions::new(home.join("containers"), home.worker.clone())
+    };
+    let runner = DockerRunner::new(options)
+        .await
+        .context("the container engine cannot be used")?;
+    let cleaned = runner
+        .clean_stale()
+        .await
+        .context("left-over containers cannot be removed")?;
+    tracing::info!(
+        containers = cleaned.containers,
+        directories = cleaned.directories,
+        left = cleaned.left.len(),
+        "{}",
+        runner.describe()
+    );
+    Ok(runner)
+}
