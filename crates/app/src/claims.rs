@@ -29,8 +29,7 @@ pub(crate) async fn insert_runs(uow: &mut UnitOfWork, ran: &[Ran]) -> Result<(),
     for one in ran {
         uow.runs().insert(&one.run).await?;
     }
-    let runs: Vec<_> = ran.iter().map(|one| one.run.id).collect();
-    Ok(uow.runs().remove_checkpoints(&runs).await?)
+    Ok(())
 }
 
 /// Ends a claim as failed and queues its task again if it was delegated fewer than `most` times; `None` when the claim was taken away.

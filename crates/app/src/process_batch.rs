@@ -86,11 +86,8 @@ impl ProcessBatch {
             Err(failure) => return Err(failure),
         };
         match finished {
-            Finished::Done => {
-                // There may be room for the next pull now.
-                self.queue.wake();
-                self.hooks.forget(&prepared.unit.pins).await;
-            }
+            // There may be room for the next pull now.
+            Finished::Done => self.queue.wake(),
             Finished::RunIsOver => self.end_with_run(claim).await?,
             Finished::Late => {
                 tracing::warn!(delegation = %claim.delegation, attempt = claim.attempt, "a batch came too late and was refused: it was given to another worker");

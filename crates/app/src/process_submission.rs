@@ -91,7 +91,7 @@ impl ProcessSubmission {
             self.keep_rows(claim, &prepared, &ran, &mut verdict).await?;
         }
         match retried!(self.finish(claim, &prepared, &ran, &verdict, waits))?.into_inner() {
-            Finished::Done => self.hooks.forget(&prepared.unit.pins).await,
+            Finished::Done => {}
             Finished::RunIsOver => end_claim(&*self.store, claim, "the submission is over").await?,
             Finished::Late => {
                 tracing::warn!(delegation = %claim.delegation, attempt = claim.attempt, "a submission came too late and was refused: it was given to another worker");

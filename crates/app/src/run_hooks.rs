@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use domain::failure::{FailureAction, FailureKind};
 use domain::outcome::HookOutput;
-use domain::{HookRun, RecordOutcome, RunCounts, SourceId};
+use domain::{HookRun, RecordOutcome, RunCounts, RunId, SourceId};
 use ports::repos::{CheckpointRef, Pin};
 use ports::{
     Blobs, Claim, Committed, HookRecord, RecordFile, Runner, StagedFiles, Store, StoreError, UnitOfWork,
@@ -159,16 +159,34 @@ impl RunHooks {
         }
     }
 
-    /// Removes what was kept of killed attempts, after the commit that made it useless. What stays because this fails takes up space and
-    /// is never read.
-    pub(crate) async fn forget(&self, pins: &[Pin]) {
-        for pin in pins {
-            if let Err(error) = self.blobs.delete_all(&checkpoint_prefix(pin)).await {
-                tracing::warn!(error = &error as &dyn std::error::Error, run.id = %pin.run, "checkpoints could not be removed");
-            }
+    /// Removes what was kept of attempts that were killed for memory, of tasks that have ended: first the files, then what names them, so
+    /// that a server that dies in between leaves nothing that nobody knows of. Gives of how many runs.
+    pub(crate) async fn tidy(&self) -> Result<usize, Failure> {
+        let runs = retried!(self.useless())?.into_inner();
+        for run in &runs {
+            self.blobs.delete_all(&checkpoint_prefix(*run)).await?;
         }
+        if !runs.is_empty() {
+            retried!(self.remove(&runs))?.into_inner();
+        }
+        Ok(runs.len())
+    }
+
+    async fn useless(&self) -> Result<Committed<Vec<RunId>>, Failure> {
+        let mut uow = UnitOfWork::begin(&*self.store).await?;
+        let runs = uow.runs().useless_checkpoints(MOST_TIDIED).await?;
+        Ok(uow.commit(runs).await?)
+    }
+
+    async fn remove(&self, runs: &[RunId]) -> Result<Committed<()>, Failure> {
+        let mut uow = UnitOfWork::begin(&*self.store).await?;
+        uow.runs().remove_checkpoints(runs).await?;
+        Ok(uow.commit(()).await?)
     }
 }
+
+/// Of how many runs what was kept is removed at a time.
+const MOST_TIDIED: u32 = 100;
 
 /// What a hook said of a record.
 pub(crate) enum Verdict {
@@ -192,8 +210,8 @@ pub(crate) fn against(pins: &[Pin], ran: &[Ran], record: &SourceId) -> Option<Ve
     })
 }
 
-fn checkpoint_prefix(pin: &Pin) -> String {
-    format!("checkpoints/{}", pin.run)
+fn checkpoint_prefix(run: RunId) -> String {
+    format!("checkpoints/{run}")
 }
 
 /// The files of a checkpoint, by the part of its key.
@@ -261,7 +279,7 @@ impl Checkpoints for Kept<'_> {
         // The attempt is in the key: a worker that was taken for dead writes elsewhere than the one who goes on.
         let key = format!(
             "{}/{}-{}-{oom_retries}",
-            checkpoint_prefix(pin),
+            checkpoint_prefix(pin.run),
             self.claim.delegation,
             self.claim.attempt
         );

@@ -13,6 +13,7 @@ use crate::archive::Archive;
 use crate::process_batch::ProcessBatch;
 use crate::process_submission::ProcessSubmission;
 use crate::pull_records::PullRecords;
+use crate::run_hooks::RunHooks;
 use crate::schedule_ingestions::ScheduleIngestions;
 use crate::sweep::Sweep;
 
@@ -42,6 +43,8 @@ pub struct OwnWork {
     pub pulls: PullRecords,
     /// Running hooks over submissions.
     pub submissions: ProcessSubmission,
+    /// What all of these run hooks with.
+    pub hooks: Arc<RunHooks>,
     /// Opening runs when a schedule says so.
     pub schedules: ScheduleIngestions,
 }
@@ -232,6 +235,12 @@ impl Worker {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
                     "opening scheduled ingest runs failed"
+                );
+            }
+            if let Err(error) = self.work.hooks.tidy().await {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "what was kept of attempts that ended could not be removed"
                 );
             }
             tokio::time::sleep(SCHEDULE_EVERY).await;

@@ -440,6 +440,8 @@ pub trait Runs: Send {
     ) -> Result<bool, StoreError>;
     /// The checkpoints of a run, in order.
     async fn checkpoints(&mut self, run: RunId) -> Result<Vec<CheckpointRef>, StoreError>;
+    /// Runs that have checkpoints which nobody will go on from, because their task has ended; at most `most`.
+    async fn useless_checkpoints(&mut self, most: u32) -> Result<Vec<RunId>, StoreError>;
     /// Removes the checkpoints of these runs.
     async fn remove_checkpoints(&mut self, runs: &[RunId]) -> Result<(), StoreError>;
 }

@@ -174,6 +174,18 @@ impl Runs for PgTx {
             .collect()
     }
 
+    async fn useless_checkpoints(&mut self, most: u32) -> Result<Vec<RunId>, StoreError> {
+        let runs = sqlx::query_scalar!(
+            "select distinct c.run_id from hook_checkpoints c join release_pins p on p.run_id = c.run_id join tasks t on t.id = p.task_id
+             where t.status in ('completed', 'failed', 'cancelled') limit $1",
+            i64::from(most)
+        )
+        .fetch_all(self.conn())
+        .await
+        .map_err(|e| self.fail(e))?;
+        Ok(runs.into_iter().map(RunId::from_uuid).collect())
+    }
+
     async fn remove_checkpoints(&mut self, runs: &[RunId]) -> Result<(), StoreError> {
         let runs: Vec<Uuid> = runs.iter().map(|run| run.as_uuid()).collect();
         sqlx::query!("delete from hook_checkpoints where run_id = any($1)", &runs)

@@ -155,9 +155,10 @@ fn worker(
             store.clone(),
             store.clone(),
             queue.clone(),
-            hooks,
+            Arc::clone(&hooks),
             config.domain.clone(),
         ),
+        hooks,
         schedules: ScheduleIngestions::new(
             store.clone(),
             Arc::new(wiring::SystemIds),
