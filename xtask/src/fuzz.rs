@@ -138,6 +138,7 @@ fn seeded(url: &str) -> Result<Value> {
     let features = client.get("/data/palmer-penguins/penguin_shape?limit=1")?;
     let (record, feature) = (&records["rows"][0], &features["rows"][0]);
     let hook = &convention["hooks"][0];
+    let deposition = client.post("/depositions", &json!({"convention_id": "palmer-penguins"}))?;
     let values = json!({
         "slug": ["palmer-penguins"],
         "convention_id": ["palmer-penguins", "fuzzed-penguins"],
@@ -148,6 +149,10 @@ fn seeded(url: &str) -> Result<Value> {
         "records/id": [record["id"]],
         "ingestions/id": [done, opened["id"]],
         "ingestions/id/close": [done],
+        "ingestions/id/cancel": [opened["id"]],
+        "outcome": ["published", "rejected", "errored", "unchanged"],
+        "srn": [deposition["srn"]],
+        "filename": ["data.txt"],
         "ingestions/id/records": [opened["id"]],
         "run_id": [feature["run_id"]],
         "row_id": [feature["id"].to_string(), feature["id"]],
