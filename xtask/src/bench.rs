@@ -2,6 +2,7 @@
 //! with the same SQL, and `/health`.
 
 mod load;
+mod pipeline;
 mod registry;
 
 use std::path::Path;
@@ -28,6 +29,8 @@ const BATCH: usize = 1000;
 pub(crate) enum Part {
     /// Pushing and processing records.
     Ingest,
+    /// What the pipeline costs beside the hook.
+    Pipeline,
     /// Writing feature rows.
     Copy,
     /// Releases and reads of the registry.
@@ -41,7 +44,7 @@ pub(crate) enum Part {
 /// Runs one part, or all.
 pub(crate) fn run(part: Option<Part>) -> Result<()> {
     let wanted = |one| part.is_none_or(|part| part == one);
-    if wanted(Part::Ingest) || wanted(Part::Registry) {
+    if wanted(Part::Ingest) || wanted(Part::Pipeline) || wanted(Part::Registry) {
         run_command(&mut cargo(&[
             "build",
             "--release",
@@ -54,6 +57,9 @@ pub(crate) fn run(part: Option<Part>) -> Result<()> {
     }
     if wanted(Part::Ingest) {
         end_to_end()?;
+    }
+    if wanted(Part::Pipeline) {
+        pipeline::run()?;
     }
     if wanted(Part::Registry) {
         registry::run()?;
