@@ -72,6 +72,7 @@ mod claims;
 mod cursor;
 mod delegation_access;
 mod deposition_access;
+mod pulled;
 mod pulls;
 mod request_hash;
 mod retry;

@@ -14,30 +14,23 @@ use std::sync::Arc;
 use domain::delegation::{MOST_RETRIES, preview};
 use domain::failure::{FailureAction, FailureKind, Stage, Tried};
 use domain::ingest::IngestError;
-use domain::ingest::pulled::{PulledRecord, content_hash_with_files, has_more, pull_limit, session};
-use domain::schema::MetadataChecker;
-use domain::{Actor, Event, FieldDefinition, IngesterDefinition, SourceId};
+use domain::ingest::pulled::{has_more, pull_limit, session};
+use domain::{Actor, Event, FieldDefinition, IngesterDefinition};
 use ports::ledger::DelegationEnd;
-use ports::repos::{IngestLine, LineResult, LockedIngestRun};
-use ports::{
-    Claim, Committed, PullAttempt, PullEnd, PullJob, PutError, RecordFile, RunnerError, Store, StoreError,
-    UnitOfWork, WorkQueue,
-};
-use serde_json::{Map, Value, json};
+use ports::repos::{LineResult, LockedIngestRun};
+use ports::{Claim, Committed, PullEnd, PullJob, RecordFile, Store, StoreError, UnitOfWork, WorkQueue};
+use serde_json::json;
 
 use crate::batches::cut_batches;
 use crate::claims::{Finished, completed_event, end_claim, end_run, fail_for_now};
 use crate::failure::Failure;
+use crate::pulled::{Given, MOST_TOLD, PulledReader, ReadError};
 use crate::pulls::{PullParams, queue_next_pull};
 use crate::retry::retried;
 use crate::run_hooks::RunHooks;
 
-/// How many lines that are no records are told one by one; beyond, they are counted.
-const MOST_TOLD: usize = 1000;
 /// How many lines one statement writes.
 const LINES_AT_ONCE: usize = 500;
-/// The most characters of a refusal's reason.
-const MOST_REASON: usize = 2_000;
 
 /// Pulls from ingesters.
 pub struct PullRecords {
@@ -52,29 +45,6 @@ struct Prepared {
     fields: Vec<FieldDefinition>,
     ingester: Option<IngesterDefinition>,
     failures: u32,
-}
-
-/// What a pull gave.
-#[derive(Default)]
-struct Given {
-    lines: Vec<IngestLine>,
-    files: Vec<RecordFile>,
-    /// How many lines spoke of records, refused or not: a session that comes with none ends the run.
-    told: u64,
-    refused: u64,
-    refusals: Vec<(u64, Option<String>, String)>,
-    session: Option<Map<String, Value>>,
-    duration_s: f64,
-}
-
-impl Given {
-    fn refuse(&mut self, line: u64, source_id: Option<String>, why: &str) {
-        self.refused += 1;
-        if self.refusals.len() < MOST_TOLD {
-            let why = why.chars().filter(|c| *c != '\0').take(MOST_REASON).collect();
-            self.refusals.push((line, source_id, why));
-        }
-    }
 }
 
 /// Why a pull gave nothing.
@@ -194,10 +164,16 @@ impl PullRecords {
                 return Ok(Err(failed(FailureKind::Runtime(error.to_string()))));
             }
         };
+        let reader = PulledReader {
+            blobs: &*self.hooks.blobs,
+            prefix: &attempt_prefix(prefix, claim),
+            fields: &prepared.fields,
+            left: run.limit.map(|limit| limit.saturating_sub(run.pulled)),
+        };
         let read = match attempt.failure.clone() {
             Some(kind) => Err(kind),
             None => match attempt.session.as_deref().map(session).transpose() {
-                Ok(session) => match self.read(claim, prepared, prefix, &attempt).await {
+                Ok(session) => match reader.read(&attempt).await {
                     Ok(given) => Ok(Given {
                         session,
                         duration_s: attempt.duration.as_secs_f64(),
@@ -223,110 +199,6 @@ impl PullRecords {
                 }))
             }
         }
-    }
-
-    /// Reads the records that an ingester left, and keeps their files.
-    async fn read(
-        &self,
-        claim: &Claim,
-        prepared: &Prepared,
-        prefix: &str,
-        attempt: &PullAttempt,
-    ) -> Result<Given, ReadError> {
-        let checker = MetadataChecker::new(&prepared.fields);
-        let left = prepared
-            .run
-            .limit
-            .map(|limit| limit.saturating_sub(prepared.run.pulled));
-        let mut given = Given::default();
-        let mut ids: BTreeSet<SourceId> = BTreeSet::new();
-        for (number, line) in (1_u64..).zip(attempt.records.split(|b| *b == b'\n')) {
-            if line.iter().all(u8::is_ascii_whitespace) {
-                continue;
-            }
-            given.told += 1;
-            let pulled = match PulledRecord::from_line(line, &checker) {
-                Ok(pulled) => pulled,
-                Err(refused) => {
-                    given.refuse(number, refused.source_id, &refused.reason.to_string());
-                    continue;
-                }
-            };
-            let id = pulled.record.source_id.clone();
-            if ids.contains(&id) {
-                given.refuse(
-                    number,
-                    Some(id.to_string()),
-                    "the pull gave a record of this id before; the first one counts",
-                );
-                continue;
-            }
-            if left.is_some_and(|left| ids.len() as u64 >= left) {
-                given.refuse(
-                    number,
-                    Some(id.to_string()),
-                    "the ingester gave more records than the run's limit leaves",
-                );
-                continue;
-            }
-            match self.keep_files(claim, prefix, number, &pulled, attempt).await? {
-                Ok(files) => {
-                    ids.insert(id);
-                    let mut record = pulled.record;
-                    let hashes: Vec<_> = files
-                        .iter()
-                        .map(|file| (file.name.clone(), file.sha256))
-                        .collect();
-                    record.content_hash = content_hash_with_files(record.content_hash, &hashes);
-                    given.files.extend(files);
-                    given.lines.push(IngestLine { line: number, record });
-                }
-                Err(why) => given.refuse(number, Some(id.to_string()), &why),
-            }
-        }
-        Ok(given)
-    }
-
-    /// Keeps the files of one record; the inner error is the ingester's fault.
-    async fn keep_files(
-        &self,
-        claim: &Claim,
-        prefix: &str,
-        number: u64,
-        pulled: &PulledRecord,
-        attempt: &PullAttempt,
-    ) -> Result<Result<Vec<RecordFile>, String>, ReadError> {
-        let mut kept = Vec::with_capacity(pulled.files.len());
-        for (at, name) in pulled.files.iter().enumerate() {
-            let record = &pulled.record.source_id;
-            let Some(file) = attempt.files.open(record, name).await? else {
-                return Ok(Err(format!(
-                    "its file {:?} is not there, or is no plain file",
-                    name.as_str()
-                )));
-            };
-            let key = format!("{}/{number}/{at}", attempt_prefix(prefix, claim));
-            match self.hooks.blobs.put_stream(&key, file.content, file.bytes).await {
-                Ok(blob) => kept.push(RecordFile {
-                    record: record.clone(),
-                    name: name.clone(),
-                    key,
-                    bytes: blob.bytes,
-                    sha256: blob.sha256,
-                }),
-                Err(PutError::Store(error)) => return Err(error.into()),
-                Err(PutError::Source(error)) => {
-                    return Err(RunnerError::new(format!("read the file {name} of {record}"), error).into());
-                }
-                Err(PutError::TooLarge(_)) => {
-                    return Ok(Err(format!(
-                        "its file {:?} grew while it was read",
-                        name.as_str()
-                    )));
-                }
-            }
-        }
-        Ok(Ok(kept))
     }
 
     async fn finish(
@@ -512,24 +384,6 @@ impl PullRecords {
             }
         }
         Ok(uow.commit(Finished::Done).await?)
-    }
-}
-
-/// Why what an ingester left could not be read.
-enum ReadError {
-    Store(StoreError),
-    Runner(RunnerError),
-}
-
-impl From<StoreError> for ReadError {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
-}
-
-impl From<RunnerError> for ReadError {
-    fn from(error: RunnerError) -> Self {
-        Self::Runner(error)
     }
 }
 
