@@ -287,6 +287,27 @@ fn only_its_owner_changes_a_draft_and_the_conventions_rules_hold() {
         .send("POST", &files, Some("application/json"), &b"{}"[..])
         .unwrap()
         .problem(415, "unsupported_media_type");
+    // What never comes to its file is not kept in memory until it ends.
+    let endless = [
+        b"--XX\r\nContent-Disposition: form-data; x=".to_vec(),
+        vec![b'a'; 3 << 20],
+    ]
+    .concat();
+    for path in [&files, &format!("{path}/spreadsheet")] {
+        let refused = owner
+            .send(
+                "POST",
+                path,
+                Some("multipart/form-data; boundary=XX"),
+                endless.as_slice(),
+            )
+            .unwrap()
+            .problem(422, "VALIDATION_ERROR");
+        assert!(
+            refused["detail"].as_str().unwrap().contains("before its file"),
+            "{refused}"
+        );
+    }
     owner
         .delete(&format!("{files}/none.txt"))
         .problem(404, "NotFoundError");
@@ -335,11 +356,11 @@ fn what_hooks_reject_or_cannot_judge_comes_back_with_reasons_and_can_be_submitte
     let server = world.serve("a");
     let (admin, owner) = (server.admin(), world.person(&server, 1, "depositor").client);
     let curator = world.person(&server, 3, "curator").client;
-    // Rejects the light, crashes over the heavy, and leaves a stale progress line behind (D30).
+    // Rejects the light as `osa emit` and `osa reject` do, crashes over the heavy, and leaves a stale progress line behind (D30).
     let judge = world.script(
         "judge",
         r#"id=$(sed -e 's/^{"id":"\([^"]*\)".*/\1/' "$OSA_IN/records.jsonl")
-if grep -q '"mass":1' "$OSA_IN/records.jsonl"; then echo "{\"id\":\"$id\",\"reason\":\"too light\"}" > "$OSA_OUT/rejections.jsonl"; echo '{"status":"rejected","message":"too light"}' > "$OSA_OUT/progress.jsonl"; exit 0; fi
+if grep -q '"mass":1' "$OSA_IN/records.jsonl"; then echo "{\"id\":\"$id\",\"features\":[]}" > "$OSA_OUT/features.jsonl"; echo '{"status":"rejected","message":"too light"}' > "$OSA_OUT/progress.jsonl"; exit 0; fi
 if grep -q '"mass":9' "$OSA_IN/records.jsonl"; then echo secret-words; exit 4; fi
 echo "{\"id\":\"$id\",\"features\":[{\"note\":\"fine\"}]}" > "$OSA_OUT/features.jsonl""#,
     );

@@ -42,6 +42,7 @@ const fn security_name(requirement: Requirement) -> &'static str {
             b"hooks:write" => "bearer scope:hooks:write",
             b"ingestions:write" => "bearer scope:ingestions:write",
             b"ingestions:read" => "bearer scope:ingestions:read",
+            b"ingesters:read" => "bearer scope:ingesters:read",
             // Evaluated at compile time for every action that a route names.
             _ => panic!("name the new scope here, so that the OpenAPI document can state it"),
         },

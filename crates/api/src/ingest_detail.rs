@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use app::views::{BatchHook, BatchView, IngestRecordView, PullView, RefusedLineView};
 use auth::act;
-use domain::Invalid;
+use domain::{Convention, Invalid};
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi};
@@ -201,6 +201,28 @@ struct PullDetail {
     refused_lines: Vec<PullRefusal>,
 }
 
+/// A convention's ingester.
+#[derive(Debug, Object)]
+#[oai(rename = "IngesterSummary")]
+struct IngesterSummary {
+    /// The convention's slug.
+    name: String,
+    title: String,
+    description: String,
+    schema_id: String,
+    image: String,
+    digest: String,
+    source_ref: Option<String>,
+    /// When it runs by itself: a cron expression, in UTC.
+    schedule: Option<String>,
+}
+
+/// The ingesters of all conventions, newest convention first.
+#[derive(Debug, Object)]
+struct IngesterList {
+    items: Vec<IngesterSummary>,
+}
+
 fn number(text: &str) -> Result<u64, Problem> {
     text.parse()
         .map_err(|_| refused("pull", Invalid::value("must be a whole number, from 0")))
@@ -208,6 +230,28 @@ fn number(text: &str) -> Result<u64, Problem> {
 
 #[OpenApi(tag = "Tag::Ingestions")]
 impl IngestDetailApi {
+    /// List ingesters.
+    #[oai(path = "/ingesters", method = "get", operation_id = "listIngesters")]
+    async fn ingesters(&self, Gate(permit): Gate<act::ReadIngesters>) -> Result<Json<IngesterList>, Problem> {
+        let summary = |convention: Convention| {
+            let ingester = convention.ingester?;
+            Some(IngesterSummary {
+                name: convention.slug.into(),
+                title: convention.title,
+                description: convention.description,
+                schema_id: convention.schema.to_string(),
+                image: ingester.image,
+                digest: ingester.digest,
+                source_ref: Some(ingester.source_ref),
+                schedule: ingester.schedule.map(|schedule| schedule.cron),
+            })
+        };
+        let found = self.0.read_conventions.with_ingester(permit).await?;
+        Ok(Json(IngesterList {
+            items: found.into_iter().filter_map(summary).collect(),
+        }))
+    }
+
     /// Cancel a run. What is published stays; what has no outcome is errored.
     #[oai(
         path = "/ingestions/:id/cancel",

@@ -14,6 +14,8 @@ pub(crate) const MOST_BYTES: u64 = 8 * 1024 * 1024;
 const MOST_UNPACKED: u64 = 64 * 1024 * 1024;
 /// The most parts of it.
 const MOST_PARTS: usize = 1000;
+/// The most text in the rows that are looked at, in bytes: as much as metadata may have.
+const MOST_TEXT: usize = 1024 * 1024;
 /// The most columns that are looked at.
 const MOST_COLUMNS: u32 = 2000;
 /// Row 1 has the headers, row 2 what they mean, row 3 the record (wire contract 1.5); counted from 0.
@@ -44,6 +46,7 @@ pub(crate) fn columns(bytes: &[u8]) -> Result<Vec<(String, SheetValue)>, Invalid
     let mut cells = book
         .worksheet_cells_reader(&first)
         .map_err(|e| none(e.to_string()))?;
+    let mut characters = 0;
     let mut found: std::collections::BTreeMap<u32, (String, SheetValue)> = std::collections::BTreeMap::new();
     while let Some(cell) = cells.next_cell().map_err(|e| none(e.to_string()))? {
         let (row, column) = cell.get_position();
@@ -52,6 +55,19 @@ pub(crate) fn columns(bytes: &[u8]) -> Result<Vec<(String, SheetValue)>, Invalid
         }
         if column >= MOST_COLUMNS {
             continue;
+        }
+        // A text that many cells share is stored once in the file and would be copied for each.
+        if let DataRef::String(text) | DataRef::DateTimeIso(text) | DataRef::DurationIso(text) =
+            cell.get_value()
+        {
+            characters += text.len();
+        } else if let DataRef::SharedString(text) = cell.get_value() {
+            characters += text.len();
+        }
+        if characters > MOST_TEXT {
+            return Err(refuse(format!(
+                "has more than {MOST_TEXT} bytes of text in its first three rows"
+            )));
         }
         let entry = found
             .entry(column)
@@ -133,6 +149,18 @@ mod tests {
                 ("mass".to_owned(), SheetValue::Number(3.5)),
             ]
         );
+    }
+
+    #[test]
+    fn a_text_that_many_cells_share_is_not_copied_for_each() {
+        let text = "x".repeat(30_000);
+        let bytes = book(|sheet| {
+            for column in 0..200 {
+                sheet.write(0, column, &text).unwrap();
+            }
+        });
+        let told = columns(&bytes).unwrap_err().to_string();
+        assert!(told.contains("bytes of text"), "{told}");
     }
 
     #[test]

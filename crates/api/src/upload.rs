@@ -1,5 +1,8 @@
 //! `multipart/form-data` with one file (RFC 7578), read as a stream: a file is never in memory.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use app::views::ByteStream;
 use domain::Invalid;
 use futures::{StreamExt as _, TryStreamExt as _};
@@ -14,8 +17,15 @@ use crate::query::refused_body;
 /// The name of the field that holds the file.
 const FIELD: &str = "file";
 
+/// The most bytes of a form before its file.
+const MOST_OUTSIDE: usize = 64 * 1024;
+
 /// A form with a file. Nothing of it was read yet.
-pub(crate) struct Upload(multer::Multipart<'static>);
+pub(crate) struct Upload {
+    form: multer::Multipart<'static>,
+    /// Whether the file is being read, whose size is bounded by whoever reads it.
+    in_file: Arc<AtomicBool>,
+}
 
 /// The file of a form.
 pub(crate) struct UploadedFile {
@@ -68,17 +78,37 @@ impl<'a> ApiExtractor<'a> for Upload {
                 "the body must be multipart/form-data, with its boundary in Content-Type",
             )
         })?;
-        let stream = body.take()?.into_bytes_stream();
-        Ok(Self(multer::Multipart::new(stream, boundary)))
+        let in_file = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&in_file);
+        let mut outside = 0;
+        // multer keeps what it reads until it finds a boundary, or the end of a part's headers: without this, all of a body that has none.
+        let stream = body.take()?.into_bytes_stream().map(move |piece| {
+            let piece = piece?;
+            if !seen.load(Ordering::Relaxed) {
+                if outside > MOST_OUTSIDE {
+                    let why = format!("it has more than {MOST_OUTSIDE} bytes before its file");
+                    return Err(std::io::Error::other(why));
+                }
+                outside += piece.len();
+            }
+            Ok(piece)
+        });
+        Ok(Self {
+            form: multer::Multipart::new(stream, boundary),
+            in_file,
+        })
     }
 }
 
 impl Upload {
     /// The file: the form's field `file`. Others before it are passed over, those after it are not read.
     pub(crate) async fn file(mut self) -> Result<UploadedFile, Problem> {
-        let broken =
-            |e: multer::Error| refused_body(FIELD, Invalid::value(format!("the form cannot be read: {e}")));
-        while let Some(field) = self.0.next_field().await.map_err(broken)? {
+        let broken = |e: multer::Error| {
+            // Of a stream that broke off only its own error says why.
+            let why = std::error::Error::source(&e).map_or_else(|| e.to_string(), ToString::to_string);
+            refused_body(FIELD, Invalid::value(format!("the form cannot be read: {why}")))
+        };
+        while let Some(field) = self.form.next_field().await.map_err(broken)? {
             if field.name() != Some(FIELD) {
                 continue;
             }
@@ -87,7 +117,8 @@ impl Upload {
                 return Err(refused_body(FIELD, Invalid::value(why)));
             };
             // The form has to live as long as its field is read.
-            let form = self.0;
+            self.in_file.store(true, Ordering::Relaxed);
+            let form = self.form;
             let content = field.map_err(std::io::Error::other).map(move |piece| {
                 let _ = &form;
                 piece

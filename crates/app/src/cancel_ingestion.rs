@@ -5,7 +5,7 @@ use std::sync::Arc;
 use auth::{Permit, act};
 use domain::delegation::preview;
 use domain::ingest::IngestError;
-use domain::{Actor, IngestRunId, TaskStatus};
+use domain::{Actor, IngestRunId, IngestStatus, TaskStatus};
 use ports::queries::IngestRunView;
 use ports::{Committed, IngestQueries, Store, StoreError, UnitOfWork};
 
@@ -38,13 +38,23 @@ impl CancelIngestion {
             Some(reason) => format!("cancelled by {actor}: {reason}"),
             None => format!("cancelled by {actor}"),
         };
-        retried!(self.attempt(&actor, run, &preview(&why)))?.into_inner();
-        Ok(self.ingests.run(run).await?.ok_or(IngestError::UnknownRun(run))?)
+        let was = retried!(self.attempt(&actor, run, &preview(&why)))?.into_inner();
+        let view = self.ingests.run(run).await?.ok_or(IngestError::UnknownRun(run))?;
+        if !was.is_active() && view.failure_kind.as_deref() != Some(CANCELLED) {
+            return Err(IngestError::Over { run, status: was }.into());
+        }
+        Ok(view)
     }
 
     /// Leases are locked before runs everywhere, so what is open is called off first; then the run is locked, which keeps new work out,
     /// and looked at again.
-    async fn attempt(&self, actor: &Actor, run: IngestRunId, why: &str) -> Result<Committed<()>, Failure> {
+    /// Gives the state in which the run was found.
+    async fn attempt(
+        &self,
+        actor: &Actor,
+        run: IngestRunId,
+        why: &str,
+    ) -> Result<Committed<IngestStatus>, Failure> {
         let mut uow = UnitOfWork::begin(&*self.store).await?;
         uow.activity().acting(actor).await?;
         let open = uow.pulls().open_delegations(run).await?;
@@ -60,22 +70,8 @@ impl CancelIngestion {
             // A batch was cut or a pull queued in between: done again, that one is found.
             return Err(StoreError::Contended("the run got more work in this moment".into()).into());
         }
-        if !end_run(&mut uow, run, CANCELLED, why, actor).await?
-            && self
-                .ingests
-                .run(run)
-                .await?
-                .and_then(|run| run.failure_kind)
-                .as_deref()
-                != Some(CANCELLED)
-        {
-            return Err(IngestError::Over {
-                run,
-                status: locked.status,
-            }
-            .into());
-        }
-        Ok(uow.commit(()).await?)
+        end_run(&mut uow, run, CANCELLED, why, actor).await?;
+        Ok(uow.commit(locked.status).await?)
     }
 }
 

@@ -10,35 +10,24 @@ use domain::{
     DepositionId, DepositionStatus, NodeDomain, RecordOutcome, RecordSrn, SourceId, SubmissionStatus,
 };
 use ports::depositions::{LockedDeposition, Submission};
-use ports::{Blobs, Committed, RegistryQueries, Store, StoreError, UnitOfWork};
+use ports::{Blobs, Committed, Store, StoreError, UnitOfWork};
 
 use crate::deposition_access::{DepositionAsker, IN_REVIEW, id_of, lock};
 use crate::failure::Failure;
 use crate::retry::retried;
-use crate::submissions::{Computed, Publication, give_back_locked, publish};
+use crate::submissions::{Computed, Publication, give_back_locked, publish, schema_of};
 
 /// Decides about depositions.
 pub struct CurateDeposition {
     store: Arc<dyn Store>,
-    registry: Arc<dyn RegistryQueries>,
     blobs: Arc<dyn Blobs>,
     node: NodeDomain,
 }
 
 impl CurateDeposition {
     /// A use case on these ports.
-    pub fn new(
-        store: Arc<dyn Store>,
-        registry: Arc<dyn RegistryQueries>,
-        blobs: Arc<dyn Blobs>,
-        node: NodeDomain,
-    ) -> Self {
-        Self {
-            store,
-            registry,
-            blobs,
-            node,
-        }
+    pub fn new(store: Arc<dyn Store>, blobs: Arc<dyn Blobs>, node: NodeDomain) -> Self {
+        Self { store, blobs, node }
     }
 
     /// Publishes it, with the rows that its hooks computed when it was submitted: nothing is run again.
@@ -73,7 +62,7 @@ impl CurateDeposition {
         let (locked, submission) = in_review(&mut uow, id, asker).await?;
         let convention = uow.conventions().find(&locked.convention).await?;
         let convention = convention.ok_or(DepositionError::UnknownConvention(locked.convention))?;
-        let schema = self.registry.schema(&submission.schema).await?;
+        let schema = schema_of(&mut *uow, &submission.schema).await?;
         let schema =
             schema.ok_or_else(|| StoreError::corrupt("submissions", "a submission without its schema"))?;
         let computed = self.computed(&mut uow, &submission).await?;
@@ -90,7 +79,7 @@ impl CurateDeposition {
             .await?;
         let publication = Publication {
             convention: &convention,
-            fields: &schema.0.fields,
+            fields: &schema.fields,
             submission: &submission,
             computed: &computed,
             approved_by: &asker.actor,

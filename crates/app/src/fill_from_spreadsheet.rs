@@ -4,25 +4,25 @@ use std::sync::Arc;
 
 use domain::deposition::{DepositionError, DepositionUse};
 use domain::spreadsheet::{SheetMetadata, SheetValue, read};
-use ports::{Committed, RegistryQueries, Store, StoreError, UnitOfWork};
+use ports::{Committed, Store, StoreError, UnitOfWork};
 use serde_json::json;
 
 use crate::create_deposition::event;
 use crate::deposition_access::{DRAFT, lock};
 use crate::failure::Failure;
 use crate::retry::retried;
+use crate::submissions::schema_of;
 use crate::upload_file::UploadTicket;
 
 /// Fills drafts.
 pub struct FillFromSpreadsheet {
     store: Arc<dyn Store>,
-    registry: Arc<dyn RegistryQueries>,
 }
 
 impl FillFromSpreadsheet {
     /// A use case on these ports.
-    pub fn new(store: Arc<dyn Store>, registry: Arc<dyn RegistryQueries>) -> Self {
-        Self { store, registry }
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        Self { store }
     }
 
     /// Replaces the metadata by what the sheet's columns say, if nothing is wrong with them; tells what was read either way.
@@ -44,8 +44,8 @@ impl FillFromSpreadsheet {
         let locked = lock(&mut *uow, id, asker, DepositionUse::Write, DRAFT).await?;
         let convention = uow.conventions().find(&locked.convention).await?;
         let convention = convention.ok_or(DepositionError::UnknownConvention(locked.convention))?;
-        let schema = self.registry.schema(&convention.schema).await?;
-        let (schema, _) =
+        let schema = schema_of(&mut *uow, &convention.schema).await?;
+        let schema =
             schema.ok_or_else(|| StoreError::corrupt("conventions", "a convention without its schema"))?;
         let sheet = read(&schema.fields, columns);
         if sheet.errors.is_empty() {

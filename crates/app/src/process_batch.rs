@@ -216,6 +216,14 @@ impl ProcessBatch {
         }
         uow.ingests().end_batch(params.run(), params.batch, &ends).await?;
         uow.activity()
+            .append(&Event {
+                kind: "HookBatchCompleted",
+                subject: format!("ingest_run:{}", params.run()),
+                actor: Actor::System,
+                payload: json!({"ingest_run_id": params.run().to_string(), "batch_index": params.batch}),
+            })
+            .await?;
+        uow.activity()
             .append(&published_event(params, prepared, srns.len()))
             .await?;
         queue_next_pull(&mut *uow, params.run()).await?;

@@ -10,6 +10,8 @@ use std::time::Instant;
 use bytes::Bytes;
 use domain::delegation::{MOST_RETRIES, preview};
 use domain::deposition::Curation;
+use domain::failure::FailureKind;
+use domain::kind::{Coded as _, Kind};
 use domain::{
     Actor, Cell, Convention, DepositionStatus, FieldDefinition, NodeDomain, RecordOutcome, SourceId,
     SubmissionStatus,
@@ -17,9 +19,7 @@ use domain::{
 use ports::depositions::{LockedDeposition, Submission, SubmissionResult};
 use ports::ledger::DelegationEnd;
 use ports::repos::Pin;
-use ports::{
-    Claim, Committed, HookRecord, RecordFile, RegistryQueries, Store, StoreError, UnitOfWork, WorkQueue,
-};
+use ports::{Claim, Committed, HookRecord, RecordFile, Store, StoreError, UnitOfWork, WorkQueue};
 use serde_json::{Value, json};
 
 use crate::claims::{Finished, end_claim, fail_for_now, insert_runs};
@@ -28,12 +28,11 @@ use crate::failure::Failure;
 use crate::process_batch::mebibytes;
 use crate::retry::retried;
 use crate::run_hooks::{Ran, RunHooks, Unit, UnitEnd};
-use crate::submissions::{Computed, Publication, give_back, give_back_locked, is_judged, publish};
+use crate::submissions::{Computed, Publication, give_back, give_back_locked, is_judged, publish, schema_of};
 
 /// Works submissions off.
 pub struct ProcessSubmission {
     store: Arc<dyn Store>,
-    registry: Arc<dyn RegistryQueries>,
     queue: Arc<dyn WorkQueue>,
     hooks: Arc<RunHooks>,
     node: NodeDomain,
@@ -60,14 +59,12 @@ impl ProcessSubmission {
     /// A use case on these ports.
     pub fn new(
         store: Arc<dyn Store>,
-        registry: Arc<dyn RegistryQueries>,
         queue: Arc<dyn WorkQueue>,
         hooks: Arc<RunHooks>,
         node: NodeDomain,
     ) -> Self {
         Self {
             store,
-            registry,
             queue,
             hooks,
             node,
@@ -81,7 +78,7 @@ impl ProcessSubmission {
         };
         let (ran, aborted) = match self.hooks.run(claim, &prepared.unit).await? {
             UnitEnd::Ran(ran) => (ran, None),
-            UnitEnd::Retry(why) => return self.hand_back(claim, &why).await,
+            UnitEnd::Retry(why) => return self.hand_back(claim, &why, MOST_RETRIES).await,
             UnitEnd::Abort(ran, why, _) => (ran, Some(why)),
         };
         let mut verdict = Self::verdict(&prepared, &ran, aborted);
@@ -90,7 +87,18 @@ impl ProcessSubmission {
         if waits {
             self.keep_rows(claim, &prepared, &ran, &mut verdict).await?;
         }
-        match retried!(self.finish(claim, &prepared, &ran, &verdict, waits))?.into_inner() {
+        let finished = match retried!(self.finish(claim, &prepared, &ran, &verdict, waits)) {
+            Ok(finished) => finished.into_inner(),
+            // What the database refuses now it refuses again.
+            Err(failure) if failure.kind() == Kind::Bug => {
+                tracing::error!(error = &failure as &dyn std::error::Error, delegation = %claim.delegation, "a submission could not be stored");
+                return self
+                    .hand_back(claim, "what the hooks computed could not be stored", 1)
+                    .await;
+            }
+            Err(failure) => return Err(failure),
+        };
+        match finished {
             Finished::Done => {}
             Finished::RunIsOver => end_claim(&*self.store, claim, "the submission is over").await?,
             Finished::Late => {
@@ -119,7 +127,7 @@ impl ProcessSubmission {
             return Ok(uow.commit(None).await?);
         };
         let convention = uow.conventions().find(&locked.convention).await?;
-        let schema = self.registry.schema(&submission.schema).await?;
+        let schema = schema_of(&mut *uow, &submission.schema).await?;
         let (Some(convention), Some(schema)) = (convention, schema) else {
             return Err(
                 StoreError::corrupt("submissions", "a submission without its convention or schema").into(),
@@ -171,7 +179,7 @@ impl ProcessSubmission {
                 submission,
                 locked,
                 convention,
-                fields: schema.0.fields,
+                fields: schema.fields,
                 record,
                 unit,
             }))
@@ -183,6 +191,19 @@ impl ProcessSubmission {
         let (mut results, mut reasons) = (Vec::new(), Vec::new());
         let (mut rejected, mut errored) = (false, aborted.is_some());
         for (pin, one) in prepared.unit.pins.iter().zip(ran) {
+            // A hook that rejects the whole run rejects the deposition, whatever it wrote of the record before (wire contract 5.1).
+            if let Some(FailureKind::RejectedRun(why)) = &one.execution.failure {
+                rejected = true;
+                reasons.push(format!("hook {}: {why}", pin.release.hook));
+                results.push(SubmissionResult {
+                    hook: pin.release.hook.clone(),
+                    run: one.run.id,
+                    outcome: "rejected",
+                    reason: Some(why.clone()),
+                    key: None,
+                });
+                continue;
+            }
             let (outcome, reason) = match one.execution.outcomes.get(&prepared.record) {
                 Some(RecordOutcome::Passed(_)) => ("passed", None),
                 Some(RecordOutcome::Rejected(reason)) => ("rejected", Some(reason.clone())),
@@ -355,17 +376,17 @@ impl ProcessSubmission {
     }
 
     /// The delegation fails, and the task is delegated again later, or the deposition is given back.
-    async fn hand_back(&self, claim: &Claim, why: &str) -> Result<(), Failure> {
-        if retried!(self.hand_back_once(claim, &preview(why)))?.into_inner() {
+    async fn hand_back(&self, claim: &Claim, why: &str, most: u32) -> Result<(), Failure> {
+        if retried!(self.hand_back_once(claim, &preview(why), most))?.into_inner() {
             self.queue.wake();
         }
         Ok(())
     }
 
-    async fn hand_back_once(&self, claim: &Claim, why: &str) -> Result<Committed<bool>, Failure> {
+    async fn hand_back_once(&self, claim: &Claim, why: &str, most: u32) -> Result<Committed<bool>, Failure> {
         let mut uow = UnitOfWork::begin(&*self.store).await?;
         let what = format!("submission {}", claim.task);
-        let again = fail_for_now(&mut uow, claim, &what, why, MOST_RETRIES).await?;
+        let again = fail_for_now(&mut uow, claim, &what, why, most).await?;
         if again == Some(false) {
             let reasons = [why.to_owned()];
             give_back(

@@ -15,6 +15,7 @@ use domain::delegation::{MOST_RETRIES, preview};
 use domain::failure::{FailureAction, FailureKind, Stage, Tried};
 use domain::ingest::IngestError;
 use domain::ingest::pulled::{has_more, pull_limit, session};
+use domain::kind::{Coded as _, Kind};
 use domain::{Actor, Event, FieldDefinition, IngesterDefinition};
 use ports::ledger::DelegationEnd;
 use ports::repos::{LineResult, LockedIngestRun};
@@ -73,13 +74,33 @@ impl PullRecords {
         self.hooks.blobs.delete_all(&prefix).await?;
         let given = self.ask(claim, &prepared, &prefix).await?;
         let finished = match &given {
-            Ok(given) => retried!(self.finish(claim, params, &prepared, given))?.into_inner(),
+            Ok(given) => match retried!(self.finish(claim, params, &prepared, given)) {
+                Ok(finished) => {
+                    let (finished, listed) = finished.into_inner();
+                    self.remove_unlisted(given, &listed).await;
+                    finished
+                }
+                // What the database refuses now it refuses again.
+                Err(failure) if failure.kind() == Kind::Bug => {
+                    tracing::error!(error = &failure as &dyn std::error::Error, delegation = %claim.delegation, "a pull could not be stored");
+                    let why = "what the ingester gave could not be stored".to_owned();
+                    let failed = Failed {
+                        kind: FailureKind::Upstream(why),
+                        log_ref: None,
+                        duration_s: given.duration_s,
+                    };
+                    self.settle(claim, params, &prepared, &failed).await?
+                }
+                Err(failure) => return Err(failure),
+            },
             Err(failed) => self.settle(claim, params, &prepared, failed).await?,
         };
         match finished {
             Finished::Done => {
                 self.queue.wake();
-                return Ok(());
+                if given.is_ok() {
+                    return Ok(());
+                }
             }
             Finished::RunIsOver => end_claim(&*self.store, claim, "the ingest run has ended").await?,
             Finished::Late => {
@@ -201,14 +222,28 @@ impl PullRecords {
         }
     }
 
+    /// Removes the files of records that are not new: nothing refers to them. What stays because this fails takes up space only.
+    async fn remove_unlisted(&self, given: &Given, listed: &BTreeSet<String>) {
+        for file in given.files.iter().filter(|file| !listed.contains(&file.key)) {
+            if let Err(error) = self.hooks.blobs.delete(&file.key).await {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    key = file.key,
+                    "a file that is not new could not be removed"
+                );
+            }
+        }
+    }
+
     async fn finish(
         &self,
         claim: &Claim,
         params: PullParams,
         prepared: &Prepared,
         given: &Given,
-    ) -> Result<Committed<Finished>, Failure> {
+    ) -> Result<Committed<(Finished, BTreeSet<String>)>, Failure> {
         let run = params.run();
+        let none = BTreeSet::new;
         let mut uow = UnitOfWork::begin(&*self.store).await?;
         let preview = format!("{} records, {} lines refused", given.lines.len(), given.refused);
         let end = DelegationEnd::Completed {
@@ -220,7 +255,7 @@ impl PullRecords {
             .finish(&claim.delegation, claim.attempt, end)
             .await?
         {
-            return Ok(uow.commit(Finished::Late).await?);
+            return Ok(uow.commit((Finished::Late, none())).await?);
         }
         let locked = uow
             .ingests()
@@ -231,7 +266,7 @@ impl PullRecords {
             drop(uow);
             return Ok(UnitOfWork::begin(&*self.store)
                 .await?
-                .commit(Finished::RunIsOver)
+                .commit((Finished::RunIsOver, none()))
                 .await?);
         }
         let upload = uow.ingests().next_upload(run, &Actor::System).await?;
@@ -297,7 +332,9 @@ impl PullRecords {
         if uow.ingests().complete_if_done(run).await? {
             uow.activity().append(&completed_event(run)).await?;
         }
-        Ok(uow.commit(Finished::Done).await?)
+        Ok(uow
+            .commit((Finished::Done, files.into_iter().map(|file| file.key).collect()))
+            .await?)
     }
 
     /// Does about a failure what the policy says (wire contract 6.4).

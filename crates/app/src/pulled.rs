@@ -11,6 +11,9 @@ use serde_json::{Map, Value};
 
 /// How many lines that are no records are told one by one; beyond, they are counted.
 pub(crate) const MOST_TOLD: usize = 1000;
+/// The most bytes that the files of one pull may have: what runners let a work directory take up. A sparse file says that it has more than it
+/// takes up.
+const MOST_FILE_BYTES: u64 = 2 * 1024 * 1024 * 1024;
 /// The most characters of a refusal's reason.
 const MOST_REASON: usize = 2_000;
 
@@ -54,6 +57,7 @@ impl PulledReader<'_> {
         let checker = MetadataChecker::new(self.fields);
         let mut given = Given::default();
         let mut ids: BTreeSet<SourceId> = BTreeSet::new();
+        let mut kept_bytes = 0;
         for (number, line) in (1_u64..).zip(attempt.records.split(|b| *b == b'\n')) {
             if line.iter().all(u8::is_ascii_whitespace) {
                 continue;
@@ -83,7 +87,7 @@ impl PulledReader<'_> {
                 );
                 continue;
             }
-            match self.keep_files(number, &pulled, attempt).await? {
+            match self.keep_files(number, &pulled, attempt, &mut kept_bytes).await? {
                 Ok(files) => {
                     ids.insert(id);
                     let mut record = pulled.record;
@@ -107,6 +111,7 @@ impl PulledReader<'_> {
         number: u64,
         pulled: &PulledRecord,
         attempt: &PullAttempt,
+        kept_bytes: &mut u64,
     ) -> Result<Result<Vec<RecordFile>, String>, ReadError> {
         let mut kept = Vec::with_capacity(pulled.files.len());
         for (at, name) in pulled.files.iter().enumerate() {
@@ -118,21 +123,32 @@ impl PulledReader<'_> {
                 )));
             };
             let key = format!("{}/{number}/{at}", self.prefix);
-            match self.blobs.put_stream(&key, file.content, file.bytes).await {
-                Ok(blob) => kept.push(RecordFile {
-                    record: record.clone(),
-                    name: name.clone(),
-                    key,
-                    bytes: blob.bytes,
-                    sha256: blob.sha256,
-                }),
+            match self
+                .blobs
+                .put_stream(
+                    &key,
+                    file.content,
+                    file.bytes.min(MOST_FILE_BYTES.saturating_sub(*kept_bytes)),
+                )
+                .await
+            {
+                Ok(blob) => {
+                    *kept_bytes += blob.bytes;
+                    kept.push(RecordFile {
+                        record: record.clone(),
+                        name: name.clone(),
+                        key,
+                        bytes: blob.bytes,
+                        sha256: blob.sha256,
+                    });
+                }
                 Err(PutError::Store(error)) => return Err(error.into()),
                 Err(PutError::Source(error)) => {
                     return Err(RunnerError::new(format!("read the file {name} of {record}"), error).into());
                 }
                 Err(PutError::TooLarge(_)) => {
                     return Ok(Err(format!(
-                        "its file {:?} grew while it was read",
+                        "its file {:?} is larger than a pull's files may be together, or grew while it was read",
                         name.as_str()
                     )));
                 }

@@ -31,19 +31,19 @@ impl PullParams {
 }
 
 /// Queues the pull of this number, once however often it is called.
-pub(crate) async fn queue_pull(
+async fn queue_pull(
     repos: &mut dyn Repos,
     run: IngestRunId,
     pull: u64,
+    (convention, batch_size): (&ConventionSlug, u32),
     actor: &Actor,
-    delay: Duration,
 ) -> Result<(), Failure> {
     let params = PullParams {
         ingest_run_id: run.as_uuid(),
         pull,
     };
     let task = TaskId::of_pull(run, pull);
-    repos
+    let new = repos
         .tasks()
         .create(&NewTask {
             id: task,
@@ -54,10 +54,30 @@ pub(crate) async fn queue_pull(
             request: None,
         })
         .await?;
-    repos
-        .delegations()
-        .create(&delegation(task, TaskKind::INGEST_PULL, 0, &params.name(), delay))
-        .await?;
+    // The task and its delegation are made together. Looking for the delegation of one that is there would lock its task, which whoever ends
+    // that very pull has locked before it waits for the run.
+    if new {
+        let payload = json!({"ingest_run_id": run.to_string(), "convention_id": convention.as_str(), "batch_size": batch_size, "batch_index": pull});
+        repos
+            .activity()
+            .append(&Event {
+                kind: "NextBatchRequested",
+                subject: format!("ingest_run:{run}"),
+                actor: actor.clone(),
+                payload,
+            })
+            .await?;
+        repos
+            .delegations()
+            .create(&delegation(
+                task,
+                TaskKind::INGEST_PULL,
+                0,
+                &params.name(),
+                Duration::ZERO,
+            ))
+            .await?;
+    }
     Ok(())
 }
 
@@ -74,7 +94,14 @@ pub(crate) async fn queue_next_pull(repos: &mut dyn Repos, run: IngestRunId) -> 
     let pulls = locked.mode == IngestMode::Pull && locked.status.is_active() && !locked.ingestion_finished;
     // The first one is queued when the run is opened.
     if pulls && locked.pulls > 0 && waiting < MOST_AHEAD {
-        queue_pull(repos, run, locked.pulls, &locked.opened_by, Duration::ZERO).await?;
+        queue_pull(
+            repos,
+            run,
+            locked.pulls,
+            (&locked.convention, locked.batch_size),
+            &locked.opened_by,
+        )
+        .await?;
     }
     Ok(())
 }
@@ -89,7 +116,14 @@ pub(crate) async fn open_run(
     }
     repos.activity().append(&started_event(run)).await?;
     if run.mode == IngestMode::Pull {
-        queue_pull(repos, run.id, 0, &run.opened_by, Duration::ZERO).await?;
+        queue_pull(
+            repos,
+            run.id,
+            0,
+            (&run.convention, run.batch_size),
+            &run.opened_by,
+        )
+        .await?;
     }
     Ok(None)
 }

@@ -25,6 +25,16 @@ impl ReadConventions {
         Ok(self.registry.conventions().await?)
     }
 
+    /// The conventions that have an ingester, newest first.
+    pub async fn with_ingester(
+        &self,
+        _permit: Permit<act::ReadIngesters>,
+    ) -> Result<Vec<Convention>, Failure> {
+        let mut all = self.registry.conventions().await?;
+        all.retain(|convention| convention.ingester.is_some());
+        Ok(all)
+    }
+
     /// One convention.
     pub async fn get(
         &self,

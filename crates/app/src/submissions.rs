@@ -5,7 +5,7 @@ use domain::ingest::pulled::content_hash_with_files;
 use domain::schema::MetadataChecker;
 use domain::{
     Actor, Cell, Convention, DepositionId, DepositionStatus, FeatureContract, FieldDefinition, HookName,
-    NodeDomain, RecordSrn, RunId, SourceId, SubmissionStatus, TaskId,
+    NodeDomain, RecordSrn, RunId, Schema, SchemaRef, SourceId, SubmissionStatus, TaskId,
 };
 use ports::depositions::{LockedDeposition, Submission};
 use ports::repos::{BatchSource, NewRecord, RecordBatch};
@@ -14,6 +14,18 @@ use serde_json::json;
 
 use crate::create_deposition::event;
 use crate::failure::Failure;
+
+/// A schema version, read in the unit of work: a second connection beside an open transaction is one that a full pool never gives.
+pub(crate) async fn schema_of(
+    repos: &mut dyn Repos,
+    reference: &SchemaRef,
+) -> Result<Option<Schema>, Failure> {
+    let versions = repos
+        .schemas()
+        .of_major(&reference.id, reference.version.major())
+        .await?;
+    Ok(versions.into_iter().find(|schema| schema.reference == *reference))
+}
 
 /// Gives a deposition back to its owner, if this submission is the one that is being judged: a draft again, with the reasons (D2).
 pub(crate) async fn give_back(
@@ -55,7 +67,8 @@ pub(crate) async fn give_back_locked(
         .end_submission(submission, status, reasons, DepositionStatus::Draft)
         .await?;
     let id = &submission.deposition;
-    let payload = json!({"deposition_srn": id.as_str(), "convention_id": locked.convention.as_str(), "status": status.as_str(), "reasons": reasons});
+    let srn = repos.depositions().srn(id);
+    let payload = json!({"deposition_srn": srn, "convention_id": locked.convention.as_str(), "status": status.as_str(), "reasons": reasons});
     repos
         .activity()
         .append(&event("ValidationFailed", id, actor, payload))
@@ -131,8 +144,7 @@ pub(crate) async fn publish(
     }
     repos.depositions().accept(id, &srn).await?;
     let hooks: Vec<&str> = computed.iter().map(|one| one.hook.as_str()).collect();
-    let approved =
-        json!({"deposition_srn": id.srn(node), "metadata": submission.metadata, "expected_features": hooks});
+    let approved = json!({"deposition_srn": id.srn(node), "convention_id": convention.slug.as_str(), "metadata": submission.metadata, "expected_features": hooks});
     repos
         .activity()
         .append(&event("DepositionApproved", id, approved_by, approved))

@@ -9,7 +9,7 @@ use domain::schema::MetadataChecker;
 use domain::{DepositionId, Fault, Invalid, NodeDomain, SubmissionStatus, TaskKind};
 use ports::depositions::Submission;
 use ports::ledger::NewTask;
-use ports::{Committed, RegistryQueries, Store, StoreError, UnitOfWork, WorkQueue};
+use ports::{Committed, Store, StoreError, UnitOfWork, WorkQueue};
 use serde_json::json;
 
 use crate::batches::delegation;
@@ -17,29 +17,19 @@ use crate::create_deposition::event;
 use crate::deposition_access::{DRAFT, DepositionAsker, id_of, lock};
 use crate::failure::Failure;
 use crate::retry::retried;
+use crate::submissions::schema_of;
 
 /// Submits drafts.
 pub struct SubmitDeposition {
     store: Arc<dyn Store>,
-    registry: Arc<dyn RegistryQueries>,
     queue: Arc<dyn WorkQueue>,
     node: NodeDomain,
 }
 
 impl SubmitDeposition {
     /// A use case on these ports.
-    pub fn new(
-        store: Arc<dyn Store>,
-        registry: Arc<dyn RegistryQueries>,
-        queue: Arc<dyn WorkQueue>,
-        node: NodeDomain,
-    ) -> Self {
-        Self {
-            store,
-            registry,
-            queue,
-            node,
-        }
+    pub fn new(store: Arc<dyn Store>, queue: Arc<dyn WorkQueue>, node: NodeDomain) -> Self {
+        Self { store, queue, node }
     }
 
     /// Submits one. Its metadata and the number of its files are checked first, every fault told with its field (D24); then nobody can
@@ -62,13 +52,12 @@ impl SubmitDeposition {
         let convention = uow.conventions().find(&locked.convention).await?;
         let convention =
             convention.ok_or_else(|| DepositionError::UnknownConvention(locked.convention.clone()))?;
-        // Schemas never change, so it does not matter that this is read beside the transaction.
-        let schema = self.registry.schema(&convention.schema).await?;
+        let schema = schema_of(&mut *uow, &convention.schema).await?;
         let schema =
             schema.ok_or_else(|| StoreError::corrupt("conventions", "a convention without its schema"))?;
         let files = uow.depositions().files(id).await?;
         let mut faults: Vec<Fault> = Vec::new();
-        if let Err(invalid) = MetadataChecker::new(&schema.0.fields).check(&locked.metadata) {
+        if let Err(invalid) = MetadataChecker::new(&schema.fields).check(&locked.metadata) {
             faults.extend(invalid.of_field("metadata").faults);
         }
         if let Err(invalid) = convention.file_requirements.check_count(files.len() as u64) {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use auth::{Permit, act};
 use domain::deposition::{DepositionError, DepositionUse};
+use domain::kind::{Coded as _, Kind};
 use domain::{DepositionId, FileName, Invalid, NodeDomain};
 use ports::depositions::DepositionFile;
 use ports::{Blobs, ByteStream, Committed, Ids, KeptBlob, PutError, Store, UnitOfWork};
@@ -94,7 +95,10 @@ impl UploadFile {
                 Ok(file)
             }
             Err(failure) => {
-                self.remove(&key).await;
+                // Where the commit's answer was lost the file may be listed: then its content must stay.
+                if !matches!(failure.kind(), Kind::Unavailable | Kind::Bug) {
+                    self.remove(&key).await;
+                }
                 Err(failure)
             }
         }

@@ -32,6 +32,8 @@ actions! {
     WriteIngestions: "ingest records", Requirement::Scope("ingestions:write");
     /// `GET /ingestions`, `GET /ingestions/{id}` and what is below it.
     ReadIngestions: "read ingest runs", Requirement::Scope("ingestions:read");
+    /// `GET /ingesters`.
+    ReadIngesters: "read ingesters", Requirement::Scope("ingesters:read");
     /// Everything below `/data`, traces included: an ordinary reader may follow a public row to its release.
     ReadData: "read data", Requirement::Anyone;
     /// `POST /schemas`.

@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     fn fields() -> Vec<FieldDefinition> {
-        let field = |name: &str, kind: &str, required: bool| json!({"name": name, "type": kind, "required": required, "cardinality": "exactly_one"});
+        let field = |name: &str, kind: &str, required: bool| json!({"name": name, "type": kind, "required": required, "cardinality": "exactly_one", "examples": []});
         serde_json::from_value(json!([
             field("label", "text", true),
             field("mass", "number", false),

@@ -75,6 +75,8 @@ pub struct SubmissionResult {
 /// Depositions, in a unit of work.
 #[async_trait]
 pub trait Depositions: Send {
+    /// The SRN of a deposition at this node.
+    fn srn(&self, id: &DepositionId) -> String;
     /// Keeps a new draft.
     async fn create(
         &mut self,

@@ -55,8 +55,8 @@ pub trait Pulls: Send {
         convention: &ConventionSlug,
         scheduled_for: Option<OffsetDateTime>,
     ) -> Result<bool, StoreError>;
-    /// When the last pull run of a convention started that brought everything there was: it completed, no batch and no pull of it
-    /// failed, and it was not ended by its limit.
+    /// When the last pull run of a convention started that brought everything there was: it completed, no batch, pull or record of it
+    /// failed, it was not ended by its limit, and where it began was not somebody's choice.
     async fn last_full_pull(
         &mut self,
         convention: &ConventionSlug,

@@ -15,6 +15,10 @@ use crate::tx::PgTx;
 
 #[async_trait]
 impl Depositions for PgTx {
+    fn srn(&self, id: &DepositionId) -> String {
+        id.srn(&self.node)
+    }
+
     async fn create(
         &mut self,
         id: &DepositionId,

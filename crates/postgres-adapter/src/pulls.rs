@@ -188,7 +188,8 @@ impl Pulls for PgTx {
         convention: &ConventionSlug,
     ) -> Result<Option<OffsetDateTime>, StoreError> {
         sqlx::query_scalar!(
-            "select started_at from ingest_runs where convention_slug = $1 and mode = 'pull' and status = 'completed' and batches_failed = 0
+            "select started_at from ingest_runs where convention_slug = $1 and mode = 'pull' and status = 'completed' and batches_failed = 0 and errored = 0
+               and (since is null or scheduled_for is not null)
                and (record_limit is null or pulled < record_limit)
              order by started_at desc limit 1",
             convention.as_str()

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use domain::TaskId;
 use futures::TryStreamExt as _;
 use ports::{Blobs, RecordFile, RunnerError, StagedFiles};
+use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncWriteExt as _;
-use tokio_util::io::StreamReader;
 
 use crate::workdir::{fresh, remove};
 
@@ -55,12 +55,26 @@ pub async fn stage(
                 ),
             ));
         };
-        let mut from = StreamReader::new(content.map_err(|e| e));
+        let mut content = content;
         let mut to = tokio::fs::File::create_new(directory.join(file.name.as_str()))
             .await
             .map_err(failed)?;
-        tokio::io::copy_buf(&mut from, &mut to).await.map_err(failed)?;
+        let mut hash = Sha256::new();
+        while let Some(piece) = content.try_next().await.map_err(failed)? {
+            hash.update(&piece);
+            to.write_all(&piece).await.map_err(failed)?;
+        }
         to.flush().await.map_err(failed)?;
+        if hash.finalize()[..] != file.sha256 {
+            return Err(RunnerError::new(
+                "lay the records' files out",
+                format!(
+                    "the file {:?} of {:?} in the store for files is not what was kept",
+                    file.name.as_str(),
+                    file.record.as_str()
+                ),
+            ));
+        }
         to.set_permissions(Permissions::from_mode(0o444))
             .await
             .map_err(failed)?;

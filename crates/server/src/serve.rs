@@ -153,7 +153,6 @@ fn worker(
         pulls: PullRecords::new(store.clone(), queue.clone(), Arc::clone(&hooks)),
         submissions: ProcessSubmission::new(
             store.clone(),
-            store.clone(),
             queue.clone(),
             Arc::clone(&hooks),
             config.domain.clone(),

@@ -33,7 +33,9 @@ impl BlobStore {
         make().map_err(|e| StoreError::Unavailable(e.into()))?;
         let store = LocalFileSystem::new_with_prefix(directory)
             .map_err(store_error)?
-            .with_automatic_cleanup(true);
+            .with_automatic_cleanup(true)
+            // What the database says is kept must be kept when the power fails.
+            .with_fsync(true);
         Ok(Self {
             store: Arc::new(store),
         })

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
-use super::{PushedRecord, SourceId};
+use super::{MOST_LINE_BYTES, PushedRecord, SourceId};
 use crate::cell::has_nul;
 use crate::file::FileName;
 use crate::kind::Invalid;
@@ -40,6 +40,12 @@ impl PulledRecord {
             source_id: source_id.map(|id| id.chars().filter(|c| *c != '\0').take(200).collect()),
             reason,
         };
+        if line.len() > MOST_LINE_BYTES {
+            return Err(refused(
+                None,
+                Invalid::value(format!("has more than {MOST_LINE_BYTES} bytes")),
+            ));
+        }
         let value: Value = serde_json::from_slice(line)
             .map_err(|e| refused(None, Invalid::value(format!("is not JSON: {e}"))))?;
         let Value::Object(mut object) = value else {
