@@ -181,6 +181,12 @@ async fn taken(
 
 fn parse<T: ParseFromJSON + 'static>(bytes: &[u8]) -> Result<T, Invalid> {
     // No body is an object without keys: where all may be left out, so may it.
+    let own_keys = schemas::<T>()
+        .get(T::name().as_ref())
+        .is_none_or(|schema| schema.properties.is_empty());
+    if bytes.is_empty() && own_keys {
+        return Err(Invalid::one(Fault::missing([], "is required: there is no body")));
+    }
     let bytes = if bytes.is_empty() { b"{}" } else { bytes };
     // serde_json refuses what is nested more than 128 deep, so neither it nor the walk below can exhaust the stack.
     let value: Value = serde_json::from_slice(bytes).map_err(|e| {
@@ -206,12 +212,13 @@ fn parse_value<T: ParseFromJSON + 'static>(value: Value) -> Result<T, Invalid> {
     T::parse_from_json(Some(value)).map_err(|e| Invalid::value(e.into_message()))
 }
 
-/// Whether an object without keys is a good body, so that no body is one, too.
+/// Whether an object without keys is a good body, so that no body is one, too. A body whose keys are the caller's own is not among them: there
+/// no keys says something.
 fn may_be_left_out<T: ParseFromJSON + 'static>() -> bool {
     let schemas = schemas::<T>();
     schemas
         .get(T::name().as_ref())
-        .is_some_and(|schema| schema.required.is_empty())
+        .is_some_and(|schema| schema.required.is_empty() && !schema.properties.is_empty())
 }
 
 /// The schemas of a body's type by name. They never change, and making them costs more than the rest of a request.

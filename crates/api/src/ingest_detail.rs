@@ -20,7 +20,7 @@ use crate::render::{LogText, model_time};
 use crate::tasks::{CancelBody, MOST_REASON};
 
 /// The usual and the greatest number of entries of a page.
-const PAGE: (u32, u32) = (50, 1000);
+pub(crate) const PAGE: (u32, u32) = (50, 1000);
 
 pub(crate) struct IngestDetailApi(pub(crate) Arc<Services>);
 
@@ -91,7 +91,7 @@ struct IngestBatchList {
 /// A record of an ingest run.
 #[derive(Debug, Object)]
 #[oai(rename = "IngestRecord")]
-struct Record {
+pub(crate) struct Record {
     source_id: String,
     /// `published`, `unchanged`, `rejected` or `errored`; `null` while it waits.
     outcome: Option<String>,
@@ -118,9 +118,9 @@ impl From<IngestRecordView> for Record {
 
 /// A page of records.
 #[derive(Debug, Object)]
-struct IngestRecordList {
-    items: Vec<Record>,
-    next_cursor: Option<String>,
+pub(crate) struct IngestRecordList {
+    pub(crate) items: Vec<Record>,
+    pub(crate) next_cursor: Option<String>,
 }
 
 /// One time that the ingester was asked.
@@ -294,35 +294,6 @@ impl IngestDetailApi {
         let read = &self.0.read_ingest_detail;
         let page = read.batches(permit, run, cursor.0.as_deref(), most).await?;
         Ok(Json(IngestBatchList {
-            items: page.items.into_iter().map(Into::into).collect(),
-            next_cursor: page.next,
-        }))
-    }
-
-    /// List the records of a run with their outcome and its reason, in the order in which they came.
-    #[oai(
-        path = "/ingestions/:id/records",
-        method = "get",
-        operation_id = "listIngestRecords"
-    )]
-    async fn records(
-        &self,
-        Gate(permit): Gate<act::ReadIngestions>,
-        id: Path<String>,
-        /// Only those with this outcome: `published`, `unchanged`, `rejected` or `errored`.
-        outcome: Query<Option<String>>,
-        /// The end of the page before.
-        cursor: Query<Option<String>>,
-        /// The most records of this page, from 1 to 1000; 50 where nothing is said.
-        limit: Query<Option<i64>>,
-    ) -> Result<Json<IngestRecordList>, Problem> {
-        let run = path("id", &id.0)?;
-        let most = page_size(limit.0, PAGE);
-        let read = &self.0.read_ingest_detail;
-        let page = read
-            .records(permit, run, outcome.0.as_deref(), cursor.0.as_deref(), most)
-            .await?;
-        Ok(Json(IngestRecordList {
             items: page.items.into_iter().map(Into::into).collect(),
             next_cursor: page.next,
         }))

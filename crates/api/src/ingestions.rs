@@ -19,8 +19,9 @@ use serde_json::{Value, json};
 use crate::Services;
 use crate::body::Body;
 use crate::gate::Gate;
+use crate::ingest_detail::{IngestRecordList, PAGE};
 use crate::problem::{Problem, path};
-use crate::query::refused_body;
+use crate::query::{page_size, refused_body};
 use crate::render::{iso_time, model_time};
 
 #[derive(Tags)]
@@ -340,6 +341,35 @@ impl IngestionsApi {
         Ok(Json(
             self.0.push_records.run(permit, run, format, stream).await?.into(),
         ))
+    }
+
+    /// List the records of a run with their outcome and its reason, in the order in which they came.
+    #[oai(
+        path = "/ingestions/:id/records",
+        method = "get",
+        operation_id = "listIngestRecords"
+    )]
+    async fn records(
+        &self,
+        Gate(permit): Gate<act::ReadIngestions>,
+        id: Path<String>,
+        /// Only those with this outcome: `published`, `unchanged`, `rejected` or `errored`.
+        outcome: Query<Option<String>>,
+        /// The end of the page before.
+        cursor: Query<Option<String>>,
+        /// The most records of this page, from 1 to 1000; 50 where nothing is said.
+        limit: Query<Option<i64>>,
+    ) -> Result<Json<IngestRecordList>, Problem> {
+        let run = path("id", &id.0)?;
+        let most = page_size(limit.0, PAGE);
+        let read = &self.0.read_ingest_detail;
+        let page = read
+            .records(permit, run, outcome.0.as_deref(), cursor.0.as_deref(), most)
+            .await?;
+        Ok(Json(IngestRecordList {
+            items: page.items.into_iter().map(Into::into).collect(),
+            next_cursor: page.next,
+        }))
     }
 
     /// Close a run: no more records.

@@ -22,12 +22,15 @@ const RECORDS: usize = 1000;
 /// The hook: every record passes, with no row.
 const HOOK: &str = "#!/bin/sh\nsed 's/^{\"id\":\"\\([^\"]*\\)\".*/{\"id\":\"\\1\",\"features\":[]}/' \"$OSA_IN/records.jsonl\" > \"$OSA_OUT/features.jsonl\"\n";
 
+/// Starts the program over an input directory, into an output directory.
+type Start = Box<dyn Fn(&Path, &Path) -> Command>;
+
 /// The hook's program, and how it is started by hand.
 struct Kind {
     name: &'static str,
     image: String,
     digest: String,
-    by_hand: Box<dyn Fn(&Path, &Path) -> Command>,
+    by_hand: Start,
 }
 
 /// Measures both kinds; containers only where an engine answers or can be started.
