@@ -15,8 +15,9 @@ use crate::image::Image;
 
 /// The most processes at once (wire contract 5.1).
 const MOST_PROCESSES: i64 = 256;
-/// A hook's `/tmp` (wire contract 5.1).
-const TMP: &str = "rw,noexec,nosuid,size=100m";
+/// A hook's `/tmp` (wire contract 5.1). The mode is said; a runc of before 1.2 gives it that of the image's own `/tmp` all the same, so
+/// an image that has one must have it open, as images mostly do.
+const TMP: &str = "rw,noexec,nosuid,size=100m,mode=1777";
 /// `/dev/shm`; it counts as memory, so this only keeps it in proportion.
 const SHM_BYTES: i64 = 64 * 1024 * 1024;
 /// Docker refuses less.

@@ -20,6 +20,8 @@ const PART: usize = 8 * 1024 * 1024;
 #[derive(Clone, Debug)]
 pub struct BlobStore {
     store: Arc<dyn ObjectStore>,
+    /// The same, where it is a local directory.
+    local: Option<Arc<LocalFileSystem>>,
 }
 
 impl BlobStore {
@@ -36,8 +38,10 @@ impl BlobStore {
             .with_automatic_cleanup(true)
             // What the database says is kept must be kept when the power fails.
             .with_fsync(true);
+        let store = Arc::new(store);
         Ok(Self {
-            store: Arc::new(store),
+            local: Some(Arc::clone(&store)),
+            store,
         })
     }
 }
@@ -50,6 +54,7 @@ impl BlobStore {
     pub fn in_memory() -> Self {
         Self {
             store: Arc::new(object_store::memory::InMemory::new()),
+            local: None,
         }
     }
 
@@ -160,6 +165,16 @@ impl Blobs for BlobStore {
                 Ok(_) => removed += 1,
                 Err(object_store::Error::NotFound { .. }) => {}
                 Err(error) => return Err(store_error(error)),
+            }
+        }
+        if let Some(local) = &self.local {
+            // What a killed server had begun to write is no object and is not listed, but it lies there.
+            let directory = local.path_to_filesystem(&prefix).map_err(store_error)?;
+            match tokio::fs::remove_dir_all(directory).await {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(StoreError::Unavailable(error.into()));
+                }
+                _ => {}
             }
         }
         Ok(removed)
@@ -300,6 +315,12 @@ mod tests {
         assert_eq!(store.delete_all("a/1").await.unwrap(), 2);
         assert_eq!(store.delete_all("a/1").await.unwrap(), 0);
         assert!(store.get("a/10").await.unwrap().is_some());
+        // What was only begun goes too.
+        store.put("a/1/x", Bytes::from_static(b"1")).await.unwrap();
+        let begun = directory.path().join("blobs/a/1/y#1");
+        std::fs::write(&begun, b"half").unwrap();
+        assert_eq!(store.delete_all("a/1").await.unwrap(), 1);
+        assert!(!begun.exists() && store.get("a/10").await.unwrap().is_some());
         store.delete("b").await.unwrap();
         store.delete("b").await.unwrap();
         assert!(store.get("b").await.unwrap().is_none());

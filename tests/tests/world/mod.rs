@@ -4,6 +4,7 @@
 
 pub(crate) mod choices;
 pub(crate) mod cluster;
+pub(crate) mod engine;
 pub(crate) mod parties;
 
 use std::fs::{File, Permissions};
