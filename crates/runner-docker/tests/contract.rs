@@ -99,9 +99,16 @@ async fn files_are_found_under_exact_ids_and_cannot_be_changed() {
         name: "data.txt".parse().unwrap(),
         key: "the key".to_owned(),
         bytes: 8,
-        sha256: [0; 32],
+        sha256: CONTENT,
     };
     let task = TaskId::from_uuid(uuid::Uuid::new_v4());
+    // What is not what was kept is given to nobody.
+    let other = RecordFile {
+        sha256: [0; 32],
+        ..file.clone()
+    };
+    let refused = runner.stage("image", task, &OneFile, &[other]).await.unwrap_err();
+    assert!(refused.source.to_string().contains("not what was kept"));
     let staged = runner.stage("image", task, &OneFile, &[file]).await.unwrap();
     let with = HookJob {
         files: Some(staged),
@@ -115,6 +122,12 @@ async fn files_are_found_under_exact_ids_and_cannot_be_changed() {
     drop(with);
     place.assert_clean().await;
 }
+
+/// SHA-256 of what [`OneFile`] keeps.
+const CONTENT: [u8; 32] = [
+    0x43, 0x47, 0x28, 0xa4, 0x10, 0xa7, 0x8f, 0x56, 0xfc, 0x1b, 0x58, 0x99, 0xc3, 0x59, 0x34, 0x36, 0xe6,
+    0x1a, 0xb0, 0xc7, 0x31, 0xe9, 0x07, 0x2d, 0x95, 0xe9, 0x6d, 0xb2, 0x90, 0x20, 0x5e, 0x53,
+];
 
 /// Keeps one file.
 struct OneFile;
