@@ -27,7 +27,7 @@ use crate::claims::{
 use crate::failure::Failure;
 use crate::pulls::queue_next_pull;
 use crate::retry::retried;
-use crate::run_hooks::{Ran, RunHooks, Unit, UnitEnd, Verdict, against};
+use crate::run_hooks::{Ran, RunHooks, Unit, UnitEnd, against};
 
 /// Works batches off.
 pub struct ProcessBatch {
@@ -332,16 +332,9 @@ fn judge(prepared: &Prepared, ran: &[Ran]) -> Result<Judged, Failure> {
         refused: Vec::new(),
     };
     for record in &prepared.records {
-        match against(&prepared.unit.pins, ran, &record.source_id) {
-            None => {}
-            Some(verdict) => {
-                let end = match verdict {
-                    Verdict::Rejected(hook, reason) => RecordEnd::Rejected(hook, reason),
-                    Verdict::Errored(hook, reason) => RecordEnd::Errored(hook, reason),
-                };
-                judged.refused.push((record.source_id.clone(), end));
-                continue;
-            }
+        if let Some(end) = against(&prepared.unit.pins, ran, &record.source_id) {
+            judged.refused.push((record.source_id.clone(), end));
+            continue;
         }
         let cells = checker.cells(&record.metadata).ok_or_else(|| {
             StoreError::corrupt("ingest_records", "stored metadata no longer fits its schema")

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use domain::failure::{FailureAction, FailureKind};
 use domain::outcome::HookOutput;
 use domain::{HookRun, RecordOutcome, RunCounts, RunId, SourceId};
-use ports::repos::{CheckpointRef, Pin};
+use ports::repos::{CheckpointRef, Pin, RecordEnd};
 use ports::{
     Blobs, Claim, Committed, HookRecord, RecordFile, Runner, StagedFiles, Store, StoreError, UnitOfWork,
 };
@@ -188,21 +188,15 @@ impl RunHooks {
 /// Of how many runs what was kept is removed at a time.
 const MOST_TIDIED: u32 = 100;
 
-/// What a hook said of a record.
-pub(crate) enum Verdict {
-    Rejected(domain::HookName, String),
-    Errored(domain::HookName, String),
-}
-
-/// The first verdict against a record, in the order of the hooks; none if every hook passed it.
-pub(crate) fn against(pins: &[Pin], ran: &[Ran], record: &SourceId) -> Option<Verdict> {
+/// How a record ends that a hook did not pass: by the first such hook, in their order. None if every hook passed it.
+pub(crate) fn against(pins: &[Pin], ran: &[Ran], record: &SourceId) -> Option<RecordEnd> {
     pins.iter().zip(ran).find_map(|(pin, one)| {
         let hook = || pin.release.hook.clone();
         match one.execution.outcomes.get(record) {
             Some(RecordOutcome::Passed(_)) => None,
-            Some(RecordOutcome::Rejected(reason)) => Some(Verdict::Rejected(hook(), reason.clone())),
-            Some(RecordOutcome::Errored(reason)) => Some(Verdict::Errored(hook(), reason.clone())),
-            None => Some(Verdict::Errored(
+            Some(RecordOutcome::Rejected(reason)) => Some(RecordEnd::Rejected(hook(), reason.clone())),
+            Some(RecordOutcome::Errored(reason)) => Some(RecordEnd::Errored(hook(), reason.clone())),
+            None => Some(RecordEnd::Errored(
                 hook(),
                 "the hook reported no outcome".to_owned(),
             )),

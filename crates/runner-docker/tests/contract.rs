@@ -2,13 +2,13 @@
 
 mod common;
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use common::{PASS_ALL, Place, job, record, run, text};
 use domain::{FailureKind, TaskId};
 use futures::StreamExt as _;
-use ports::{Blobs, ByteStream, HookJob, KeptBlob, PutError, RecordFile, Runner as _, StoreError};
+use ports::{Blobs as _, HookJob, RecordFile, Runner as _};
 use serde_json::{Value, json};
+use storage_adapter::BlobStore;
 
 // proves PIP-4, PRV-3
 #[tokio::test]
@@ -94,12 +94,15 @@ async fn files_are_found_under_exact_ids_and_cannot_be_changed() {
         .script(r#"cat "$OSA_FILES/a:1@2/data.txt"; touch "$OSA_FILES/a:1@2/more" 2> /dev/null || echo refused; ls "$OSA_FILES""#)
         .await;
     let runner = place.runner().await;
+    let blobs = BlobStore::in_memory();
+    let content = futures::stream::iter([Ok(Bytes::from_static(b"content\n"))]).boxed();
+    let kept = blobs.put_stream("the-key", content, u64::MAX).await.unwrap();
     let file = RecordFile {
         record: "a:1@2".parse().unwrap(),
         name: "data.txt".parse().unwrap(),
-        key: "the key".to_owned(),
-        bytes: 8,
-        sha256: CONTENT,
+        key: "the-key".to_owned(),
+        bytes: kept.bytes,
+        sha256: kept.sha256,
     };
     let task = TaskId::from_uuid(uuid::Uuid::new_v4());
     // What is not what was kept is given to nobody.
@@ -107,9 +110,9 @@ async fn files_are_found_under_exact_ids_and_cannot_be_changed() {
         sha256: [0; 32],
         ..file.clone()
     };
-    let refused = runner.stage("image", task, &OneFile, &[other]).await.unwrap_err();
+    let refused = runner.stage("image", task, &blobs, &[other]).await.unwrap_err();
     assert!(refused.source.to_string().contains("not what was kept"));
-    let staged = runner.stage("image", task, &OneFile, &[file]).await.unwrap();
+    let staged = runner.stage("image", task, &blobs, &[file]).await.unwrap();
     let with = HookJob {
         files: Some(staged),
         ..job(&image)
@@ -121,38 +124,6 @@ async fn files_are_found_under_exact_ids_and_cannot_be_changed() {
     }
     drop(with);
     place.assert_clean().await;
-}
-
-/// SHA-256 of what [`OneFile`] keeps.
-const CONTENT: [u8; 32] = [
-    0x43, 0x47, 0x28, 0xa4, 0x10, 0xa7, 0x8f, 0x56, 0xfc, 0x1b, 0x58, 0x99, 0xc3, 0x59, 0x34, 0x36, 0xe6,
-    0x1a, 0xb0, 0xc7, 0x31, 0xe9, 0x07, 0x2d, 0x95, 0xe9, 0x6d, 0xb2, 0x90, 0x20, 0x5e, 0x53,
-];
-
-/// Keeps one file.
-struct OneFile;
-
-#[async_trait]
-impl Blobs for OneFile {
-    async fn put(&self, _: &str, _: Bytes) -> Result<(), StoreError> {
-        unimplemented!()
-    }
-    async fn get(&self, _: &str) -> Result<Option<Bytes>, StoreError> {
-        unimplemented!()
-    }
-    async fn put_stream(&self, _: &str, _: ByteStream, _: u64) -> Result<KeptBlob, PutError> {
-        unimplemented!()
-    }
-    async fn get_stream(&self, key: &str) -> Result<Option<(u64, ByteStream)>, StoreError> {
-        let content = futures::stream::iter([Ok(Bytes::from_static(b"content\n"))]).boxed();
-        Ok((key == "the key").then_some((8, content)))
-    }
-    async fn delete(&self, _: &str) -> Result<(), StoreError> {
-        unimplemented!()
-    }
-    async fn delete_all(&self, _: &str) -> Result<u64, StoreError> {
-        unimplemented!()
-    }
 }
 
 // D30: nothing of one attempt is seen by the next.
