@@ -155,12 +155,13 @@ impl Pulls for PgTx {
 
     async fn open_delegations(&mut self, run: IngestRunId) -> Result<Vec<DelegationId>, StoreError> {
         // A pull's task is known by its number only until it ends; the next one is that of the run's count.
+        let pull: Vec<Uuid> = self.next_pull_task(run).await?.into_iter().collect();
         let ids = sqlx::query_scalar!(
             "select d.delegation_id from delegations d
              where d.task_id = any(array(select task_id from ingest_batches where ingest_run_id = $1 and status = 'queued') || $2::uuid[])
                and d.status || '' in ('queued', 'dispatched', 'in_progress') order by d.delegation_id",
             run.as_uuid(),
-            &[self.next_pull_task(run).await?][..] as &[Uuid]
+            &pull
         )
         .fetch_all(self.conn())
         .await
@@ -201,11 +202,14 @@ impl Pulls for PgTx {
 }
 
 impl PgTx {
-    async fn next_pull_task(&mut self, run: IngestRunId) -> Result<Uuid, StoreError> {
+    /// The task of the run's next pull; none for a run that is not there.
+    async fn next_pull_task(&mut self, run: IngestRunId) -> Result<Option<Uuid>, StoreError> {
         let pulls = sqlx::query_scalar!("select pulls from ingest_runs where id = $1", run.as_uuid())
-            .fetch_one(self.conn())
+            .fetch_optional(self.conn())
             .await
             .map_err(|e| self.fail(e))?;
-        Ok(domain::TaskId::of_pull(run, count("ingest_runs", pulls)?).as_uuid())
+        pulls
+            .map(|pulls| Ok(domain::TaskId::of_pull(run, count("ingest_runs", pulls)?).as_uuid()))
+            .transpose()
     }
 }
