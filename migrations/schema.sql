@@ -685,6 +685,11 @@ CREATE TABLE public.submissions (
     CONSTRAINT ck_submissions_status CHECK ((status = ANY (ARRAY['pending'::text, 'running'::text, 'completed'::text, 'rejected'::text, 'failed'::text])))
 );
 
+CREATE TABLE public.supersessions (
+    run_id uuid NOT NULL,
+    superseded_at timestamp with time zone NOT NULL
+);
+
 CREATE TABLE public.task_grants (
     task_id uuid NOT NULL,
     grantee_user_id uuid,
@@ -833,6 +838,9 @@ ALTER TABLE ONLY public.submission_results
 ALTER TABLE ONLY public.submissions
     ADD CONSTRAINT submissions_pkey PRIMARY KEY (task_id);
 
+ALTER TABLE ONLY public.supersessions
+    ADD CONSTRAINT supersessions_pkey PRIMARY KEY (run_id);
+
 ALTER TABLE ONLY public.tasks
     ADD CONSTRAINT tasks_pkey PRIMARY KEY (id);
 
@@ -948,6 +956,8 @@ CREATE INDEX ix_hook_live_moves_at ON public.hook_live_moves USING btree (hook_n
 
 CREATE INDEX ix_hook_runs_release ON public.hook_runs USING btree (release_id);
 
+CREATE INDEX ix_hook_runs_release_order ON public.hook_runs USING btree (release_id, id);
+
 CREATE INDEX ix_ingest_records_batch ON public.ingest_records USING btree (ingest_run_id, batch);
 
 CREATE INDEX ix_ingest_records_record ON public.ingest_records USING btree (record_srn) WHERE (record_srn IS NOT NULL);
@@ -1029,6 +1039,8 @@ CREATE TRIGGER tr_release_pins_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON 
 CREATE TRIGGER tr_schemas_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON public.schemas FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 
 CREATE TRIGGER tr_submission_results_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON public.submission_results FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+
+CREATE TRIGGER tr_supersessions_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON public.supersessions FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 
 CREATE TRIGGER tr_tasks_log_created AFTER INSERT ON public.tasks REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.log_tasks_created();
 
@@ -1207,6 +1219,9 @@ ALTER TABLE ONLY public.submissions
 
 ALTER TABLE ONLY public.submissions
     ADD CONSTRAINT submissions_task_id_fkey FOREIGN KEY (task_id) REFERENCES public.tasks(id);
+
+ALTER TABLE ONLY public.supersessions
+    ADD CONSTRAINT supersessions_run_id_fkey FOREIGN KEY (run_id) REFERENCES public.hook_runs(id);
 
 ALTER TABLE ONLY public.task_grants
     ADD CONSTRAINT task_grants_grantee_service_account_id_fkey FOREIGN KEY (grantee_service_account_id) REFERENCES public.service_accounts(id);

@@ -56,6 +56,7 @@ const STRICT: &[&str] = &[
     "FinishBody",
     "EndBlock",
     "AcknowledgeBody",
+    "TableQueryBody",
 ];
 
 /// A JSON body.

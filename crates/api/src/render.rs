@@ -13,13 +13,39 @@ pub(crate) fn model_time(at: OffsetDateTime) -> String {
 
 /// A time as Python's `isoformat`: `YYYY-MM-DDTHH:MM:SS[.ffffff]+00:00`.
 pub(crate) fn iso_time(at: OffsetDateTime) -> String {
+    let mut out = Vec::with_capacity(32);
+    push_iso_time(&mut out, at);
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// The same, written behind what is there: exports have millions of them.
+pub(crate) fn push_iso_time(out: &mut Vec<u8>, at: OffsetDateTime) {
     let at = at.to_offset(UtcOffset::UTC);
-    let fraction = if at.microsecond() == 0 {
-        String::new()
-    } else {
-        format!(".{:06}", at.microsecond())
-    };
-    format!("{}T{}{fraction}+00:00", at.date(), clock(at))
+    let (date, time) = (at.date(), at.time());
+    number(out, date.year().unsigned_abs(), 4);
+    for (separator, part) in [
+        (b'-', u32::from(u8::from(date.month()))),
+        (b'-', u32::from(date.day())),
+        (b'T', u32::from(time.hour())),
+        (b':', u32::from(time.minute())),
+        (b':', u32::from(time.second())),
+    ] {
+        out.push(separator);
+        number(out, part, 2);
+    }
+    if time.microsecond() != 0 {
+        out.push(b'.');
+        number(out, time.microsecond(), 6);
+    }
+    out.extend_from_slice(b"+00:00");
+}
+
+/// A number of so many digits.
+fn number(out: &mut Vec<u8>, value: u32, digits: u32) {
+    for place in (0..digits).rev() {
+        let digit = value / 10_u32.pow(place) % 10;
+        out.push(b'0' + u8::try_from(digit).unwrap_or_default());
+    }
 }
 
 fn clock(at: OffsetDateTime) -> String {
@@ -31,39 +57,6 @@ pub(crate) fn json_cell(cell: &Cell) -> Value {
     match cell {
         Cell::Timestamp(at) => Value::String(iso_time(*at)),
         other => other.to_json(),
-    }
-}
-
-/// A row of CSV (wire contract 7.5): quotes only where they are needed, CRLF at the end.
-pub(crate) fn csv_row<'a>(out: &mut Vec<u8>, cells: impl Iterator<Item = std::borrow::Cow<'a, str>>) {
-    for (index, cell) in cells.enumerate() {
-        if index > 0 {
-            out.push(b',');
-        }
-        if cell.contains(['"', ',', '\r', '\n']) {
-            out.push(b'"');
-            out.extend_from_slice(cell.replace('"', "\"\"").as_bytes());
-            out.push(b'"');
-        } else {
-            out.extend_from_slice(cell.as_bytes());
-        }
-    }
-    out.extend_from_slice(b"\r\n");
-}
-
-/// A cell in CSV: null is empty, booleans and floats as Python writes them (`True`, `1.0`).
-pub(crate) fn csv_cell(cell: &Cell) -> std::borrow::Cow<'_, str> {
-    match cell {
-        Cell::Null => "".into(),
-        Cell::Text(text) => text.as_str().into(),
-        Cell::Number(number) => format!("{number:?}").into(),
-        Cell::Boolean(true) => "True".into(),
-        Cell::Boolean(false) => "False".into(),
-        Cell::Json(value) => value.to_string().into(),
-        other => match json_cell(other) {
-            Value::String(text) => text.into(),
-            value => value.to_string().into(),
-        },
     }
 }
 
@@ -119,19 +112,5 @@ mod tests {
             iso_time(datetime!(2026-11-21 06:05:04 UTC)),
             "2026-11-21T06:05:04+00:00"
         );
-    }
-
-    #[test]
-    fn csv_quotes_only_what_needs_it() {
-        let mut out = Vec::new();
-        let cells = [
-            Cell::Text("a\"b,c".into()),
-            Cell::Null,
-            Cell::Number(1.0),
-            Cell::Boolean(true),
-            Cell::Text("x y".into()),
-        ];
-        csv_row(&mut out, cells.iter().map(csv_cell));
-        assert_eq!(String::from_utf8(out).unwrap(), "\"a\"\"b,c\",,1.0,True,x y\r\n");
     }
 }

@@ -1,20 +1,23 @@
 //! Reading tables: catalogue, manifest, records and feature rows (wire contract 7).
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use auth::{Permit, act};
-use domain::names::RESERVED;
+use domain::filter::{FilterLimits, RawFilter};
 use domain::page::PageScope;
 use domain::record::{DataError, RecordRef};
-use domain::{
-    Cell, ColumnType, FieldDefinition, HookName, JsonType, NodeDomain, Schema, SchemaId, SchemaRef,
-};
-use ports::queries::{PageKey, RecordView, RowStream, Table, TableColumn, TableCounts, TableKind};
-use ports::{DataQueries, RegistryQueries};
+use domain::sort::parse_sort;
+use domain::{Cell, HookName, NodeDomain, Schema, SchemaRef};
+use ports::queries::{PageKey, RecordView, RowStream, Settled, Table, TableColumn, TableKind, TableQuery};
+use ports::{Clock, DataQueries, RegistryQueries};
+use serde_json::Value;
+use time::OffsetDateTime;
 
 use crate::cursor;
 use crate::failure::Failure;
+use crate::table_counts::{Counted, TableCounter};
+use crate::table_scope::Tables;
 
 /// One page of a table.
 #[derive(Clone, Debug)]
@@ -33,7 +36,7 @@ pub struct CountedTable {
     /// The table.
     pub table: Table,
     /// Its counts.
-    pub counts: TableCounts,
+    pub counts: Counted,
 }
 
 /// What a schema has to read.
@@ -56,23 +59,50 @@ pub struct CatalogueEntry {
 
 /// Reads tables.
 pub struct ReadData {
-    data: Arc<dyn DataQueries>,
-    registry: Arc<dyn RegistryQueries>,
+    tables: Tables,
+    counts: TableCounter,
+    clock: Arc<dyn Clock>,
     node: NodeDomain,
 }
 
-/// The schema versions that a `{schema}` of a path means, and their hooks.
-struct Scope {
-    /// The newest version in scope; its fields are a superset of the others'.
-    newest: Schema,
-    versions: Vec<String>,
-    hooks: BTreeSet<HookName>,
+/// What a reader asks of a table.
+#[derive(Clone, Debug, Default)]
+pub struct Asked {
+    /// A filter, as JSON (wire contract 7.4).
+    pub filter: Option<Value>,
+    /// The order (wire contract 7.3).
+    pub sort: Option<String>,
+    /// What was current then; none is now.
+    pub as_of: Option<OffsetDateTime>,
+    /// The cursor of the page before.
+    pub cursor: Option<String>,
 }
+
+/// A table, and what is read of it.
+struct Reading {
+    table: Table,
+    query: TableQuery,
+    scope: PageScope,
+    after: Option<PageKey>,
+}
+
+/// For how long a read waits until what was current at a time is settled.
+const MOST_WAIT: Duration = Duration::from_secs(5);
 
 impl ReadData {
     /// A use case on these queries.
-    pub fn new(data: Arc<dyn DataQueries>, registry: Arc<dyn RegistryQueries>, node: NodeDomain) -> Self {
-        Self { data, registry, node }
+    pub fn new(
+        data: Arc<dyn DataQueries>,
+        registry: Arc<dyn RegistryQueries>,
+        clock: Arc<dyn Clock>,
+        node: NodeDomain,
+    ) -> Self {
+        Self {
+            counts: TableCounter::new(Arc::clone(&data), Arc::clone(&clock)),
+            tables: Tables::new(data, registry),
+            clock,
+            node,
+        }
     }
 
     /// The node's domain.
@@ -82,7 +112,7 @@ impl ReadData {
 
     /// Every schema version with its feature tables.
     pub async fn catalogue(&self, _permit: Permit<act::ReadData>) -> Result<Vec<CatalogueEntry>, Failure> {
-        let features = self.data.schema_features().await?;
+        let features = self.tables.data.schema_features().await?;
         let entry = |schema: Schema| {
             let of_schema = features
                 .iter()
@@ -92,20 +122,21 @@ impl ReadData {
                 schema: schema.reference,
             }
         };
-        Ok(self.data.schemas().await?.into_iter().map(entry).collect())
+        Ok(self.tables.data.schemas().await?.into_iter().map(entry).collect())
     }
 
-    /// The tables of a schema, counted.
-    pub async fn manifest(&self, _permit: Permit<act::ReadData>, schema: &str) -> Result<Manifest, Failure> {
-        let scope = self.scope(schema).await?;
-        let mut tables = vec![records_table(&scope)];
-        for hook in &scope.hooks {
-            tables.push(self.features(&scope, hook).await?);
-        }
+    /// The tables of a schema, counted: exactly as they are now, or as they were when they were last counted.
+    pub async fn manifest(
+        &self,
+        _permit: Permit<act::ReadData>,
+        schema: &str,
+        exact: bool,
+    ) -> Result<Manifest, Failure> {
+        let (scope, tables) = self.tables.all(schema).await?;
         let mut counted = Vec::with_capacity(tables.len());
         for table in tables {
             counted.push(CountedTable {
-                counts: self.data.counts(&table).await?,
+                counts: self.counts.count(&table, exact).await?,
                 table,
             });
         }
@@ -121,17 +152,19 @@ impl ReadData {
         _permit: Permit<act::ReadData>,
         schema: &str,
         feature: Option<&str>,
-        after: Option<&str>,
+        asked: &Asked,
         limit: u32,
     ) -> Result<Page, Failure> {
-        let table = self.table(schema, feature).await?;
-        let scope = page_scope(&table);
-        let records = table.kind == TableKind::Records;
-        let after = after
-            .map(|text| cursor::decode(&scope, records, text))
-            .transpose()?;
+        let reading = self.reading(schema, feature, asked).await?;
+        let Reading {
+            table,
+            query,
+            scope,
+            after,
+        } = reading;
         // One row more than asked says whether there is another page.
-        let mut rows = self.data.page(&table, after.as_ref(), limit + 1).await?;
+        let data = &self.tables.data;
+        let mut rows = data.page(&table, &query, after.as_ref(), limit + 1).await?;
         let more = rows.len() > limit as usize;
         rows.truncate(limit as usize);
         let last = rows.last().filter(|_| more).and_then(|row| key_of(&table, row));
@@ -148,14 +181,64 @@ impl ReadData {
         _permit: Permit<act::ReadData>,
         schema: &str,
         feature: Option<&str>,
-        after: Option<&str>,
+        asked: &Asked,
     ) -> Result<(Vec<TableColumn>, RowStream), Failure> {
-        let table = self.table(schema, feature).await?;
+        let reading = self.reading(schema, feature, asked).await?;
+        let rows = self
+            .tables
+            .data
+            .stream(&reading.table, &reading.query, reading.after)?;
+        Ok((reading.table.columns, rows))
+    }
+
+    async fn reading(&self, schema: &str, feature: Option<&str>, asked: &Asked) -> Result<Reading, Failure> {
+        let (scope, table) = self.tables.one(schema, feature).await?;
+        let filter = match &asked.filter {
+            None => None,
+            Some(value) => {
+                let raw = RawFilter::parse(value, FilterLimits::default()).map_err(DataError::Filter)?;
+                Some(self.tables.filter(&scope, &table, &raw).await?)
+            }
+        };
+        let sort = asked.sort.as_deref().unwrap_or_default();
+        let query = TableQuery {
+            filter,
+            sort: parse_sort(sort, |name| column_of(&table, name)).map_err(DataError::Sort)?,
+            as_of: asked.as_of,
+        };
+        let scope = page_scope(&table, &query, asked.filter.as_ref());
+        let after = asked.cursor.as_deref();
         let after = after
-            .map(|text| cursor::decode(&page_scope(&table), table.kind == TableKind::Records, text))
+            .map(|text| cursor::decode(&scope, table.kind == TableKind::Records, text))
             .transpose()?;
-        let rows = self.data.stream(&table, after)?;
-        Ok((table.columns, rows))
+        if let Some(at) = query.as_of {
+            self.settle(at).await?;
+        }
+        Ok(Reading {
+            table,
+            query,
+            scope,
+            after,
+        })
+    }
+
+    /// Waits until what was current then will not change any more: else the same question could have two answers.
+    async fn settle(&self, at: OffsetDateTime) -> Result<(), Failure> {
+        let begun = self.clock.now();
+        loop {
+            match self.tables.data.settled(at).await? {
+                Settled::Yes => return Ok(()),
+                Settled::Ahead => return Err(DataError::AsOfAhead.into()),
+                Settled::NotYet if self.clock.now() - begun > MOST_WAIT => {
+                    return Err(DataError::AsOfUnsettled.into());
+                }
+                Settled::NotYet => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
+    }
+
+    pub(crate) async fn feature_table(&self, schema: &str, feature: &str) -> Result<Table, Failure> {
+        Ok(self.tables.one(schema, Some(feature)).await?.1)
     }
 
     /// A record: the version asked for, or the newest.
@@ -168,163 +251,44 @@ impl ReadData {
             .parse()
             .map_err(|e: domain::Invalid| DataError::from(e.of_field("id")))?;
         Ok(self
+            .tables
             .data
             .record(&self.node, parsed)
             .await?
             .ok_or_else(|| DataError::UnknownRecord(reference.to_owned()))?)
     }
-
-    async fn table(&self, schema: &str, feature: Option<&str>) -> Result<Table, Failure> {
-        match feature {
-            None => Ok(records_table(&self.scope(schema).await?)),
-            Some(feature) => self.feature_table(schema, feature).await,
-        }
-    }
-
-    pub(crate) async fn feature_table(&self, schema: &str, feature: &str) -> Result<Table, Failure> {
-        let scope = self.scope(schema).await?;
-        let unknown = || DataError::UnknownFeature {
-            schema: schema.to_owned(),
-            feature: domain::schema::shortened(feature),
-        };
-        let hook = scope
-            .hooks
-            .iter()
-            .find(|hook| hook.as_str() == feature)
-            .ok_or_else(unknown)?;
-        self.features(&scope, hook).await
-    }
-
-    async fn features(&self, scope: &Scope, hook: &HookName) -> Result<Table, Failure> {
-        let unknown = || DataError::UnknownFeature {
-            schema: scope.newest.reference.to_string(),
-            feature: hook.to_string(),
-        };
-        let contract = self.registry.hook(hook).await?.ok_or_else(unknown)?.contract;
-        let mut columns = vec![
-            implicit("id", ColumnType::Integer, "number", None),
-            implicit("record_srn", ColumnType::Text, "text", None),
-            implicit("run_id", ColumnType::Uuid, "text", Some("uuid")),
-            implicit("created_at", ColumnType::Timestamp, "text", Some("date-time")),
-        ];
-        columns.extend(contract.columns.into_iter().map(|column| TableColumn {
-            column_type: column.column_type(),
-            wire_type: match column.json_type {
-                JsonType::Number | JsonType::Integer => "number",
-                JsonType::Boolean => "boolean",
-                JsonType::String | JsonType::Array | JsonType::Object => "text",
-            },
-            name: column.name.into(),
-            format: column.format,
-            description: column.description,
-            unit: column.unit,
-            implicit: false,
-        }));
-        Ok(scope.table(TableKind::Feature(hook.clone()), columns))
-    }
-
-    /// `id` means every version of the newest major (D17), `id@version` exactly one.
-    async fn scope(&self, schema: &str) -> Result<Scope, Failure> {
-        let unknown = || DataError::UnknownSchema(domain::schema::shortened(schema));
-        let (id, version) = match schema.split_once('@') {
-            Some(_) => {
-                let reference: SchemaRef = schema
-                    .parse()
-                    .map_err(|e: domain::Invalid| DataError::from(e.of_field("schema")))?;
-                (reference.id, Some(reference.version))
-            }
-            None => (
-                schema
-                    .parse::<SchemaId>()
-                    .map_err(|e| DataError::from(e.of_field("schema")))?,
-                None,
-            ),
-        };
-        if RESERVED.contains(&id.as_str()) {
-            return Err(DataError::Reserved(id.to_string()).into());
-        }
-        let mut all = self.data.schema_versions(&id).await?;
-        if let Some(version) = version {
-            all.retain(|(schema, _)| schema.reference.version == version);
-        } else {
-            let major = all
-                .iter()
-                .map(|(schema, _)| schema.reference.version.major())
-                .max();
-            all.retain(|(schema, _)| Some(schema.reference.version.major()) == major);
-        }
-        all.sort_by(|(a, _), (b, _)| a.reference.version.precedence(&b.reference.version));
-        let versions = all
-            .iter()
-            .map(|(schema, _)| schema.reference.version.to_string())
-            .collect();
-        let hooks = all.iter().flat_map(|(_, hooks)| hooks.iter().cloned()).collect();
-        let (newest, _) = all.pop().ok_or_else(unknown)?;
-        Ok(Scope {
-            newest,
-            versions,
-            hooks,
-        })
-    }
 }
 
-impl Scope {
-    fn table(&self, kind: TableKind, columns: Vec<TableColumn>) -> Table {
-        let reference = &self.newest.reference;
-        Table {
-            kind,
-            schema: reference.id.clone(),
-            major: reference.version.major(),
-            versions: self.versions.clone(),
-            columns,
-        }
-    }
-}
-
-fn implicit(
-    name: &str,
-    column_type: ColumnType,
-    wire_type: &'static str,
-    format: Option<&str>,
-) -> TableColumn {
-    TableColumn {
-        name: name.to_owned(),
-        column_type,
-        wire_type,
-        format: format.map(str::to_owned),
-        description: None,
-        unit: None,
-        implicit: true,
-    }
-}
-
-fn records_table(scope: &Scope) -> Table {
-    let mut columns = vec![
-        implicit("id", ColumnType::Uuid, "text", Some("uuid")),
-        implicit("srn", ColumnType::Text, "text", None),
-        implicit("schema_id", ColumnType::Text, "text", None),
-        implicit("version", ColumnType::Integer, "number", None),
-        implicit("created_at", ColumnType::Timestamp, "text", Some("date-time")),
-    ];
-    let declared = |field: &FieldDefinition| TableColumn {
-        name: field.name.to_string(),
-        column_type: field.field_type.column(),
-        wire_type: field.field_type.as_str(),
-        format: None,
-        description: field.description.clone(),
-        unit: field.constraints.as_ref().and_then(|c| c.unit.clone()),
-        implicit: false,
+/// The name of the column that a text of an order means: some have another name (wire contract 7.3).
+fn column_of(table: &Table, name: &str) -> Option<String> {
+    let name = match (&table.kind, name) {
+        (TableKind::Records, "id") => "srn",
+        (TableKind::Records, "published_at") => "created_at",
+        (_, name) => name,
     };
-    columns.extend(scope.newest.fields.iter().map(declared));
-    scope.table(TableKind::Records, columns)
+    table
+        .columns
+        .iter()
+        .find(|c| c.name == name)
+        .map(|c| c.name.clone())
 }
 
-fn page_scope(table: &Table) -> PageScope {
+/// A cursor fits the table, filter, order and time that gave it (D22).
+fn page_scope(table: &Table, query: &TableQuery, filter: Option<&Value>) -> PageScope {
     let name = match &table.kind {
         TableKind::Records => "records",
         TableKind::Feature(hook) => hook.as_str(),
     };
-    PageScope::of(&[table.schema.as_str(), &table.versions.join(","), name])
+    let sort: Vec<String> = query.sort.iter().map(ToString::to_string).collect();
+    let as_of = query.as_of.map(|at| at.unix_timestamp_nanos().to_string());
+    PageScope::of(&[
+        table.schema.as_str(),
+        &table.versions.join(","),
+        name,
+        &sort.join(","),
+        &filter.map(Value::to_string).unwrap_or_default(),
+        &as_of.unwrap_or_default(),
+    ])
 }
 
 fn key_of(table: &Table, row: &[Cell]) -> Option<PageKey> {

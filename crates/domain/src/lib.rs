@@ -25,6 +25,7 @@ pub mod deposition;
 pub mod digest;
 pub mod failure;
 pub mod file;
+pub mod filter;
 pub mod hook;
 pub mod identity;
 pub mod ids;
@@ -38,6 +39,7 @@ pub mod provenance;
 pub mod record;
 pub mod schedule;
 pub mod schema;
+pub mod sort;
 pub mod spreadsheet;
 pub mod task;
 pub mod version;
@@ -50,6 +52,7 @@ pub use deposition::{Curation, DepositionId, DepositionStatus, SubmissionStatus}
 pub use digest::Digest;
 pub use failure::{FailureAction, FailureKind};
 pub use file::FileName;
+pub use filter::{Filter, FilterColumn, FilterOp, FilterValue};
 pub use hook::{
     Cardinality, ColumnDef, FeatureContract, Hook, HookRelease, JsonType, LiveMove, NewRelease, Reason,
     ReleaseContent, Yank,
@@ -64,5 +67,6 @@ pub use provenance::{HookRun, RunCounts, RunStatus};
 pub use record::{RecordSource, RecordSrn};
 pub use schedule::Schedule;
 pub use schema::{FieldCardinality, FieldConstraints, FieldDefinition, FieldType, Schema};
+pub use sort::SortKey;
 pub use task::{TaskAccess, TaskKind, TaskStatus};
 pub use version::{ReleaseVersion, SchemaRef, SchemaVersion};

@@ -14,6 +14,11 @@ pub enum StoreError {
     /// Another transaction was in the way (deadlock, serialization failure); the whole unit of work may be done again.
     #[error("the store was contended")]
     Contended(#[source] Cause),
+    /// What was asked for cannot be found in bounded time.
+    #[error(
+        "the rows cannot be found in time: narrow the filter, sort by fewer columns, or read the whole table as a stream (.csv, .parquet)"
+    )]
+    TooSlow(#[source] Cause),
     /// A stored row does not read back as what it should be.
     #[error("a stored row of {table} does not read back")]
     Corrupt {
@@ -50,12 +55,14 @@ impl Coded for StoreError {
     fn kind(&self) -> Kind {
         match self {
             Self::Unavailable(_) | Self::Contended(_) => Kind::Unavailable,
+            Self::TooSlow(_) => Kind::Invalid,
             Self::Corrupt { .. } | Self::Poisoned | Self::Internal(_) => Kind::Bug,
         }
     }
     fn code(&self) -> &'static str {
         match self {
             Self::Unavailable(_) | Self::Contended(_) => "store_unavailable",
+            Self::TooSlow(_) => "query_too_slow",
             _ => "internal_error",
         }
     }

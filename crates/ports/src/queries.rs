@@ -7,9 +7,9 @@ use domain::convention::Convention;
 use domain::hook::{FeatureContract, HookRelease};
 use domain::record::RecordRef;
 use domain::{
-    Actor, Cell, ColumnType, ConventionSlug, DepositionId, EntryId, HookName, HookRun, IngestMode,
+    Actor, Cell, ColumnType, ConventionSlug, DepositionId, EntryId, Filter, HookName, HookRun, IngestMode,
     IngestRunId, IngestStatus, LiveMove, NodeDomain, RecordSrn, ReleaseVersion, RunId, Schema, SchemaId,
-    SchemaRef, SourceId, TaskId,
+    SchemaRef, SortKey, SourceId, TaskId,
 };
 use futures::Stream;
 use serde_json::{Map, Value};
@@ -211,6 +211,18 @@ pub struct Table {
     pub columns: Vec<TableColumn>,
 }
 
+/// Which rows of a table are read, and in which order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TableQuery {
+    /// Only rows that fit.
+    pub filter: Option<Filter>,
+    /// The order; empty is the usual one: records newest first, feature rows by id. Of rows with equal keys the SRN or the id decides,
+    /// in the first key's direction.
+    pub sort: Vec<SortKey>,
+    /// What was current then; none is now.
+    pub as_of: Option<OffsetDateTime>,
+}
+
 /// Where a page begins: after this row, in the table's order.
 #[derive(Clone, Debug, PartialEq)]
 pub enum PageKey {
@@ -233,8 +245,8 @@ pub struct RecordView {
     pub created_at: OffsetDateTime,
 }
 
-/// A stream of rows; it ends with an error when the table could not be read to its end.
-pub type RowStream = Pin<Box<dyn Stream<Item = Result<Vec<Cell>, StoreError>> + Send>>;
+/// A stream of rows, some hundreds at a time; it ends with an error when the table could not be read to its end.
+pub type RowStream = Pin<Box<dyn Stream<Item = Result<Vec<Vec<Cell>>, StoreError>> + Send>>;
 
 /// Counts of a table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -243,6 +255,17 @@ pub struct TableCounts {
     pub rows: u64,
     /// Distinct records among them.
     pub records: u64,
+}
+
+/// Whether a time can be read as of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// It can: what was current then will never change.
+    Yes,
+    /// Something is being written that may belong to a time before it.
+    NotYet,
+    /// By the database's clock it lies ahead.
+    Ahead,
 }
 
 /// Tables of records and features.
@@ -254,17 +277,28 @@ pub trait DataQueries: Send + Sync {
     async fn schema_versions(&self, id: &SchemaId) -> Result<Vec<(Schema, Vec<HookName>)>, StoreError>;
     /// The hooks of every schema version.
     async fn schema_features(&self) -> Result<Vec<(SchemaRef, HookName)>, StoreError>;
-    /// At most `limit` rows after `after`.
+    /// At most `limit` rows after `after`. [`StoreError::TooSlow`] when they cannot be found in bounded time.
     async fn page(
         &self,
         table: &Table,
+        query: &TableQuery,
         after: Option<&PageKey>,
         limit: u32,
     ) -> Result<Vec<Vec<Cell>>, StoreError>;
     /// All rows after `after`, in bounded memory. [`StoreError::Unavailable`] when as many streams as the store can bear are being read.
-    fn stream(&self, table: &Table, after: Option<PageKey>) -> Result<RowStream, StoreError>;
+    fn stream(
+        &self,
+        table: &Table,
+        query: &TableQuery,
+        after: Option<PageKey>,
+    ) -> Result<RowStream, StoreError>;
     /// Counts of a table.
-    async fn counts(&self, table: &Table) -> Result<TableCounts, StoreError>;
+    async fn counts(&self, table: &Table, query: &TableQuery) -> Result<TableCounts, StoreError>;
+    /// About how many rows a table has, without counting them; of all its schemas, superseded ones too.
+    async fn estimated_rows(&self, table: &Table) -> Result<u64, StoreError>;
+    /// Whether what was current at a time is settled: it is past, and no transaction is open that could still write something with an
+    /// earlier time.
+    async fn settled(&self, at: OffsetDateTime) -> Result<Settled, StoreError>;
     /// A record: the version asked for, or the newest.
     async fn record(&self, node: &NodeDomain, reference: RecordRef)
     -> Result<Option<RecordView>, StoreError>;

@@ -7,42 +7,25 @@ use async_trait::async_trait;
 use domain::record::RecordRef;
 use domain::{Cell, ColumnType, HookName, NodeDomain, Schema, SchemaId, SchemaRef};
 use futures::{StreamExt, TryStreamExt};
-use ports::queries::{PageKey, RecordView, RowStream, Table, TableCounts};
+use ports::queries::{PageKey, RecordView, RowStream, Settled, Table, TableCounts, TableKind, TableQuery};
 use ports::{DataQueries, StoreError};
-use sqlx::postgres::{PgArguments, PgRow};
-use sqlx::query::Query;
-use sqlx::{AssertSqlSafe, Postgres, Row};
+use sqlx::postgres::PgRow;
+use sqlx::{Postgres, QueryBuilder, Row};
+use time::OffsetDateTime;
 
 use crate::dynamic;
 use crate::error::store_error;
 use crate::rows::{count, document, parsed};
 use crate::tx::PgStore;
 
-/// How many rows a stream may be ahead of its reader.
-const AHEAD: usize = 256;
+/// How many rows are handed over at once.
+const CHUNK: usize = 256;
+/// How many of these a stream may be ahead of its reader.
+const AHEAD: usize = 4;
+/// How long a read may take that is not a stream (wire contract 7.1).
+const MOST_TIME: &str = "30s";
 /// How long a stream waits for its reader.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the table's name and columns are known at run time only"
-)]
-fn scoped(statement: String, table: &Table) -> Query<'static, Postgres, PgArguments> {
-    sqlx::query(AssertSqlSafe(statement))
-        .bind(table.schema.to_string())
-        .bind(table.versions.clone())
-}
-
-fn keyed(
-    query: Query<'static, Postgres, PgArguments>,
-    after: Option<&PageKey>,
-) -> Query<'static, Postgres, PgArguments> {
-    match after {
-        None => query,
-        Some(PageKey::Record(at, srn)) => query.bind(*at).bind(srn.clone()),
-        Some(PageKey::Row(id)) => query.bind(*id),
-    }
-}
 
 /// The cells of a row whose columns are of these types.
 fn cells(row: &PgRow, types: &[ColumnType]) -> Result<Vec<Cell>, StoreError> {
@@ -83,8 +66,79 @@ fn cells(row: &PgRow, types: &[ColumnType]) -> Result<Vec<Cell>, StoreError> {
         .collect()
 }
 
-fn types(table: &Table) -> Vec<ColumnType> {
-    table.columns.iter().map(|c| c.column_type).collect()
+impl PgStore {
+    /// The rows of a statement that may have to look at a whole table: within [`MOST_TIME`], or [`StoreError::TooSlow`].
+    pub(crate) async fn bounded(&self, mut sql: QueryBuilder<Postgres>) -> Result<Vec<PgRow>, StoreError> {
+        let pool = self.pool.clone();
+        // Spawned for the reason given in `tx.rs`.
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "reads only; a setting that must not outlive it"
+        )]
+        let begun = tokio::spawn(async move { pool.begin().await });
+        let mut tx = begun
+            .await
+            .map_err(|e| StoreError::Internal(e.into()))?
+            .map_err(store_error)?;
+        sqlx::query!("select set_config('statement_timeout', $1, true)", MOST_TIME)
+            .fetch_one(&mut *tx)
+            .await
+            .map_err(store_error)?;
+        let rows = sql.build().fetch_all(&mut *tx).await.map_err(|error| {
+            let late = |db: &dyn sqlx::error::DatabaseError| db.code().is_some_and(|code| code == "57014");
+            if error.as_database_error().is_some_and(late) {
+                StoreError::TooSlow(error.into())
+            } else {
+                store_error(error)
+            }
+        })?;
+        tx.commit().await.map_err(store_error)?;
+        Ok(rows)
+    }
+
+    /// The rows of a statement as a stream. One statement is one snapshot; the channel's bound is the back-pressure, and a reader who does
+    /// not read is let go.
+    pub(crate) fn stream_of(
+        &self,
+        mut sql: QueryBuilder<Postgres>,
+        types: Vec<ColumnType>,
+    ) -> Result<RowStream, StoreError> {
+        let busy =
+            |_| StoreError::Unavailable("as many tables as the server can bear are being streamed".into());
+        let permit = Arc::clone(&self.streams).try_acquire_owned().map_err(busy)?;
+        let (sender, receiver) = tokio::sync::mpsc::channel(AHEAD);
+        let (pool, rows_to) = (self.pool.clone(), sender.clone());
+        let reading = tokio::spawn(async move {
+            let mut rows = sql.build().fetch(&pool).map_err(store_error).ready_chunks(CHUNK);
+            while let Some(chunk) = rows.next().await {
+                let chunk: Result<Vec<_>, _> = chunk
+                    .into_iter()
+                    .map(|row| row.and_then(|row| cells(&row, &types)))
+                    .collect();
+                let whole = chunk.is_ok();
+                if rows_to.send_timeout(chunk, PATIENCE).await.is_err() || !whole {
+                    return whole;
+                }
+            }
+            true
+        });
+        drop(tokio::spawn(async move {
+            let whole = reading.await.is_ok_and(|whole| whole);
+            if !whole {
+                // Without this the reader would take what came so far for the whole table.
+                let _ = sender
+                    .send(Err(StoreError::Internal(
+                        "the table was not read to its end".into(),
+                    )))
+                    .await;
+            }
+            drop(permit);
+        }));
+        Ok(Box::pin(futures::stream::unfold(
+            receiver,
+            |mut receiver| async move { receiver.recv().await.map(|rows| (rows, receiver)) },
+        )))
+    }
 }
 
 #[async_trait]
@@ -160,61 +214,38 @@ impl DataQueries for PgStore {
     async fn page(
         &self,
         table: &Table,
+        query: &TableQuery,
         after: Option<&PageKey>,
         limit: u32,
     ) -> Result<Vec<Vec<Cell>>, StoreError> {
-        let statement = dynamic::select_rows(table, after.is_some(), Some(limit));
-        let rows = keyed(scoped(statement, table), after)
-            .fetch_all(&self.pool)
-            .await
-            .map_err(store_error)?;
-        let types = types(table);
+        let mut sql = dynamic::select_rows(table, query, after, Some(limit));
+        let rows = if query.filter.is_none() && query.sort.is_empty() {
+            // Both usual orders have an index, so this is quick whatever the table's size.
+            sql.build().fetch_all(&self.pool).await.map_err(store_error)?
+        } else {
+            self.bounded(sql).await?
+        };
+        let types = dynamic::types(table);
         rows.iter().map(|row| cells(row, &types)).collect()
     }
 
-    fn stream(&self, table: &Table, after: Option<PageKey>) -> Result<RowStream, StoreError> {
-        let busy =
-            |_| StoreError::Unavailable("as many tables as the server can bear are being streamed".into());
-        let permit = Arc::clone(&self.streams).try_acquire_owned().map_err(busy)?;
-        let (sender, receiver) = tokio::sync::mpsc::channel(AHEAD);
-        let statement = dynamic::select_rows(table, after.is_some(), None);
-        let query = keyed(scoped(statement, table), after.as_ref());
-        let (pool, types, rows_to) = (self.pool.clone(), types(table), sender.clone());
-        // One statement is one snapshot; the channel's bound is the back-pressure, and a reader who does not read is let go.
-        let reading = tokio::spawn(async move {
-            let mut rows = query.fetch(&pool).map_err(store_error);
-            while let Some(row) = rows.next().await {
-                let row = row.and_then(|row| cells(&row, &types));
-                if rows_to.send_timeout(row, PATIENCE).await.is_err() {
-                    return false;
-                }
-            }
-            true
-        });
-        drop(tokio::spawn(async move {
-            let whole = reading.await.is_ok_and(|whole| whole);
-            if !whole {
-                // Without this the reader would take what came so far for the whole table.
-                let _ = sender
-                    .send(Err(StoreError::Internal(
-                        "the table was not read to its end".into(),
-                    )))
-                    .await;
-            }
-            drop(permit);
-        }));
-        Ok(Box::pin(futures::stream::unfold(
-            receiver,
-            |mut receiver| async move { receiver.recv().await.map(|row| (row, receiver)) },
-        )))
+    fn stream(
+        &self,
+        table: &Table,
+        query: &TableQuery,
+        after: Option<PageKey>,
+    ) -> Result<RowStream, StoreError> {
+        let sql = dynamic::select_rows(table, query, after.as_ref(), None);
+        self.stream_of(sql, dynamic::types(table))
     }
 
-    async fn counts(&self, table: &Table) -> Result<TableCounts, StoreError> {
-        let row = scoped(dynamic::count_rows(table), table)
-            .fetch_one(&self.pool)
-            .await
-            .map_err(store_error)?;
+    async fn counts(&self, table: &Table, query: &TableQuery) -> Result<TableCounts, StoreError> {
+        let mut sql = dynamic::count_rows(table, query);
+        let rows = sql.build().fetch_all(&self.pool).await.map_err(store_error)?;
         let number = |index: usize| {
+            let row = rows
+                .first()
+                .ok_or_else(|| StoreError::corrupt("count", "no row"))?;
             row.try_get::<i64, _>(index)
                 .map_err(store_error)
                 .and_then(|n| count("count", n))
@@ -222,6 +253,42 @@ impl DataQueries for PgStore {
         Ok(TableCounts {
             rows: number(0)?,
             records: number(1)?,
+        })
+    }
+
+    async fn estimated_rows(&self, table: &Table) -> Result<u64, StoreError> {
+        let (schema, name) = match &table.kind {
+            TableKind::Records => ("metadata", table.schema.metadata_table(table.major)),
+            TableKind::Feature(hook) => ("features", hook.to_string()),
+        };
+        let rows = sqlx::query_scalar!(
+            r#"select greatest(c.reltuples, 0)::bigint as "rows!" from pg_class c join pg_namespace n on n.oid = c.relnamespace
+               where n.nspname = $1 and c.relname = $2"#,
+            schema,
+            name
+        )
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(store_error)?;
+        count("pg_class", rows.unwrap_or_default())
+    }
+
+    async fn settled(&self, at: OffsetDateTime) -> Result<Settled, StoreError> {
+        // What publishes takes its time from the clock after its first write, which gave it a transaction id. So whoever has none yet will
+        // take a time after this statement's, and whoever began after `at` takes one after `at`.
+        let row = sqlx::query!(
+            r#"select $1 > clock_timestamp() as "ahead!",
+                 exists (select 1 from pg_stat_activity where datname = current_database() and backend_xid is not null
+                         and backend_type = 'client backend' and xact_start <= $1 and pid <> pg_backend_pid()) as "writing!""#,
+            at
+        )
+        .fetch_one(&self.pool)
+        .await
+        .map_err(store_error)?;
+        Ok(match (row.ahead, row.writing) {
+            (true, _) => Settled::Ahead,
+            (false, true) => Settled::NotYet,
+            (false, false) => Settled::Yes,
         })
     }
 

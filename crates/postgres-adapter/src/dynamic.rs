@@ -5,8 +5,11 @@
 //! `[a-z][a-z0-9_]*`, and stands in double quotes, because some of them are SQL's own words (`user`, `order`). What the catalogue
 //! names may have any name, so its quotes are doubled (`quoted`). Values are never in a statement.
 
+mod tables;
+
+pub(crate) use tables::{count_rows, select_rows, types};
+
 use domain::{ColumnName, ColumnType, FeatureContract, FieldDefinition, HookName};
-use ports::queries::{Table, TableKind};
 
 /// A name of whatever characters as an identifier.
 fn quoted(name: &str) -> String {
@@ -126,73 +129,13 @@ pub(crate) fn copy_features(hook: &HookName, contract: &FeatureContract) -> Stri
         .iter()
         .map(|c| format!(", \"{}\"", c.name))
         .collect();
-    format!("copy features.\"{hook}\" (record_srn, run_id{columns}) from stdin")
+    format!("copy features.\"{hook}\" (record_srn, run_id, created_at{columns}) from stdin")
 }
 
 /// COPY into a metadata table.
 pub(crate) fn copy_metadata(table: &str, fields: &[FieldDefinition]) -> String {
     let columns: String = fields.iter().map(|f| format!(", \"{}\"", f.name)).collect();
     format!("copy metadata.\"{table}\" (record_srn{columns}) from stdin")
-}
-
-/// From, joins and scope of a table that is read: schema ($1), its versions ($2), newest record versions only.
-fn source(table: &Table) -> String {
-    match &table.kind {
-        TableKind::Records => format!(
-            "from records r join record_heads h on h.srn = r.srn join metadata.\"{}\" t on t.record_srn = r.srn where r.schema_id = $1 and r.schema_version = any($2)",
-            table.schema.metadata_table(table.major)
-        ),
-        TableKind::Feature(hook) => format!(
-            "from features.\"{hook}\" t join records r on r.srn = t.record_srn join record_heads h on h.srn = r.srn where t.superseded_by is null and r.schema_id = $1 and r.schema_version = any($2)"
-        ),
-    }
-}
-
-/// The columns of a table, in its order.
-fn selected(table: &Table) -> String {
-    let one = |name: &str, implicit: bool| match (&table.kind, implicit, name) {
-        (TableKind::Records, true, "schema_id") => "r.schema_id || '@' || r.schema_version".to_owned(),
-        (TableKind::Records, true, "version") => "r.version::bigint".to_owned(),
-        (TableKind::Records, true, name) => format!("r.\"{name}\""),
-        (_, _, name) => format!("t.\"{name}\""),
-    };
-    table
-        .columns
-        .iter()
-        .map(|c| one(&c.name, c.implicit))
-        .collect::<Vec<_>>()
-        .join(", ")
-}
-
-/// The rows of a table in its order, after a key ($3, and $4 for records) if `after`; at most `limit` if there is one.
-pub(crate) fn select_rows(table: &Table, after: bool, limit: Option<u32>) -> String {
-    let (key, order) = match table.kind {
-        TableKind::Records => (
-            "(r.created_at, r.srn) < ($3, $4)",
-            "r.created_at desc, r.srn desc",
-        ),
-        TableKind::Feature(_) => ("t.id > $3", "t.id"),
-    };
-    let after = if after {
-        format!(" and {key}")
-    } else {
-        String::new()
-    };
-    let limit = limit.map(|n| format!(" limit {n}")).unwrap_or_default();
-    format!(
-        "select {} {}{after} order by {order}{limit}",
-        selected(table),
-        source(table)
-    )
-}
-
-/// The counts of a table.
-pub(crate) fn count_rows(table: &Table) -> String {
-    let records = match table.kind {
-        TableKind::Records => "count(*)",
-        TableKind::Feature(_) => "count(distinct t.record_srn)",
-    };
-    format!("select count(*), {records} {}", source(table))
 }
 
 /// One row of a feature table ($3), superseded or not, as JSON, with what traces it.

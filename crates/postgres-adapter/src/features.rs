@@ -55,12 +55,24 @@ impl Features for PgTx {
             clippy::disallowed_methods,
             reason = "the table's name is known at run time only"
         )]
-        sqlx::query(AssertSqlSafe(dynamic::supersede(hook)))
+        let superseded = sqlx::query(AssertSqlSafe(dynamic::supersede(hook)))
             .bind(run.as_uuid())
             .bind(&srns)
             .execute(self.conn())
             .await
             .map_err(|e| self.fail(e))?;
+        let at = self.published_at().await?;
+        if superseded.rows_affected() > 0 {
+            sqlx::query!(
+                "insert into supersessions (run_id, superseded_at) values ($1, $2) on conflict do nothing",
+                run.as_uuid(),
+                at
+            )
+            .execute(self.conn())
+            .await
+            .map_err(|e| self.fail(e))?;
+        }
+        let at = domain::Cell::Timestamp(at);
         let run = run.to_string();
         let mut lines: Vec<(&String, &Vec<domain::Cell>)> = Vec::new();
         for ((_, rows), srn) in rows.iter().zip(&srns) {
@@ -73,6 +85,7 @@ impl Features for PgTx {
             |buffer, (srn, row)| {
                 buffer.text(srn);
                 buffer.text(&run);
+                buffer.cell(&at);
                 for cell in row {
                     buffer.cell(cell);
                 }

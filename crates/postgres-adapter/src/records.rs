@@ -36,6 +36,7 @@ impl Records for PgTx {
             .fetch_all(self.conn())
             .await
             .map_err(|e| self.fail(e))?;
+        let at = self.published_at().await?;
         let heads: BTreeMap<Uuid, i32> = heads
             .into_iter()
             .map(|head| (head.record_id, head.version))
@@ -68,8 +69,8 @@ impl Records for PgTx {
             BatchSource::Deposition(_) => ("deposition", None),
         };
         sqlx::query!(
-            "insert into records (srn, id, version, convention_slug, schema_id, schema_version, metadata, content_hash, source_kind, source_id, ingest_run_id)
-             select srn, id, version, $7, $8, $9, metadata, hash, $11, source, $10
+            "insert into records (srn, id, version, convention_slug, schema_id, schema_version, metadata, content_hash, source_kind, source_id, ingest_run_id, created_at)
+             select srn, id, version, $7, $8, $9, metadata, hash, $11, source, $10, $12
              from unnest($1::text[], $2::uuid[], $3::int[], $4::jsonb[], $5::bytea[], $6::text[]) as new (srn, id, version, metadata, hash, source)",
             &texts,
             &ids,
@@ -82,6 +83,7 @@ impl Records for PgTx {
             batch.schema.version.to_string(),
             run,
             kind,
+            at,
         )
         .execute(self.conn())
         .await

@@ -9,6 +9,7 @@ use ports::{
     Repos, Runs, Schemas, Sessions, Store, StoreError, Tasks, Tx,
 };
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+use time::OffsetDateTime;
 use tokio::sync::Semaphore;
 
 use crate::error::store_error;
@@ -43,9 +44,24 @@ pub(crate) struct PgTx {
     tx: Transaction<'static, Postgres>,
     failed: bool,
     pub(crate) node: NodeDomain,
+    published_at: Option<OffsetDateTime>,
 }
 
 impl PgTx {
+    /// The one time of everything that this unit of work publishes and supersedes. Taken when it is first needed, under the locks of the
+    /// records' heads: a record's versions have times in their order, whoever began first.
+    pub(crate) async fn published_at(&mut self) -> Result<OffsetDateTime, StoreError> {
+        if let Some(at) = self.published_at {
+            return Ok(at);
+        }
+        let at = sqlx::query_scalar!(r#"select clock_timestamp() as "at!""#)
+            .fetch_one(self.conn())
+            .await
+            .map_err(|e| self.fail(e))?;
+        self.published_at = Some(at);
+        Ok(at)
+    }
+
     pub(crate) fn conn(&mut self) -> &mut PgConnection {
         &mut self.tx
     }
@@ -81,6 +97,7 @@ impl Store for PgStore {
             tx,
             failed: false,
             node: self.node.clone(),
+            published_at: None,
         }))
     }
 

@@ -223,7 +223,12 @@ pub(crate) fn services(
         wakes,
         silence,
     } = ledger.clone();
-    let read_data = Arc::new(ReadData::new(store.clone(), store.clone(), domain.clone()));
+    let read_data = Arc::new(ReadData::new(
+        store.clone(),
+        store.clone(),
+        clock.clone(),
+        domain.clone(),
+    ));
     let principals = Arc::new(Principals::new(store.clone()));
     let tokens = Arc::new(TokenMaker {
         minter: identity.minter,

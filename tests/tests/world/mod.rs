@@ -388,6 +388,24 @@ impl Answer {
     }
 }
 
+/// An answer with all of its headers.
+#[derive(Debug)]
+pub(crate) struct Fetched {
+    pub(crate) status: u16,
+    pub(crate) headers: std::collections::BTreeMap<String, String>,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Fetched {
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", String::as_str)
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.bytes.clone()).unwrap()
+    }
+}
+
 pub(crate) struct Client {
     agent: ureq::Agent,
     base: String,
@@ -494,6 +512,42 @@ impl Client {
         let name = response.headers().get("content-disposition");
         let name = name.and_then(|v| v.to_str().ok()).map(str::to_owned);
         (name, response.body_mut().read_to_vec().unwrap())
+    }
+
+    /// Any request to any path of the server, with the headers of its answer and the bytes as they came; an answer that breaks off is an
+    /// error.
+    pub(crate) fn fetch(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Result<Fetched, ureq::Error> {
+        let mut request = ureq::http::Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let mut response = self.agent.run(request.body(body.to_owned()).unwrap())?;
+        let headers = response
+            .headers()
+            .iter()
+            .map(|(name, value)| {
+                (
+                    name.to_string(),
+                    String::from_utf8_lossy(value.as_bytes()).into_owned(),
+                )
+            })
+            .collect();
+        Ok(Fetched {
+            status: response.status().as_u16(),
+            headers,
+            bytes: response.body_mut().with_config().limit(500 << 20).read_to_vec()?,
+        })
     }
 
     pub(crate) fn delete(&self, path: &str) -> Answer {

@@ -1,0 +1,356 @@
+//! Statements that read tables of records and features: filtered, in an order, as of a time.
+//!
+//! A table that is read has the alias `t`, its record `r`, its record's metadata row `m` (on records it is `t` itself). Values are always
+//! bound; identifiers are those of [`super`].
+
+use domain::{Cell, ColumnType, Filter, FilterColumn, FilterOp, FilterValue, HookName, SortKey};
+use ports::queries::{PageKey, Table, TableKind, TableQuery};
+use sqlx::{Postgres, QueryBuilder};
+use time::OffsetDateTime;
+
+type Sql = QueryBuilder<Postgres>;
+
+/// One direction and the operators that go with it.
+const fn beyond(descending: bool) -> (&'static str, &'static str) {
+    if descending { ("desc", "<") } else { ("asc", ">") }
+}
+
+/// Whether a feature row with this alias was current at a time, or is now.
+pub(crate) fn current_at(sql: &mut Sql, alias: &str, at: Option<OffsetDateTime>) {
+    match at {
+        None => {
+            sql.push(format!("{alias}.superseded_by is null"));
+        }
+        Some(at) => {
+            sql.push(format!("{alias}.created_at <= ")).push_bind(at);
+            // Rows that older servers superseded have no entry; the run that did it ended just before.
+            sql.push(format!(
+                " and ({alias}.superseded_by is null or coalesce((select s.superseded_at from supersessions s where s.run_id = {alias}.superseded_by), (select u.finished_at from hook_runs u where u.id = {alias}.superseded_by)) > "
+            ))
+            .push_bind(at)
+            .push(")");
+        }
+    }
+}
+
+fn metadata_table(table: &Table) -> String {
+    format!("metadata.\"{}\"", table.schema.metadata_table(table.major))
+}
+
+/// Where the metadata row is.
+const fn metadata_alias(table: &Table) -> &'static str {
+    match table.kind {
+        TableKind::Records => "t",
+        TableKind::Feature(_) => "m",
+    }
+}
+
+/// From and joins: the table, its records, their metadata.
+fn from(sql: &mut Sql, table: &Table, metadata: bool) {
+    match &table.kind {
+        TableKind::Records => {
+            sql.push(format!(
+                " from records r join {} t on t.record_srn = r.srn",
+                metadata_table(table)
+            ));
+        }
+        TableKind::Feature(hook) => {
+            sql.push(format!(
+                " from features.\"{hook}\" t join records r on r.srn = t.record_srn"
+            ));
+            if metadata {
+                sql.push(format!(
+                    " join {} m on m.record_srn = t.record_srn",
+                    metadata_table(table)
+                ));
+            }
+        }
+    }
+}
+
+/// From, joins and conditions: what of the table was current, in its schema versions, and fits the filter.
+fn source(sql: &mut Sql, table: &Table, query: &TableQuery) {
+    let asked = query.filter.as_ref().is_some_and(Filter::asks_metadata);
+    from(sql, table, asked);
+    if query.as_of.is_none() {
+        sql.push(" join record_heads h on h.srn = r.srn");
+    }
+    sql.push(" where r.schema_id = ")
+        .push_bind(table.schema.to_string());
+    sql.push(" and r.schema_version = any(")
+        .push_bind(table.versions.clone())
+        .push(")");
+    if let Some(at) = query.as_of {
+        sql.push(" and r.created_at <= ").push_bind(at);
+        sql.push(" and not exists (select 1 from records n where n.id = r.id and n.version > r.version and n.created_at <= ")
+            .push_bind(at)
+            .push(")");
+    }
+    if let TableKind::Feature(_) = &table.kind {
+        sql.push(" and ");
+        current_at(sql, "t", query.as_of);
+    }
+    if let Some(filter) = &query.filter {
+        sql.push(" and ");
+        condition(sql, table, query.as_of, filter);
+    }
+}
+
+fn condition(sql: &mut Sql, table: &Table, as_of: Option<OffsetDateTime>, filter: &Filter) {
+    match filter {
+        Filter::And(operands) | Filter::Or(operands) => {
+            let word = if matches!(filter, Filter::And(_)) {
+                " and "
+            } else {
+                " or "
+            };
+            sql.push("(");
+            for (index, operand) in operands.iter().enumerate() {
+                if index > 0 {
+                    sql.push(word);
+                }
+                condition(sql, table, as_of, operand);
+            }
+            sql.push(")");
+        }
+        Filter::Not(operand) => {
+            sql.push("not coalesce(");
+            condition(sql, table, as_of, operand);
+            sql.push(", false)");
+        }
+        Filter::Predicate {
+            column, op, value, ..
+        } => match column {
+            FilterColumn::Implicit(name) => {
+                predicate(sql, &expression(table, name, true), *op, value);
+            }
+            FilterColumn::Metadata(field) => {
+                predicate(sql, &format!("{}.\"{field}\"", metadata_alias(table)), *op, value);
+            }
+            FilterColumn::Feature { hook, column } if table.kind == TableKind::Feature(hook.clone()) => {
+                predicate(sql, &format!("t.\"{column}\""), *op, value);
+            }
+            FilterColumn::Feature { hook, column } => {
+                some_row(sql, hook, column, as_of, *op, value);
+            }
+        },
+    }
+}
+
+/// Whether the record has a current row of this hook for which the predicate holds.
+fn some_row(
+    sql: &mut Sql,
+    hook: &HookName,
+    column: &str,
+    as_of: Option<OffsetDateTime>,
+    op: FilterOp,
+    value: &FilterValue,
+) {
+    sql.push(format!(
+        "exists (select 1 from features.\"{hook}\" f where f.record_srn = r.srn and "
+    ));
+    current_at(sql, "f", as_of);
+    sql.push(" and ");
+    predicate(sql, &format!("f.\"{column}\""), op, value);
+    sql.push(")");
+}
+
+fn predicate(sql: &mut Sql, column: &str, op: FilterOp, value: &FilterValue) {
+    let operator = match op {
+        FilterOp::IsNull => {
+            sql.push(format!("{column} is null"));
+            return;
+        }
+        FilterOp::Eq => "=",
+        FilterOp::Neq => "is distinct from",
+        FilterOp::Gt => ">",
+        FilterOp::Gte => ">=",
+        FilterOp::Lt => "<",
+        FilterOp::Lte => "<=",
+        FilterOp::In => "= any",
+        FilterOp::Contains => "ilike",
+    };
+    match (op, value) {
+        (FilterOp::Contains, FilterValue::One(Cell::Text(text))) => {
+            let pattern = format!(
+                "%{}%",
+                text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")
+            );
+            sql.push(format!("{column} ilike ")).push_bind(pattern);
+        }
+        (_, FilterValue::Many(cells)) => {
+            sql.push(format!("{column} {operator}("));
+            bind_all(sql, cells);
+            sql.push(")");
+        }
+        (_, FilterValue::One(cell)) => {
+            sql.push(format!("{column} {operator} "));
+            bind(sql, cell);
+        }
+        (_, FilterValue::Nothing) => {
+            sql.push("false");
+        }
+    }
+}
+
+fn bind(sql: &mut Sql, cell: &Cell) {
+    match cell {
+        Cell::Null => sql.push("null"),
+        Cell::Text(text) => sql.push_bind(text.clone()),
+        Cell::Number(number) => sql.push_bind(*number),
+        Cell::Integer(number) => sql.push_bind(*number),
+        Cell::Boolean(truth) => sql.push_bind(*truth),
+        Cell::Date(date) => sql.push_bind(*date),
+        Cell::Timestamp(at) => sql.push_bind(*at),
+        Cell::Uuid(id) => sql.push_bind(*id),
+        Cell::Json(value) => sql.push_bind(value.clone()),
+    };
+}
+
+/// Binds a list; what it holds has the column's type, which the check of the filter saw to.
+fn bind_all(sql: &mut Sql, cells: &[Cell]) {
+    macro_rules! list {
+        ($($variant:ident),+) => {
+            match cells.first() {
+                None | Some(Cell::Null | Cell::Json(_)) => { sql.push("null"); }
+                $(Some(Cell::$variant(_)) => {
+                    let list: Vec<_> = cells.iter().filter_map(|c| if let Cell::$variant(v) = c { Some(v.clone()) } else { None }).collect();
+                    sql.push_bind(list);
+                })+
+            }
+        };
+    }
+    list!(Text, Number, Integer, Boolean, Date, Timestamp, Uuid);
+}
+
+/// A column of the table as it is read.
+fn expression(table: &Table, name: &str, implicit: bool) -> String {
+    match (&table.kind, implicit, name) {
+        (TableKind::Records, true, "schema_id") => "(r.schema_id || '@' || r.schema_version)".to_owned(),
+        (TableKind::Records, true, "version") => "r.version::bigint".to_owned(),
+        (TableKind::Records, true, name) => format!("r.\"{name}\""),
+        (_, _, name) => format!("t.\"{name}\""),
+    }
+}
+
+/// The columns of a table, in its order.
+fn selected(table: &Table) -> String {
+    table
+        .columns
+        .iter()
+        .map(|c| expression(table, &c.name, c.implicit))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// The column that makes an order whole: no two rows have the same.
+const fn tiebreak(table: &Table) -> &'static str {
+    match table.kind {
+        TableKind::Records => "r.srn",
+        TableKind::Feature(_) => "t.id",
+    }
+}
+
+/// The rows of a table in the order of the query, after a key; at most `limit` if there is one.
+pub(crate) fn select_rows(
+    table: &Table,
+    query: &TableQuery,
+    after: Option<&PageKey>,
+    limit: Option<u32>,
+) -> Sql {
+    let mut sql = Sql::new(format!("select {}", selected(table)));
+    source(&mut sql, table, query);
+    if query.sort.is_empty() {
+        in_usual_order(&mut sql, table, after);
+    } else {
+        sorted(&mut sql, table, &query.sort, after);
+    }
+    if let Some(limit) = limit {
+        sql.push(format!(" limit {limit}"));
+    }
+    sql
+}
+
+/// Records newest first, feature rows by id: both have an index.
+fn in_usual_order(sql: &mut Sql, table: &Table, after: Option<&PageKey>) {
+    match after {
+        None => {}
+        Some(PageKey::Record(at, srn)) => {
+            sql.push(" and (r.created_at, r.srn) < (")
+                .push_bind(*at)
+                .push(", ")
+                .push_bind(srn.clone())
+                .push(")");
+        }
+        Some(PageKey::Row(id)) => {
+            sql.push(" and t.id > ").push_bind(*id);
+        }
+    }
+    sql.push(match table.kind {
+        TableKind::Records => " order by r.created_at desc, r.srn desc",
+        TableKind::Feature(_) => " order by t.id",
+    });
+}
+
+/// In a chosen order. A cursor names its row and nothing else: rows never change, so the row's own values say where it stands, however
+/// long they are.
+fn sorted(sql: &mut Sql, table: &Table, sort: &[SortKey], after: Option<&PageKey>) {
+    let tie = tiebreak(table);
+    let implicit = |name: &str| table.columns.iter().any(|c| c.implicit && c.name == name);
+    let keys: Vec<(String, bool)> = sort
+        .iter()
+        .map(|key| {
+            let column = expression(table, &key.column, implicit(&key.column));
+            (column, key.descending)
+        })
+        .collect();
+    let last = keys.first().is_some_and(|(_, descending)| *descending);
+    if let Some(after) = after {
+        // One row, or none for a cursor that was made up: then nothing is after it.
+        sql.push(" and exists (select 1 from (select ");
+        for (index, (column, _)) in keys.iter().enumerate() {
+            sql.push(format!("{column} as k{index}, "));
+        }
+        sql.push(format!("{tie} as tie"));
+        from(sql, table, false);
+        sql.push(format!(" where {tie} = "));
+        match after {
+            PageKey::Record(_, srn) => sql.push_bind(srn.clone()),
+            PageKey::Row(id) => sql.push_bind(*id),
+        };
+        sql.push(") a where ");
+        for (index, (column, descending)) in keys.iter().enumerate() {
+            let (_, operator) = beyond(*descending);
+            sql.push(format!(
+                "(a.k{index} is not null and ({column} is null or {column} {operator} a.k{index})) or ({column} is not distinct from a.k{index} and ("
+            ));
+        }
+        let (_, operator) = beyond(last);
+        sql.push(format!("{tie} {operator} a.tie"));
+        for _ in &keys {
+            sql.push("))");
+        }
+        sql.push(")");
+    }
+    sql.push(" order by ");
+    for (column, descending) in &keys {
+        sql.push(format!("{column} {} nulls last, ", beyond(*descending).0));
+    }
+    sql.push(format!("{tie} {}", beyond(last).0));
+}
+
+/// The counts of a table: rows, and records that have any.
+pub(crate) fn count_rows(table: &Table, query: &TableQuery) -> Sql {
+    let records = match table.kind {
+        TableKind::Records => "count(*)",
+        TableKind::Feature(_) => "count(distinct t.record_srn)",
+    };
+    let mut sql = Sql::new(format!("select count(*), {records}"));
+    source(&mut sql, table, query);
+    sql
+}
+
+/// The type of a column, for which a stored value is read.
+pub(crate) fn types(table: &Table) -> Vec<ColumnType> {
+    table.columns.iter().map(|c| c.column_type).collect()
+}
