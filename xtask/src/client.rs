@@ -45,6 +45,7 @@ impl Server {
         );
         command
             .env("OSA_DEV_MODE", "true")
+            .env("HALLMARK_HTTP__TABLE_POSTS_PER_MINUTE", "0")
             .envs(settings.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

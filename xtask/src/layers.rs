@@ -19,8 +19,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("runner-process", &["domain", "ports", "runner-workdir"]),
     ("runner-docker", &["domain", "ports", "runner-workdir"]),
     ("identity-adapter", &["domain", "ports"]),
-    ("api", &["domain", "auth", "app"]),
+    ("api", &["domain", "auth", "app", "pages"]),
     ("hook-sdk", &[]),
+    ("lineage", &["domain"]),
+    ("pages", &[]),
     ("pg-cluster", &[]),
     (
         "server",

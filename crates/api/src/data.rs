@@ -12,9 +12,10 @@ use serde_json::Value;
 use crate::Services;
 use crate::body::Body;
 use crate::gate::Gate;
-use crate::manifest::{Catalogue, Manifest};
+use crate::manifest::{Catalogue, Manifest, ManifestResponse};
 use crate::problem::Problem;
 use crate::render::model_time;
+use crate::site::schema_description;
 use crate::table::{TableQueryBody, TableResponse, Wanted};
 use crate::trace::RowTraceBody;
 
@@ -25,6 +26,14 @@ enum Tag {
 }
 
 pub(crate) struct DataApi(pub(crate) Arc<Services>);
+
+/// A row's id in a path.
+pub(crate) fn row_id(text: &str) -> Result<i64, Problem> {
+    text.parse::<i64>().map_err(|_| {
+        let invalid = Invalid::value("must be a whole number").of_field("row_id");
+        Problem::invalid(&invalid, "path")
+    })
+}
 
 /// A record.
 #[derive(Debug, Object)]
@@ -44,21 +53,26 @@ impl DataApi {
     /// Read the catalogue: every schema version and its tables.
     #[oai(path = "/data", method = "get", operation_id = "getCatalogue")]
     async fn catalogue(&self, Gate(permit): Gate<act::ReadData>) -> Result<Json<Catalogue>, Problem> {
-        let entries = self.0.read_data.catalogue(permit).await?;
+        let entries = self.0.read_data.catalogue(&permit).await?;
         Ok(Json(Catalogue::new(self.0.read_data.node(), entries)))
     }
 
     /// Read a schema's manifest: its fields, tables, columns and counts.
     ///
     /// `{schema}` is `id`, every version of the newest major, or `id@version`, exactly one. Each table's count tells when it was made;
-    /// `counts=exact` counts again, however long that takes.
+    /// `counts=exact` counts again, however long that takes. With the ending `.md` it is a description for people and agents.
     #[oai(path = "/data/:schema", method = "get", operation_id = "getManifest")]
     async fn manifest(
         &self,
         Gate(permit): Gate<act::ReadData>,
         schema: Path<String>,
         counts: Query<Option<String>>,
-    ) -> Result<Json<Manifest>, Problem> {
+    ) -> Result<ManifestResponse, Problem> {
+        // No schema has a dot in its id, and no version of one ends so.
+        if let Some(name) = schema.0.strip_suffix(".md") {
+            let described = schema_description(&self.0, &permit, name).await?;
+            return Ok(ManifestResponse::Description(described));
+        }
         let exact = match counts.0.as_deref() {
             None | Some("") => false,
             Some("exact") => true,
@@ -69,8 +83,11 @@ impl DataApi {
                 ));
             }
         };
-        let manifest = self.0.read_data.manifest(permit, &schema.0, exact).await?;
-        Ok(Json(Manifest::new(self.0.read_data.node(), manifest)))
+        let manifest = self.0.read_data.manifest(&permit, &schema.0, exact).await?;
+        Ok(ManifestResponse::Manifest(Json(Manifest::new(
+            self.0.read_data.node(),
+            manifest,
+        ))))
     }
 
     /// Read a record: `{id}`, the newest version, or `{id}@{n}`.
@@ -80,7 +97,7 @@ impl DataApi {
         Gate(permit): Gate<act::ReadData>,
         id: Path<String>,
     ) -> Result<Json<RecordBody>, Problem> {
-        let record = self.0.read_data.record(permit, &id.0).await?;
+        let record = self.0.read_data.record(&permit, &id.0).await?;
         Ok(Json(RecordBody {
             id: record.srn.id.to_string(),
             srn: record.srn.to_string(),
@@ -111,7 +128,7 @@ impl DataApi {
         as_of: Query<Option<String>>,
     ) -> Result<TableResponse, Problem> {
         let wanted = Wanted::of_query(filter.0, cursor.0, limit.0, sort.0, as_of.0)?;
-        wanted.read(&self.0, permit, &schema.0, "records").await
+        wanted.read(&self.0, &permit, &schema.0, "records").await
     }
 
     /// Read a page of a schema's records, newest first unless sorted, by a query in the body.
@@ -127,7 +144,7 @@ impl DataApi {
         query: Body<TableQueryBody>,
     ) -> Result<TableResponse, Problem> {
         let wanted = Wanted::of_body(query.0)?;
-        wanted.read(&self.0, permit, &schema.0, "records").await
+        wanted.read(&self.0, &permit, &schema.0, "records").await
     }
 
     /// Read a schema's records as CSV.
@@ -148,7 +165,7 @@ impl DataApi {
         as_of: Query<Option<String>>,
     ) -> Result<TableResponse, Problem> {
         let wanted = Wanted::of_query(filter.0, cursor.0, limit.0, sort.0, as_of.0)?;
-        wanted.read(&self.0, permit, &schema.0, "records.csv").await
+        wanted.read(&self.0, &permit, &schema.0, "records.csv").await
     }
 
     /// Read a schema's records as CSV, by a query in the body.
@@ -164,7 +181,7 @@ impl DataApi {
         query: Body<TableQueryBody>,
     ) -> Result<TableResponse, Problem> {
         let wanted = Wanted::of_body(query.0)?;
-        wanted.read(&self.0, permit, &schema.0, "records.csv").await
+        wanted.read(&self.0, &permit, &schema.0, "records.csv").await
     }
 
     /// Read a schema's records as compressed CSV.
@@ -185,7 +202,7 @@ impl DataApi {
         as_of: Query<Option<String>>,
     ) -> Result<TableResponse, Problem> {
         let wanted = Wanted::of_query(filter.0, cursor.0, limit.0, sort.0, as_of.0)?;
-        wanted.read(&self.0, permit, &schema.0, "records.csv.gz").await
+        wanted.read(&self.0, &permit, &schema.0, "records.csv.gz").await
     }
 
     /// Read a schema's records as compressed CSV, by a query in the body.
@@ -201,7 +218,7 @@ impl DataApi {
         query: Body<TableQueryBody>,
     ) -> Result<TableResponse, Problem> {
         let wanted = Wanted::of_body(query.0)?;
-        wanted.read(&self.0, permit, &schema.0, "records.csv.gz").await
+        wanted.read(&self.0, &permit, &schema.0, "records.csv.gz").await
     }
 
     /// Read a schema's records as Parquet.
@@ -222,7 +239,7 @@ impl DataApi {
         as_of: Query<Option<String>>,
     ) -> Result<TableResponse, Problem> {
         let wanted = Wanted::of_query(filter.0, cursor.0, limit.0, sort.0, as_of.0)?;
-        wanted.read(&self.0, permit, &schema.0, "records.parquet").await
+        wanted.read(&self.0, &permit, &schema.0, "records.parquet").await
     }
 
     /// Read a schema's records as Parquet, by a query in the body.
@@ -238,7 +255,7 @@ impl DataApi {
         query: Body<TableQueryBody>,
     ) -> Result<TableResponse, Problem> {
         let wanted = Wanted::of_body(query.0)?;
-        wanted.read(&self.0, permit, &schema.0, "records.parquet").await
+        wanted.read(&self.0, &permit, &schema.0, "records.parquet").await
     }
 
     /// Read a page of a feature table, by row id unless sorted; with the ending `.csv`, `.csv.gz` or `.parquet`, the whole table.
@@ -256,7 +273,7 @@ impl DataApi {
         as_of: Query<Option<String>>,
     ) -> Result<TableResponse, Problem> {
         let wanted = Wanted::of_query(filter.0, cursor.0, limit.0, sort.0, as_of.0)?;
-        wanted.read(&self.0, permit, &schema.0, &feature.0).await
+        wanted.read(&self.0, &permit, &schema.0, &feature.0).await
     }
 
     /// Read a feature table by a query in the body; the endings are those of GET.
@@ -273,7 +290,7 @@ impl DataApi {
         query: Body<TableQueryBody>,
     ) -> Result<TableResponse, Problem> {
         let wanted = Wanted::of_body(query.0)?;
-        wanted.read(&self.0, permit, &schema.0, &feature.0).await
+        wanted.read(&self.0, &permit, &schema.0, &feature.0).await
     }
 
     /// Trace a feature row to everything that it came from.
@@ -284,17 +301,12 @@ impl DataApi {
     )]
     async fn trace(
         &self,
-        Gate(permit): Gate<act::ReadData>,
+        Gate(permit): Gate<act::ReadProvenance>,
         schema: Path<String>,
         feature: Path<String>,
         row_id: Path<String>,
     ) -> Result<Json<RowTraceBody>, Problem> {
-        let row = row_id.0.parse::<i64>().map_err(|_| {
-            Problem::invalid(
-                &Invalid::value("must be a whole number").of_field("row_id"),
-                "path",
-            )
-        })?;
+        let row = self::row_id(&row_id.0)?;
         Ok(Json(
             self.0
                 .read_provenance

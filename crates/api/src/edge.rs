@@ -16,6 +16,7 @@ use tokio::sync::Mutex;
 use tracing::Instrument as _;
 
 use crate::allow::Allowed;
+use crate::manners::REQUEST_ID;
 use crate::problem::{Problem, ProblemJson};
 use domain::{Fault, Invalid};
 
@@ -44,7 +45,8 @@ impl<E: Endpoint + 'static> Endpoint for EdgeEndpoint<E> {
                 .finish());
         }
         let allowed = self.1.at(request.uri().path());
-        let span = tracing::info_span!("http", method = %request.method(), path = request.uri().path());
+        let id = request.header(REQUEST_ID).unwrap_or_default();
+        let span = tracing::info_span!("http", id, method = %request.method(), path = request.uri().path());
         let begun = std::time::Instant::now();
         let unread = share_body(&mut request);
         let inner = Arc::clone(&self.0);

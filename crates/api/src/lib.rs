@@ -23,13 +23,16 @@ mod inbox;
 mod ingest_detail;
 mod ingestions;
 mod manifest;
+mod manners;
 mod pages;
 mod problem;
 mod query;
+mod recall;
 mod render;
 mod rendered;
 mod schemas;
 mod sheet;
+mod site;
 mod spec;
 mod system;
 mod table;
@@ -47,8 +50,8 @@ use app::{
     CreateDeposition, CreateRelease, CreateTask, CurateDeposition, Delegate, Deploy, EditDeposition,
     EndSession, FetchDeviceTokens, FillFromSpreadsheet, FinishDelegations, GrantRole, OpenDevice,
     OpenIngestion, PushRecords, ReadActivity, ReadConventions, ReadData, ReadDelegations, ReadDepositions,
-    ReadHealth, ReadHooks, ReadIdentities, ReadInbox, ReadIngestDetail, ReadIngestions, ReadProfile,
-    ReadProvenance, ReadRunLogs, ReadSchemas, ReadTasks, Redelegate, RefreshSession, RegisterSchema,
+    ReadHealth, ReadHooks, ReadIdentities, ReadInbox, ReadIngestDetail, ReadIngestions, ReadOverview, ReadProfile,
+    ReadProvenance, ReadRunLogs, ReadSchemas, ReadTasks, Recall, Redelegate, RefreshSession, RegisterSchema,
     RevokeRole, SetLive, SetServiceAccountState, ShareTask, SignIn, SubmitDeposition, UnyankRelease,
     UpdateTask, UploadFile, YankRelease,
 };
@@ -56,6 +59,7 @@ use domain::NodeDomain;
 use poem::{Endpoint, EndpointExt, Route};
 use poem_openapi::OpenApiService;
 
+pub use manners::{HttpOptions, Origins};
 pub use spec::openapi_document;
 
 /// The use cases that the API serves.
@@ -128,6 +132,10 @@ pub struct Services {
     pub read_depositions: ReadDepositions,
     /// Reading tables.
     pub read_data: Arc<ReadData>,
+    /// Reading what the archive holds.
+    pub read_overview: ReadOverview,
+    /// What releases made.
+    pub recall: Recall,
     /// Tracing rows.
     pub read_provenance: ReadProvenance,
     /// Following the activity log.
@@ -167,6 +175,10 @@ pub struct Services {
 /// What the node is.
 #[derive(Clone, Debug)]
 pub struct Node {
+    /// Its name, for people.
+    pub name: String,
+    /// What it is, for people.
+    pub description: String,
     /// Its domain, as in every SRN.
     pub domain: NodeDomain,
     /// Its address for people and machines, without a slash at the end.
@@ -186,6 +198,13 @@ type LedgerApis = (
     inbox::InboxApi,
 );
 
+type HookApis = (
+    hooks::HooksApi,
+    hooks_live::HooksLiveApi,
+    hook_runs::HookRunsApi,
+    recall::RecallApi,
+);
+
 type IngestApis = (
     ingestions::IngestionsApi,
     ingest_detail::IngestDetailApi,
@@ -196,9 +215,7 @@ type IngestApis = (
 type Apis = (
     conventions::ConventionsApi,
     schemas::SchemasApi,
-    hooks::HooksApi,
-    hooks_live::HooksLiveApi,
-    hook_runs::HookRunsApi,
+    HookApis,
     IngestApis,
     data::DataApi,
     auth_session::AuthSessionApi,
@@ -217,6 +234,12 @@ fn service(services: &Arc<Services>) -> OpenApiService<Apis, ()> {
         endings::EndingsApi(Arc::clone(services)),
         inbox::InboxApi(Arc::clone(services)),
     );
+    let hooks = (
+        hooks::HooksApi::new(services),
+        hooks_live::HooksLiveApi(Arc::clone(services)),
+        hook_runs::HookRunsApi(Arc::clone(services)),
+        recall::RecallApi(Arc::clone(services)),
+    );
     let ingests = (
         ingestions::IngestionsApi(Arc::clone(services)),
         ingest_detail::IngestDetailApi(Arc::clone(services)),
@@ -226,9 +249,7 @@ fn service(services: &Arc<Services>) -> OpenApiService<Apis, ()> {
     let apis = (
         conventions::ConventionsApi(Arc::clone(services)),
         schemas::SchemasApi(Arc::clone(services)),
-        hooks::HooksApi::new(services),
-        hooks_live::HooksLiveApi(Arc::clone(services)),
-        hook_runs::HookRunsApi(Arc::clone(services)),
+        hooks,
         ingests,
         data::DataApi(Arc::clone(services)),
         auth_session::AuthSessionApi(Arc::clone(services)),
@@ -244,13 +265,13 @@ fn service(services: &Arc<Services>) -> OpenApiService<Apis, ()> {
 }
 
 /// The whole HTTP service: the API below `/api/v1`, its document at `/openapi.json`, and interactive docs at `/docs`.
-pub fn routes(services: Services) -> impl Endpoint {
+pub fn routes(services: Services, http: HttpOptions) -> impl Endpoint {
     let services = Arc::new(services);
     let service = service(&services);
     let document = spec::finished(&service.spec());
     let docs = service.swagger_ui_html();
     let allowed = Arc::new(allow::Allowed::of(&document));
-    Route::new()
+    let route = Route::new()
         .at(
             "/openapi.json",
             poem::get(poem::endpoint::make_sync(move |_| {
@@ -262,8 +283,10 @@ pub fn routes(services: Services) -> impl Endpoint {
         .at(
             "/docs",
             poem::get(poem::endpoint::make_sync(move |_| poem::web::Html(docs.clone()))),
-        )
+        );
+    site::add(route, &services)
         .nest("/api/v1", service)
         .data(Arc::clone(&services.authenticate))
         .with(edge::Edge(allowed))
+        .with(manners::Manners::new(http))
 }

@@ -86,6 +86,13 @@ impl IntoResponse for ProblemJson {
     }
 }
 
+impl ProblemBody {
+    /// Its status, its title and its sentence, for a page.
+    pub(crate) fn said(self: Box<Self>) -> (u16, String, String) {
+        (self.status, self.title, self.message)
+    }
+}
+
 macro_rules! problems {
     ($($status:literal $name:ident $what:literal),+ $(,)?) => {
         /// A failure, by status.

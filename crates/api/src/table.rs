@@ -5,8 +5,8 @@ mod page;
 mod parquet;
 
 use app::Failure;
-use app::read_data::Asked;
-use app::views::RowStream;
+use app::read_data::{Asked, Page};
+use app::views::{RowStream, TableColumn};
 use auth::{Permit, act};
 use domain::cell::parse_timestamp;
 use domain::page::clamp_limit;
@@ -185,31 +185,53 @@ impl Wanted {
         Self::new(body, "query")
     }
 
+    /// Reads a page of a table: `records`, or a hook's.
+    pub(crate) async fn page(
+        &self,
+        services: &Services,
+        permit: &Permit<act::ReadData>,
+        schema: &str,
+        name: &str,
+    ) -> Result<Page, Problem> {
+        let feature = Some(name).filter(|name| *name != "records");
+        let page = services
+            .read_data
+            .page(permit, schema, feature, &self.asked, clamp_limit(self.limit));
+        page.await.map_err(|e| self.refusal(&e))
+    }
+
     /// Reads the table that a path names: `records` or a hook, with an ending.
     pub(crate) async fn read(
         &self,
         services: &Services,
-        permit: Permit<act::ReadData>,
+        permit: &Permit<act::ReadData>,
         schema: &str,
         path: &str,
     ) -> Result<TableResponse, Problem> {
         let (name, format) = Format::of(path);
-        let feature = Some(name).filter(|name| *name != "records");
-        let data = &services.read_data;
         if format == Format::Page {
-            let page = data
-                .page(permit, schema, feature, &self.asked, clamp_limit(self.limit))
-                .await
-                .map_err(|e| self.refusal(&e))?;
+            let page = self.page(services, permit, schema, name).await?;
             return Ok(TableResponse::Page(page.into()));
         }
+        let feature = Some(name).filter(|name| *name != "records");
+        let data = &services.read_data;
         let (columns, rows) = data
             .stream(permit, schema, feature, &self.asked)
             .await
             .map_err(|e| self.refusal(&e))?;
+        whole(format, &columns, rows)
+    }
+}
+
+/// A whole table in a form.
+pub(crate) fn whole(
+    format: Format,
+    columns: &[TableColumn],
+    rows: RowStream,
+) -> Result<TableResponse, Problem> {
         let (content_type, pieces) = match format {
             Format::Parquet => {
-                let encoder = parquet::Parquet::new(&columns).map_err(|error| {
+                let encoder = parquet::Parquet::new(columns).map_err(|error| {
                     tracing::error!(
                         error = &error as &dyn std::error::Error,
                         "no Parquet file can be begun"
@@ -222,15 +244,14 @@ impl Wanted {
                 })?;
                 (Format::PARQUET, encoded(rows, encoder))
             }
-            Format::CsvGz => (Format::GZIP, encoded(rows, csv::CsvGz::new(&columns))),
-            Format::Csv | Format::Page => (Format::CSV, encoded(rows, csv::Csv::new(&columns))),
+            Format::CsvGz => (Format::GZIP, encoded(rows, csv::CsvGz::new(columns))),
+            Format::Csv | Format::Page => (Format::CSV, encoded(rows, csv::Csv::new(columns))),
         };
         // A failure in the middle ends the connection without the final chunk, so the client sees it as failed.
         Ok(TableResponse::Whole {
             content_type,
             body: Body::from_bytes_stream(pieces),
         })
-    }
 }
 
 impl Wanted {

@@ -14,7 +14,7 @@ use ports::{Clock, DataQueries, RegistryQueries};
 use serde_json::Value;
 use time::OffsetDateTime;
 
-use crate::cursor;
+use crate::cursor::{self, Listed};
 use crate::failure::Failure;
 use crate::table_counts::{Counted, TableCounter};
 use crate::table_scope::Tables;
@@ -111,7 +111,7 @@ impl ReadData {
     }
 
     /// Every schema version with its feature tables.
-    pub async fn catalogue(&self, _permit: Permit<act::ReadData>) -> Result<Vec<CatalogueEntry>, Failure> {
+    pub async fn catalogue(&self, _permit: &Permit<act::ReadData>) -> Result<Vec<CatalogueEntry>, Failure> {
         let features = self.tables.data.schema_features().await?;
         let entry = |schema: Schema| {
             let of_schema = features
@@ -128,7 +128,7 @@ impl ReadData {
     /// The tables of a schema, counted: exactly as they are now, or as they were when they were last counted.
     pub async fn manifest(
         &self,
-        _permit: Permit<act::ReadData>,
+        _permit: &Permit<act::ReadData>,
         schema: &str,
         exact: bool,
     ) -> Result<Manifest, Failure> {
@@ -149,7 +149,7 @@ impl ReadData {
     /// One page of a table; `feature` is the table's name, `None` for the records.
     pub async fn page(
         &self,
-        _permit: Permit<act::ReadData>,
+        _permit: &Permit<act::ReadData>,
         schema: &str,
         feature: Option<&str>,
         asked: &Asked,
@@ -178,7 +178,7 @@ impl ReadData {
     /// All rows of a table after a cursor, as a stream.
     pub async fn stream(
         &self,
-        _permit: Permit<act::ReadData>,
+        _permit: &Permit<act::ReadData>,
         schema: &str,
         feature: Option<&str>,
         asked: &Asked,
@@ -209,7 +209,13 @@ impl ReadData {
         let scope = page_scope(&table, &query, asked.filter.as_ref());
         let after = asked.cursor.as_deref();
         let after = after
-            .map(|text| cursor::decode(&scope, table.kind == TableKind::Records, text))
+            .map(|text| {
+                let listed = match table.kind {
+                    TableKind::Records => Listed::Records,
+                    TableKind::Feature(_) => Listed::Rows,
+                };
+                cursor::decode(&scope, listed, text)
+            })
             .transpose()?;
         if let Some(at) = query.as_of {
             self.settle(at).await?;
@@ -237,6 +243,16 @@ impl ReadData {
         }
     }
 
+    /// The columns of a feature table, in wire order.
+    pub async fn columns(
+        &self,
+        _permit: &Permit<act::ReadData>,
+        schema: &str,
+        feature: &str,
+    ) -> Result<Vec<TableColumn>, Failure> {
+        Ok(self.feature_table(schema, feature).await?.columns)
+    }
+
     pub(crate) async fn feature_table(&self, schema: &str, feature: &str) -> Result<Table, Failure> {
         Ok(self.tables.one(schema, Some(feature)).await?.1)
     }
@@ -244,7 +260,7 @@ impl ReadData {
     /// A record: the version asked for, or the newest.
     pub async fn record(
         &self,
-        _permit: Permit<act::ReadData>,
+        _permit: &Permit<act::ReadData>,
         reference: &str,
     ) -> Result<RecordView, Failure> {
         let parsed: RecordRef = reference
@@ -275,16 +291,12 @@ fn column_of(table: &Table, name: &str) -> Option<String> {
 
 /// A cursor fits the table, filter, order and time that gave it (D22).
 fn page_scope(table: &Table, query: &TableQuery, filter: Option<&Value>) -> PageScope {
-    let name = match &table.kind {
-        TableKind::Records => "records",
-        TableKind::Feature(hook) => hook.as_str(),
-    };
     let sort: Vec<String> = query.sort.iter().map(ToString::to_string).collect();
     let as_of = query.as_of.map(|at| at.unix_timestamp_nanos().to_string());
     PageScope::of(&[
         table.schema.as_str(),
         &table.versions.join(","),
-        name,
+        table.name(),
         &sort.join(","),
         &filter.map(Value::to_string).unwrap_or_default(),
         &as_of.unwrap_or_default(),

@@ -12,7 +12,7 @@ use ports::ledger_queries::{
 };
 use ports::queries::PageKey;
 
-use crate::cursor;
+use crate::cursor::{self, Listed};
 use crate::delegation_access::party;
 use crate::failure::Failure;
 use crate::read_tasks::Page;
@@ -100,9 +100,9 @@ impl ReadDelegations {
                 .unwrap_or_default(),
         ]);
         let after = match cursor {
-            Some(text) => match cursor::decode(&scope, true, text)? {
+            Some(text) => match cursor::decode(&scope, Listed::Records, text)? {
                 PageKey::Record(at, id) => Some((at, id)),
-                PageKey::Row(_) => None,
+                _ => None,
             },
             None => None,
         };

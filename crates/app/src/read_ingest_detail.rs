@@ -10,7 +10,7 @@ use ports::ingest_detail::{BatchView, IngestRecordView, PullView, RefusedLineVie
 use ports::queries::PageKey;
 use ports::{Blobs, ByteStream, IngestDetailQueries, IngestQueries, StoreError};
 
-use crate::cursor;
+use crate::cursor::{self, Listed};
 use crate::failure::Failure;
 use crate::read_tasks::Page;
 use crate::task_access::Asker;
@@ -137,12 +137,12 @@ impl ReadIngestDetail {
 /// The number that a cursor of this list ends with.
 fn number(scope: &PageScope, cursor: Option<&str>) -> Result<Option<i64>, Failure> {
     match cursor
-        .map(|text| cursor::decode(scope, false, text))
+        .map(|text| cursor::decode(scope, Listed::Rows, text))
         .transpose()?
     {
         None => Ok(None),
         Some(PageKey::Row(number)) => Ok(Some(number)),
-        Some(PageKey::Record(..)) => Err(StoreError::Internal("a cursor of numbers gave none".into()).into()),
+        Some(_) => Err(StoreError::Internal("a cursor of numbers gave none".into()).into()),
     }
 }
 

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use auth::{Permit, act};
+use auth::{Action, Permit, act};
 use domain::provenance::ProvenanceError;
-use domain::{HookRun, NodeDomain, RunId};
+use domain::{Actor, HookRun, NodeDomain, RunId};
 use ports::ProvenanceQueries;
-use ports::queries::RowTrace;
+use ports::queries::{Identity, RowTrace};
 
 use crate::failure::Failure;
 use crate::read_data::ReadData;
@@ -28,19 +28,30 @@ impl ReadProvenance {
         }
     }
 
-    /// A hook run.
-    pub async fn run(&self, _permit: Permit<act::ReadHookRuns>, id: RunId) -> Result<HookRun, Failure> {
-        Ok(self
-            .provenance
-            .run(id)
-            .await?
-            .ok_or(ProvenanceError::UnknownRun(id))?)
+    /// A hook run: for admins any, and why it failed; for everybody else one whose rows are public. Of others nobody else learns whether
+    /// they exist.
+    pub async fn run(&self, permit: Permit<act::ReadHookRuns>, id: RunId) -> Result<HookRun, Failure> {
+        let all = permit.principal().may::<act::ReadAllHookRuns>();
+        let found = self.provenance.run(id).await?;
+        if all {
+            return Ok(found.ok_or(ProvenanceError::UnknownRun(id))?);
+        }
+        match found {
+            Some(run) if self.provenance.has_rows(run.id).await? => Ok(HookRun {
+                failure: None,
+                ..run
+            }),
+            _ => {
+                permit.also::<act::ReadAllHookRuns>()?;
+                Err(ProvenanceError::UnknownRun(id).into())
+            }
+        }
     }
 
     /// Everything that a row of a feature table came from.
     pub async fn trace(
         &self,
-        _permit: Permit<act::ReadData>,
+        permit: Permit<act::ReadProvenance>,
         schema: &str,
         feature: &str,
         row: i64,
@@ -51,10 +62,52 @@ impl ReadProvenance {
             schema: schema.to_owned(),
             row,
         };
-        Ok(self
-            .provenance
-            .trace(&self.node, &table, row)
-            .await?
-            .ok_or_else(unknown)?)
+        let trace = self.provenance.trace(&self.node, &table, row).await?;
+        let mut trace = trace.ok_or_else(unknown)?;
+        let reader = Reader::of(&permit);
+        for identity in people(&mut trace) {
+            reader.redact(identity);
+        }
+        Ok(trace)
+    }
+}
+
+/// Everybody that a trace tells of.
+fn people(trace: &mut RowTrace) -> Vec<&mut Identity> {
+    let mut people = vec![&mut trace.built_by];
+    if let Some(source) = &mut trace.source {
+        people.extend([&mut source.opened_by, &mut source.pushed_by]);
+    }
+    if let Some(deposition) = &mut trace.deposition {
+        people.push(&mut deposition.owner);
+        people.extend(&mut deposition.curated_by);
+    }
+    if let Some(task) = &mut trace.task {
+        people.push(&mut task.creator);
+    }
+    people
+}
+
+/// What a reader may know of people: curators who everybody is, everybody who they themselves are. Others see ids, by which those who may
+/// can find out.
+pub(crate) struct Reader {
+    own: Actor,
+    all: bool,
+}
+
+impl Reader {
+    pub(crate) fn of<A: Action>(permit: &Permit<A>) -> Self {
+        Self {
+            own: permit.actor(),
+            all: permit.principal().may::<act::ReadPersonalData>(),
+        }
+    }
+
+    /// Takes a person's name away where the reader may not know it. A service account is no person.
+    pub(crate) fn redact(&self, identity: &mut Identity) {
+        if matches!(identity.actor, Actor::User(_)) && !self.all && self.own != identity.actor {
+            identity.name = None;
+            identity.authority = None;
+        }
     }
 }

@@ -10,7 +10,7 @@ use ports::TaskQueries;
 use ports::ledger_queries::{TaskFilter, TaskGrant, TaskView};
 use ports::queries::PageKey;
 
-use crate::cursor;
+use crate::cursor::{self, Listed};
 use crate::failure::Failure;
 use crate::task_access::{Asker, seen};
 
@@ -65,9 +65,9 @@ impl ReadTasks {
             filter.status.map_or("", domain::TaskStatus::as_str),
         ]);
         filter.after = match cursor {
-            Some(text) => match cursor::decode(&scope, true, text)? {
+            Some(text) => match cursor::decode(&scope, Listed::Records, text)? {
                 PageKey::Record(at, id) => Some((at, id.parse().map_err(|e: Invalid| e.of_field("cursor"))?)),
-                PageKey::Row(_) => None,
+                _ => None,
             },
             None => None,
         };

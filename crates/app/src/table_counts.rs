@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ports::queries::{Table, TableCounts, TableKind, TableQuery};
+use ports::queries::{Table, TableCounts, TableQuery};
 use ports::{Clock, DataQueries, StoreError};
 use time::OffsetDateTime;
 
@@ -128,9 +128,5 @@ impl TableCounter {
 }
 
 fn key(table: &Table) -> String {
-    let name = match &table.kind {
-        TableKind::Records => "records",
-        TableKind::Feature(hook) => hook.as_str(),
-    };
-    format!("{} {} {name}", table.schema, table.versions.join(","))
+    format!("{} {} {}", table.schema, table.versions.join(","), table.name())
 }

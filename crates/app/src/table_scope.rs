@@ -159,7 +159,8 @@ impl Scope {
     }
 }
 
-fn implicit(
+/// A column that the server adds.
+pub(crate) fn implicit(
     name: &str,
     column_type: ColumnType,
     wire_type: &'static str,

@@ -24,8 +24,10 @@ actions! {
     WriteHooks: "release hooks", Requirement::Scope("hooks:write");
     /// The hook catalogue, histories and releases.
     ReadHooks: "read hooks", Requirement::Anyone;
-    /// `GET /hooks/runs/{id}`.
-    ReadHookRuns: "read hook runs", Requirement::Role(Role::Admin);
+    /// `GET /hooks/runs/{id}`: everybody may ask for a run whose rows are public.
+    ReadHookRuns: "read hook runs", Requirement::Known;
+    /// Runs that made nothing public, and why runs failed.
+    ReadAllHookRuns: "read all hook runs", Requirement::Role(Role::Admin);
     /// `GET /hooks/runs/{id}/logs` and the logs of pulls: who asked for the work decides who may see them (PRV-8).
     ReadRunLogs: "read logs of hook runs and pulls", Requirement::Authenticated;
     /// `POST /ingestions`, its records and its close.
@@ -34,8 +36,12 @@ actions! {
     ReadIngestions: "read ingest runs", Requirement::Scope("ingestions:read");
     /// `GET /ingesters`.
     ReadIngesters: "read ingesters", Requirement::Scope("ingesters:read");
-    /// Everything below `/data`, traces included: an ordinary reader may follow a public row to its release.
+    /// Everything below `/data` but traces.
     ReadData: "read data", Requirement::Anyone;
+    /// Where rows and records come from: an ordinary reader may follow a public row to its release.
+    ReadProvenance: "read where rows come from", Requirement::Known;
+    /// The names of the people in it.
+    ReadPersonalData: "read who people are", Requirement::Role(Role::Curator);
     /// `POST /schemas`.
     WriteSchemas: "register a schema", Requirement::Role(Role::Admin);
     /// `GET /schemas`, `GET /schemas/{id@version}`.

@@ -86,11 +86,16 @@ impl Principal {
 
     /// The permit for the action `A`, if its policy admits this principal.
     pub fn permit<A: Action>(self) -> Result<Permit<A>, AuthError> {
+        self.demand::<A>()?;
+        Ok(Permit {
+            principal: self,
+            _action: PhantomData,
+        })
+    }
+
+    fn demand<A: Action>(&self) -> Result<(), AuthError> {
         if A::REQUIREMENT.admits(&self.who) {
-            return Ok(Permit {
-                principal: self,
-                _action: PhantomData,
-            });
+            return Ok(());
         }
         match (&self.who, A::REQUIREMENT) {
             (Who::Anonymous, _) => Err(AuthError::MissingToken),
@@ -178,6 +183,11 @@ impl<A> Permit<A> {
     /// The principal who may.
     pub const fn principal(&self) -> &Principal {
         &self.principal
+    }
+
+    /// That the holder may also do `B`, or why not: for what an action gives to some of its callers only.
+    pub fn also<B: Action>(&self) -> Result<(), AuthError> {
+        self.principal.demand::<B>()
     }
 
     /// The grant to do `A` to this hook: a token may be limited to named hooks.

@@ -8,7 +8,7 @@ use domain::hook::{FeatureContract, HookRelease};
 use domain::record::RecordRef;
 use domain::{
     Actor, Cell, ColumnType, ConventionSlug, DepositionId, EntryId, Filter, HookName, HookRun, IngestMode,
-    IngestRunId, IngestStatus, LiveMove, NodeDomain, RecordSrn, ReleaseVersion, RunId, Schema, SchemaId,
+    IngestRunId, IngestStatus, LiveMove, NodeDomain, RecordSrn, ReleaseId, ReleaseVersion, RunId, Schema, SchemaId,
     SchemaRef, SortKey, SourceId, TaskId,
 };
 use futures::Stream;
@@ -211,6 +211,16 @@ pub struct Table {
     pub columns: Vec<TableColumn>,
 }
 
+impl Table {
+    /// Its name in paths: `records`, or the hook's.
+    pub fn name(&self) -> &str {
+        match &self.kind {
+            TableKind::Records => "records",
+            TableKind::Feature(hook) => hook.as_str(),
+        }
+    }
+}
+
 /// Which rows of a table are read, and in which order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TableQuery {
@@ -230,6 +240,10 @@ pub enum PageKey {
     Record(OffsetDateTime, String),
     /// Feature rows: by id.
     Row(i64),
+    /// Rows of a release: by run, then by id.
+    OfRun(RunId, i64),
+    /// Records of a release: by run, then by SRN.
+    RecordOfRun(RunId, String),
 }
 
 /// A published record.
@@ -426,11 +440,75 @@ pub struct RowTrace {
     pub task: Option<TraceTask>,
 }
 
+/// Which of what a release made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recall {
+    /// The hook, whose table the rows are in.
+    pub hook: HookName,
+    /// The release.
+    pub release: ReleaseId,
+    /// Only what this run made.
+    pub run: Option<RunId>,
+    /// Only rows written at this time or later.
+    pub since: Option<OffsetDateTime>,
+    /// Only rows written before this time.
+    pub until: Option<OffsetDateTime>,
+    /// Only rows that tables show now: not superseded, of records' newest versions.
+    pub current: bool,
+}
+
+/// How much a release made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RecallCounts {
+    /// Runs that made rows.
+    pub runs: u64,
+    /// Rows.
+    pub rows: u64,
+    /// Rows of these that were superseded since.
+    pub superseded: u64,
+    /// Distinct records that have these rows.
+    pub records: u64,
+    /// When the first was written.
+    pub first_at: Option<OffsetDateTime>,
+    /// When the last was.
+    pub last_at: Option<OffsetDateTime>,
+}
+
+/// What a release made (PRV-7).
+#[async_trait]
+pub trait RecallQueries: Send + Sync {
+    /// How much. [`StoreError::TooSlow`] when it cannot be counted in bounded time.
+    async fn recall_counts(&self, recall: &Recall) -> Result<RecallCounts, StoreError>;
+    /// At most `limit` rows after `after`, by run and id: `id`, `record_srn`, `run_id`, `created_at`, `superseded_by`, then the columns
+    /// of the hook.
+    async fn recalled_rows(
+        &self,
+        recall: &Recall,
+        columns: &[TableColumn],
+        after: Option<&PageKey>,
+        limit: u32,
+    ) -> Result<Vec<Vec<Cell>>, StoreError>;
+    /// All of them.
+    fn recalled_rows_stream(&self, recall: &Recall, columns: &[TableColumn]) -> Result<RowStream, StoreError>;
+    /// At most `limit` records after `after`, by run and SRN: `record_srn`, `schema_id`, `run_id`, its rows, those that were not superseded,
+    /// and when they were written. A record is told for each run that made rows for it.
+    async fn recalled_records(
+        &self,
+        recall: &Recall,
+        after: Option<&PageKey>,
+        limit: u32,
+    ) -> Result<Vec<Vec<Cell>>, StoreError>;
+    /// All of them.
+    fn recalled_records_stream(&self, recall: &Recall) -> Result<RowStream, StoreError>;
+}
+
 /// Provenance.
 #[async_trait]
 pub trait ProvenanceQueries: Send + Sync {
     /// A hook run.
     async fn run(&self, id: RunId) -> Result<Option<HookRun>, StoreError>;
+    /// Whether a run made rows.
+    async fn has_rows(&self, run: RunId) -> Result<bool, StoreError>;
     /// The trace of a row of a feature table, if its record lies in the table's scope. Rows that were superseded can be traced too.
     async fn trace(&self, node: &NodeDomain, table: &Table, row: i64)
     -> Result<Option<RowTrace>, StoreError>;

@@ -28,7 +28,7 @@ const MOST_TIME: &str = "30s";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The cells of a row whose columns are of these types.
-fn cells(row: &PgRow, types: &[ColumnType]) -> Result<Vec<Cell>, StoreError> {
+pub(crate) fn cells(row: &PgRow, types: &[ColumnType]) -> Result<Vec<Cell>, StoreError> {
     let get = |index: usize, column: ColumnType| -> Result<Cell, sqlx::Error> {
         Ok(match column {
             ColumnType::Text => row

@@ -5,8 +5,10 @@
 //! `[a-z][a-z0-9_]*`, and stands in double quotes, because some of them are SQL's own words (`user`, `order`). What the catalogue
 //! names may have any name, so its quotes are doubled (`quoted`). Values are never in a statement.
 
+mod recall;
 mod tables;
 
+pub(crate) use recall::{recall_counts, recall_record_count, recall_records, recall_rows};
 pub(crate) use tables::{count_rows, select_rows, types};
 
 use domain::{ColumnName, ColumnType, FeatureContract, FieldDefinition, HookName};

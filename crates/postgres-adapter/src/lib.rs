@@ -29,6 +29,7 @@ mod pool;
 mod provenance;
 mod pulls;
 mod queue;
+mod recall;
 mod records;
 mod registry;
 mod release_reads;

@@ -265,6 +265,29 @@ impl ProvenanceQueries for PgStore {
         row.map(RunRow::run).transpose()
     }
 
+    async fn has_rows(&self, run: RunId) -> Result<bool, StoreError> {
+        let hook = sqlx::query_scalar!(
+            "select r.hook_name from hook_runs u join hook_releases r on r.id = u.release_id where u.id = $1",
+            run.as_uuid()
+        )
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(store_error)?;
+        let Some(hook) = hook else { return Ok(false) };
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the table's name is known at run time only"
+        )]
+        sqlx::query_scalar(AssertSqlSafe(dynamic::has_rows_of_run(&parsed(
+            "hook_releases",
+            &hook,
+        )?)))
+        .bind(run.as_uuid())
+        .fetch_one(&self.pool)
+        .await
+        .map_err(store_error)
+    }
+
     async fn trace(
         &self,
         _node: &NodeDomain,

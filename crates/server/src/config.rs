@@ -38,6 +38,10 @@ pub(crate) struct Config {
     /// Where files and logs are kept; a directory that every server of the node reaches.
     pub(crate) storage: Option<PathBuf>,
     pub(crate) domain: NodeDomain,
+    /// The archive's name, for people.
+    pub(crate) name: String,
+    /// What the archive is, for people.
+    pub(crate) description: String,
     pub(crate) dev_mode: bool,
     /// None: the server starts its own PostgreSQL in its data directory.
     pub(crate) database_url: Option<Secret>,
@@ -46,6 +50,8 @@ pub(crate) struct Config {
     pub(crate) base_url: Option<Url>,
     /// Whether the local administrator is there outside dev mode too (`OSA_SEED_LOCAL_ADMIN`).
     pub(crate) seed_local_admin: bool,
+    /// How it behaves towards HTTP clients.
+    pub(crate) http: api::HttpOptions,
     pub(crate) auth: AuthConfig,
     pub(crate) worker: WorkerConfig,
     pub(crate) sandbox: Sandbox,
@@ -176,6 +182,11 @@ impl Config {
                 .text("data_dir")
                 .map_or_else(|| PathBuf::from("hallmark-data"), PathBuf::from),
             domain: domain.unwrap_or_else(|_| unreachable!("localhost is a domain")),
+            name: s
+                .text("name")
+                .filter(|name| !name.is_empty())
+                .unwrap_or_else(|| "Hallmark".to_owned()),
+            description: s.text("description").unwrap_or_default(),
             dev_mode: s
                 .parsed::<Truth>("dev_mode", "must be true or false")
                 .is_some_and(|t| t.0),
@@ -187,6 +198,7 @@ impl Config {
             seed_local_admin: s
                 .parsed::<Truth>("seed_local_admin", "must be true or false")
                 .is_some_and(|t| t.0),
+            http: crate::config_http::read(s),
             auth: AuthConfig::read(s),
             worker,
             sandbox: s
@@ -215,10 +227,6 @@ impl Config {
             },
             without_effect: s.without_effect(),
         };
-        // Kept for what shows them; nothing does yet.
-        for key in ["name", "description"] {
-            s.text(key);
-        }
         config.check(s);
         source.finish().map(|()| config)
     }

@@ -3,6 +3,7 @@
 mod commands;
 mod config;
 mod config_auth;
+mod config_http;
 mod database;
 mod home;
 mod runners;

@@ -98,14 +98,18 @@ async fn run(
         config.domain.clone(),
         identity,
         Arc::new(blobs.clone()),
-        runner.describe(),
+        wiring::About {
+            name: config.name.clone(),
+            description: config.description.clone(),
+            runner: runner.describe(),
+        },
     );
 
     let worker = worker(config, home, &store, &ledger, runner, blobs);
     let working = tokio::spawn(worker.run(stop.clone()));
     let stopped = stop.clone();
     let serving = Server::new_with_acceptor(acceptor).run_with_graceful_shutdown(
-        api::routes(services),
+        api::routes(services, config.http.clone()),
         async move { stopped.cancelled().await },
         Some(config.worker.drain),
     );

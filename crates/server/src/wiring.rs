@@ -14,7 +14,7 @@ use app::{
     EndSession, FetchDeviceTokens, FillFromSpreadsheet, FinishDelegations, GrantRole, IssuerKeys, Lifetimes,
     OWN_WORKERS, OpenDevice, OpenIngestion, Principals, PushRecords, ReadActivity, ReadConventions, ReadData,
     ReadDelegations, ReadDepositions, ReadHealth, ReadHooks, ReadIdentities, ReadInbox, ReadIngestDetail,
-    ReadIngestions, ReadProfile, ReadProvenance, ReadRunLogs, ReadSchemas, ReadTasks, Redelegate,
+    ReadIngestions, ReadOverview, ReadProfile, ReadProvenance, ReadRunLogs, ReadSchemas, ReadTasks, Recall, Redelegate,
     RefreshSession, RegisterSchema, RevokeRole, SetLive, SetServiceAccountState, ShareTask, SignIn,
     SubmitDeposition, TokenMaker, UnyankRelease, UpdateTask, UploadFile, YankRelease,
 };
@@ -205,6 +205,14 @@ impl Ledger {
     }
 }
 
+/// What a server says of itself.
+#[derive(Default)]
+pub(crate) struct About {
+    pub(crate) name: String,
+    pub(crate) description: String,
+    pub(crate) runner: String,
+}
+
 /// The use cases of the API over a store.
 pub(crate) fn services(
     store: &PgStore,
@@ -212,7 +220,7 @@ pub(crate) fn services(
     domain: NodeDomain,
     identity: Identity,
     blobs: Arc<dyn Blobs>,
-    runner: String,
+    about: About,
 ) -> Services {
     let store = Arc::new(store.clone());
     let ids: Arc<dyn Ids> = Arc::new(SystemIds);
@@ -276,6 +284,8 @@ pub(crate) fn services(
         submit_deposition: SubmitDeposition::new(store.clone(), queue.clone(), domain.clone()),
         curate_deposition: CurateDeposition::new(store.clone(), blobs.clone(), domain.clone()),
         read_depositions: ReadDepositions::new(store.clone(), store.clone(), blobs, domain.clone()),
+        read_overview: ReadOverview::new(Arc::clone(&read_data), store.clone()),
+        recall: Recall::new(store.clone(), store.clone()),
         read_provenance: ReadProvenance::new(store.clone(), Arc::clone(&read_data), domain.clone()),
         read_data,
         read_activity: ReadActivity::new(store.clone()),
@@ -294,10 +304,12 @@ pub(crate) fn services(
         read_profile: ReadProfile::new(store.clone()),
         read_health: ReadHealth::new(store),
         node: Node {
+            name: about.name,
+            description: about.description,
             domain,
             base_url: identity.base_url,
             version: env!("CARGO_PKG_VERSION"),
-            runner,
+            runner: about.runner,
         },
     }
 }
@@ -315,6 +327,6 @@ pub(crate) fn openapi_document() -> anyhow::Result<String> {
         domain,
         Identity::of_nobody()?,
         Arc::new(BlobStore::in_memory()),
-        String::new(),
+        About::default(),
     )))
 }

@@ -115,6 +115,7 @@ impl World {
             ("HALLMARK_DEV_MODE", "true"),
             ("DATABASE_URL", self.url.as_str()),
             ("HALLMARK_WORKER__POLL_SECONDS", "0.2"),
+            ("HALLMARK_HTTP__TABLE_POSTS_PER_MINUTE", "0"),
         ];
         all.extend(more);
         Server::start(&self.home.path().join(name), &all)
@@ -536,13 +537,20 @@ impl Client {
         let headers = response
             .headers()
             .iter()
-            .map(|(name, value)| {
-                (
-                    name.to_string(),
-                    String::from_utf8_lossy(value.as_bytes()).into_owned(),
-                )
-            })
-            .collect();
+            .fold(
+                std::collections::BTreeMap::<String, String>::new(),
+                |mut all, (name, value)| {
+                    let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+                    // A header that comes twice is a list (RFC 9110 5.3).
+                    all.entry(name.to_string())
+                        .and_modify(|there| {
+                            there.push_str(", ");
+                            there.push_str(&value);
+                        })
+                        .or_insert(value);
+                    all
+                },
+            );
         Ok(Fetched {
             status: response.status().as_u16(),
             headers,

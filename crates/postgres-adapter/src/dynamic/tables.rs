@@ -274,7 +274,8 @@ pub(crate) fn select_rows(
 /// Records newest first, feature rows by id: both have an index.
 fn in_usual_order(sql: &mut Sql, table: &Table, after: Option<&PageKey>) {
     match after {
-        None => {}
+        // The others are of other lists, and the reader of the cursor lets none of them through.
+        None | Some(PageKey::OfRun(..) | PageKey::RecordOfRun(..)) => {}
         Some(PageKey::Record(at, srn)) => {
             sql.push(" and (r.created_at, r.srn) < (")
                 .push_bind(*at)
@@ -317,6 +318,7 @@ fn sorted(sql: &mut Sql, table: &Table, sort: &[SortKey], after: Option<&PageKey
         match after {
             PageKey::Record(_, srn) => sql.push_bind(srn.clone()),
             PageKey::Row(id) => sql.push_bind(*id),
+            PageKey::OfRun(..) | PageKey::RecordOfRun(..) => sql.push("null"),
         };
         sql.push(") a where ");
         for (index, (column, descending)) in keys.iter().enumerate() {

@@ -1,0 +1,103 @@
+//! Compression of answers (RFC 9110 8.4, 12.5.3): zstd (RFC 8878) or gzip, as the client prefers.
+
+use async_compression::Level;
+use async_compression::tokio::bufread::{GzipEncoder, ZstdEncoder};
+use poem::http::{HeaderMap, HeaderValue, StatusCode, header};
+use poem::{Body, Response};
+use tokio::io::BufReader;
+
+use super::tags::vary;
+
+/// What a client takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Encoding {
+    Zstd,
+    Gzip,
+    Identity,
+}
+
+impl Encoding {
+    /// The one that the client likes best; of equals zstd, which is quicker and smaller. `*` is gzip, which everybody has.
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        let mut best = (0.0_f32, Self::Identity);
+        let accepted = headers
+            .get_all(header::ACCEPT_ENCODING)
+            .iter()
+            .filter_map(|value| value.to_str().ok());
+        for one in accepted.flat_map(|value| value.split(',')) {
+            let mut parts = one.split(';').map(str::trim);
+            let name = parts.next().unwrap_or_default();
+            let q = parts
+                .find_map(|part| part.strip_prefix("q="))
+                .map_or(1.0, |q| q.parse::<f32>().unwrap_or(0.0));
+            let encoding = if name.eq_ignore_ascii_case("zstd") {
+                Self::Zstd
+            } else if name.eq_ignore_ascii_case("gzip") || name == "*" {
+                Self::Gzip
+            } else {
+                continue;
+            };
+            if q > best.0 || (q > 0.0 && (q - best.0).abs() < f32::EPSILON && encoding == Self::Zstd) {
+                best = (q, encoding);
+            }
+        }
+        best.1
+    }
+}
+
+/// Whether compressing this pays.
+fn pays(response: &Response) -> bool {
+    let content_type = response.content_type().unwrap_or_default();
+    let kind = content_type.split(';').next().unwrap_or_default().trim();
+    let text = kind.starts_with("text/") || kind == "application/json";
+    text && response.status() == StatusCode::OK && !response.headers().contains_key(header::CONTENT_ENCODING)
+}
+
+/// The answer in this encoding, as a stream: what fails in the middle fails for the client, too.
+pub(super) fn compressed(mut response: Response, encoding: Encoding) -> Response {
+    if !pays(&response) {
+        return response;
+    }
+    vary(response.headers_mut(), "Accept-Encoding");
+    if encoding == Encoding::Identity {
+        return response;
+    }
+    let plain = BufReader::new(response.take_body().into_async_read());
+    let (name, body) = match encoding {
+        Encoding::Zstd => (
+            "zstd",
+            Body::from_async_read(ZstdEncoder::with_quality(plain, Level::Fastest)),
+        ),
+        Encoding::Gzip | Encoding::Identity => (
+            "gzip",
+            Body::from_async_read(GzipEncoder::with_quality(plain, Level::Fastest)),
+        ),
+    };
+    let headers = response.headers_mut();
+    headers.remove(header::CONTENT_LENGTH);
+    headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(name));
+    response.set_body(body);
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_client_chooses() {
+        let of = |text: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(text));
+            Encoding::of(&headers)
+        };
+        assert_eq!(of("gzip, deflate, br, zstd"), Encoding::Zstd);
+        assert_eq!(of("gzip, deflate"), Encoding::Gzip);
+        assert_eq!(of("gzip;q=1.0, zstd;q=0.5"), Encoding::Gzip);
+        assert_eq!(of("*"), Encoding::Gzip);
+        assert_eq!(of("identity"), Encoding::Identity);
+        assert_eq!(of("gzip;q=0, zstd;q=0"), Encoding::Identity);
+        assert_eq!(of("gzip;q=x"), Encoding::Identity);
+        assert_eq!(Encoding::of(&HeaderMap::new()), Encoding::Identity);
+    }
+}

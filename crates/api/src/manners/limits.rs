@@ -1,0 +1,92 @@
+//! Rate limits, per client: a bucket for each that fills evenly over a minute (GCRA). Each server has its own.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use governor::clock::{Clock as _, DefaultClock};
+use governor::state::keyed::HashMapStateStore;
+use governor::{Quota, RateLimiter};
+use poem::Request;
+use poem::http::Method;
+
+use super::HttpOptions;
+
+type Buckets = RateLimiter<u64, HashMapStateStore<u64>, DefaultClock>;
+
+/// How many requests there are between two times that full buckets are thrown away: who asks for ever new paths fills no memory.
+const SWEEP_EVERY: u32 = 4096;
+
+/// The buckets.
+pub(super) struct Limits {
+    posts: Option<Buckets>,
+    all: Option<Buckets>,
+    clock: DefaultClock,
+    since_sweep: AtomicU32,
+}
+
+impl Limits {
+    pub(super) fn new(options: &HttpOptions) -> Self {
+        let buckets = |rate: Option<NonZeroU32>| {
+            rate.map(|rate| RateLimiter::hashmap_with_clock(Quota::per_minute(rate), DefaultClock::default()))
+        };
+        Self {
+            posts: buckets(options.table_posts_per_minute),
+            all: buckets(options.requests_per_minute),
+            clock: DefaultClock::default(),
+            since_sweep: AtomicU32::new(0),
+        }
+    }
+
+    /// Takes one of the client's bucket, or says how long it must wait.
+    pub(super) fn check(&self, request: &Request, client_header: Option<&str>) -> Result<(), Duration> {
+        if self.posts.is_none() && self.all.is_none() {
+            return Ok(());
+        }
+        self.sweep();
+        let client = client(request, client_header);
+        let path = request.uri().path();
+        if let Some(all) = &self.all {
+            self.take(all, &client, "")?;
+        }
+        match &self.posts {
+            Some(posts) if request.method() == Method::POST && path.starts_with("/api/v1/data/") => {
+                self.take(posts, &client, path)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn take(&self, buckets: &Buckets, client: &str, path: &str) -> Result<(), Duration> {
+        let mut key = DefaultHasher::new();
+        (client, path).hash(&mut key);
+        buckets
+            .check_key(&key.finish())
+            .map_err(|full| full.wait_time_from(self.clock.now()))
+    }
+
+    fn sweep(&self) {
+        if self.since_sweep.fetch_add(1, Ordering::Relaxed) % SWEEP_EVERY == SWEEP_EVERY - 1 {
+            for buckets in [&self.posts, &self.all].into_iter().flatten() {
+                buckets.retain_recent();
+                buckets.shrink_to_fit();
+            }
+        }
+    }
+}
+
+/// Who asks: what the proxy says, where one is configured, else whoever is connected.
+fn client(request: &Request, client_header: Option<&str>) -> String {
+    let told = client_header
+        .and_then(|name| request.headers().get_all(name).iter().next_back())
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.rsplit(',').next())
+        .map(|last| last.trim().to_owned());
+    told.unwrap_or_else(|| {
+        request.remote_addr().as_socket_addr().map_or_else(
+            || request.remote_addr().to_string(),
+            |address| address.ip().to_string(),
+        )
+    })
+}

@@ -1,0 +1,100 @@
+//! Entity tags and conditional requests (RFC 9110 8.8.3, 13.1.2).
+
+use poem::http::{HeaderMap, HeaderValue, StatusCode, header};
+use poem::{Body, Response};
+use sha2::{Digest as _, Sha256};
+
+/// Whether the content is a document that we made whole in memory, and no stream: streams have other types.
+pub(super) fn is_short(response: &Response) -> bool {
+    let content_type = response.content_type().unwrap_or_default();
+    ["application/json", "application/problem+json", "text/html", "text/markdown", "text/css"]
+        .iter()
+        .any(|short| content_type.starts_with(short))
+}
+
+/// Whether what is at this path never changes: one version of a record.
+fn is_immutable(path: &str) -> bool {
+    path.strip_prefix("/api/v1/data/records/")
+        .is_some_and(|rest| rest.contains('@') && !rest.contains('/'))
+}
+
+pub(super) fn vary(headers: &mut HeaderMap, on: &'static str) {
+    let there = headers.get_all(header::VARY).iter().any(|value| {
+        value
+            .to_str()
+            .is_ok_and(|names| names.split(',').any(|name| name.trim().eq_ignore_ascii_case(on)))
+    });
+    if !there {
+        headers.append(header::VARY, HeaderValue::from_static(on));
+    }
+}
+
+/// Whether one of the client's tags is this one. Weak comparison, as a GET has it.
+fn matches(asked: &HeaderValue, tag: &str) -> bool {
+    let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
+    asked.to_str().is_ok_and(|asked| {
+        asked.trim() == "*" || asked.split(',').any(|one| opaque(one) == opaque(tag))
+    })
+}
+
+/// The answer with the tag of its content; 304 if the client has that content. The tag is weak: the same content may come compressed.
+pub(super) async fn tagged(mut response: Response, path: &str, asked: Option<&HeaderValue>) -> Response {
+    if !is_short(&response) || response.headers().contains_key(header::ETAG) {
+        return response;
+    }
+    let Ok(bytes) = response.take_body().into_bytes().await else {
+        // Not whole: without a body it would look whole, so it ends as a fault.
+        response.set_status(StatusCode::INTERNAL_SERVER_ERROR);
+        return response;
+    };
+    let hash = Sha256::digest(&bytes);
+    let hex: String = hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    let tag = format!("W/\"{hex}\"");
+    let headers = response.headers_mut();
+    if let Ok(value) = HeaderValue::from_str(&tag) {
+        headers.insert(header::ETAG, value);
+    }
+    if !headers.contains_key(header::CACHE_CONTROL) {
+        let rule = if is_immutable(path) {
+            "public, max-age=31536000, immutable"
+        } else {
+            // May be kept, and must be asked about: the tag makes that cheap.
+            "no-cache"
+        };
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(rule));
+    }
+    // What is shown may depend on who asks.
+    vary(headers, "Authorization");
+    if asked.is_some_and(|asked| matches(asked, &tag)) {
+        response.set_status(StatusCode::NOT_MODIFIED);
+        response.headers_mut().remove(header::CONTENT_TYPE);
+        response.set_body(Body::empty());
+    } else {
+        response.set_body(bytes);
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_are_compared_weakly_and_in_lists() {
+        let asked = |text: &'static str| HeaderValue::from_static(text);
+        for text in ["W/\"a\"", "\"a\"", "*", "\"b\", W/\"a\"", " \"b\",\"a\" "] {
+            assert!(matches(&asked(text), "W/\"a\""), "{text}");
+        }
+        for text in ["", "\"b\"", "a", "\"ab\""] {
+            assert!(!matches(&asked(text), "W/\"a\""), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_a_version_of_a_record_never_changes() {
+        assert!(is_immutable("/api/v1/data/records/018f4e2a-6b1c-7c3e-9d52-0a1b2c3d4e5f@2"));
+        assert!(!is_immutable("/api/v1/data/records/018f4e2a-6b1c-7c3e-9d52-0a1b2c3d4e5f"));
+        assert!(!is_immutable("/api/v1/data/records/018f@2/provenance"));
+        assert!(!is_immutable("/api/v1/data/penguins@1.0.0"));
+    }
+}

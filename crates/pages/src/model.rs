@@ -1,0 +1,260 @@
+//! What a page is made of: plain data, gathered and allowed by somebody else.
+
+use serde_json::Value;
+use time::OffsetDateTime;
+
+use crate::provenance::Source;
+
+/// What every page knows of the node.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// Its name.
+    pub name: String,
+    /// Its domain, with a port if there is one.
+    pub domain: String,
+    /// What it is for.
+    pub description: String,
+    /// Where it is reached, without a slash at the end: `https://archive.example.org`.
+    pub base_url: String,
+    /// Hallmark's version.
+    pub version: String,
+}
+
+/// How many there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Count {
+    /// The number.
+    pub value: u64,
+    /// Whether it was counted; an estimate is told as "about".
+    pub exact: bool,
+}
+
+/// How much the archive holds.
+#[derive(Clone, Debug)]
+pub struct Totals {
+    /// Published records.
+    pub records: Count,
+    /// Rows of all feature tables.
+    pub feature_rows: Count,
+    /// Conventions.
+    pub conventions: Count,
+    /// Hooks.
+    pub hooks: Count,
+    /// When that was counted; nothing while it never was.
+    pub as_of: Option<OffsetDateTime>,
+}
+
+/// A convention, on the front page.
+#[derive(Clone, Debug)]
+pub struct ConventionEntry {
+    /// Its slug.
+    pub slug: String,
+    /// Its title.
+    pub title: String,
+    /// What it is about.
+    pub description: String,
+    /// What its data are for.
+    pub purpose: Option<String>,
+    /// Its schema version, `id@version`.
+    pub schema: String,
+    /// Its hooks, in order.
+    pub hooks: Vec<String>,
+}
+
+/// Which of the two kinds of table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TableKind {
+    /// Records: one row each.
+    Records,
+    /// Feature rows of a hook.
+    Feature,
+}
+
+/// A table, on the front page.
+#[derive(Clone, Debug)]
+pub struct TableEntry {
+    /// `records`, or the hook's name.
+    pub name: String,
+    /// Which kind it is.
+    pub kind: TableKind,
+    /// How many rows it has.
+    pub rows: Count,
+    /// Of a feature table: how many records have rows in it.
+    pub records_covered: Option<Count>,
+}
+
+/// A schema, on the front page.
+#[derive(Clone, Debug)]
+pub struct SchemaEntry {
+    /// `id@version`, or `id`.
+    pub schema: String,
+    /// Its title.
+    pub title: String,
+    /// Its tables.
+    pub tables: Vec<TableEntry>,
+}
+
+/// The release that a hook points at.
+#[derive(Clone, Debug)]
+pub struct LiveRelease {
+    /// Its number.
+    pub version: u32,
+    /// Its image.
+    pub image: String,
+    /// Its image's digest.
+    pub digest: String,
+    /// The commit it was built from.
+    pub source_ref: String,
+    /// When it was built.
+    pub built_at: OffsetDateTime,
+}
+
+/// A hook, on the front page.
+#[derive(Clone, Debug)]
+pub struct HookEntry {
+    /// Its name, which is its feature table's too.
+    pub name: String,
+    /// The release that is live.
+    pub live: Option<LiveRelease>,
+}
+
+/// What the archive holds.
+#[derive(Clone, Debug)]
+pub struct FrontPage {
+    /// The node.
+    pub node: Node,
+    /// How much there is.
+    pub totals: Totals,
+    /// Its conventions.
+    pub conventions: Vec<ConventionEntry>,
+    /// Its schemas and their tables.
+    pub schemas: Vec<SchemaEntry>,
+    /// Its hooks.
+    pub hooks: Vec<HookEntry>,
+}
+
+/// A column of a table, or a metadata field.
+#[derive(Clone, Debug)]
+pub struct Column {
+    /// Its name.
+    pub name: String,
+    /// Its type: `text`, `number`, `date`, ...
+    pub column_type: String,
+    /// What its values are measured in.
+    pub unit: Option<String>,
+    /// What it means.
+    pub description: Option<String>,
+}
+
+/// What a row of a table is, and so where it links to.
+#[derive(Clone, Debug)]
+pub enum RowOf {
+    /// A record: its page.
+    Record {
+        /// Its id.
+        id: String,
+    },
+    /// A feature row: its trace, and its record's page.
+    Feature {
+        /// The row's id.
+        row_id: i64,
+        /// The id of the record that it is about.
+        record_id: String,
+    },
+}
+
+/// A row of a table.
+#[derive(Clone, Debug)]
+pub struct TableRow {
+    /// What it is.
+    pub of: RowOf,
+    /// Its values, in the order of the columns.
+    pub cells: Vec<Value>,
+}
+
+/// A page of a table.
+#[derive(Clone, Debug)]
+pub struct TablePage {
+    /// The node.
+    pub node: Node,
+    /// The schema as it was asked for: `id` or `id@version`.
+    pub schema: String,
+    /// The schema's title.
+    pub title: String,
+    /// `records`, or the hook's name.
+    pub table: String,
+    /// Which kind it is.
+    pub kind: TableKind,
+    /// The columns in wire order. The first, `id`, heads its row.
+    pub columns: Vec<Column>,
+    /// The page's rows.
+    pub rows: Vec<TableRow>,
+    /// How many rows the table has, if that is known.
+    pub total: Option<Count>,
+    /// When that was counted.
+    pub as_of: Option<OffsetDateTime>,
+    /// The query that gave the page, but for its cursor: `limit`, `sort`, `as_of`. Links keep it.
+    pub query: Vec<(String, String)>,
+    /// Whether this page was reached by a cursor, so that there is a first page to go back to.
+    pub continued: bool,
+    /// Where the next page begins.
+    pub next_cursor: Option<String>,
+}
+
+/// A field of a record, or a value of a row.
+#[derive(Clone, Debug)]
+pub struct FieldValue {
+    /// Its column.
+    pub column: Column,
+    /// What it holds.
+    pub value: Value,
+}
+
+/// What a hook computed for a record.
+#[derive(Clone, Debug)]
+pub struct RecordFeature {
+    /// The hook's name.
+    pub name: String,
+    /// The table's columns. The first, `id`, heads its row.
+    pub columns: Vec<Column>,
+    /// Its rows of this record.
+    pub rows: Vec<TableRow>,
+    /// Whether there are more of them than are here.
+    pub more: bool,
+}
+
+/// A record.
+#[derive(Clone, Debug)]
+pub struct RecordPage {
+    /// The node.
+    pub node: Node,
+    /// Its id.
+    pub id: String,
+    /// Its srn.
+    pub srn: String,
+    /// Its version.
+    pub version: u32,
+    /// Its schema version, `id@version`.
+    pub schema: String,
+    /// The schema's title.
+    pub title: String,
+    /// When it was published.
+    pub created_at: OffsetDateTime,
+    /// Its metadata, in the schema's order.
+    pub metadata: Vec<FieldValue>,
+    /// Where it came in.
+    pub source: Option<Source>,
+    /// What was computed for it.
+    pub features: Vec<RecordFeature>,
+}
+
+/// That something did not work.
+#[derive(Clone, Debug)]
+pub struct ErrorPage {
+    /// The HTTP status.
+    pub status: u16,
+    /// What happened, in a few words.
+    pub title: String,
+    /// What happened, in a sentence.
+    pub detail: String,
+}

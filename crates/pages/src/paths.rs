@@ -1,0 +1,238 @@
+//! Where everything is: the only place that knows a path. Each part is percent-encoded, so that no text leaves its segment.
+
+use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
+
+/// The front page.
+pub const FRONT: &str = "/";
+/// The stylesheet's path; its text is [`crate::STYLESHEET`].
+pub const STYLE: &str = "/style.css";
+/// The API's documentation.
+pub const API_DOCS: &str = "/docs";
+/// The API's description.
+pub const OPENAPI: &str = "/openapi.json";
+/// The archive, told to an agent.
+pub const SKILL: &str = "/SKILL.md";
+/// The catalogue, in JSON.
+pub const CATALOGUE: &str = "/api/v1/data";
+/// The events feed.
+pub const EVENTS: &str = "/api/v1/events";
+
+/// In a path segment: what RFC 3986 leaves unreserved, and `@` and `:`, which read better as they are.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'@')
+    .remove(b':');
+
+/// In a query: unreserved only, so that `+`, `&` and `=` of a cursor keep their meaning.
+const QUERY: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// In somebody else's address: only what no address may hold as it is. `%` stays: it is theirs.
+const FOREIGN: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'<')
+    .add(b'>')
+    .add(b'\\')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
+
+/// How a table can be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// A page, in JSON.
+    Json,
+    /// The whole table, as CSV.
+    Csv,
+    /// The same, gzipped.
+    CsvGz,
+    /// The whole table, as Parquet.
+    Parquet,
+}
+
+impl Format {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Json, Self::Csv, Self::CsvGz, Self::Parquet];
+
+    /// What follows the table's path.
+    pub const fn ending(self) -> &'static str {
+        match self {
+            Self::Json => "",
+            Self::Csv => ".csv",
+            Self::CsvGz => ".csv.gz",
+            Self::Parquet => ".parquet",
+        }
+    }
+
+    /// What a person calls it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Json => "JSON",
+            Self::Csv => "CSV",
+            Self::CsvGz => "CSV, gzipped",
+            Self::Parquet => "Parquet",
+        }
+    }
+}
+
+/// One segment of a path. `.` and `..` mean something else in a path whatever their encoding, so they become `_`; no name or id of ours is either.
+fn segment(text: &str) -> String {
+    match text {
+        "." | ".." => "_".repeat(text.len()),
+        _ => utf8_percent_encode(text, SEGMENT).to_string(),
+    }
+}
+
+/// A query, with its question mark, or nothing.
+fn query<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let mut out = String::new();
+    for (name, value) in pairs {
+        out.push(if out.is_empty() { '?' } else { '&' });
+        out.push_str(&utf8_percent_encode(name, QUERY).to_string());
+        out.push('=');
+        out.push_str(&utf8_percent_encode(value, QUERY).to_string());
+    }
+    out
+}
+
+/// The first page of a table, for people.
+pub fn table(schema: &str, table: &str) -> String {
+    format!("/data/{}/{}", segment(schema), segment(table))
+}
+
+/// A page of a table, for people: the same query, from `cursor` on.
+pub fn table_page(schema: &str, name: &str, asked: &[(String, String)], cursor: Option<&str>) -> String {
+    let asked = asked.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let pairs = asked.chain(cursor.map(|cursor| ("cursor", cursor)));
+    format!("{}{}", table(schema, name), query(pairs))
+}
+
+/// A record, for people.
+pub fn record(id: &str) -> String {
+    format!("/data/records/{}", segment(id))
+}
+
+/// A row's trace, for people.
+pub fn trace(schema: &str, feature: &str, row_id: i64) -> String {
+    format!("{}/rows/{row_id}", table(schema, feature))
+}
+
+/// A table for machines: a page of it, or the whole.
+pub fn table_data(schema: &str, table: &str, format: Format, asked: &[(String, String)]) -> String {
+    let pairs = asked.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    format!(
+        "{CATALOGUE}/{}/{}{}{}",
+        segment(schema),
+        segment(table),
+        format.ending(),
+        query(pairs)
+    )
+}
+
+/// A schema's manifest, in JSON.
+pub fn manifest(schema: &str) -> String {
+    format!("{CATALOGUE}/{}", segment(schema))
+}
+
+/// A schema's document, in markdown.
+pub fn schema_doc(schema: &str) -> String {
+    format!("{CATALOGUE}/{}.md", segment(schema))
+}
+
+/// A record, in JSON.
+pub fn record_data(id: &str) -> String {
+    format!("{CATALOGUE}/records/{}", segment(id))
+}
+
+/// A row's trace, in JSON.
+pub fn trace_data(schema: &str, feature: &str, row_id: i64) -> String {
+    format!(
+        "{CATALOGUE}/{}/{}/rows/{row_id}/trace",
+        segment(schema),
+        segment(feature)
+    )
+}
+
+/// A convention, in JSON.
+pub fn convention(slug: &str) -> String {
+    format!("/api/v1/conventions/{}", segment(slug))
+}
+
+/// A hook and its releases, in JSON.
+pub fn hook(name: &str) -> String {
+    format!("/api/v1/hooks/{}/releases", segment(name))
+}
+
+/// The address that a text is, if it may be linked to: `http` and `https` only, whole, with a host.
+pub fn external(text: &str) -> Option<String> {
+    let (scheme, rest) = text.split_once("://")?;
+    let http = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let plain = !text.chars().any(|c| c.is_whitespace() || c.is_control());
+    // A backslash is a slash to browsers, so it must not hide where the host ends; a name before `@` is only ever there to deceive.
+    let honest = !host.is_empty() && !host.contains(['\\', '@']);
+    (http && plain && honest).then(|| {
+        let rest = utf8_percent_encode(rest, FOREIGN);
+        format!("{}://{rest}", scheme.to_ascii_lowercase())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // proves DAT-1: a link reaches its table whatever its name and cursor hold.
+    #[test]
+    fn every_part_stays_in_its_segment() {
+        assert_eq!(table("quakes@1.0.0", "records"), "/data/quakes@1.0.0/records");
+        assert_eq!(table("a/b?c#d", "ü\"<"), "/data/a%2Fb%3Fc%23d/%C3%BC%22%3C");
+        assert_eq!(record(".."), "/data/records/__");
+        let asked = [("sort".to_owned(), "a:desc,b".to_owned())];
+        assert_eq!(
+            table_page("s", "t", &asked, Some("eyJ+/=&")),
+            "/data/s/t?sort=a%3Adesc%2Cb&cursor=eyJ%2B%2F%3D%26"
+        );
+        assert_eq!(
+            table_data("s", "t", Format::CsvGz, &[]),
+            "/api/v1/data/s/t.csv.gz"
+        );
+    }
+
+    // proves DAT-1: a link made of somebody's text leads to a web page and nowhere else.
+    #[test]
+    fn only_whole_web_addresses_are_linked() {
+        for text in [
+            "javascript:alert(1)",
+            "java\nscript://x",
+            "javascript://https://x",
+            "data:text/html,x",
+            "//host/x",
+            "https://",
+            "https:///x",
+            "http://a b",
+            "https://good.org@evil.org/",
+            "https://good.org\\@evil.org/",
+            " https://x.org",
+            "see https://x.org",
+        ] {
+            assert_eq!(external(text), None, "{text}");
+        }
+        assert_eq!(
+            external("HTTPS://x.org/a?b=%20"),
+            Some("https://x.org/a?b=%20".to_owned())
+        );
+        assert_eq!(
+            external("http://x.org/\"'<>"),
+            Some("http://x.org/%22'%3C%3E".to_owned())
+        );
+    }
+}

@@ -1,0 +1,208 @@
+//! What a trace page is made of: a row and everything that it came from.
+
+use serde_json::Value;
+use time::OffsetDateTime;
+
+use crate::model::{FieldValue, Node};
+
+/// Who somebody was.
+#[derive(Clone, Debug)]
+pub struct Who {
+    /// `user:<id>`, `service_account:<id>` or `system`.
+    pub id: String,
+    /// A user's name, or a service account's subject.
+    pub name: Option<String>,
+    /// A user's identity provider, or a service account's issuer.
+    pub authority: Option<String>,
+}
+
+/// Where a record came in.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// It was published from a deposition.
+    Deposition {
+        /// The deposition.
+        srn: String,
+        /// Its convention.
+        convention: String,
+        /// Which submission of it was published, from 1.
+        submission: u64,
+        /// When it was submitted.
+        submitted_at: OffsetDateTime,
+        /// Who submitted it.
+        owner: Who,
+        /// Who approved it, where a curator had to.
+        curated_by: Option<Who>,
+    },
+    /// It came by an ingest run.
+    Ingest {
+        /// The convention.
+        convention: String,
+        /// The ingest run.
+        ingest_run: String,
+        /// The source's own id of the record.
+        source_id: String,
+        /// Which upload of the run.
+        upload: i32,
+        /// The line in that upload.
+        line: i64,
+        /// The batch.
+        batch: Option<i32>,
+        /// Who opened the run.
+        opened_by: Who,
+        /// Who sent the upload.
+        pushed_by: Who,
+    },
+}
+
+/// The row that is traced.
+#[derive(Clone, Debug)]
+pub struct TracedRow {
+    /// Its id.
+    pub id: i64,
+    /// The values of the hook's columns.
+    pub values: Vec<FieldValue>,
+    /// When it was inserted.
+    pub created_at: OffsetDateTime,
+    /// Whether it is still what the table shows.
+    pub current: bool,
+    /// The run that replaced it.
+    pub superseded_by: Option<String>,
+}
+
+/// The run that computed it.
+#[derive(Clone, Debug)]
+pub struct TracedRun {
+    /// Its id.
+    pub id: String,
+    /// How it ended.
+    pub status: String,
+    /// When it started.
+    pub started_at: OffsetDateTime,
+    /// When it finished.
+    pub finished_at: OffsetDateTime,
+    /// How long it took, in seconds.
+    pub duration_s: f64,
+    /// How often it was run again with more memory.
+    pub oom_retries: u32,
+    /// Which worker ran it.
+    pub worker: String,
+}
+
+/// That a release was withdrawn.
+#[derive(Clone, Debug)]
+pub struct Yanked {
+    /// Why.
+    pub reason: String,
+    /// Who withdrew it: `user:<id>` or `service_account:<id>`.
+    pub by: String,
+    /// When.
+    pub at: OffsetDateTime,
+}
+
+/// The release that ran.
+#[derive(Clone, Debug)]
+pub struct TracedRelease {
+    /// Its id.
+    pub id: String,
+    /// Its hook.
+    pub hook: String,
+    /// Its number.
+    pub version: u32,
+    /// Its image.
+    pub image: String,
+    /// Its image's digest.
+    pub digest: String,
+    /// Its config, a JSON object.
+    pub config: Value,
+    /// Its limits: name and value.
+    pub limits: Vec<(String, String)>,
+    /// The commit it was built from.
+    pub source_ref: String,
+    /// Who released it.
+    pub built_by: Who,
+    /// When it was built.
+    pub built_at: OffsetDateTime,
+    /// The version that is live now.
+    pub live_version: Option<u32>,
+    /// That it was withdrawn since, while it is.
+    pub yanked: Option<Yanked>,
+}
+
+/// The record that the row is about.
+#[derive(Clone, Debug)]
+pub struct TracedRecord {
+    /// Its id.
+    pub id: String,
+    /// Its srn.
+    pub srn: String,
+    /// Its version.
+    pub version: u32,
+    /// Its schema version, `id@version`.
+    pub schema: String,
+    /// When it was published.
+    pub created_at: OffsetDateTime,
+}
+
+/// One time that the task was handed to somebody.
+#[derive(Clone, Debug)]
+pub struct TracedDelegation {
+    /// Its id.
+    pub id: String,
+    /// Who handed it on.
+    pub caller: String,
+    /// To whom.
+    pub callee: String,
+    /// How it ended.
+    pub status: String,
+    /// Its attempt.
+    pub attempt: i64,
+    /// Which worker held it last.
+    pub worker: Option<String>,
+    /// When it was handed on.
+    pub created_at: OffsetDateTime,
+    /// When its state last changed.
+    pub updated_at: OffsetDateTime,
+}
+
+/// The task that made the run.
+#[derive(Clone, Debug)]
+pub struct TracedTask {
+    /// Its id.
+    pub id: String,
+    /// Its kind.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// Its status.
+    pub status: String,
+    /// Who asked for it.
+    pub creator: Who,
+    /// When.
+    pub created_at: OffsetDateTime,
+    /// To whom it was handed, in order.
+    pub delegations: Vec<TracedDelegation>,
+}
+
+/// A row's trace (PRV-6).
+#[derive(Clone, Debug)]
+pub struct TracePage {
+    /// The node.
+    pub node: Node,
+    /// The schema as it was asked for: `id` or `id@version`.
+    pub schema: String,
+    /// The feature table.
+    pub feature: String,
+    /// The row.
+    pub row: TracedRow,
+    /// The run that computed it.
+    pub run: TracedRun,
+    /// The release that ran.
+    pub release: TracedRelease,
+    /// The record that it is about.
+    pub record: TracedRecord,
+    /// Where that record came in.
+    pub source: Option<Source>,
+    /// The task that made the run.
+    pub task: Option<TracedTask>,
+}
