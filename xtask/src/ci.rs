@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::engine::Engine;
 use crate::migrations::Throwaway;
 use crate::shell::{cargo, run as run_command, target};
-use crate::{clients, demo, fuzz, layers, migrations, openapi};
+use crate::{clients, demo, exports, fuzz, layers, migrations, openapi};
 
 /// The version of sqlx-cli, which must be that of sqlx.
 const SQLX_CLI: &str = "0.9.0";
@@ -38,6 +38,7 @@ pub(crate) fn run() -> Result<()> {
         ("tests", tests),
         ("openapi", || openapi::run(true)),
         ("clients", clients::run),
+        ("exports", exports::run),
         ("fuzz", || fuzz::run(true)),
         ("demo", || demo::run(false)),
     ];

@@ -155,6 +155,22 @@ impl Client {
         Self::json(path, response)
     }
 
+    /// `GET` of whatever is no JSON, or is to be kept as it came.
+    pub(crate) fn text(&self, path: &str) -> Result<String> {
+        let mut response = self
+            .agent
+            .get(format!("{}{path}", self.base))
+            .header("authorization", format!("Bearer {}", self.token))
+            .call()?;
+        let status = response.status();
+        let text = response.body_mut().read_to_string()?;
+        if status.is_success() {
+            Ok(text)
+        } else {
+            bail!("{path} answered {status}: {text}")
+        }
+    }
+
     /// `POST` of JSON.
     pub(crate) fn post(&self, path: &str, body: &Value) -> Result<Value> {
         let response = self

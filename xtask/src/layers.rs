@@ -19,7 +19,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("runner-process", &["domain", "ports", "runner-workdir"]),
     ("runner-docker", &["domain", "ports", "runner-workdir"]),
     ("identity-adapter", &["domain", "ports"]),
-    ("api", &["domain", "auth", "app", "pages"]),
+    ("api", &["domain", "auth", "app", "lineage", "pages"]),
     ("hook-sdk", &[]),
     ("lineage", &["domain"]),
     ("pages", &[]),

@@ -6,6 +6,7 @@ mod client;
 mod clients;
 mod demo;
 mod engine;
+mod exports;
 mod fuzz;
 mod layers;
 mod migrations;
@@ -44,6 +45,8 @@ enum Command {
     },
     /// Generate clients from docs/api/openapi.json in TypeScript, Python and Rust, and use each on a server.
     Clients,
+    /// Export provenance of the example in every form, and ask other people's validators about it.
+    Exports,
     /// Send generated requests to every operation, and hold the answers against the OpenAPI document.
     Fuzz {
         /// As CI does it: the same requests each time, and no more than take a minute or so.
@@ -79,6 +82,7 @@ fn main() -> anyhow::Result<()> {
         Command::Layers => layers::check(),
         Command::Openapi { check } => openapi::run(check),
         Command::Clients => clients::run(),
+        Command::Exports => exports::run(),
         Command::Fuzz { short } => fuzz::run(short),
         Command::Migrations { part, write } => migrations::run(part.as_ref(), write),
         Command::Sqlx { write } => ci::sqlx(write),

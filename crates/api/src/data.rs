@@ -11,11 +11,13 @@ use serde_json::Value;
 
 use crate::Services;
 use crate::body::Body;
+use crate::export::{ExportFormat, OrExport};
 use crate::gate::Gate;
 use crate::manifest::{Catalogue, Manifest, ManifestResponse};
 use crate::problem::Problem;
+use crate::record_provenance::RecordProvenance;
 use crate::render::model_time;
-use crate::site::schema_description;
+use crate::site::{anyone, schema_description};
 use crate::table::{TableQueryBody, TableResponse, Wanted};
 use crate::trace::RowTraceBody;
 
@@ -90,22 +92,48 @@ impl DataApi {
         ))))
     }
 
-    /// Read a record: `{id}`, the newest version, or `{id}@{n}`.
+    /// Read a record: `{id}`, the newest version, or `{id}@{n}`; with `format`, its provenance as an export, in which people are known by
+    /// their ids only.
     #[oai(path = "/data/records/:id", method = "get", operation_id = "getRecord")]
     async fn record(
         &self,
         Gate(permit): Gate<act::ReadData>,
         id: Path<String>,
-    ) -> Result<Json<RecordBody>, Problem> {
+        format: Query<Option<String>>,
+    ) -> Result<OrExport<Json<RecordBody>>, Problem> {
+        if let Some(format) = ExportFormat::of(format.0.as_deref())? {
+            let lineage = self.0.read_lineage.record(&anyone()?, &permit, &id.0).await?;
+            return Ok(OrExport::Export(format.write(&lineage)));
+        }
         let record = self.0.read_data.record(&permit, &id.0).await?;
-        Ok(Json(RecordBody {
+        Ok(OrExport::Usual(Json(RecordBody {
             id: record.srn.id.to_string(),
             srn: record.srn.to_string(),
             schema_id: record.schema.to_string(),
             version: record.srn.version.get(),
             metadata: record.metadata,
             created_at: model_time(record.created_at),
-        }))
+        })))
+    }
+
+    /// Read where a record and all that was computed for it come from; with `format`, as an export.
+    #[oai(
+        path = "/data/records/:id/provenance",
+        method = "get",
+        operation_id = "getRecordProvenance"
+    )]
+    async fn record_provenance(
+        &self,
+        Gate(permit): Gate<act::ReadProvenance>,
+        id: Path<String>,
+        format: Query<Option<String>>,
+    ) -> Result<OrExport<Json<RecordProvenance>>, Problem> {
+        let format = ExportFormat::of(format.0.as_deref())?;
+        let lineage = self.0.read_lineage.record(&permit, &anyone()?, &id.0).await?;
+        Ok(match format {
+            Some(format) => OrExport::Export(format.write(&lineage)),
+            None => OrExport::Usual(Json((&lineage).into())),
+        })
     }
 
     /// Read a page of a schema's records, newest first unless sorted.
@@ -258,7 +286,8 @@ impl DataApi {
         wanted.read(&self.0, &permit, &schema.0, "records.parquet").await
     }
 
-    /// Read a page of a feature table, by row id unless sorted; with the ending `.csv`, `.csv.gz` or `.parquet`, the whole table.
+    /// Read a page of a feature table, by row id unless sorted; with the ending `.csv`, `.csv.gz` or `.parquet`, the whole table; with `format`, the
+    /// provenance of the page as an export.
     #[oai(path = "/data/:schema/:feature", method = "get", operation_id = "feature_get")]
     #[expect(clippy::too_many_arguments, reason = "one for each parameter of the query")]
     async fn feature_get(
@@ -271,9 +300,17 @@ impl DataApi {
         sort: Query<Option<String>>,
         filter: Query<Option<String>>,
         as_of: Query<Option<String>>,
+        format: Query<Option<String>>,
     ) -> Result<TableResponse, Problem> {
         let wanted = Wanted::of_query(filter.0, cursor.0, limit.0, sort.0, as_of.0)?;
-        wanted.read(&self.0, &permit, &schema.0, &feature.0).await
+        match ExportFormat::of(format.0.as_deref())? {
+            None => wanted.read(&self.0, &permit, &schema.0, &feature.0).await,
+            Some(format) => {
+                let people = anyone()?;
+                let lineage = wanted.lineage(&self.0, &people, &permit, (&schema.0, &feature.0));
+                Ok(TableResponse::Export(format.write(&lineage.await?)))
+            }
+        }
     }
 
     /// Read a feature table by a query in the body; the endings are those of GET.

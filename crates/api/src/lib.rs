@@ -15,6 +15,7 @@ mod delegations;
 mod depositions;
 mod edge;
 mod endings;
+mod export;
 mod gate;
 mod hook_runs;
 mod hooks;
@@ -28,6 +29,7 @@ mod pages;
 mod problem;
 mod query;
 mod recall;
+mod record_provenance;
 mod render;
 mod rendered;
 mod schemas;
@@ -50,7 +52,7 @@ use app::{
     CreateDeposition, CreateRelease, CreateTask, CurateDeposition, Delegate, Deploy, EditDeposition,
     EndSession, FetchDeviceTokens, FillFromSpreadsheet, FinishDelegations, GrantRole, OpenDevice,
     OpenIngestion, PushRecords, ReadActivity, ReadConventions, ReadData, ReadDelegations, ReadDepositions,
-    ReadHealth, ReadHooks, ReadIdentities, ReadInbox, ReadIngestDetail, ReadIngestions, ReadOverview, ReadProfile,
+    ReadHealth, ReadHooks, ReadIdentities, ReadInbox, ReadIngestDetail, ReadIngestions, ReadLineage, ReadOverview, ReadProfile,
     ReadProvenance, ReadRunLogs, ReadSchemas, ReadTasks, Recall, Redelegate, RefreshSession, RegisterSchema,
     RevokeRole, SetLive, SetServiceAccountState, ShareTask, SignIn, SubmitDeposition, UnyankRelease,
     UpdateTask, UploadFile, YankRelease,
@@ -132,12 +134,14 @@ pub struct Services {
     pub read_depositions: ReadDepositions,
     /// Reading tables.
     pub read_data: Arc<ReadData>,
+    /// Reading provenance as a picture.
+    pub read_lineage: ReadLineage,
     /// Reading what the archive holds.
     pub read_overview: ReadOverview,
     /// What releases made.
     pub recall: Recall,
     /// Tracing rows.
-    pub read_provenance: ReadProvenance,
+    pub read_provenance: Arc<ReadProvenance>,
     /// Following the activity log.
     pub read_activity: ReadActivity,
     /// `POST /tasks`.

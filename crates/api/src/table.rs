@@ -9,6 +9,7 @@ use app::read_data::{Asked, Page};
 use app::views::{RowStream, TableColumn};
 use auth::{Permit, act};
 use domain::cell::parse_timestamp;
+use domain::lineage::Lineage;
 use domain::page::clamp_limit;
 use domain::record::DataError;
 use domain::{Cell, Invalid};
@@ -22,6 +23,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 
 use crate::Services;
+use crate::export::{Export, media_types};
 use crate::problem::Problem;
 use crate::query::refused;
 
@@ -63,6 +65,7 @@ impl Format {
 /// A table in one of its forms.
 pub(crate) enum TableResponse {
     Page(RenderedPage),
+    Export(Export),
     Whole { content_type: &'static str, body: Body },
 }
 
@@ -70,6 +73,7 @@ impl IntoResponse for TableResponse {
     fn into_response(self) -> Response {
         match self {
             Self::Page(page) => page.into_response(),
+            Self::Export(export) => export.into_response(),
             Self::Whole { content_type, body } => Response::builder().content_type(content_type).body(body),
         }
     }
@@ -91,7 +95,10 @@ impl ApiResponse for TableResponse {
                 description: "A page; with an ending, the whole table.",
                 status: Some(200),
                 status_range: None,
-                content: std::iter::once(page).chain(whole).collect(),
+                content: std::iter::once(page)
+                    .chain(whole)
+                    .chain(media_types())
+                    .collect(),
                 headers: Vec::new(),
             }],
         }
@@ -198,6 +205,21 @@ impl Wanted {
             .read_data
             .page(permit, schema, feature, &self.asked, clamp_limit(self.limit));
         page.await.map_err(|e| self.refusal(&e))
+    }
+
+    /// The provenance of a page.
+    pub(crate) async fn lineage(
+        &self,
+        services: &Services,
+        permit: &Permit<act::ReadProvenance>,
+        read: &Permit<act::ReadData>,
+        table: (&str, &str),
+    ) -> Result<Lineage, Problem> {
+        let limit = clamp_limit(self.limit);
+        let lineage = services
+            .read_lineage
+            .table(permit, read, table, &self.asked, limit);
+        lineage.await.map_err(|e| self.refusal(&e))
     }
 
     /// Reads the table that a path names: `records` or a hook, with an ending.

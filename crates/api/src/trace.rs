@@ -12,13 +12,13 @@ use crate::wire::{WireLimits, WireYank};
 /// Who somebody was.
 #[derive(Debug, Object)]
 #[oai(rename = "TraceWho")]
-struct Who {
+pub(crate) struct Who {
     /// `user:<id>`, `service_account:<id>` or `system`.
-    id: String,
-    /// A user's name, or a service account's subject.
-    name: Option<String>,
-    /// A user's identity provider, or a service account's issuer.
-    authority: Option<String>,
+    pub(crate) id: String,
+    /// A user's name, for who may know it, or a service account's subject.
+    pub(crate) name: Option<String>,
+    /// A user's identity provider, for who may know it, or a service account's issuer.
+    pub(crate) authority: Option<String>,
 }
 
 impl From<Identity> for Who {

@@ -1,5 +1,6 @@
 //! Reading tables: catalogue, manifest, records and feature rows (wire contract 7).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -241,6 +242,16 @@ impl ReadData {
                 Settled::NotYet => tokio::time::sleep(Duration::from_millis(20)).await,
             }
         }
+    }
+
+    /// The hooks whose tables a schema version has.
+    pub(crate) async fn hooks_of(&self, schema: &SchemaRef) -> Result<BTreeSet<HookName>, Failure> {
+        Ok(self.tables.scope(&schema.to_string()).await?.hooks)
+    }
+
+    /// The newest schema version that `{schema}` of a path means.
+    pub(crate) async fn newest(&self, schema: &str) -> Result<SchemaRef, Failure> {
+        Ok(self.tables.scope(schema).await?.newest.reference)
     }
 
     /// The columns of a feature table, in wire order.

@@ -103,9 +103,14 @@ impl Reader {
         }
     }
 
+    /// Whether the reader may know who this is.
+    pub(crate) fn may_name(&self, actor: &Actor) -> bool {
+        self.all || !matches!(actor, Actor::User(_)) || self.own == *actor
+    }
+
     /// Takes a person's name away where the reader may not know it. A service account is no person.
     pub(crate) fn redact(&self, identity: &mut Identity) {
-        if matches!(identity.actor, Actor::User(_)) && !self.all && self.own != identity.actor {
+        if !self.may_name(&identity.actor) {
             identity.name = None;
             identity.authority = None;
         }

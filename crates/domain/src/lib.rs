@@ -32,6 +32,7 @@ pub mod ids;
 pub mod ingest;
 pub mod kind;
 pub mod limits;
+pub mod lineage;
 pub mod names;
 pub mod outcome;
 pub mod page;

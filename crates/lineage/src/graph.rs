@@ -5,7 +5,7 @@ use std::collections::btree_map::Entry;
 
 use domain::{Actor, HookName, NodeDomain, RecordSrn, ReleaseId, ReleaseVersion, RunId, TaskId};
 
-use crate::model::{
+use domain::lineage::{
     Lineage, LineageAgent, LineageRecord, LineageRelease, LineageRun, LineageSource, LineageTask, RowSet,
     Subject,
 };

@@ -14,14 +14,13 @@
 
 mod git;
 mod graph;
-mod model;
 mod name;
 mod openlineage;
 mod prov;
 mod rocrate;
 mod text;
 
-pub use model::{
+pub use domain::lineage::{
     Lineage, LineageAgent, LineageDelegation, LineageRecord, LineageRelease, LineageRun, LineageSource,
     LineageTable, LineageTask, RowSet, Subject,
 };

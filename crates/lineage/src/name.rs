@@ -5,7 +5,7 @@ use domain::{
     SchemaRef, TaskId,
 };
 
-use crate::model::RowSet;
+use domain::lineage::RowSet;
 use crate::text::part;
 
 /// In which space a name lies.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::git;
 use crate::graph::{Graph, Release};
-use crate::model::{Lineage, LineageRelease, LineageRun};
+use domain::lineage::{Lineage, LineageRelease, LineageRun};
 use crate::name::{self, Name};
 use crate::text;
 

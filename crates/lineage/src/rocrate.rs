@@ -8,7 +8,7 @@ use domain::{Actor, HookName, RecordSrn, RunId, RunStatus, SchemaRef};
 use serde_json::{Value, json};
 
 use crate::graph::{Agent, Graph, Release, earlier};
-use crate::model::{Lineage, LineageRecord, LineageRun, LineageSource, RowSet, Subject};
+use domain::lineage::{Lineage, LineageRecord, LineageRun, LineageSource, RowSet, Subject};
 use crate::name::{self, Name};
 use crate::text;
 

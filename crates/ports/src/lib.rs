@@ -12,6 +12,7 @@ pub mod identity;
 pub mod ingest_detail;
 pub mod ledger;
 pub mod ledger_queries;
+pub mod lineage;
 pub mod pulls;
 pub mod queries;
 pub mod repos;
@@ -29,6 +30,7 @@ pub use identity::{
 pub use ingest_detail::IngestDetailQueries;
 pub use ledger::{Delegations, Tasks};
 pub use ledger_queries::{Ledger, Listening, TaskQueries, Wakes, inbox_topic, work_topic};
+pub use lineage::{LineageQueries, RowSetsOf};
 pub use pulls::{PullEnd, Pulls};
 pub use queries::{ActivityQueries, DataQueries, IngestQueries, ProvenanceQueries, RecallQueries, RegistryQueries};
 pub use repos::{Activity, Conventions, Features, Hooks, Ingests, Records, Repos, Runs, Schemas};

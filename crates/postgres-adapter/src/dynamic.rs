@@ -6,9 +6,11 @@
 //! names may have any name, so its quotes are doubled (`quoted`). Values are never in a statement.
 
 mod recall;
+mod row_sets;
 mod tables;
 
 pub(crate) use recall::{recall_counts, recall_record_count, recall_records, recall_rows};
+pub(crate) use row_sets::row_sets;
 pub(crate) use tables::{count_rows, select_rows, types};
 
 use domain::{ColumnName, ColumnType, FeatureContract, FieldDefinition, HookName};
@@ -106,6 +108,7 @@ pub(crate) fn create_feature_table(hook: &HookName, contract: &FeatureContract) 
            created_at timestamptz not null default now(),
            superseded_by uuid references hook_runs (id){columns});
          create index on features.\"{hook}\" (record_srn) where superseded_by is null;
+         create index on features.\"{hook}\" (record_srn) where superseded_by is not null;
          create index on features.\"{hook}\" (run_id);
          create trigger tr_only_supersede before update on features.\"{hook}\" for each row execute function only_supersede();
          create trigger tr_immutable before delete or truncate on features.\"{hook}\" for each statement execute function refuse_change();"

@@ -24,6 +24,7 @@ mod ingest_queries;
 mod ingests;
 mod ledger;
 mod ledger_reads;
+mod lineage;
 mod migrate;
 mod pool;
 mod provenance;

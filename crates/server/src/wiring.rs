@@ -14,7 +14,7 @@ use app::{
     EndSession, FetchDeviceTokens, FillFromSpreadsheet, FinishDelegations, GrantRole, IssuerKeys, Lifetimes,
     OWN_WORKERS, OpenDevice, OpenIngestion, Principals, PushRecords, ReadActivity, ReadConventions, ReadData,
     ReadDelegations, ReadDepositions, ReadHealth, ReadHooks, ReadIdentities, ReadInbox, ReadIngestDetail,
-    ReadIngestions, ReadOverview, ReadProfile, ReadProvenance, ReadRunLogs, ReadSchemas, ReadTasks, Recall, Redelegate,
+    ReadIngestions, LineagePorts, ReadLineage, ReadOverview, ReadProfile, ReadProvenance, ReadRunLogs, ReadSchemas, ReadTasks, Recall, Redelegate,
     RefreshSession, RegisterSchema, RevokeRole, SetLive, SetServiceAccountState, ShareTask, SignIn,
     SubmitDeposition, TokenMaker, UnyankRelease, UpdateTask, UploadFile, YankRelease,
 };
@@ -237,6 +237,11 @@ pub(crate) fn services(
         clock.clone(),
         domain.clone(),
     ));
+    let read_provenance = Arc::new(ReadProvenance::new(
+        store.clone(),
+        Arc::clone(&read_data),
+        domain.clone(),
+    ));
     let principals = Arc::new(Principals::new(store.clone()));
     let tokens = Arc::new(TokenMaker {
         minter: identity.minter,
@@ -250,7 +255,7 @@ pub(crate) fn services(
             identity.verifier,
             identity.keys,
             Arc::clone(&principals),
-            clock,
+            Arc::clone(&clock),
         )),
         deploy: Deploy::new(store.clone(), Arc::clone(&ids), queue.clone()),
         read_conventions: ReadConventions::new(store.clone()),
@@ -286,7 +291,18 @@ pub(crate) fn services(
         read_depositions: ReadDepositions::new(store.clone(), store.clone(), blobs, domain.clone()),
         read_overview: ReadOverview::new(Arc::clone(&read_data), store.clone()),
         recall: Recall::new(store.clone(), store.clone()),
-        read_provenance: ReadProvenance::new(store.clone(), Arc::clone(&read_data), domain.clone()),
+        read_lineage: ReadLineage::new(
+            LineagePorts {
+                lineage: store.clone(),
+                registry: store.clone(),
+                clock: Arc::clone(&clock),
+            },
+            Arc::clone(&read_data),
+            Arc::clone(&read_provenance),
+            domain.clone(),
+            identity.base_url.clone(),
+        ),
+        read_provenance,
         read_data,
         read_activity: ReadActivity::new(store.clone()),
         create_task: CreateTask::new(store.clone(), store.clone(), Arc::clone(&ids)),

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{Crate, reference};
 use crate::git;
 use crate::graph::Release;
-use crate::model::LineageRelease;
+use domain::lineage::LineageRelease;
 use crate::name;
 use crate::text;
 

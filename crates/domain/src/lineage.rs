@@ -1,6 +1,7 @@
-//! The picture that the writers draw: plain data, as whoever reads the store puts it together.
+//! A part of an archive's provenance as one picture: records, the rows computed for them, and the runs, releases, tasks and principals
+//! behind these (PRV-6). What exports are written from.
 
-use domain::{
+use crate::{
     Actor, ColumnDef, ConventionSlug, Digest, HookName, IngestRunId, NodeDomain, RecordSrn, ReleaseId,
     ReleaseVersion, RunId, RunStatus, SchemaRef, TaskId,
 };
