@@ -102,7 +102,11 @@ fn provenance_is_exported_whole_and_without_names_of_people() {
             .filter(|entity| entity["@type"] == "CreateAction")
             .collect();
         assert!(!actions.is_empty(), "{path}");
-        assert!(actions.iter().all(|action| action["instrument"]["@id"].is_string()));
+        assert!(
+            actions
+                .iter()
+                .all(|action| action["instrument"]["@id"].is_string())
+        );
 
         let text = export(
             &nobody,

@@ -43,7 +43,10 @@ fn a_release_is_recalled_with_everything_that_it_made() {
     let push = |range: std::ops::Range<u32>, mass: u32| {
         let run = admin.open("twice", 2);
         let lines: String = range
-            .map(|n| json!({"source_id": format!("r{n}"), "metadata": {"label": "x", "mass": mass}}).to_string() + "\n")
+            .map(|n| {
+                json!({"source_id": format!("r{n}"), "metadata": {"label": "x", "mass": mass}}).to_string()
+                    + "\n"
+            })
             .collect();
         admin.push_lines(&run, &lines);
         admin.finish(&run);
@@ -64,7 +67,12 @@ fn a_release_is_recalled_with_everything_that_it_made() {
     let of = |version: u32, rest: &str| format!("/hooks/twice/releases/{version}/{rest}");
     let first = nobody.get(&of(1, "recall")).expect(200);
     assert_eq!(
-        [&first["rows"], &first["records"], &first["superseded_rows"], &first["runs"]],
+        [
+            &first["rows"],
+            &first["records"],
+            &first["superseded_rows"],
+            &first["runs"]
+        ],
         [&json!(14), &json!(7), &json!(0), &json!(4)],
         "{first}"
     );
@@ -98,9 +106,16 @@ fn a_release_is_recalled_with_everything_that_it_made() {
     );
 
     let records = listed(&nobody, &of(1, "records"), "");
-    let srns: BTreeSet<&str> = records.iter().map(|r| r["record_srn"].as_str().unwrap()).collect();
+    let srns: BTreeSet<&str> = records
+        .iter()
+        .map(|r| r["record_srn"].as_str().unwrap())
+        .collect();
     assert_eq!((records.len(), srns.len()), (7, 7));
-    assert!(records.iter().all(|r| r["rows"] == 2 && r["schema_id"] == "twice@1.0.0"));
+    assert!(
+        records
+            .iter()
+            .all(|r| r["rows"] == 2 && r["schema_id"] == "twice@1.0.0")
+    );
     for (path, lines) in [("rows.csv", 14), ("records.csv", 7)] {
         let csv = nobody.get(&of(1, path));
         assert_eq!((csv.status, csv.text.lines().count()), (200, lines + 1), "{path}");

@@ -10,8 +10,16 @@ const HTML: (&str, &str) = ("accept", "text/html,application/xhtml+xml,*/*;q=0.8
 
 fn page(client: &Client, path: &str) -> (u16, String) {
     let answer = client.fetch("GET", path, &[HTML], "").unwrap();
-    assert_eq!(answer.header("content-type"), "text/html; charset=utf-8", "{path}");
-    assert!(answer.header("content-security-policy").starts_with("default-src 'none'"));
+    assert_eq!(
+        answer.header("content-type"),
+        "text/html; charset=utf-8",
+        "{path}"
+    );
+    assert!(
+        answer
+            .header("content-security-policy")
+            .starts_with("default-src 'none'")
+    );
     assert_eq!(answer.header("x-content-type-options"), "nosniff");
     (answer.status, answer.text())
 }
@@ -83,11 +91,15 @@ fn people_can_walk_from_the_front_page_to_every_trace() {
     }
     assert!(traces > 5 && records > 5, "{traces} {records} of {seen:?}");
 
-    let (status, missing) = page(&nobody, "/data/palmer-penguins/<b>nothing");
+    let (status, missing) = page(&nobody, "/data/palmer-penguins/%3Cb%3Enothing");
     assert_eq!(status, 404);
     assert!(!missing.contains("<b>"), "{missing}");
     assert_eq!(page(&nobody, "/data/palmer-penguins/records?limit=x").0, 422);
-    let sorted = page(&nobody, "/data/palmer-penguins/records?sort=body_mass_g:desc&limit=5").1;
+    let sorted = page(
+        &nobody,
+        "/data/palmer-penguins/records?sort=body_mass_g:desc&limit=5",
+    )
+    .1;
     let next = links(&sorted)
         .into_iter()
         .find(|link| link.contains("cursor="))
@@ -109,7 +121,11 @@ fn programs_and_agents_get_what_the_contract_says() {
 
     let root = nobody.fetch("GET", "/", &[], "").unwrap();
     let root: Value = serde_json::from_slice(&root.bytes).unwrap();
-    let base = root["reference_base"].as_str().unwrap().strip_suffix("/api/v1/data/").unwrap();
+    let base = root["reference_base"]
+        .as_str()
+        .unwrap()
+        .strip_suffix("/api/v1/data/")
+        .unwrap();
     assert_eq!(
         root,
         json!({

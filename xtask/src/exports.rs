@@ -52,7 +52,10 @@ fn export(url: &str, place: &Path) -> Result<()> {
     let mut lines = rows.lines();
     let header = lines.next().context("the example has no header")?;
     let bird = lines.next().context("the example has no bird")?;
-    publish(&client, &format!("{header}\n{}\n", bird.replace(",3750,", ",3751,")))?;
+    publish(
+        &client,
+        &format!("{header}\n{}\n", bird.replace(",3750,", ",3751,")),
+    )?;
 
     let page = client.get("/data/palmer-penguins/penguin_shape?limit=1&sort=created_at:desc")?;
     let row = &page["rows"][0];

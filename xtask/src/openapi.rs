@@ -9,7 +9,12 @@ use crate::shell::{cargo, output, root};
 fn complete(document: &str) -> Result<()> {
     let mut lost = Vec::new();
     for entry in std::fs::read_dir(root().join("crates/api/src"))? {
-        let text = std::fs::read_to_string(entry?.path())?;
+        let path = entry?.path();
+        // Operations lie in the files of the crate's root; what is below them has none.
+        if path.is_dir() {
+            continue;
+        }
+        let text = std::fs::read_to_string(path)?;
         let named = text
             .split("operation_id = \"")
             .skip(1)

@@ -18,7 +18,7 @@ pub(crate) enum ExportFormat {
     ProvJson,
     /// The metadata document of a Process Run Crate 0.5 (RO-Crate 1.1).
     RoCrate,
-    /// Run events of OpenLineage 2-0-2, one on each line.
+    /// Run events of `OpenLineage` 2-0-2, one on each line.
     OpenLineage,
 }
 

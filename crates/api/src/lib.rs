@@ -52,10 +52,10 @@ use app::{
     CreateDeposition, CreateRelease, CreateTask, CurateDeposition, Delegate, Deploy, EditDeposition,
     EndSession, FetchDeviceTokens, FillFromSpreadsheet, FinishDelegations, GrantRole, OpenDevice,
     OpenIngestion, PushRecords, ReadActivity, ReadConventions, ReadData, ReadDelegations, ReadDepositions,
-    ReadHealth, ReadHooks, ReadIdentities, ReadInbox, ReadIngestDetail, ReadIngestions, ReadLineage, ReadOverview, ReadProfile,
-    ReadProvenance, ReadRunLogs, ReadSchemas, ReadTasks, Recall, Redelegate, RefreshSession, RegisterSchema,
-    RevokeRole, SetLive, SetServiceAccountState, ShareTask, SignIn, SubmitDeposition, UnyankRelease,
-    UpdateTask, UploadFile, YankRelease,
+    ReadHealth, ReadHooks, ReadIdentities, ReadInbox, ReadIngestDetail, ReadIngestions, ReadLineage,
+    ReadOverview, ReadProfile, ReadProvenance, ReadRunLogs, ReadSchemas, ReadTasks, Recall, Redelegate,
+    RefreshSession, RegisterSchema, RevokeRole, SetLive, SetServiceAccountState, ShareTask, SignIn,
+    SubmitDeposition, UnyankRelease, UpdateTask, UploadFile, YankRelease,
 };
 use domain::NodeDomain;
 use poem::{Endpoint, EndpointExt, Route};

@@ -236,7 +236,8 @@ impl RecallApi {
         limit: Query<Option<i64>>,
     ) -> Result<TableResponse, Problem> {
         let chosen = Chosen::new(&name, &version, run, since, until, &current)?;
-        self.page(permit, &chosen, RecallOf::Records, cursor, &limit).await
+        self.page(permit, &chosen, RecallOf::Records, cursor, &limit)
+            .await
     }
 
     /// The same records, all of them, as CSV.

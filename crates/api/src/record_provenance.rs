@@ -133,7 +133,9 @@ fn source(lineage: &Lineage, source: &LineageSource) -> ProvenanceSource {
 }
 
 fn run(lineage: &Lineage, run: &LineageRun) -> ProvenanceRun {
-    let task = run.task.and_then(|id| lineage.tasks.iter().find(|task| task.id == id));
+    let task = run
+        .task
+        .and_then(|id| lineage.tasks.iter().find(|task| task.id == id));
     ProvenanceRun {
         id: run.id.to_string(),
         status: run.status.as_str().to_owned(),

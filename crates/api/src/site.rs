@@ -89,7 +89,9 @@ fn html(status: StatusCode, text: String) -> Response {
         ("X-Content-Type-Options", "nosniff"),
         ("Referrer-Policy", "same-origin"),
     ] {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
+        response
+            .headers_mut()
+            .insert(name, HeaderValue::from_static(value));
     }
     response
         .headers_mut()
@@ -154,7 +156,7 @@ async fn front(services: Arc<Services>, request: Request) -> Result<Response, Pr
         let overview = services.read_overview.all(&permit).await?;
         return Ok(html(
             StatusCode::OK,
-            pages::front_page(&documents::front(node(&services), overview)),
+            pages::front_page(&documents::front(node(&services), &overview)),
         ));
     }
     let entries = services.read_data.catalogue(&permit).await?;
@@ -178,13 +180,19 @@ async fn skill(services: Arc<Services>, _: Request) -> Result<Response, Problem>
     let overview = services.read_overview.all(&anyone()?).await?;
     Ok(markdown(pages::skill_md(&documents::skill(
         node(&services),
-        overview,
+        &overview,
     ))))
 }
 
 async fn table(services: Arc<Services>, request: Request) -> Result<Response, Problem> {
     let (schema, name) = (parameter(&request, "schema")?, parameter(&request, "table")?);
-    let page = tables::table(&services, &schema, &name, request.uri().query().unwrap_or_default()).await?;
+    let page = tables::table(
+        &services,
+        &schema,
+        &name,
+        request.uri().query().unwrap_or_default(),
+    )
+    .await?;
     Ok(html(StatusCode::OK, pages::table_page(&page)))
 }
 

@@ -95,10 +95,7 @@ impl ApiResponse for TableResponse {
                 description: "A page; with an ending, the whole table.",
                 status: Some(200),
                 status_range: None,
-                content: std::iter::once(page)
-                    .chain(whole)
-                    .chain(media_types())
-                    .collect(),
+                content: std::iter::once(page).chain(whole).chain(media_types()).collect(),
                 headers: Vec::new(),
             }],
         }
@@ -251,29 +248,29 @@ pub(crate) fn whole(
     columns: &[TableColumn],
     rows: RowStream,
 ) -> Result<TableResponse, Problem> {
-        let (content_type, pieces) = match format {
-            Format::Parquet => {
-                let encoder = parquet::Parquet::new(columns).map_err(|error| {
-                    tracing::error!(
-                        error = &error as &dyn std::error::Error,
-                        "no Parquet file can be begun"
-                    );
-                    Problem::new(
-                        StatusCode::INTERNAL_SERVER_ERROR,
-                        "internal_error",
-                        "the server failed; the fault was logged",
-                    )
-                })?;
-                (Format::PARQUET, encoded(rows, encoder))
-            }
-            Format::CsvGz => (Format::GZIP, encoded(rows, csv::CsvGz::new(columns))),
-            Format::Csv | Format::Page => (Format::CSV, encoded(rows, csv::Csv::new(columns))),
-        };
-        // A failure in the middle ends the connection without the final chunk, so the client sees it as failed.
-        Ok(TableResponse::Whole {
-            content_type,
-            body: Body::from_bytes_stream(pieces),
-        })
+    let (content_type, pieces) = match format {
+        Format::Parquet => {
+            let encoder = parquet::Parquet::new(columns).map_err(|error| {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "no Parquet file can be begun"
+                );
+                Problem::new(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "internal_error",
+                    "the server failed; the fault was logged",
+                )
+            })?;
+            (Format::PARQUET, encoded(rows, encoder))
+        }
+        Format::CsvGz => (Format::GZIP, encoded(rows, csv::CsvGz::new(columns))),
+        Format::Csv | Format::Page => (Format::CSV, encoded(rows, csv::Csv::new(columns))),
+    };
+    // A failure in the middle ends the connection without the final chunk, so the client sees it as failed.
+    Ok(TableResponse::Whole {
+        content_type,
+        body: Body::from_bytes_stream(pieces),
+    })
 }
 
 impl Wanted {

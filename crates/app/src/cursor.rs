@@ -2,8 +2,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE;
-use domain::cell::parse_timestamp;
 use domain::RunId;
+use domain::cell::parse_timestamp;
 use domain::page::PageScope;
 use domain::record::DataError;
 use ports::queries::PageKey;

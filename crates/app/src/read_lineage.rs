@@ -185,7 +185,10 @@ impl ReadLineage {
         });
         let of = RowSetsOf::Rows(ids.collect());
         let begun = Begun {
-            title: format!("Provenance of {} rows of feature table {feature}", page.rows.len()),
+            title: format!(
+                "Provenance of {} rows of feature table {feature}",
+                page.rows.len()
+            ),
             subject: Subject::Table {
                 schema: self.data.newest(schema).await?,
                 feature: hook.clone(),
@@ -205,13 +208,17 @@ impl ReadLineage {
         let mut runs: BTreeSet<RunId> = begun.runs.iter().copied().collect();
         runs.extend(begun.sets.iter().map(|set| set.run));
         runs.extend(begun.sets.iter().filter_map(|set| set.superseded_by));
-        let runs = lineage.lineage_runs(&runs.into_iter().collect::<Vec<_>>()).await?;
+        let runs = lineage
+            .lineage_runs(&runs.into_iter().collect::<Vec<_>>())
+            .await?;
         let releases: BTreeSet<_> = runs.iter().map(|run| run.release).collect();
         let releases = lineage
             .lineage_releases(&releases.into_iter().collect::<Vec<_>>())
             .await?;
         let tasks: BTreeSet<_> = runs.iter().filter_map(|run| run.task).collect();
-        let tasks = lineage.lineage_tasks(&tasks.into_iter().collect::<Vec<_>>()).await?;
+        let tasks = lineage
+            .lineage_tasks(&tasks.into_iter().collect::<Vec<_>>())
+            .await?;
         let mut records: BTreeSet<RecordSrn> = begun.records.into_iter().collect();
         records.extend(begun.sets.iter().map(|set| set.record.clone()));
         let records = lineage
@@ -222,7 +229,9 @@ impl ReadLineage {
         for record in &records {
             match &record.source {
                 Some(LineageSource::Ingest { pushed_by, .. }) => actors.extend(pushed_by.clone()),
-                Some(LineageSource::Deposition { owner, curated_by, .. }) => {
+                Some(LineageSource::Deposition {
+                    owner, curated_by, ..
+                }) => {
                     actors.push(owner.clone());
                     actors.extend(curated_by.clone());
                 }

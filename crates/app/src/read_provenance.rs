@@ -37,10 +37,7 @@ impl ReadProvenance {
             return Ok(found.ok_or(ProvenanceError::UnknownRun(id))?);
         }
         match found {
-            Some(run) if self.provenance.has_rows(run.id).await? => Ok(HookRun {
-                failure: None,
-                ..run
-            }),
+            Some(run) if self.provenance.has_rows(run.id).await? => Ok(HookRun { failure: None, ..run }),
             _ => {
                 permit.also::<act::ReadAllHookRuns>()?;
                 Err(ProvenanceError::UnknownRun(id).into())

@@ -143,11 +143,7 @@ impl Recall {
             version,
         };
         let number = ReleaseVersion::new(version).ok_or_else(unknown)?;
-        let (release, _) = self
-            .registry
-            .release(hook, number)
-            .await?
-            .ok_or_else(unknown)?;
+        let (release, _) = self.registry.release(hook, number).await?.ok_or_else(unknown)?;
         let recalled = Recalled {
             hook: hook.clone(),
             release: release.id,

@@ -5,12 +5,12 @@ use std::collections::btree_map::Entry;
 
 use domain::{Actor, HookName, NodeDomain, RecordSrn, ReleaseId, ReleaseVersion, RunId, TaskId};
 
+use crate::name::{self, Name};
+use crate::text;
 use domain::lineage::{
     Lineage, LineageAgent, LineageRecord, LineageRelease, LineageRun, LineageSource, LineageTask, RowSet,
     Subject,
 };
-use crate::name::{self, Name};
-use crate::text;
 
 /// Somebody or something that acts.
 #[derive(Clone, Debug)]

@@ -5,8 +5,8 @@ use domain::{
     SchemaRef, TaskId,
 };
 
-use domain::lineage::RowSet;
 use crate::text::part;
+use domain::lineage::RowSet;
 
 /// In which space a name lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -7,9 +7,9 @@ use serde_json::{Map, Value, json};
 
 use crate::git;
 use crate::graph::{Graph, Release};
-use domain::lineage::{Lineage, LineageRelease, LineageRun};
 use crate::name::{self, Name};
 use crate::text;
+use domain::lineage::{Lineage, LineageRelease, LineageRun};
 
 const CORE: &str = "https://openlineage.io/spec/2-0-2/OpenLineage.json";
 /// Who writes this. It names this version's events, and is no address that anybody needs to fetch.

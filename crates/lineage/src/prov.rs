@@ -8,11 +8,11 @@ use serde_json::Value;
 
 use self::document::{Document, Relation, at, refer, typed_time, types};
 use crate::graph::{Graph, Release, earlier, party_name};
+use crate::name::{self, Name};
+use crate::text;
 use domain::lineage::{
     Lineage, LineageDelegation, LineageRecord, LineageRelease, LineageRun, LineageSource, LineageTask, RowSet,
 };
-use crate::name::{self, Name};
-use crate::text;
 
 /// The lineage as a PROV-JSON document.
 ///

@@ -8,9 +8,9 @@ use domain::{Actor, HookName, RecordSrn, RunId, RunStatus, SchemaRef};
 use serde_json::{Value, json};
 
 use crate::graph::{Agent, Graph, Release, earlier};
-use domain::lineage::{Lineage, LineageRecord, LineageRun, LineageSource, RowSet, Subject};
 use crate::name::{self, Name};
 use crate::text;
+use domain::lineage::{Lineage, LineageRecord, LineageRun, LineageSource, RowSet, Subject};
 
 /// The profile that the crate conforms to.
 const PROFILE: &str = "https://w3id.org/ro/wfrun/process/0.5";

@@ -32,7 +32,9 @@ pub use ledger::{Delegations, Tasks};
 pub use ledger_queries::{Ledger, Listening, TaskQueries, Wakes, inbox_topic, work_topic};
 pub use lineage::{LineageQueries, RowSetsOf};
 pub use pulls::{PullEnd, Pulls};
-pub use queries::{ActivityQueries, DataQueries, IngestQueries, ProvenanceQueries, RecallQueries, RegistryQueries};
+pub use queries::{
+    ActivityQueries, DataQueries, IngestQueries, ProvenanceQueries, RecallQueries, RegistryQueries,
+};
 pub use repos::{Activity, Conventions, Features, Hooks, Ingests, Records, Repos, Runs, Schemas};
 pub use runner::{
     Attempt, HookJob, HookRecord, PullAttempt, PullJob, PulledFile, PulledFiles, RecordFile, RunStamp,

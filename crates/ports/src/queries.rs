@@ -8,8 +8,8 @@ use domain::hook::{FeatureContract, HookRelease};
 use domain::record::RecordRef;
 use domain::{
     Actor, Cell, ColumnType, ConventionSlug, DepositionId, EntryId, Filter, HookName, HookRun, IngestMode,
-    IngestRunId, IngestStatus, LiveMove, NodeDomain, RecordSrn, ReleaseId, ReleaseVersion, RunId, Schema, SchemaId,
-    SchemaRef, SortKey, SourceId, TaskId,
+    IngestRunId, IngestStatus, LiveMove, NodeDomain, RecordSrn, ReleaseId, ReleaseVersion, RunId, Schema,
+    SchemaId, SchemaRef, SortKey, SourceId, TaskId,
 };
 use futures::Stream;
 use serde_json::{Map, Value};
@@ -489,7 +489,8 @@ pub trait RecallQueries: Send + Sync {
         limit: u32,
     ) -> Result<Vec<Vec<Cell>>, StoreError>;
     /// All of them.
-    fn recalled_rows_stream(&self, recall: &Recall, columns: &[TableColumn]) -> Result<RowStream, StoreError>;
+    fn recalled_rows_stream(&self, recall: &Recall, columns: &[TableColumn])
+    -> Result<RowStream, StoreError>;
     /// At most `limit` records after `after`, by run and SRN: `record_srn`, `schema_id`, `run_id`, its rows, those that were not superseded,
     /// and when they were written. A record is told for each run that made rows for it.
     async fn recalled_records(

@@ -140,7 +140,9 @@ impl LineageQueries for PgStore {
                         srn: parsed::<DepositionId>("depositions", id)?.srn(&self.node),
                         convention,
                         owner: Actor::User(UserId::from_uuid(owner)),
-                        curated_by: row.curated_by_user_id.map(|id| Actor::User(UserId::from_uuid(id))),
+                        curated_by: row
+                            .curated_by_user_id
+                            .map(|id| Actor::User(UserId::from_uuid(id))),
                     }),
                     _ => None,
                 };

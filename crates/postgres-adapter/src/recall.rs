@@ -78,7 +78,11 @@ impl RecallQueries for PgStore {
         rows.iter().map(|row| cells(row, &types)).collect()
     }
 
-    fn recalled_rows_stream(&self, recall: &Recall, columns: &[TableColumn]) -> Result<RowStream, StoreError> {
+    fn recalled_rows_stream(
+        &self,
+        recall: &Recall,
+        columns: &[TableColumn],
+    ) -> Result<RowStream, StoreError> {
         let sql = dynamic::recall_rows(recall, columns, None, None);
         self.stream_of(sql, types(columns))
     }

@@ -12,11 +12,12 @@ use app::{
     Authenticate, CallOffDelegation, CancelIngestion, CancelTask, ClaimDelegations, CloseIngestion,
     CreateDeposition, CreateRelease, CreateTask, CurateDeposition, Delegate, Deploy, EditDeposition,
     EndSession, FetchDeviceTokens, FillFromSpreadsheet, FinishDelegations, GrantRole, IssuerKeys, Lifetimes,
-    OWN_WORKERS, OpenDevice, OpenIngestion, Principals, PushRecords, ReadActivity, ReadConventions, ReadData,
-    ReadDelegations, ReadDepositions, ReadHealth, ReadHooks, ReadIdentities, ReadInbox, ReadIngestDetail,
-    ReadIngestions, LineagePorts, ReadLineage, ReadOverview, ReadProfile, ReadProvenance, ReadRunLogs, ReadSchemas, ReadTasks, Recall, Redelegate,
-    RefreshSession, RegisterSchema, RevokeRole, SetLive, SetServiceAccountState, ShareTask, SignIn,
-    SubmitDeposition, TokenMaker, UnyankRelease, UpdateTask, UploadFile, YankRelease,
+    LineagePorts, OWN_WORKERS, OpenDevice, OpenIngestion, Principals, PushRecords, ReadActivity,
+    ReadConventions, ReadData, ReadDelegations, ReadDepositions, ReadHealth, ReadHooks, ReadIdentities,
+    ReadInbox, ReadIngestDetail, ReadIngestions, ReadLineage, ReadOverview, ReadProfile, ReadProvenance,
+    ReadRunLogs, ReadSchemas, ReadTasks, Recall, Redelegate, RefreshSession, RegisterSchema, RevokeRole,
+    SetLive, SetServiceAccountState, ShareTask, SignIn, SubmitDeposition, TokenMaker, UnyankRelease,
+    UpdateTask, UploadFile, YankRelease,
 };
 use auth::{Minter, TrustedIssuer, Verifier};
 use domain::NodeDomain;

@@ -534,23 +534,20 @@ impl Client {
             request = request.header(*name, *value);
         }
         let mut response = self.agent.run(request.body(body.to_owned()).unwrap())?;
-        let headers = response
-            .headers()
-            .iter()
-            .fold(
-                std::collections::BTreeMap::<String, String>::new(),
-                |mut all, (name, value)| {
-                    let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
-                    // A header that comes twice is a list (RFC 9110 5.3).
-                    all.entry(name.to_string())
-                        .and_modify(|there| {
-                            there.push_str(", ");
-                            there.push_str(&value);
-                        })
-                        .or_insert(value);
-                    all
-                },
-            );
+        let headers = response.headers().iter().fold(
+            std::collections::BTreeMap::<String, String>::new(),
+            |mut all, (name, value)| {
+                let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+                // A header that comes twice is a list (RFC 9110 5.3).
+                all.entry(name.to_string())
+                    .and_modify(|there| {
+                        there.push_str(", ");
+                        there.push_str(&value);
+                    })
+                    .or_insert(value);
+                all
+            },
+        );
         Ok(Fetched {
             status: response.status().as_u16(),
             headers,

@@ -49,7 +49,10 @@ impl Encoding {
 fn pays(response: &Response) -> bool {
     let content_type = response.content_type().unwrap_or_default();
     let kind = content_type.split(';').next().unwrap_or_default().trim();
-    let text = kind.starts_with("text/") || kind == "application/json" || kind.ends_with("+json") || kind == "application/x-ndjson";
+    let text = kind.starts_with("text/")
+        || kind == "application/json"
+        || kind.ends_with("+json")
+        || kind == "application/x-ndjson";
     text && response.status() == StatusCode::OK && !response.headers().contains_key(header::CONTENT_ENCODING)
 }
 

@@ -38,7 +38,8 @@ pub(super) struct Asked {
 
 /// Reading: GET and HEAD, and the queries of tables by POST.
 fn is_read(method: &Method, path: &str) -> bool {
-    matches!(*method, Method::GET | Method::HEAD) || (*method == Method::POST && path.starts_with("/api/v1/data/"))
+    matches!(*method, Method::GET | Method::HEAD)
+        || (*method == Method::POST && path.starts_with("/api/v1/data/"))
 }
 
 impl Asked {

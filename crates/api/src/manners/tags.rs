@@ -7,9 +7,15 @@ use sha2::{Digest as _, Sha256};
 /// Whether the content is a document that we made whole in memory, and no stream: streams have other types.
 pub(super) fn is_short(response: &Response) -> bool {
     let content_type = response.content_type().unwrap_or_default();
-    ["application/json", "application/problem+json", "text/html", "text/markdown", "text/css"]
-        .iter()
-        .any(|short| content_type.starts_with(short))
+    [
+        "application/json",
+        "application/problem+json",
+        "text/html",
+        "text/markdown",
+        "text/css",
+    ]
+    .iter()
+    .any(|short| content_type.starts_with(short))
 }
 
 /// Whether what is at this path never changes: one version of a record.
@@ -32,9 +38,9 @@ pub(super) fn vary(headers: &mut HeaderMap, on: &'static str) {
 /// Whether one of the client's tags is this one. Weak comparison, as a GET has it.
 fn matches(asked: &HeaderValue, tag: &str) -> bool {
     let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
-    asked.to_str().is_ok_and(|asked| {
-        asked.trim() == "*" || asked.split(',').any(|one| opaque(one) == opaque(tag))
-    })
+    asked
+        .to_str()
+        .is_ok_and(|asked| asked.trim() == "*" || asked.split(',').any(|one| opaque(one) == opaque(tag)))
 }
 
 /// The answer with the tag of its content; 304 if the client has that content. The tag is weak: the same content may come compressed.
@@ -92,8 +98,12 @@ mod tests {
 
     #[test]
     fn only_a_version_of_a_record_never_changes() {
-        assert!(is_immutable("/api/v1/data/records/018f4e2a-6b1c-7c3e-9d52-0a1b2c3d4e5f@2"));
-        assert!(!is_immutable("/api/v1/data/records/018f4e2a-6b1c-7c3e-9d52-0a1b2c3d4e5f"));
+        assert!(is_immutable(
+            "/api/v1/data/records/018f4e2a-6b1c-7c3e-9d52-0a1b2c3d4e5f@2"
+        ));
+        assert!(!is_immutable(
+            "/api/v1/data/records/018f4e2a-6b1c-7c3e-9d52-0a1b2c3d4e5f"
+        ));
         assert!(!is_immutable("/api/v1/data/records/018f@2/provenance"));
         assert!(!is_immutable("/api/v1/data/penguins@1.0.0"));
     }

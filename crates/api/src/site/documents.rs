@@ -75,7 +75,7 @@ pub(super) fn kind(table: &TableKind) -> pages::TableKind {
 }
 
 /// The front page.
-pub(super) fn front(node: pages::Node, overview: Overview) -> pages::FrontPage {
+pub(super) fn front(node: pages::Node, overview: &Overview) -> pages::FrontPage {
     let all = || overview.schemas.iter().flat_map(|schema| &schema.tables);
     let totals = pages::Totals {
         records: sum(all().filter(|t| t.table.kind == TableKind::Records)),
@@ -126,7 +126,7 @@ pub(super) fn front(node: pages::Node, overview: Overview) -> pages::FrontPage {
 }
 
 /// `/SKILL.md`.
-pub(super) fn skill(node: pages::Node, overview: Overview) -> pages::Skill {
+pub(super) fn skill(node: pages::Node, overview: &Overview) -> pages::Skill {
     let dataset = |schema: &Manifest| {
         let features = schema
             .tables
@@ -135,7 +135,10 @@ pub(super) fn skill(node: pages::Node, overview: Overview) -> pages::Skill {
         pages::SkillDataset {
             schema: schema.schema.reference.to_string(),
             title: schema.schema.title.clone(),
-            records: sum(schema.tables.iter().filter(|t| t.table.kind == TableKind::Records)),
+            records: sum(schema
+                .tables
+                .iter()
+                .filter(|t| t.table.kind == TableKind::Records)),
             features: features
                 .map(|table| pages::SkillFeature {
                     name: table.table.name().to_owned(),
@@ -233,12 +236,10 @@ fn description(node: pages::Node, schema: &str, described: Described) -> pages::
         title: manifest.schema.title.clone(),
         purpose: docs.as_ref().map(|docs| docs.purpose.clone()),
         fields,
-        records: sum(
-            manifest
-                .tables
-                .iter()
-                .filter(|t| t.table.kind == TableKind::Records),
-        ),
+        records: sum(manifest
+            .tables
+            .iter()
+            .filter(|t| t.table.kind == TableKind::Records)),
         sample: of_records,
         sample_record: record,
         features,

@@ -65,9 +65,8 @@ pub(super) async fn table(
     let given = |key: &str| asked.iter().find(|(k, _)| k == key).map(|(_, v)| v.clone());
     let limit = given("limit")
         .map(|text| {
-            text.parse::<i64>().map_err(|_| {
-                crate::query::refused("limit", domain::Invalid::value("must be a whole number"))
-            })
+            text.parse::<i64>()
+                .map_err(|_| crate::query::refused("limit", domain::Invalid::value("must be a whole number")))
         })
         .transpose()?;
     let wanted = Wanted::of_query(
@@ -131,7 +130,8 @@ pub(super) async fn record(services: &Services, reference: &str) -> Result<pages
                     .page(&permit, &schema, Some(hook.as_str()), &asked, OF_RECORD)
                     .await?;
                 let rows = rows(&page);
-                if let (None, Some(RowOf::Feature { row_id, .. })) = (&source, rows.first().map(|row| &row.of))
+                if let (None, Some(RowOf::Feature { row_id, .. })) =
+                    (&source, rows.first().map(|row| &row.of))
                 {
                     source = traces::trace(services, &schema, hook.as_str(), &row_id.to_string())
                         .await?

@@ -128,7 +128,7 @@ pub(super) async fn trace(
             built_at: release.built_at,
             live_version: trace.live.map(domain::ReleaseVersion::get),
             yanked: release.yanked.map(|yank| pages::Yanked {
-                reason: yank.reason.to_string(),
+                reason: yank.reason,
                 by: yank.by.to_string(),
                 at: yank.at,
             }),

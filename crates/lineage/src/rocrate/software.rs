@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 use super::{Crate, reference};
 use crate::git;
 use crate::graph::Release;
-use domain::lineage::LineageRelease;
 use crate::name;
 use crate::text;
+use domain::lineage::LineageRelease;
 
 impl Crate<'_> {
     /// The application that a release is.
