@@ -166,3 +166,36 @@ fn programs_and_agents_get_what_the_contract_says() {
         .get("/data/no-such-schema.md")
         .problem(404, "schema_not_found");
 }
+
+// proves DAT-1
+#[test]
+fn figures_of_the_archive_are_told() {
+    let world = World::new();
+    let server = world.serve("a");
+    let (admin, nobody) = (server.admin(), server.nobody());
+    admin.post("/conventions", &penguins()).expect(201);
+    let run = admin.open("palmer-penguins", 100);
+    push_penguins(&admin, &run).expect(200);
+    admin.finish(&run);
+    let stats = nobody.get("/stats").expect(200);
+    assert_eq!(
+        [
+            &stats["records"],
+            &stats["records_this_month"],
+            &stats["features_per_record"],
+            &stats["storage_bytes"]
+        ],
+        [&json!(333), &json!(333), &json!(2.0), &json!(0)]
+    );
+    let metrics = nobody.fetch("GET", "/metrics", &[], "").unwrap();
+    assert!(metrics.header("content-type").starts_with("text/plain; version=0.0.4"));
+    let text = metrics.text();
+    for line in [
+        "osa_hook_runs_total{hook=\"penguin_shape\",status=\"passed\"} 4",
+        "osa_ingest_batches_total{outcome=\"completed\"} 4",
+        "osa_records_published_total 333",
+        "# TYPE osa_db_pool_size gauge",
+    ] {
+        assert!(text.lines().any(|l| l == line), "{line} in {text}");
+    }
+}

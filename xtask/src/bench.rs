@@ -3,6 +3,7 @@
 
 mod load;
 mod pipeline;
+mod reading;
 mod registry;
 
 use std::path::Path;
@@ -35,6 +36,8 @@ pub(crate) enum Part {
     Copy,
     /// Releases and reads of the registry.
     Registry,
+    /// Exports, pages, recall and traces.
+    Reading,
     /// Verifying tokens of machines.
     Tokens,
     /// Delegations.
@@ -44,7 +47,8 @@ pub(crate) enum Part {
 /// Runs one part, or all.
 pub(crate) fn run(part: Option<Part>) -> Result<()> {
     let wanted = |one| part.is_none_or(|part| part == one);
-    if wanted(Part::Ingest) || wanted(Part::Pipeline) || wanted(Part::Registry) {
+    let served = [Part::Ingest, Part::Pipeline, Part::Reading, Part::Registry];
+    if served.into_iter().any(wanted) {
         run_command(&mut cargo(&[
             "build",
             "--release",
@@ -63,6 +67,9 @@ pub(crate) fn run(part: Option<Part>) -> Result<()> {
     }
     if wanted(Part::Registry) {
         registry::run()?;
+    }
+    if wanted(Part::Reading) {
+        reading::run()?;
     }
     if wanted(Part::Tokens) {
         println!();

@@ -83,6 +83,17 @@ impl Server {
         }
     }
 
+    /// The most memory that it has held, in KiB (`VmHWM` of Linux).
+    pub(crate) fn most_memory(&self) -> Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let number = line.and_then(|line| line.split_whitespace().next());
+        number
+            .context("no VmHWM")?
+            .parse()
+            .context("VmHWM is no number")
+    }
+
     /// Waits until it ends by itself.
     pub(crate) fn wait(mut self) -> Result<()> {
         self.child.wait()?;

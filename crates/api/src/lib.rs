@@ -25,6 +25,7 @@ mod ingest_detail;
 mod ingestions;
 mod manifest;
 mod manners;
+mod metrics;
 mod pages;
 mod problem;
 mod query;
@@ -53,7 +54,7 @@ use app::{
     EndSession, FetchDeviceTokens, FillFromSpreadsheet, FinishDelegations, GrantRole, OpenDevice,
     OpenIngestion, PushRecords, ReadActivity, ReadConventions, ReadData, ReadDelegations, ReadDepositions,
     ReadHealth, ReadHooks, ReadIdentities, ReadInbox, ReadIngestDetail, ReadIngestions, ReadLineage,
-    ReadOverview, ReadProfile, ReadProvenance, ReadRunLogs, ReadSchemas, ReadTasks, Recall, Redelegate,
+    ReadOverview, ReadProfile, ReadProvenance, ReadRunLogs, ReadSchemas, ReadStats, ReadTasks, Recall, Redelegate,
     RefreshSession, RegisterSchema, RevokeRole, SetLive, SetServiceAccountState, ShareTask, SignIn,
     SubmitDeposition, UnyankRelease, UpdateTask, UploadFile, YankRelease,
 };
@@ -134,6 +135,8 @@ pub struct Services {
     pub read_depositions: ReadDepositions,
     /// Reading tables.
     pub read_data: Arc<ReadData>,
+    /// Reading figures.
+    pub read_stats: ReadStats,
     /// Reading provenance as a picture.
     pub read_lineage: ReadLineage,
     /// Reading what the archive holds.

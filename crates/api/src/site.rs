@@ -1,4 +1,4 @@
-//! What people and agents read: the front page, pages of tables, records and traces, `/SKILL.md` and the description of a schema (wire
+//! What people, agents and scrapers read: the front page, pages of tables, records and traces, `/SKILL.md` and the description of a schema (wire
 //! contract 1.11). HTML is plain and needs no scripts; whoever asks for JSON at `/` gets JSON.
 
 mod documents;
@@ -30,6 +30,7 @@ pub(crate) fn add(route: Route, services: &Arc<Services>) -> Route {
         .at(pages::paths::STYLE, poem::get(poem::endpoint::make_sync(style)))
         .at("/", get(services, front))
         .at(pages::paths::SKILL, get(services, skill))
+        .at("/metrics", get(services, crate::metrics::metrics))
         .at("/data/records/:id", get(services, record))
         .at("/data/:schema/:table", get(services, table))
         .at("/data/:schema/:feature/rows/:row_id", get(services, trace))

@@ -9,6 +9,7 @@ use poem_openapi::{ApiResponse, Object, OpenApi, Tags};
 use crate::Services;
 use crate::gate::Gate;
 use crate::problem::Problem;
+use crate::render::model_time;
 
 #[derive(Tags)]
 enum Tag {
@@ -32,6 +33,23 @@ struct Component {
     /// `ok`, `error` or `unchecked`.
     status: String,
     detail: Option<String>,
+}
+
+/// How much the archive holds.
+#[derive(Debug, Object)]
+#[oai(rename = "Stats")]
+struct StatsBody {
+    /// Records, each once, whatever its versions.
+    records: u64,
+    /// Those whose newest version was published in this calendar month (UTC).
+    records_this_month: u64,
+    /// Bytes of their files.
+    storage_bytes: u64,
+    /// Current feature rows for each record, on the average.
+    features_per_record: f64,
+    /// When it was counted.
+    computed_at: Option<String>,
+    data_url: String,
 }
 
 /// What the server needs.
@@ -74,6 +92,31 @@ impl SystemApi {
         Ok(Json(Health {
             status: "ok".to_owned(),
             version: self.0.node.version.to_owned(),
+        }))
+    }
+
+    /// Say how much the archive holds, as it was counted at most five minutes ago.
+    #[oai(
+        path = "/stats",
+        method = "get",
+        operation_id = "getStats",
+        tag = "Tag::System"
+    )]
+    async fn stats(&self, Gate(permit): Gate<act::ReadData>) -> Result<Json<StatsBody>, Problem> {
+        let (stats, at) = self.0.read_stats.stats(permit).await?;
+        // Counts of an archive are far below 2^53.
+        let float = |number: u64| u32::try_from(number).map_or(f64::from(u32::MAX), f64::from);
+        Ok(Json(StatsBody {
+            records: stats.records,
+            records_this_month: stats.records_this_month,
+            storage_bytes: stats.storage_bytes,
+            features_per_record: if stats.records == 0 {
+                0.0
+            } else {
+                float(stats.feature_rows) / float(stats.records)
+            },
+            computed_at: Some(model_time(at)),
+            data_url: "/api/v1/data".to_owned(),
         }))
     }
 

@@ -49,6 +49,7 @@ mod read_profile;
 pub mod read_provenance;
 pub mod read_run_logs;
 pub mod read_schemas;
+pub mod read_stats;
 pub mod read_tasks;
 pub mod recall;
 mod redelegate;
@@ -131,6 +132,7 @@ pub use read_profile::ReadProfile;
 pub use read_provenance::ReadProvenance;
 pub use read_run_logs::ReadRunLogs;
 pub use read_schemas::ReadSchemas;
+pub use read_stats::ReadStats;
 pub use read_tasks::ReadTasks;
 pub use recall::{Recall, RecallFilter, RecallOf, RecallSummary};
 pub use redelegate::Redelegate;
@@ -164,6 +166,7 @@ pub mod views {
         AttemptEntry, Claimed, DelegationStates, DelegationView, Message, Payload, Side, TaskFilter,
         TaskGrant, TaskView,
     };
+    pub use ports::stats::{FIGURES, Figure};
     pub use ports::queries::{
         ActivityEntry, ActivityFilter, ActivityPage, HookSummary, Identity, IngestRunView, ReasonCount,
         RecordView, RowStream, RowTrace, Table, TableColumn, TableCounts, TableKind, TraceDelegation,

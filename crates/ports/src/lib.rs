@@ -17,6 +17,8 @@ pub mod pulls;
 pub mod queries;
 pub mod repos;
 pub mod runner;
+pub mod stats;
+pub mod tables;
 pub mod unit_of_work;
 pub mod worker;
 
@@ -40,6 +42,7 @@ pub use runner::{
     Attempt, HookJob, HookRecord, PullAttempt, PullJob, PulledFile, PulledFiles, RecordFile, RunStamp,
     Runner, RunnerError, StagedFiles,
 };
+pub use stats::StatsQueries;
 pub use unit_of_work::{Committed, Store, Tx, UnitOfWork};
 pub use worker::{Claim, WorkQueue, WorkerIdentity};
 

@@ -1,21 +1,20 @@
 //! Reads, on a pool and outside any unit of work.
 
-use std::pin::Pin;
-
 use async_trait::async_trait;
 use domain::convention::Convention;
 use domain::hook::{FeatureContract, HookRelease};
-use domain::record::RecordRef;
 use domain::{
-    Actor, Cell, ColumnType, ConventionSlug, DepositionId, EntryId, Filter, HookName, HookRun, IngestMode,
-    IngestRunId, IngestStatus, LiveMove, NodeDomain, RecordSrn, ReleaseId, ReleaseVersion, RunId, Schema,
-    SchemaId, SchemaRef, SortKey, SourceId, TaskId,
+    Actor, ConventionSlug, DepositionId, EntryId, HookName, HookRun, IngestMode, IngestRunId, IngestStatus,
+    LiveMove, NodeDomain, ReleaseVersion, RunId, Schema, SchemaRef, SourceId, TaskId,
 };
-use futures::Stream;
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
 use crate::error::StoreError;
+pub use crate::tables::{
+    DataQueries, PageKey, Recall, RecallCounts, RecallQueries, RecordView, RowStream, Settled, Table, TableColumn,
+    TableCounts, TableKind, TableQuery,
+};
 
 /// A hook in the catalogue.
 #[derive(Clone, Debug, PartialEq)]
@@ -168,156 +167,6 @@ pub trait IngestQueries: Send + Sync {
     async fn schema(&self, reference: &SchemaRef) -> Result<Option<Schema>, StoreError>;
 }
 
-/// One column of a table that can be read.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TableColumn {
-    /// Its name.
-    pub name: String,
-    /// Its type.
-    pub column_type: ColumnType,
-    /// Its type's name on the wire.
-    pub wire_type: &'static str,
-    /// Its format.
-    pub format: Option<String>,
-    /// What it means.
-    pub description: Option<String>,
-    /// Its unit.
-    pub unit: Option<String>,
-    /// Whether the server adds it.
-    pub implicit: bool,
-}
-
-/// Which table.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TableKind {
-    /// The records of a schema.
-    Records,
-    /// A hook's feature table.
-    Feature(HookName),
-}
-
-/// A table that can be read: resolved from the catalogue, without touching its rows (D31).
-#[derive(Clone, Debug, PartialEq)]
-pub struct Table {
-    /// Which.
-    pub kind: TableKind,
-    /// The schema's id.
-    pub schema: SchemaId,
-    /// The metadata table's major version.
-    pub major: u64,
-    /// The schema versions whose records it shows.
-    pub versions: Vec<String>,
-    /// Its columns, in wire order.
-    pub columns: Vec<TableColumn>,
-}
-
-impl Table {
-    /// Its name in paths: `records`, or the hook's.
-    pub fn name(&self) -> &str {
-        match &self.kind {
-            TableKind::Records => "records",
-            TableKind::Feature(hook) => hook.as_str(),
-        }
-    }
-}
-
-/// Which rows of a table are read, and in which order.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct TableQuery {
-    /// Only rows that fit.
-    pub filter: Option<Filter>,
-    /// The order; empty is the usual one: records newest first, feature rows by id. Of rows with equal keys the SRN or the id decides,
-    /// in the first key's direction.
-    pub sort: Vec<SortKey>,
-    /// What was current then; none is now.
-    pub as_of: Option<OffsetDateTime>,
-}
-
-/// Where a page begins: after this row, in the table's order.
-#[derive(Clone, Debug, PartialEq)]
-pub enum PageKey {
-    /// Records: newest first, then by SRN.
-    Record(OffsetDateTime, String),
-    /// Feature rows: by id.
-    Row(i64),
-    /// Rows of a release: by run, then by id.
-    OfRun(RunId, i64),
-    /// Records of a release: by run, then by SRN.
-    RecordOfRun(RunId, String),
-}
-
-/// A published record.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RecordView {
-    /// Its SRN.
-    pub srn: RecordSrn,
-    /// Its schema version.
-    pub schema: SchemaRef,
-    /// The metadata as given.
-    pub metadata: Value,
-    /// When it was published.
-    pub created_at: OffsetDateTime,
-}
-
-/// A stream of rows, some hundreds at a time; it ends with an error when the table could not be read to its end.
-pub type RowStream = Pin<Box<dyn Stream<Item = Result<Vec<Vec<Cell>>, StoreError>> + Send>>;
-
-/// Counts of a table.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TableCounts {
-    /// Rows.
-    pub rows: u64,
-    /// Distinct records among them.
-    pub records: u64,
-}
-
-/// Whether a time can be read as of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Settled {
-    /// It can: what was current then will never change.
-    Yes,
-    /// Something is being written that may belong to a time before it.
-    NotYet,
-    /// By the database's clock it lies ahead.
-    Ahead,
-}
-
-/// Tables of records and features.
-#[async_trait]
-pub trait DataQueries: Send + Sync {
-    /// Every schema version, by id and version.
-    async fn schemas(&self) -> Result<Vec<Schema>, StoreError>;
-    /// The versions of one schema, with the hooks that each has had.
-    async fn schema_versions(&self, id: &SchemaId) -> Result<Vec<(Schema, Vec<HookName>)>, StoreError>;
-    /// The hooks of every schema version.
-    async fn schema_features(&self) -> Result<Vec<(SchemaRef, HookName)>, StoreError>;
-    /// At most `limit` rows after `after`. [`StoreError::TooSlow`] when they cannot be found in bounded time.
-    async fn page(
-        &self,
-        table: &Table,
-        query: &TableQuery,
-        after: Option<&PageKey>,
-        limit: u32,
-    ) -> Result<Vec<Vec<Cell>>, StoreError>;
-    /// All rows after `after`, in bounded memory. [`StoreError::Unavailable`] when as many streams as the store can bear are being read.
-    fn stream(
-        &self,
-        table: &Table,
-        query: &TableQuery,
-        after: Option<PageKey>,
-    ) -> Result<RowStream, StoreError>;
-    /// Counts of a table.
-    async fn counts(&self, table: &Table, query: &TableQuery) -> Result<TableCounts, StoreError>;
-    /// About how many rows a table has, without counting them; of all its schemas, superseded ones too.
-    async fn estimated_rows(&self, table: &Table) -> Result<u64, StoreError>;
-    /// Whether what was current at a time is settled: it is past, and no transaction is open that could still write something with an
-    /// earlier time.
-    async fn settled(&self, at: OffsetDateTime) -> Result<Settled, StoreError>;
-    /// A record: the version asked for, or the newest.
-    async fn record(&self, node: &NodeDomain, reference: RecordRef)
-    -> Result<Option<RecordView>, StoreError>;
-}
-
 /// One delegation of the work that made a row.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TraceDelegation {
@@ -438,69 +287,6 @@ pub struct RowTrace {
     pub deposition: Option<TraceDeposition>,
     /// The task, and through it whom it was handed to and who asked.
     pub task: Option<TraceTask>,
-}
-
-/// Which of what a release made.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Recall {
-    /// The hook, whose table the rows are in.
-    pub hook: HookName,
-    /// The release.
-    pub release: ReleaseId,
-    /// Only what this run made.
-    pub run: Option<RunId>,
-    /// Only rows written at this time or later.
-    pub since: Option<OffsetDateTime>,
-    /// Only rows written before this time.
-    pub until: Option<OffsetDateTime>,
-    /// Only rows that tables show now: not superseded, of records' newest versions.
-    pub current: bool,
-}
-
-/// How much a release made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RecallCounts {
-    /// Runs that made rows.
-    pub runs: u64,
-    /// Rows.
-    pub rows: u64,
-    /// Rows of these that were superseded since.
-    pub superseded: u64,
-    /// Distinct records that have these rows.
-    pub records: u64,
-    /// When the first was written.
-    pub first_at: Option<OffsetDateTime>,
-    /// When the last was.
-    pub last_at: Option<OffsetDateTime>,
-}
-
-/// What a release made (PRV-7).
-#[async_trait]
-pub trait RecallQueries: Send + Sync {
-    /// How much. [`StoreError::TooSlow`] when it cannot be counted in bounded time.
-    async fn recall_counts(&self, recall: &Recall) -> Result<RecallCounts, StoreError>;
-    /// At most `limit` rows after `after`, by run and id: `id`, `record_srn`, `run_id`, `created_at`, `superseded_by`, then the columns
-    /// of the hook.
-    async fn recalled_rows(
-        &self,
-        recall: &Recall,
-        columns: &[TableColumn],
-        after: Option<&PageKey>,
-        limit: u32,
-    ) -> Result<Vec<Vec<Cell>>, StoreError>;
-    /// All of them.
-    fn recalled_rows_stream(&self, recall: &Recall, columns: &[TableColumn])
-    -> Result<RowStream, StoreError>;
-    /// At most `limit` records after `after`, by run and SRN: `record_srn`, `schema_id`, `run_id`, its rows, those that were not superseded,
-    /// and when they were written. A record is told for each run that made rows for it.
-    async fn recalled_records(
-        &self,
-        recall: &Recall,
-        after: Option<&PageKey>,
-        limit: u32,
-    ) -> Result<Vec<Vec<Cell>>, StoreError>;
-    /// All of them.
-    fn recalled_records_stream(&self, recall: &Recall) -> Result<RowStream, StoreError>;
 }
 
 /// Provenance.

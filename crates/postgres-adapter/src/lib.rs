@@ -38,6 +38,7 @@ mod rows;
 mod runs;
 mod schemas;
 mod sessions;
+mod stats;
 mod sweeping;
 mod task_queries;
 mod tasks;

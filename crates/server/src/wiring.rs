@@ -14,7 +14,7 @@ use app::{
     EndSession, FetchDeviceTokens, FillFromSpreadsheet, FinishDelegations, GrantRole, IssuerKeys, Lifetimes,
     LineagePorts, OWN_WORKERS, OpenDevice, OpenIngestion, Principals, PushRecords, ReadActivity,
     ReadConventions, ReadData, ReadDelegations, ReadDepositions, ReadHealth, ReadHooks, ReadIdentities,
-    ReadInbox, ReadIngestDetail, ReadIngestions, ReadLineage, ReadOverview, ReadProfile, ReadProvenance,
+    ReadInbox, ReadIngestDetail, ReadIngestions, ReadLineage, ReadStats, ReadOverview, ReadProfile, ReadProvenance,
     ReadRunLogs, ReadSchemas, ReadTasks, Recall, Redelegate, RefreshSession, RegisterSchema, RevokeRole,
     SetLive, SetServiceAccountState, ShareTask, SignIn, SubmitDeposition, TokenMaker, UnyankRelease,
     UpdateTask, UploadFile, YankRelease,
@@ -292,6 +292,7 @@ pub(crate) fn services(
         read_depositions: ReadDepositions::new(store.clone(), store.clone(), blobs, domain.clone()),
         read_overview: ReadOverview::new(Arc::clone(&read_data), store.clone()),
         recall: Recall::new(store.clone(), store.clone()),
+        read_stats: ReadStats::new(store.clone(), Arc::clone(&clock)),
         read_lineage: ReadLineage::new(
             LineagePorts {
                 lineage: store.clone(),

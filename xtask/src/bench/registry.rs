@@ -139,12 +139,18 @@ impl Bench {
     }
 }
 
+/// The middle one; sorts them.
+pub(super) fn median(figures: &mut [f64]) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures.get(figures.len() / 2).copied().unwrap_or_default()
+}
+
 /// Medians, and their ratio.
-fn table(title: &str, ours: (&str, Vec<f64>), theirs: (&str, Vec<f64>), aim: f64) {
+pub(super) fn table(title: &str, ours: (&str, Vec<f64>), theirs: (&str, Vec<f64>), aim: f64) {
     println!("  {title}");
     let medians = [ours, theirs].map(|(name, mut rates)| {
-        rates.sort_by(f64::total_cmp);
-        let (median, least, most) = (rates[rates.len() / 2], rates[0], rates[rates.len() - 1]);
+        let median = median(&mut rates);
+        let (least, most) = (rates[0], rates[rates.len() - 1]);
         println!("    {name:<20} {median:>8.0} /s   ({least:.0} to {most:.0})");
         median
     });

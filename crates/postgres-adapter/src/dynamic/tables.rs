@@ -352,7 +352,14 @@ pub(crate) fn count_rows(table: &Table, query: &TableQuery) -> Sql {
     sql
 }
 
-/// The type of a column, for which a stored value is read.
+/// How many rows of a feature table were not superseded.
+pub(crate) fn count_current(hook: &HookName) -> Sql {
+    Sql::new(format!(
+        "select count(*) from features.\"{hook}\" where superseded_by is null"
+    ))
+}
+
+/// The types of the columns, in the table's order.
 pub(crate) fn types(table: &Table) -> Vec<ColumnType> {
     table.columns.iter().map(|c| c.column_type).collect()
 }
