@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::engine::Engine;
 use crate::migrations::Throwaway;
 use crate::shell::{cargo, run as run_command, target};
-use crate::{clients, demo, exports, fuzz, layers, migrations, openapi};
+use crate::{clients, demo, exports, fuzz, layers, migrations, openapi, packages};
 
 /// The version of sqlx-cli, which must be that of sqlx.
 const SQLX_CLI: &str = "0.9.0";
@@ -69,6 +69,9 @@ fn tests() -> Result<()> {
     let server = Throwaway::start()?;
     let url = server.database("postgres")?;
     let engine = Engine::find();
+    if let Err(why) = packages::browser() {
+        println!("the pages are not looked at in a browser: {why:#}");
+    }
     demo::build()?;
     let mut command = offline(&["test", "--workspace", "--locked", "--no-fail-fast"]);
     command.env("HALLMARK_TEST_DATABASE_URL", url);

@@ -12,6 +12,8 @@ use anyhow::{Context as _, Result, bail};
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 use tempfile::TempDir;
 
+use crate::packages::{package, program_of};
+
 /// How long an engine may take to answer a ping.
 const PING_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a private engine may take to start, and to end.
@@ -175,46 +177,8 @@ fn packages() -> Result<()> {
     package("busybox", "busybox-static")
 }
 
-/// Installs a Debian package if its program is missing.
-fn package(program: &str, package: &str) -> Result<()> {
-    if program_of(program).is_some() {
-        return Ok(());
-    }
-    let missing = || format!("{program} is missing, and the package {package} could not be installed");
-    println!("installing {package}, for {program} is missing");
-    for arguments in [
-        &["update", "-q"][..],
-        &["install", "-q", "-y", "--no-install-recommends", package],
-    ] {
-        // A lock that another installation holds is waited for, but not for ever.
-        let status = Command::new("timeout")
-            .args(["300", "apt-get", "-o", "DPkg::Lock::Timeout=120"])
-            .args(arguments)
-            .env("DEBIAN_FRONTEND", "noninteractive")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .status()
-            .with_context(missing)?;
-        // An update that reaches only some of its sources may be enough.
-        if !status.success() && arguments[0] == "install" {
-            bail!(missing());
-        }
-    }
-    program_of(program).map(|_| ()).with_context(missing)
-}
-
 fn host_of(dir: &Path) -> String {
     format!("unix://{}", dir.join("docker.sock").display())
-}
-
-/// A program in `PATH`, or where daemons are.
-fn program_of(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let more = ["/usr/sbin", "/usr/local/bin"].map(PathBuf::from);
-    std::env::split_paths(&path)
-        .chain(more)
-        .map(|dir| dir.join(name))
-        .find(|path| path.is_file())
 }
 
 /// What is mounted below a directory, the last first.

@@ -11,6 +11,7 @@ mod fuzz;
 mod layers;
 mod migrations;
 mod openapi;
+mod packages;
 mod shell;
 mod tools;
 mod tree;

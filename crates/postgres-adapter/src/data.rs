@@ -80,7 +80,11 @@ impl PgStore {
             .await
             .map_err(|e| StoreError::Internal(e.into()))?
             .map_err(store_error)?;
-        sqlx::query!("select set_config('statement_timeout', $1, true)", MOST_TIME)
+        // Sorting and grouping in memory is what such a read mostly does.
+        sqlx::query!(
+            "select set_config('statement_timeout', $1, true) as time, set_config('work_mem', '32MB', true) as memory",
+            MOST_TIME
+        )
             .fetch_one(&mut *tx)
             .await
             .map_err(store_error)?;

@@ -9,7 +9,7 @@ mod recall;
 mod row_sets;
 mod tables;
 
-pub(crate) use recall::{recall_counts, recall_record_count, recall_records, recall_rows};
+pub(crate) use recall::{recall_counts, recall_records, recall_rows};
 pub(crate) use row_sets::row_sets;
 pub(crate) use tables::{count_current, count_rows, select_rows, types};
 

@@ -33,6 +33,8 @@ pub async fn connect(options: &PoolOptions) -> Result<PgPool, StoreError> {
             ("idle_in_transaction_session_timeout", "60s"),
             ("lock_timeout", "20s"),
             ("statement_timeout", "30min"),
+            // Compiling a plan takes longer than most of ours run: 250 ms of 365 for a recall of 500,000 rows.
+            ("jit", "off"),
             ("timezone", "UTC"),
         ]);
     PgPoolOptions::new()

@@ -45,10 +45,7 @@ fn number(row: Option<&PgRow>, index: usize) -> Result<u64, StoreError> {
 #[async_trait]
 impl RecallQueries for PgStore {
     async fn recall_counts(&self, recall: &Recall) -> Result<RecallCounts, StoreError> {
-        let (counts, records) = futures::try_join!(
-            self.bounded(dynamic::recall_counts(recall)),
-            self.bounded(dynamic::recall_record_count(recall))
-        )?;
+        let counts = self.bounded(dynamic::recall_counts(recall)).await?;
         let row = counts.first();
         let time = |index: usize| {
             row.map(|row| row.try_get(index).map_err(store_error))
@@ -59,9 +56,9 @@ impl RecallQueries for PgStore {
             runs: number(row, 0)?,
             rows: number(row, 1)?,
             superseded: number(row, 2)?,
-            records: number(records.first(), 0)?,
-            first_at: time(3)?,
-            last_at: time(4)?,
+            records: number(row, 3)?,
+            first_at: time(4)?,
+            last_at: time(5)?,
         })
     }
 
