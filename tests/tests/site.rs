@@ -188,7 +188,11 @@ fn figures_of_the_archive_are_told() {
         [&json!(333), &json!(333), &json!(2.0), &json!(0)]
     );
     let metrics = nobody.fetch("GET", "/metrics", &[], "").unwrap();
-    assert!(metrics.header("content-type").starts_with("text/plain; version=0.0.4"));
+    assert!(
+        metrics
+            .header("content-type")
+            .starts_with("text/plain; version=0.0.4")
+    );
     let text = metrics.text();
     for line in [
         "osa_hook_runs_total{hook=\"penguin_shape\",status=\"passed\"} 4",

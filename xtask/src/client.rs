@@ -88,10 +88,7 @@ impl Server {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let number = line.and_then(|line| line.split_whitespace().next());
-        number
-            .context("no VmHWM")?
-            .parse()
-            .context("VmHWM is no number")
+        number.context("no VmHWM")?.parse().context("VmHWM is no number")
     }
 
     /// Waits until it ends by itself.

@@ -54,9 +54,9 @@ use app::{
     EndSession, FetchDeviceTokens, FillFromSpreadsheet, FinishDelegations, GrantRole, OpenDevice,
     OpenIngestion, PushRecords, ReadActivity, ReadConventions, ReadData, ReadDelegations, ReadDepositions,
     ReadHealth, ReadHooks, ReadIdentities, ReadInbox, ReadIngestDetail, ReadIngestions, ReadLineage,
-    ReadOverview, ReadProfile, ReadProvenance, ReadRunLogs, ReadSchemas, ReadStats, ReadTasks, Recall, Redelegate,
-    RefreshSession, RegisterSchema, RevokeRole, SetLive, SetServiceAccountState, ShareTask, SignIn,
-    SubmitDeposition, UnyankRelease, UpdateTask, UploadFile, YankRelease,
+    ReadOverview, ReadProfile, ReadProvenance, ReadRunLogs, ReadSchemas, ReadStats, ReadTasks, Recall,
+    Redelegate, RefreshSession, RegisterSchema, RevokeRole, SetLive, SetServiceAccountState, ShareTask,
+    SignIn, SubmitDeposition, UnyankRelease, UpdateTask, UploadFile, YankRelease,
 };
 use domain::NodeDomain;
 use poem::{Endpoint, EndpointExt, Route};

@@ -166,12 +166,12 @@ pub mod views {
         AttemptEntry, Claimed, DelegationStates, DelegationView, Message, Payload, Side, TaskFilter,
         TaskGrant, TaskView,
     };
-    pub use ports::stats::{FIGURES, Figure};
     pub use ports::queries::{
         ActivityEntry, ActivityFilter, ActivityPage, HookSummary, Identity, IngestRunView, ReasonCount,
         RecordView, RowStream, RowTrace, Table, TableColumn, TableCounts, TableKind, TraceDelegation,
         TraceDeposition, TraceSource, TraceTask,
     };
+    pub use ports::stats::{FIGURES, Figure};
 }
 
 /// The callee of the server's own work.

@@ -261,11 +261,12 @@ impl ReadData {
         schema: &str,
         feature: &str,
     ) -> Result<Vec<TableColumn>, Failure> {
-        Ok(self.feature_table(schema, feature).await?.columns)
+        Ok(self.tables.one(schema, Some(feature)).await?.1.columns)
     }
 
+    /// A feature table without its columns.
     pub(crate) async fn feature_table(&self, schema: &str, feature: &str) -> Result<Table, Failure> {
-        Ok(self.tables.one(schema, Some(feature)).await?.1)
+        self.tables.feature(schema, feature).await
     }
 
     /// A record: the version asked for, or the newest.

@@ -53,7 +53,10 @@ impl ReadStats {
     }
 
     /// How the work goes, and the connections of this server's pool: in use, and all.
-    pub async fn figures(&self, _permit: Permit<act::ReadHealth>) -> Result<(Vec<Figure>, (u32, u32)), Failure> {
+    pub async fn figures(
+        &self,
+        _permit: Permit<act::ReadHealth>,
+    ) -> Result<(Vec<Figure>, (u32, u32)), Failure> {
         let mut kept = self.figures.lock().await;
         let now = self.clock.now();
         let fresh = kept.as_ref().filter(|(at, _)| now - *at < FIGURES_KEPT);

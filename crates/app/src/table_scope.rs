@@ -42,17 +42,15 @@ impl Tables {
             let table = scope.records();
             return Ok((scope, table));
         };
-        let unknown = || DataError::UnknownFeature {
-            schema: schema.to_owned(),
-            feature: domain::schema::shortened(feature),
-        };
-        let hook = scope
-            .hooks
-            .iter()
-            .find(|hook| hook.as_str() == feature)
-            .ok_or_else(unknown)?;
-        let table = self.features(&scope, hook).await?;
+        let table = self.features(&scope, scope.hook(schema, feature)?).await?;
         Ok((scope, table))
+    }
+
+    /// A feature table without its columns, for who knows the row.
+    pub(crate) async fn feature(&self, schema: &str, feature: &str) -> Result<Table, Failure> {
+        let scope = self.scope(schema).await?;
+        let hook = scope.hook(schema, feature)?.clone();
+        Ok(scope.table(TableKind::Feature(hook), Vec::new()))
     }
 
     /// Every table of a schema, records first.
@@ -142,6 +140,15 @@ impl Tables {
 }
 
 impl Scope {
+    /// The hook of this name; `schema` is what the path says.
+    fn hook(&self, schema: &str, feature: &str) -> Result<&HookName, DataError> {
+        let found = self.hooks.iter().find(|hook| hook.as_str() == feature);
+        found.ok_or_else(|| DataError::UnknownFeature {
+            schema: schema.to_owned(),
+            feature: domain::schema::shortened(feature),
+        })
+    }
+
     /// The table of the records.
     pub(crate) fn records(&self) -> Table {
         self.table(TableKind::Records, records_columns(&self.newest))

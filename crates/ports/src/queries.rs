@@ -12,8 +12,8 @@ use time::OffsetDateTime;
 
 use crate::error::StoreError;
 pub use crate::tables::{
-    DataQueries, PageKey, Recall, RecallCounts, RecallQueries, RecordView, RowStream, Settled, Table, TableColumn,
-    TableCounts, TableKind, TableQuery,
+    DataQueries, PageKey, Recall, RecallCounts, RecallQueries, RecordView, RowStream, Settled, Table,
+    TableColumn, TableCounts, TableKind, TableQuery,
 };
 
 /// A hook in the catalogue.

@@ -68,14 +68,26 @@ pub const FIGURES: &[Family] = &[
         "counter",
         "Published versions of records.",
     ),
-    family("osa_outbox_pending", "gauge", "Work of the server that nobody has taken up."),
+    family(
+        "osa_outbox_pending",
+        "gauge",
+        "Work of the server that nobody has taken up.",
+    ),
     family(
         "osa_outbox_lag_seconds",
         "gauge",
         "For how long the oldest of it has waited, in seconds.",
     ),
-    family("osa_outbox_failed", "gauge", "Delegations of the server's own work that failed or got stuck."),
-    family("osa_workers_busy", "gauge", "Work of the server that is being done."),
+    family(
+        "osa_outbox_failed",
+        "gauge",
+        "Delegations of the server's own work that failed or got stuck.",
+    ),
+    family(
+        "osa_workers_busy",
+        "gauge",
+        "Work of the server that is being done.",
+    ),
 ];
 
 /// Reads figures.

@@ -28,42 +28,31 @@ const MOST_TIME: &str = "30s";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The cells of a row whose columns are of these types.
+///
+/// The types are not compared with PostgreSQL's for each value, which would be a good part of an export's work: the statement that gave
+/// the row was built from the same columns. A value that does not read back as its type is an error all the same.
 pub(crate) fn cells(row: &PgRow, types: &[ColumnType]) -> Result<Vec<Cell>, StoreError> {
-    let get = |index: usize, column: ColumnType| -> Result<Cell, sqlx::Error> {
-        Ok(match column {
-            ColumnType::Text => row
-                .try_get::<Option<String>, _>(index)?
-                .map_or(Cell::Null, Cell::Text),
-            ColumnType::Number => row
-                .try_get::<Option<f64>, _>(index)?
-                .map_or(Cell::Null, Cell::Number),
-            ColumnType::Integer => row
-                .try_get::<Option<i64>, _>(index)?
-                .map_or(Cell::Null, Cell::Integer),
-            ColumnType::Boolean => row
-                .try_get::<Option<bool>, _>(index)?
-                .map_or(Cell::Null, Cell::Boolean),
-            ColumnType::Date => row
-                .try_get::<Option<time::Date>, _>(index)?
-                .map_or(Cell::Null, Cell::Date),
-            ColumnType::Timestamp => row
-                .try_get::<Option<time::OffsetDateTime>, _>(index)?
-                .map_or(Cell::Null, Cell::Timestamp),
-            ColumnType::Uuid => row
-                .try_get::<Option<uuid::Uuid>, _>(index)?
-                .map_or(Cell::Null, Cell::Uuid),
-            ColumnType::Json => row
-                .try_get::<Option<serde_json::Value>, _>(index)?
-                .map_or(Cell::Null, Cell::Json),
-        })
-    };
-    types
-        .iter()
-        .enumerate()
-        .map(|(index, column)| {
-            get(index, *column).map_err(|e| StoreError::corrupt("features or metadata", e))
-        })
-        .collect()
+    macro_rules! get {
+        ($index:expr, $rust:ty, $variant:path) => {
+            row.try_get_unchecked::<Option<$rust>, _>($index)
+                .map(|value| value.map_or(Cell::Null, $variant))
+        };
+    }
+    let mut cells = Vec::with_capacity(types.len());
+    for (index, column) in types.iter().enumerate() {
+        let cell = match column {
+            ColumnType::Text => get!(index, String, Cell::Text),
+            ColumnType::Number => get!(index, f64, Cell::Number),
+            ColumnType::Integer => get!(index, i64, Cell::Integer),
+            ColumnType::Boolean => get!(index, bool, Cell::Boolean),
+            ColumnType::Date => get!(index, time::Date, Cell::Date),
+            ColumnType::Timestamp => get!(index, OffsetDateTime, Cell::Timestamp),
+            ColumnType::Uuid => get!(index, uuid::Uuid, Cell::Uuid),
+            ColumnType::Json => get!(index, serde_json::Value, Cell::Json),
+        };
+        cells.push(cell.map_err(|e| StoreError::corrupt("features or metadata", e))?);
+    }
+    Ok(cells)
 }
 
 impl PgStore {

@@ -1,22 +1,22 @@
 //! Where a row comes from (PRV-6).
 
 use async_trait::async_trait;
-use domain::{Actor, HookName, HookRun, NodeDomain, RunId, TaskId, UserId};
+use domain::{Actor, HookName, HookRun, NodeDomain, ReleaseVersion, RunId, TaskId, UserId};
 use domain::{IngestRunId, SchemaRef};
 use ports::queries::{
     Identity, RecordView, RowTrace, Table, TableKind, TraceDelegation, TraceDeposition, TraceSource,
     TraceTask,
 };
-use ports::{ProvenanceQueries, RegistryQueries, StoreError};
+use ports::{ProvenanceQueries, StoreError};
 use serde_json::Value;
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::{AssertSqlSafe, PgConnection, Row};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::dynamic;
 use crate::error::store_error;
 use crate::ingest_detail::run_counts;
-use crate::rows::{actor, count, object, parsed, releases, small};
+use crate::rows::{actor, count, object, parsed, release_version, releases, small};
 use crate::tx::PgStore;
 
 /// A feature row, with what traces it.
@@ -65,16 +65,26 @@ impl RunRow {
     }
 }
 
-impl PgStore {
+/// The statements of a trace, on one connection: giving one back to the pool costs as much as a statement.
+struct Tracing<'a> {
+    conn: &'a mut PgConnection,
+    /// Who was asked about already: most of it is one person's doing.
+    known: Vec<Identity>,
+}
+
+impl Tracing<'_> {
     /// Who an actor was (REG-7).
-    async fn identity(&self, actor: Actor) -> Result<Identity, StoreError> {
+    async fn identity(&mut self, actor: Actor) -> Result<Identity, StoreError> {
+        if let Some(known) = self.known.iter().find(|known| known.actor == actor) {
+            return Ok(known.clone());
+        }
         let (name, authority) = match &actor {
             Actor::User(id) => {
                 let row = sqlx::query!(
                     "select display_name, provider from users where id = $1",
                     id.as_uuid()
                 )
-                .fetch_optional(&self.pool)
+                .fetch_optional(&mut *self.conn)
                 .await
                 .map_err(store_error)?;
                 row.map(|row| (row.display_name, row.provider)).unzip()
@@ -84,29 +94,54 @@ impl PgStore {
                     "select subject, issuer from service_accounts where id = $1",
                     id.as_uuid()
                 )
-                .fetch_optional(&self.pool)
+                .fetch_optional(&mut *self.conn)
                 .await
                 .map_err(store_error)?;
                 row.map(|row| (row.subject, row.issuer)).unzip()
             }
             Actor::System => (None, None),
         };
-        Ok(Identity {
+        let identity = Identity {
             actor,
             name,
             authority,
-        })
+        };
+        self.known.push(identity.clone());
+        Ok(identity)
     }
 
-    async fn release_of(&self, run: &HookRun) -> Result<domain::HookRelease, StoreError> {
+    async fn run_of(&mut self, id: RunId) -> Result<Option<HookRun>, StoreError> {
+        let row = sqlx::query_as!(
+            RunRow,
+            "select id, release_id, status, started_at, finished_at, duration_s, oom_retries, worker, log_ref, failure, passed, rejected, errored from hook_runs where id = $1",
+            id.as_uuid()
+        )
+        .fetch_optional(&mut *self.conn)
+        .await
+        .map_err(store_error)?;
+        row.map(RunRow::run).transpose()
+    }
+
+    async fn live_version(&mut self, hook: &HookName) -> Result<Option<ReleaseVersion>, StoreError> {
+        let version = sqlx::query_scalar!(
+            "select r.version from hooks h join hook_releases r on r.id = h.live_release_id where h.name = $1",
+            hook.as_str()
+        )
+        .fetch_optional(&mut *self.conn)
+        .await
+        .map_err(store_error)?;
+        version.map(release_version).transpose()
+    }
+
+    async fn release_of(&mut self, run: &HookRun) -> Result<domain::HookRelease, StoreError> {
         releases!("where r.id = $1", run.release.as_uuid())
-            .fetch_one(&self.pool)
+            .fetch_one(&mut *self.conn)
             .await
             .map_err(store_error)?
             .release()
     }
 
-    async fn source_of(&self, srn: &str) -> Result<Option<TraceSource>, StoreError> {
+    async fn source_of(&mut self, srn: &str) -> Result<Option<TraceSource>, StoreError> {
         const TABLE: &str = "ingest_records";
         let row = sqlx::query!(
             r#"select r.convention_slug, r.ingest_run_id, r.source_id, i.upload, i.line, i.batch, n.opened_by_user_id, n.opened_by_service_account_id,
@@ -116,7 +151,7 @@ impl PgStore {
              left join ingest_uploads u on u.ingest_run_id = i.ingest_run_id and u.upload = i.upload where r.srn = $1"#,
             srn
         )
-        .fetch_optional(&self.pool)
+        .fetch_optional(&mut *self.conn)
         .await
         .map_err(store_error)?;
         let Some(row) = row else { return Ok(None) };
@@ -139,14 +174,14 @@ impl PgStore {
         }))
     }
 
-    async fn deposition_of(&self, srn: &str) -> Result<Option<TraceDeposition>, StoreError> {
+    async fn deposition_of(&mut self, srn: &str) -> Result<Option<TraceDeposition>, StoreError> {
         const TABLE: &str = "depositions";
         let row = sqlx::query!(
             "select d.id, d.convention_slug, d.owner_user_id, s.number, s.submitted_at, s.curated_by_user_id
              from depositions d join submissions s on s.deposition_id = d.id and s.number = d.submissions where d.record_srn = $1",
             srn
         )
-        .fetch_optional(&self.pool)
+        .fetch_optional(&mut *self.conn)
         .await
         .map_err(store_error)?;
         let Some(row) = row else { return Ok(None) };
@@ -166,13 +201,13 @@ impl PgStore {
         }))
     }
 
-    async fn task_of(&self, run: RunId) -> Result<Option<TraceTask>, StoreError> {
+    async fn task_of(&mut self, run: RunId) -> Result<Option<TraceTask>, StoreError> {
         let task = sqlx::query!(
             "select t.id, t.kind, t.name, t.status, t.creator_user_id, t.creator_service_account_id, t.created_at
              from release_pins p join tasks t on t.id = p.task_id where p.run_id = $1",
             run.as_uuid()
         )
-        .fetch_optional(&self.pool)
+        .fetch_optional(&mut *self.conn)
         .await
         .map_err(store_error)?;
         let Some(task) = task else { return Ok(None) };
@@ -187,7 +222,7 @@ impl PgStore {
                ) d order by d.created_at, d.retry_count"#,
             task.id
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.conn)
         .await
         .map_err(store_error)?;
         let delegations = delegations
@@ -218,7 +253,7 @@ impl PgStore {
     }
 
     async fn traced_row(
-        &self,
+        &mut self,
         table: &Table,
         hook: &HookName,
         row: i64,
@@ -232,7 +267,7 @@ impl PgStore {
             .bind(table.schema.to_string())
             .bind(table.versions.clone())
             .bind(row)
-            .fetch_optional(&self.pool)
+            .fetch_optional(&mut *self.conn)
             .await
             .map_err(store_error)?;
         let read = |row: sqlx::postgres::PgRow| -> Result<_, sqlx::Error> {
@@ -254,15 +289,12 @@ impl PgStore {
 #[async_trait]
 impl ProvenanceQueries for PgStore {
     async fn run(&self, id: RunId) -> Result<Option<HookRun>, StoreError> {
-        let row = sqlx::query_as!(
-            RunRow,
-            "select id, release_id, status, started_at, finished_at, duration_s, oom_retries, worker, log_ref, failure, passed, rejected, errored from hook_runs where id = $1",
-            id.as_uuid()
-        )
-        .fetch_optional(&self.pool)
-        .await
-        .map_err(store_error)?;
-        row.map(RunRow::run).transpose()
+        let mut conn = self.pool.acquire().await.map_err(store_error)?;
+        let mut tracing = Tracing {
+            conn: &mut conn,
+            known: Vec::new(),
+        };
+        tracing.run_of(id).await
     }
 
     async fn has_rows(&self, run: RunId) -> Result<bool, StoreError> {
@@ -297,7 +329,12 @@ impl ProvenanceQueries for PgStore {
         let TableKind::Feature(hook) = &table.kind else {
             return Ok(None);
         };
-        let Some(traced) = self.traced_row(table, hook, row).await? else {
+        let mut conn = self.pool.acquire().await.map_err(store_error)?;
+        let mut tracing = Tracing {
+            conn: &mut conn,
+            known: Vec::new(),
+        };
+        let Some(traced) = tracing.traced_row(table, hook, row).await? else {
             return Ok(None);
         };
         let TracedRow {
@@ -309,28 +346,38 @@ impl ProvenanceQueries for PgStore {
             newest,
         } = traced;
         // Everything from here on is immutable, but for the task's and the pointer's state, so several statements tell one story.
-        let run = ProvenanceQueries::run(self, RunId::from_uuid(run))
+        let run = tracing
+            .run_of(RunId::from_uuid(run))
             .await?
             .ok_or_else(|| StoreError::corrupt("features", "a row without its run"))?;
-        let release = self.release_of(&run).await?;
+        let release = tracing.release_of(&run).await?;
         let record = sqlx::query!(
-            "select schema_id, schema_version, metadata, created_at from records where srn = $1",
+            "select schema_id, schema_version, metadata, created_at, source_kind from records where srn = $1",
             srn
         )
-        .fetch_one(&self.pool)
+        .fetch_one(&mut *tracing.conn)
         .await
         .map_err(store_error)?;
+        let deposited = record.source_kind == "deposition";
         Ok(Some(RowTrace {
             row_id: row,
             values: object("features", values)?,
             created_at,
             current: superseded_by.is_none() && newest,
             superseded_by: superseded_by.map(RunId::from_uuid),
-            built_by: self.identity(release.built_by.clone()).await?,
-            live: self.hook(hook).await?.and_then(|h| h.live).map(|r| r.version),
-            source: self.source_of(&srn).await?,
-            deposition: self.deposition_of(&srn).await?,
-            task: self.task_of(run.id).await?,
+            built_by: tracing.identity(release.built_by.clone()).await?,
+            live: tracing.live_version(hook).await?,
+            source: if deposited {
+                None
+            } else {
+                tracing.source_of(&srn).await?
+            },
+            deposition: if deposited {
+                tracing.deposition_of(&srn).await?
+            } else {
+                None
+            },
+            task: tracing.task_of(run.id).await?,
             record: RecordView {
                 srn: parsed("records", &srn)?,
                 schema: SchemaRef {

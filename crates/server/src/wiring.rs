@@ -14,10 +14,10 @@ use app::{
     EndSession, FetchDeviceTokens, FillFromSpreadsheet, FinishDelegations, GrantRole, IssuerKeys, Lifetimes,
     LineagePorts, OWN_WORKERS, OpenDevice, OpenIngestion, Principals, PushRecords, ReadActivity,
     ReadConventions, ReadData, ReadDelegations, ReadDepositions, ReadHealth, ReadHooks, ReadIdentities,
-    ReadInbox, ReadIngestDetail, ReadIngestions, ReadLineage, ReadStats, ReadOverview, ReadProfile, ReadProvenance,
-    ReadRunLogs, ReadSchemas, ReadTasks, Recall, Redelegate, RefreshSession, RegisterSchema, RevokeRole,
-    SetLive, SetServiceAccountState, ShareTask, SignIn, SubmitDeposition, TokenMaker, UnyankRelease,
-    UpdateTask, UploadFile, YankRelease,
+    ReadInbox, ReadIngestDetail, ReadIngestions, ReadLineage, ReadOverview, ReadProfile, ReadProvenance,
+    ReadRunLogs, ReadSchemas, ReadStats, ReadTasks, Recall, Redelegate, RefreshSession, RegisterSchema,
+    RevokeRole, SetLive, SetServiceAccountState, ShareTask, SignIn, SubmitDeposition, TokenMaker,
+    UnyankRelease, UpdateTask, UploadFile, YankRelease,
 };
 use auth::{Minter, TrustedIssuer, Verifier};
 use domain::NodeDomain;

@@ -70,7 +70,12 @@ impl Bench {
     fn psql(&self, statement: &str) -> Result<()> {
         run_command(
             Command::new(postgres_program("psql")?)
-                .args(["--quiet", "--no-psqlrc", "--set=ON_ERROR_STOP=1", "--output=/dev/null"])
+                .args([
+                    "--quiet",
+                    "--no-psqlrc",
+                    "--set=ON_ERROR_STOP=1",
+                    "--output=/dev/null",
+                ])
                 .arg(&self.database)
                 .arg("--command")
                 .arg(statement),
@@ -240,7 +245,8 @@ impl Bench {
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         for _ in 0..TURNS {
             ours.push(LOAD.run(&self.address, 200, |connection, n| {
-                let row = first + i64::try_from((connection * 2_500_003 + n * 7919) % 10_000_000).unwrap_or_default();
+                let row = first
+                    + i64::try_from((connection * 2_500_003 + n * 7919) % 10_000_000).unwrap_or_default();
                 format!("GET /api/v1/data/large/large/rows/{row}/trace HTTP/1.1\r\nHost: bench\r\n\r\n")
             })?);
             let told = output(
