@@ -11,21 +11,25 @@ use serde_json::Value;
 
 use crate::Services;
 use crate::body::Body;
-use crate::export::{ExportFormat, OrExport};
 use crate::gate::Gate;
-use crate::manifest::{Catalogue, Manifest, ManifestResponse};
+use crate::manifest::{Catalogue, Manifest};
 use crate::problem::Problem;
 use crate::record_provenance::RecordProvenance;
 use crate::render::model_time;
-use crate::site::{anyone, schema_description};
-use crate::table::{TableQueryBody, TableResponse, Wanted};
+use crate::site::{Markdown, anyone, schema_description};
+use crate::table::{
+    CsvTable, Format, GzipTable, ParquetTable, RenderedPage, TableQueryBody, TableResponse, Wanted,
+};
 use crate::trace::RowTraceBody;
 
 #[derive(Tags)]
-enum Tag {
+pub(crate) enum Tag {
     /// What the archive holds.
     Data,
 }
+
+/// The table of the records, in paths.
+const RECORDS: &str = "records";
 
 pub(crate) struct DataApi(pub(crate) Arc<Services>);
 
@@ -62,19 +66,14 @@ impl DataApi {
     /// Read a schema's manifest: its fields, tables, columns and counts.
     ///
     /// `{schema}` is `id`, every version of the newest major, or `id@version`, exactly one. Each table's count tells when it was made;
-    /// `counts=exact` counts again, however long that takes. With the ending `.md` it is a description for people and agents.
+    /// `counts=exact` counts again, however long that takes.
     #[oai(path = "/data/:schema", method = "get", operation_id = "getManifest")]
     async fn manifest(
         &self,
         Gate(permit): Gate<act::ReadData>,
         schema: Path<String>,
         counts: Query<Option<String>>,
-    ) -> Result<ManifestResponse, Problem> {
-        // No schema has a dot in its id, and no version of one ends so.
-        if let Some(name) = schema.0.strip_suffix(".md") {
-            let described = schema_description(&self.0, &permit, name).await?;
-            return Ok(ManifestResponse::Description(described));
-        }
+    ) -> Result<Json<Manifest>, Problem> {
         let exact = match counts.0.as_deref() {
             None | Some("") => false,
             Some("exact") => true,
@@ -86,37 +85,44 @@ impl DataApi {
             }
         };
         let manifest = self.0.read_data.manifest(&permit, &schema.0, exact).await?;
-        Ok(ManifestResponse::Manifest(Json(Manifest::new(
-            self.0.read_data.node(),
-            manifest,
-        ))))
+        Ok(Json(Manifest::new(self.0.read_data.node(), manifest)))
     }
 
-    /// Read a record: `{id}`, the newest version, or `{id}@{n}`; with `format`, its provenance as an export, in which people are known by
-    /// their ids only.
+    /// Read what a schema is about, its tables and columns, and how to ask them, in words. `/data/{schema}.md` is the same.
+    #[oai(
+        path = "/data/:schema/description.md",
+        method = "get",
+        operation_id = "getDescription"
+    )]
+    async fn description(
+        &self,
+        Gate(permit): Gate<act::ReadData>,
+        schema: Path<String>,
+    ) -> Result<Markdown, Problem> {
+        schema_description(&self.0, &permit, &schema.0)
+            .await
+            .map(Markdown)
+    }
+
+    /// Read a record: `{id}`, the newest version, or `{id}@{n}`.
     #[oai(path = "/data/records/:id", method = "get", operation_id = "getRecord")]
     async fn record(
         &self,
         Gate(permit): Gate<act::ReadData>,
         id: Path<String>,
-        format: Query<Option<String>>,
-    ) -> Result<OrExport<Json<RecordBody>>, Problem> {
-        if let Some(format) = ExportFormat::of(format.0.as_deref())? {
-            let lineage = self.0.read_lineage.record(&anyone()?, &permit, &id.0).await?;
-            return Ok(OrExport::Export(format.write(&lineage)));
-        }
+    ) -> Result<Json<RecordBody>, Problem> {
         let record = self.0.read_data.record(&permit, &id.0).await?;
-        Ok(OrExport::Usual(Json(RecordBody {
+        Ok(Json(RecordBody {
             id: record.srn.id.to_string(),
             srn: record.srn.to_string(),
             schema_id: record.schema.to_string(),
             version: record.srn.version.get(),
             metadata: record.metadata,
             created_at: model_time(record.created_at),
-        })))
+        }))
     }
 
-    /// Read where a record and all that was computed for it come from; with `format`, as an export.
+    /// Read where a record and all that was computed for it come from.
     #[oai(
         path = "/data/records/:id/provenance",
         method = "get",
@@ -126,14 +132,9 @@ impl DataApi {
         &self,
         Gate(permit): Gate<act::ReadProvenance>,
         id: Path<String>,
-        format: Query<Option<String>>,
-    ) -> Result<OrExport<Json<RecordProvenance>>, Problem> {
-        let format = ExportFormat::of(format.0.as_deref())?;
+    ) -> Result<Json<RecordProvenance>, Problem> {
         let lineage = self.0.read_lineage.record(&permit, &anyone()?, &id.0).await?;
-        Ok(match format {
-            Some(format) => OrExport::Export(format.write(&lineage)),
-            None => OrExport::Usual(Json((&lineage).into())),
-        })
+        Ok(Json((&lineage).into()))
     }
 
     /// Read a page of a schema's records, newest first unless sorted.
@@ -154,9 +155,9 @@ impl DataApi {
         sort: Query<Option<String>>,
         filter: Query<Option<String>>,
         as_of: Query<Option<String>>,
-    ) -> Result<TableResponse, Problem> {
+    ) -> Result<RenderedPage, Problem> {
         let wanted = Wanted::of_query(filter.0, cursor.0, limit.0, sort.0, as_of.0)?;
-        wanted.read(&self.0, &permit, &schema.0, "records").await
+        Ok(wanted.page(&self.0, &permit, &schema.0, RECORDS).await?.into())
     }
 
     /// Read a page of a schema's records, newest first unless sorted, by a query in the body.
@@ -170,9 +171,9 @@ impl DataApi {
         Gate(permit): Gate<act::ReadData>,
         schema: Path<String>,
         query: Body<TableQueryBody>,
-    ) -> Result<TableResponse, Problem> {
+    ) -> Result<RenderedPage, Problem> {
         let wanted = Wanted::of_body(query.0)?;
-        wanted.read(&self.0, &permit, &schema.0, "records").await
+        Ok(wanted.page(&self.0, &permit, &schema.0, RECORDS).await?.into())
     }
 
     /// Read a schema's records as CSV.
@@ -191,9 +192,12 @@ impl DataApi {
         sort: Query<Option<String>>,
         filter: Query<Option<String>>,
         as_of: Query<Option<String>>,
-    ) -> Result<TableResponse, Problem> {
+    ) -> Result<CsvTable, Problem> {
         let wanted = Wanted::of_query(filter.0, cursor.0, limit.0, sort.0, as_of.0)?;
-        wanted.read(&self.0, &permit, &schema.0, "records.csv").await
+        wanted
+            .whole(&self.0, &permit, (&schema.0, RECORDS), Format::Csv)
+            .await
+            .map(CsvTable)
     }
 
     /// Read a schema's records as CSV, by a query in the body.
@@ -207,9 +211,12 @@ impl DataApi {
         Gate(permit): Gate<act::ReadData>,
         schema: Path<String>,
         query: Body<TableQueryBody>,
-    ) -> Result<TableResponse, Problem> {
+    ) -> Result<CsvTable, Problem> {
         let wanted = Wanted::of_body(query.0)?;
-        wanted.read(&self.0, &permit, &schema.0, "records.csv").await
+        wanted
+            .whole(&self.0, &permit, (&schema.0, RECORDS), Format::Csv)
+            .await
+            .map(CsvTable)
     }
 
     /// Read a schema's records as compressed CSV.
@@ -228,9 +235,12 @@ impl DataApi {
         sort: Query<Option<String>>,
         filter: Query<Option<String>>,
         as_of: Query<Option<String>>,
-    ) -> Result<TableResponse, Problem> {
+    ) -> Result<GzipTable, Problem> {
         let wanted = Wanted::of_query(filter.0, cursor.0, limit.0, sort.0, as_of.0)?;
-        wanted.read(&self.0, &permit, &schema.0, "records.csv.gz").await
+        wanted
+            .whole(&self.0, &permit, (&schema.0, RECORDS), Format::CsvGz)
+            .await
+            .map(GzipTable)
     }
 
     /// Read a schema's records as compressed CSV, by a query in the body.
@@ -244,9 +254,12 @@ impl DataApi {
         Gate(permit): Gate<act::ReadData>,
         schema: Path<String>,
         query: Body<TableQueryBody>,
-    ) -> Result<TableResponse, Problem> {
+    ) -> Result<GzipTable, Problem> {
         let wanted = Wanted::of_body(query.0)?;
-        wanted.read(&self.0, &permit, &schema.0, "records.csv.gz").await
+        wanted
+            .whole(&self.0, &permit, (&schema.0, RECORDS), Format::CsvGz)
+            .await
+            .map(GzipTable)
     }
 
     /// Read a schema's records as Parquet.
@@ -265,9 +278,12 @@ impl DataApi {
         sort: Query<Option<String>>,
         filter: Query<Option<String>>,
         as_of: Query<Option<String>>,
-    ) -> Result<TableResponse, Problem> {
+    ) -> Result<ParquetTable, Problem> {
         let wanted = Wanted::of_query(filter.0, cursor.0, limit.0, sort.0, as_of.0)?;
-        wanted.read(&self.0, &permit, &schema.0, "records.parquet").await
+        wanted
+            .whole(&self.0, &permit, (&schema.0, RECORDS), Format::Parquet)
+            .await
+            .map(ParquetTable)
     }
 
     /// Read a schema's records as Parquet, by a query in the body.
@@ -281,13 +297,15 @@ impl DataApi {
         Gate(permit): Gate<act::ReadData>,
         schema: Path<String>,
         query: Body<TableQueryBody>,
-    ) -> Result<TableResponse, Problem> {
+    ) -> Result<ParquetTable, Problem> {
         let wanted = Wanted::of_body(query.0)?;
-        wanted.read(&self.0, &permit, &schema.0, "records.parquet").await
+        wanted
+            .whole(&self.0, &permit, (&schema.0, RECORDS), Format::Parquet)
+            .await
+            .map(ParquetTable)
     }
 
-    /// Read a page of a feature table, by row id unless sorted; with the ending `.csv`, `.csv.gz` or `.parquet`, the whole table; with `format`, the
-    /// provenance of the page as an export.
+    /// Read a page of a feature table, by row id unless sorted; with the ending `.csv`, `.csv.gz` or `.parquet`, the whole table.
     #[oai(path = "/data/:schema/:feature", method = "get", operation_id = "feature_get")]
     #[expect(clippy::too_many_arguments, reason = "one for each parameter of the query")]
     async fn feature_get(
@@ -300,17 +318,9 @@ impl DataApi {
         sort: Query<Option<String>>,
         filter: Query<Option<String>>,
         as_of: Query<Option<String>>,
-        format: Query<Option<String>>,
     ) -> Result<TableResponse, Problem> {
         let wanted = Wanted::of_query(filter.0, cursor.0, limit.0, sort.0, as_of.0)?;
-        match ExportFormat::of(format.0.as_deref())? {
-            None => wanted.read(&self.0, &permit, &schema.0, &feature.0).await,
-            Some(format) => {
-                let people = anyone()?;
-                let lineage = wanted.lineage(&self.0, &people, &permit, (&schema.0, &feature.0));
-                Ok(TableResponse::Export(format.write(&lineage.await?)))
-            }
-        }
+        wanted.read(&self.0, &permit, &schema.0, &feature.0).await
     }
 
     /// Read a feature table by a query in the body; the endings are those of GET.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use poem::error::{MethodNotAllowedError, NotFoundError, ParsePathError, SizedLimitError};
-use poem::http::{HeaderValue, StatusCode, Uri, header};
+use poem::http::{HeaderValue, Method, StatusCode, Uri, header};
 use poem::{Body, Endpoint, IntoResponse, Middleware, Request, Response, Result};
 use poem_openapi::error::{
     ContentTypeError, ParseParamError, ParsePathError as OaiPathError, ParseRequestPayloadError,
@@ -15,6 +15,7 @@ use poem_openapi::error::{
 use tokio::sync::Mutex;
 use tracing::Instrument as _;
 
+use crate::aliases;
 use crate::allow::Allowed;
 use crate::manners::REQUEST_ID;
 use crate::problem::{Problem, ProblemJson};
@@ -43,6 +44,11 @@ impl<E: Endpoint + 'static> Endpoint for EdgeEndpoint<E> {
                 .status(StatusCode::TEMPORARY_REDIRECT)
                 .header(header::LOCATION, bare)
                 .finish());
+        }
+        if request.method() == Method::GET
+            && let Some(target) = aliases::target(request.uri())
+        {
+            *request.uri_mut() = target;
         }
         let allowed = self.1.at(request.uri().path());
         let id = request.header(REQUEST_ID).unwrap_or_default();

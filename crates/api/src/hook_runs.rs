@@ -4,17 +4,15 @@ use std::sync::Arc;
 
 use auth::act;
 use domain::HookRun;
-use poem_openapi::param::{Path, Query};
+use poem_openapi::param::Path;
 use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi};
 
 use crate::Services;
-use crate::export::{ExportFormat, OrExport};
 use crate::gate::Gate;
 use crate::hooks::Tag;
 use crate::problem::{Problem, path};
 use crate::render::{LogText, model_time};
-use crate::site::anyone;
 
 pub(crate) struct HookRunsApi(pub(crate) Arc<Services>);
 
@@ -67,7 +65,7 @@ impl From<HookRun> for RunDetail {
 
 #[OpenApi(tag = "Tag::Hooks")]
 impl HookRunsApi {
-    /// Read a hook run; with `format`, its provenance as an export, in which people are known by their ids only.
+    /// Read a hook run.
     ///
     /// Everybody may read a run that made public rows; why a run failed, and other runs, are for admins.
     #[oai(path = "/hooks/runs/:run_id", method = "get", operation_id = "getHookRun")]
@@ -75,15 +73,9 @@ impl HookRunsApi {
         &self,
         Gate(permit): Gate<act::ReadHookRuns>,
         run_id: Path<String>,
-        format: Query<Option<String>>,
-    ) -> Result<OrExport<Json<RunDetail>>, Problem> {
+    ) -> Result<Json<RunDetail>, Problem> {
         let run = path("run_id", &run_id.0)?;
-        if let Some(format) = ExportFormat::of(format.0.as_deref())? {
-            let lineage = self.0.read_lineage.run(&anyone()?, permit, run).await?;
-            return Ok(OrExport::Export(format.write(&lineage)));
-        }
-        let run = self.0.read_provenance.run(permit, run).await?;
-        Ok(OrExport::Usual(Json(run.into())))
+        Ok(Json(self.0.read_provenance.run(permit, run).await?.into()))
     }
 
     /// Read what a failed run printed.

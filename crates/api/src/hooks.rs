@@ -9,19 +9,17 @@ use app::views::HookSummary;
 use auth::act;
 use domain::hook::HookRelease;
 use domain::{HookName, Invalid};
-use poem_openapi::param::{Path, Query};
+use poem_openapi::param::Path;
 use poem_openapi::payload::Json;
 use poem_openapi::{ApiResponse, Object, OpenApi, Tags};
 use serde_json::Value;
 
 use crate::Services;
 use crate::body::Body;
-use crate::export::{ExportFormat, OrExport};
 use crate::gate::Gate;
 use crate::problem::{Problem, path};
 use crate::render::model_time;
 use crate::rendered::{Rendered, Renderings};
-use crate::site::anyone;
 use crate::wire::{WireFeature, WireLimits, WireYank};
 use crate::wire_deploy::NewReleaseBody;
 
@@ -260,7 +258,7 @@ impl HooksApi {
         }))
     }
 
-    /// Read a release; with `format`, the provenance of what it made as an export, in which people are known by their ids only.
+    /// Read a release.
     #[oai(
         path = "/hooks/:name/releases/:version",
         method = "get",
@@ -271,14 +269,8 @@ impl HooksApi {
         Gate(permit): Gate<act::ReadHooks>,
         name: Path<String>,
         #[oai(name = "version")] number: Path<String>,
-        format: Query<Option<String>>,
-    ) -> Result<OrExport<Rendered<ReleaseDetail>>, Problem> {
+    ) -> Result<Rendered<ReleaseDetail>, Problem> {
         let name: HookName = path("name", &name.0)?;
-        if let Some(format) = ExportFormat::of(format.0.as_deref())? {
-            let number = version(&number.0)?;
-            let lineage = self.0.read_lineage.release(&anyone()?, &name, number).await?;
-            return Ok(OrExport::Export(format.write(&lineage)));
-        }
         let (release, live) = self
             .0
             .read_hooks
@@ -286,11 +278,9 @@ impl HooksApi {
             .await?;
         // A release never changes; whether it is live is asked for each time, and so is its yank, which a rendering would not show.
         if release.yanked.is_some() {
-            return Ok(OrExport::Usual(Rendered::new(&ReleaseDetail::new(release, live))));
+            return Ok(Rendered::new(&ReleaseDetail::new(release, live)));
         }
         let key = (release.id.as_uuid(), live);
-        Ok(OrExport::Usual(
-            self.1.get(key, || ReleaseDetail::new(release, live)),
-        ))
+        Ok(self.1.get(key, || ReleaseDetail::new(release, live)))
     }
 }

@@ -3,6 +3,7 @@
 
 mod activity;
 mod admin;
+mod aliases;
 mod allow;
 mod auth_session;
 mod auth_sign_in;
@@ -16,6 +17,7 @@ mod depositions;
 mod edge;
 mod endings;
 mod export;
+mod exports;
 mod gate;
 mod hook_runs;
 mod hooks;
@@ -205,6 +207,8 @@ type LedgerApis = (
     inbox::InboxApi,
 );
 
+type DataApis = (data::DataApi, exports::ExportsApi);
+
 type HookApis = (
     hooks::HooksApi,
     hooks_live::HooksLiveApi,
@@ -224,7 +228,7 @@ type Apis = (
     schemas::SchemasApi,
     HookApis,
     IngestApis,
-    data::DataApi,
+    DataApis,
     auth_session::AuthSessionApi,
     auth_sign_in::AuthSignInApi,
     admin::AdminApi,
@@ -240,6 +244,10 @@ fn service(services: &Arc<Services>) -> OpenApiService<Apis, ()> {
         claims::ClaimsApi(Arc::clone(services)),
         endings::EndingsApi(Arc::clone(services)),
         inbox::InboxApi(Arc::clone(services)),
+    );
+    let data = (
+        data::DataApi(Arc::clone(services)),
+        exports::ExportsApi(Arc::clone(services)),
     );
     let hooks = (
         hooks::HooksApi::new(services),
@@ -258,7 +266,7 @@ fn service(services: &Arc<Services>) -> OpenApiService<Apis, ()> {
         schemas::SchemasApi(Arc::clone(services)),
         hooks,
         ingests,
-        data::DataApi(Arc::clone(services)),
+        data,
         auth_session::AuthSessionApi(Arc::clone(services)),
         auth_sign_in::AuthSignInApi(Arc::clone(services)),
         admin::AdminApi(Arc::clone(services)),

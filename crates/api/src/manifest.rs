@@ -3,11 +3,7 @@
 use app::read_data::{CountedTable, Manifest as ManifestView};
 use app::views::{TableColumn, TableKind};
 use domain::{NodeDomain, SchemaRef};
-use poem::{IntoResponse, Response};
-use poem_openapi::payload::{Json, Payload as _};
-use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, Registry};
-use poem_openapi::types::Type as _;
-use poem_openapi::{ApiResponse, Object};
+use poem_openapi::Object;
 
 use crate::render::model_time;
 
@@ -163,47 +159,5 @@ impl Manifest {
             fields: manifest.schema.fields.iter().map(field).collect(),
             table_resources: manifest.tables.into_iter().map(manifest_table).collect(),
         }
-    }
-}
-
-/// A manifest, or the same as a description.
-pub(crate) enum ManifestResponse {
-    Manifest(Json<Manifest>),
-    Description(Response),
-}
-
-impl IntoResponse for ManifestResponse {
-    fn into_response(self) -> Response {
-        match self {
-            Self::Manifest(manifest) => manifest.into_response(),
-            Self::Description(response) => response,
-        }
-    }
-}
-
-/// By hand: the derive gives a status one media type.
-impl ApiResponse for ManifestResponse {
-    fn meta() -> MetaResponses {
-        let json = MetaMediaType {
-            content_type: Json::<Manifest>::CONTENT_TYPE,
-            schema: Manifest::schema_ref(),
-        };
-        let markdown = MetaMediaType {
-            content_type: pages::MARKDOWN,
-            schema: String::schema_ref(),
-        };
-        MetaResponses {
-            responses: vec![MetaResponse {
-                description: "The manifest; with the ending `.md`, the description.",
-                status: Some(200),
-                status_range: None,
-                content: vec![json, markdown],
-                headers: Vec::new(),
-            }],
-        }
-    }
-
-    fn register(registry: &mut Registry) {
-        Manifest::register(registry);
     }
 }

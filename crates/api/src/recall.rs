@@ -16,7 +16,7 @@ use crate::hooks::{Tag, version};
 use crate::problem::{Problem, path};
 use crate::query::refused;
 use crate::render::model_time;
-use crate::table::{Format, TableResponse, moment, whole};
+use crate::table::{CsvTable, Format, RenderedPage, moment, whole};
 
 pub(crate) struct RecallApi(pub(crate) Arc<Services>);
 
@@ -109,7 +109,7 @@ impl RecallApi {
         of: RecallOf,
         cursor: Query<Option<String>>,
         limit: &Query<Option<i64>>,
-    ) -> Result<TableResponse, Problem> {
+    ) -> Result<RenderedPage, Problem> {
         let cursor = cursor.0.filter(|text| !text.is_empty());
         let page = self
             .0
@@ -123,7 +123,7 @@ impl RecallApi {
                 clamp_limit(limit.0),
             )
             .await?;
-        Ok(TableResponse::Page(page.into()))
+        Ok(page.into())
     }
 
     async fn csv(
@@ -131,13 +131,13 @@ impl RecallApi {
         permit: Permit<act::ReadData>,
         chosen: &Chosen,
         of: RecallOf,
-    ) -> Result<TableResponse, Problem> {
+    ) -> Result<CsvTable, Problem> {
         let (columns, rows) = self
             .0
             .recall
             .stream(permit, (&chosen.hook, chosen.version), of, &chosen.filter)
             .await?;
-        whole(Format::Csv, &columns, rows)
+        whole(Format::Csv, &columns, rows).map(CsvTable)
     }
 }
 
@@ -190,7 +190,7 @@ impl RecallApi {
         current: Query<Option<String>>,
         cursor: Query<Option<String>>,
         limit: Query<Option<i64>>,
-    ) -> Result<TableResponse, Problem> {
+    ) -> Result<RenderedPage, Problem> {
         let chosen = Chosen::new(&name, &version, run, since, until, &current)?;
         self.page(permit, &chosen, RecallOf::Rows, cursor, &limit).await
     }
@@ -211,7 +211,7 @@ impl RecallApi {
         since: Query<Option<String>>,
         until: Query<Option<String>>,
         current: Query<Option<String>>,
-    ) -> Result<TableResponse, Problem> {
+    ) -> Result<CsvTable, Problem> {
         let chosen = Chosen::new(&name, &version, run, since, until, &current)?;
         self.csv(permit, &chosen, RecallOf::Rows).await
     }
@@ -234,7 +234,7 @@ impl RecallApi {
         current: Query<Option<String>>,
         cursor: Query<Option<String>>,
         limit: Query<Option<i64>>,
-    ) -> Result<TableResponse, Problem> {
+    ) -> Result<RenderedPage, Problem> {
         let chosen = Chosen::new(&name, &version, run, since, until, &current)?;
         self.page(permit, &chosen, RecallOf::Records, cursor, &limit)
             .await
@@ -256,7 +256,7 @@ impl RecallApi {
         since: Query<Option<String>>,
         until: Query<Option<String>>,
         current: Query<Option<String>>,
-    ) -> Result<TableResponse, Problem> {
+    ) -> Result<CsvTable, Problem> {
         let chosen = Chosen::new(&name, &version, run, since, until, &current)?;
         self.csv(permit, &chosen, RecallOf::Records).await
     }

@@ -10,6 +10,8 @@ use std::sync::Arc;
 use auth::{Action, Permit, Principal};
 use poem::http::{HeaderMap, HeaderValue, StatusCode, header};
 use poem::{IntoResponse, Request, Response, Route};
+use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, Registry};
+use poem_openapi::types::Type as _;
 use serde_json::json;
 
 use crate::Services;
@@ -98,6 +100,34 @@ fn html(status: StatusCode, text: String) -> Response {
         .headers_mut()
         .insert(header::VARY, HeaderValue::from_static("Accept"));
     response
+}
+
+/// A document in Markdown.
+pub(crate) struct Markdown(pub(crate) Response);
+
+impl IntoResponse for Markdown {
+    fn into_response(self) -> Response {
+        self.0
+    }
+}
+
+impl poem_openapi::ApiResponse for Markdown {
+    fn meta() -> MetaResponses {
+        MetaResponses {
+            responses: vec![MetaResponse {
+                description: "The description.",
+                status: Some(200),
+                status_range: None,
+                content: vec![MetaMediaType {
+                    content_type: pages::MARKDOWN,
+                    schema: String::schema_ref(),
+                }],
+                headers: Vec::new(),
+            }],
+        }
+    }
+
+    fn register(_registry: &mut Registry) {}
 }
 
 pub(crate) fn markdown(text: String) -> Response {

@@ -23,7 +23,6 @@ use serde_json::Value;
 use time::OffsetDateTime;
 
 use crate::Services;
-use crate::export::{Export, media_types};
 use crate::problem::Problem;
 use crate::query::refused;
 
@@ -47,6 +46,15 @@ impl Format {
     const GZIP: &'static str = "application/gzip";
     const PARQUET: &'static str = "application/vnd.apache.parquet";
 
+    const fn content_type(self) -> &'static str {
+        match self {
+            Self::Page => RenderedPage::CONTENT_TYPE,
+            Self::Csv => Self::CSV,
+            Self::CsvGz => Self::GZIP,
+            Self::Parquet => Self::PARQUET,
+        }
+    }
+
     /// A table's name and the form that its ending chooses. No hook has a dot in its name.
     pub(crate) fn of(path: &str) -> (&str, Self) {
         for (ending, format) in [
@@ -65,7 +73,6 @@ impl Format {
 /// A table in one of its forms.
 pub(crate) enum TableResponse {
     Page(RenderedPage),
-    Export(Export),
     Whole { content_type: &'static str, body: Body },
 }
 
@@ -73,7 +80,6 @@ impl IntoResponse for TableResponse {
     fn into_response(self) -> Response {
         match self {
             Self::Page(page) => page.into_response(),
-            Self::Export(export) => export.into_response(),
             Self::Whole { content_type, body } => Response::builder().content_type(content_type).body(body),
         }
     }
@@ -95,14 +101,76 @@ impl ApiResponse for TableResponse {
                 description: "A page; with an ending, the whole table.",
                 status: Some(200),
                 status_range: None,
-                content: std::iter::once(page).chain(whole).chain(media_types()).collect(),
+                content: std::iter::once(page).chain(whole).collect(),
                 headers: Vec::new(),
             }],
         }
     }
 
     fn register(registry: &mut Registry) {
-        RenderedPage::register(registry);
+        <RenderedPage as Payload>::register(registry);
+    }
+}
+
+macro_rules! whole_tables {
+    ($($(#[$doc:meta])* $name:ident: $format:expr, $what:literal;)+) => {$(
+        $(#[$doc])*
+        pub(crate) struct $name(pub(crate) Body);
+
+        impl IntoResponse for $name {
+            fn into_response(self) -> Response {
+                Response::builder().content_type($format.content_type()).body(self.0)
+            }
+        }
+
+        impl ApiResponse for $name {
+            fn meta() -> MetaResponses {
+                let content = MetaMediaType {
+                    content_type: $format.content_type(),
+                    schema: String::schema_ref(),
+                };
+                MetaResponses {
+                    responses: vec![MetaResponse {
+                        description: $what,
+                        status: Some(200),
+                        status_range: None,
+                        content: vec![content],
+                        headers: Vec::new(),
+                    }],
+                }
+            }
+            fn register(_registry: &mut Registry) {}
+        }
+    )+};
+}
+whole_tables! {
+    /// A whole table as CSV.
+    CsvTable: Format::Csv, "The whole table as CSV.";
+    /// A whole table as compressed CSV.
+    GzipTable: Format::CsvGz, "The whole table as CSV, gzipped.";
+    /// A whole table as Parquet.
+    ParquetTable: Format::Parquet, "The whole table as Parquet.";
+}
+
+/// A page has one media type where no ending can be given.
+impl ApiResponse for RenderedPage {
+    fn meta() -> MetaResponses {
+        MetaResponses {
+            responses: vec![MetaResponse {
+                description: "A page.",
+                status: Some(200),
+                status_range: None,
+                content: vec![MetaMediaType {
+                    content_type: Self::CONTENT_TYPE,
+                    schema: Self::schema_ref(),
+                }],
+                headers: Vec::new(),
+            }],
+        }
+    }
+
+    fn register(registry: &mut Registry) {
+        <Self as Payload>::register(registry);
     }
 }
 
@@ -219,6 +287,20 @@ impl Wanted {
         lineage.await.map_err(|e| self.refusal(&e))
     }
 
+    /// Reads a whole table in a form that is a stream.
+    pub(crate) async fn whole(
+        &self,
+        services: &Services,
+        permit: &Permit<act::ReadData>,
+        (schema, name): (&str, &str),
+        format: Format,
+    ) -> Result<Body, Problem> {
+        let feature = Some(name).filter(|name| *name != "records");
+        let read = services.read_data.stream(permit, schema, feature, &self.asked);
+        let (columns, rows) = read.await.map_err(|e| self.refusal(&e))?;
+        whole(format, &columns, rows)
+    }
+
     /// Reads the table that a path names: `records` or a hook, with an ending.
     pub(crate) async fn read(
         &self,
@@ -232,23 +314,16 @@ impl Wanted {
             let page = self.page(services, permit, schema, name).await?;
             return Ok(TableResponse::Page(page.into()));
         }
-        let feature = Some(name).filter(|name| *name != "records");
-        let data = &services.read_data;
-        let (columns, rows) = data
-            .stream(permit, schema, feature, &self.asked)
-            .await
-            .map_err(|e| self.refusal(&e))?;
-        whole(format, &columns, rows)
+        Ok(TableResponse::Whole {
+            content_type: format.content_type(),
+            body: self.whole(services, permit, (schema, name), format).await?,
+        })
     }
 }
 
 /// A whole table in a form.
-pub(crate) fn whole(
-    format: Format,
-    columns: &[TableColumn],
-    rows: RowStream,
-) -> Result<TableResponse, Problem> {
-    let (content_type, pieces) = match format {
+pub(crate) fn whole(format: Format, columns: &[TableColumn], rows: RowStream) -> Result<Body, Problem> {
+    let pieces = match format {
         Format::Parquet => {
             let encoder = parquet::Parquet::new(columns).map_err(|error| {
                 tracing::error!(
@@ -261,16 +336,13 @@ pub(crate) fn whole(
                     "the server failed; the fault was logged",
                 )
             })?;
-            (Format::PARQUET, encoded(rows, encoder))
+            encoded(rows, encoder)
         }
-        Format::CsvGz => (Format::GZIP, encoded(rows, csv::CsvGz::new(columns))),
-        Format::Csv | Format::Page => (Format::CSV, encoded(rows, csv::Csv::new(columns))),
+        Format::CsvGz => encoded(rows, csv::CsvGz::new(columns)),
+        Format::Csv | Format::Page => encoded(rows, csv::Csv::new(columns)),
     };
     // A failure in the middle ends the connection without the final chunk, so the client sees it as failed.
-    Ok(TableResponse::Whole {
-        content_type,
-        body: Body::from_bytes_stream(pieces),
-    })
+    Ok(Body::from_bytes_stream(pieces))
 }
 
 impl Wanted {

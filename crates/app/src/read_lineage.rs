@@ -93,13 +93,9 @@ impl ReadLineage {
     }
 
     /// Of a hook run; who may see the run decides.
-    pub async fn run(
-        &self,
-        permit: &Permit<act::ReadProvenance>,
-        run_permit: Permit<act::ReadHookRuns>,
-        id: RunId,
-    ) -> Result<Lineage, Failure> {
-        let run = self.runs.run(run_permit, id).await?;
+    pub async fn run(&self, permit: Permit<act::ReadHookRuns>, id: RunId) -> Result<Lineage, Failure> {
+        let reader = Reader::of(&permit);
+        let run = self.runs.run(permit, id).await?;
         let release = self.ports.lineage.lineage_releases(&[run.release]).await?;
         let hook = release.into_iter().next().map(|release| release.hook);
         let hook = hook.ok_or(ProvenanceError::UnknownRun(id))?;
@@ -117,7 +113,7 @@ impl ReadLineage {
             sets,
             hooks: [hook].into(),
         };
-        self.whole(&Reader::of(permit), begun).await
+        self.whole(&reader, begun).await
     }
 
     /// Of a release: what it made.
