@@ -10,6 +10,7 @@
 mod delegating;
 mod identifying;
 mod ingesting;
+mod reading;
 mod registry;
 
 pub use delegating::{
@@ -21,6 +22,7 @@ pub use identifying::{
 pub use ingesting::{
     lines_are_taken_once, pins_stay_when_the_pointer_moves, records_are_versioned_and_rows_written_once,
 };
+pub use reading::what_was_current_is_read_as_it_was;
 pub use registry::{
     a_failed_statement_forbids_commit, dropped_work_leaves_nothing, moves_and_yanks_are_kept,
     releases_are_found_by_content, versions_have_no_gaps_under_concurrency,
@@ -44,7 +46,8 @@ use uuid::Uuid;
 use crate::ledger::{Deadline, Delegated, DelegationEnd, NewDelegation, NewTask, RequestKey};
 use crate::repos::{IngestLine, LineResult, NewIngestRun, NewRecord, RecordBatch, RecordEnd};
 use crate::{
-    IdentityQueries, RegistryQueries, Repos, Store, StoreError, UnitOfWork, WorkQueue, WorkerIdentity,
+    DataQueries, IdentityQueries, RecallQueries, RegistryQueries, Repos, Store, StoreError, UnitOfWork,
+    WorkQueue, WorkerIdentity,
 };
 
 /// What a contract runs on.
@@ -57,6 +60,10 @@ pub struct Subject<'a> {
     pub identities: &'a dyn IdentityQueries,
     /// Reads of the registry.
     pub registry: &'a dyn RegistryQueries,
+    /// Reads of tables.
+    pub data: &'a dyn DataQueries,
+    /// What releases made.
+    pub recall: &'a dyn RecallQueries,
 }
 
 const ADMIN: Actor = Actor::User(UserId::LOCAL_ADMIN);
@@ -291,6 +298,7 @@ macro_rules! for_each_store_contract {
         $run!(lines_are_taken_once);
         $run!(records_are_versioned_and_rows_written_once);
         $run!(pins_stay_when_the_pointer_moves);
+        $run!(what_was_current_is_read_as_it_was);
         $run!(delegations_are_inserted_once);
         $run!(a_delegation_is_claimed_once);
         $run!(a_lost_claim_writes_nothing);

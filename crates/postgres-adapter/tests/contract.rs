@@ -1,6 +1,6 @@
 //! The store's contract, on PostgreSQL.
 #![cfg(feature = "testing")]
-// proves REG-2, REG-3, REG-4, REG-6, AUT-1, AUT-3, PRV-2, PRV-4, LED-2, LED-3, LED-5, LED-6, PIP-2, PIP-6
+// proves DAT-1, PRV-7, REG-2, REG-3, REG-4, REG-6, AUT-1, AUT-3, PRV-2, PRV-4, LED-2, LED-3, LED-5, LED-6, PIP-2, PIP-6
 
 use ports::contract::Subject;
 use postgres_adapter::PgQueue;
@@ -18,6 +18,8 @@ macro_rules! run {
                 queue: &queue,
                 identities: &store,
                 registry: &store,
+                data: &store,
+                recall: &store,
             })
             .await;
         }

@@ -26,6 +26,8 @@ async fn populated() -> TestDatabase {
         queue: &queue,
         identities: &store,
         registry: &store,
+        data: &store,
+        recall: &store,
     })
     .await;
     database

@@ -42,7 +42,13 @@ pub async fn lines_are_taken_once(subject: &Subject<'_>) {
 }
 
 /// Publishes a batch with one record, and its rows under `run`; gives the SRN as text.
-async fn published(repos: &mut dyn Repos, ingest: u128, mass: f64, run: u128, rows: usize) -> String {
+pub(super) async fn published(
+    repos: &mut dyn Repos,
+    ingest: u128,
+    mass: f64,
+    run: u128,
+    rows: usize,
+) -> String {
     let plan = plan();
     let task = TaskId::from_uuid(id(run));
     let new = NewTask {
