@@ -579,3 +579,52 @@ fn counts_come_with_their_time() {
         .get("/data/counted?counts=roughly")
         .problem(422, "VALIDATION_ERROR");
 }
+
+// proves DAT-1
+#[test]
+fn a_table_that_breaks_off_looks_broken() {
+    use std::io::Write as _;
+    let world = World::new();
+    let server = world.serve("a");
+    let admin = server.admin();
+    let note = world.script("note", NOTE);
+    admin
+        .post("/conventions", &small("Notes", "notes", &[("note", &note)]))
+        .expect(201);
+    let run = admin.open("notes", 10);
+    admin.push_lines(&run, "{\"source_id\": \"a\", \"metadata\": {\"label\": \"a\"}}\n");
+    admin.finish(&run);
+    // More than lies in buffers on the way, so that the statement still runs when its connection ends.
+    world.execute(
+        "insert into features.note (record_srn, run_id, note, size)
+         select record_srn, run_id, md5(n::text) || md5((n + 1)::text), random() from features.note, generate_series(1, 300000) n",
+    );
+    let address = server.url.strip_prefix("http://").unwrap();
+    for ending in [".csv", ".csv.gz", ".parquet"] {
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        write!(
+            stream,
+            "GET /api/v1/data/notes/note{ending} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        )
+        .unwrap();
+        let mut begun = vec![0; 2000];
+        stream.read_exact(&mut begun).unwrap();
+        assert!(begun.starts_with(b"HTTP/1.1 200"), "{ending}");
+        let ended = world.query(
+            "select count(pg_terminate_backend(pid))::text from pg_stat_activity
+             where datname = current_database() and pid <> pg_backend_pid() and state = 'active' and query like '%from features.\"note\"%'",
+        );
+        assert_eq!(ended, "1", "{ending}");
+        let mut rest = Vec::new();
+        // However it ends, it ends without the last chunk (RFC 9112 7.1).
+        let _ = stream.read_to_end(&mut rest);
+        assert!(!rest.ends_with(b"0\r\n\r\n"), "{ending}");
+        assert!(rest.len() > 2000, "{ending} {}", rest.len());
+        // And a client of HTTP says so.
+        let whole = server
+            .nobody()
+            .fetch("GET", &format!("/api/v1/data/notes/note{ending}"), &[], "")
+            .unwrap();
+        assert!(whole.bytes.len() > rest.len(), "{ending}");
+    }
+}

@@ -25,6 +25,7 @@ mod hooks_live;
 mod inbox;
 mod ingest_detail;
 mod ingestions;
+mod listen;
 mod manifest;
 mod manners;
 mod metrics;
@@ -64,6 +65,7 @@ use domain::NodeDomain;
 use poem::{Endpoint, EndpointExt, Route};
 use poem_openapi::OpenApiService;
 
+pub use listen::serve;
 pub use manners::{HttpOptions, Origins};
 pub use spec::openapi_document;
 
@@ -280,7 +282,7 @@ fn service(services: &Arc<Services>) -> OpenApiService<Apis, ()> {
 }
 
 /// The whole HTTP service: the API below `/api/v1`, its document at `/openapi.json`, and interactive docs at `/docs`.
-pub fn routes(services: Services, http: HttpOptions) -> impl Endpoint {
+pub fn routes(services: Services, http: HttpOptions) -> impl Endpoint<Output = poem::Response> + 'static {
     let services = Arc::new(services);
     let service = service(&services);
     let document = spec::finished(&service.spec());

@@ -60,6 +60,7 @@ async fn what_is_immutable_can_be_neither_changed_nor_deleted() {
         "delegation_attempts",
         "hook_live_moves",
         "hook_release_yanks",
+        "supersessions",
     ] {
         let column: String = sqlx::query_scalar(
             "select attname::text from pg_attribute where attrelid = $1::regclass and attnum = 1",

@@ -9,11 +9,10 @@ use app::{
     Archive, OwnWork, ProcessBatch, ProcessSubmission, PullRecords, RunHooks, ScheduleIngestions, Sweep,
     Worker, WorkerOptions,
 };
-use poem::Server;
-use poem::listener::{Acceptor as _, Listener as _, TcpListener};
 use ports::{IdentityQueries as _, WorkerIdentity};
 use postgres_adapter::PgStore;
 use storage_adapter::BlobStore;
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -79,15 +78,10 @@ async fn run(
         );
     }
     let ledger = wiring::Ledger::of(&database.pool, config.worker.silence);
-    let acceptor = TcpListener::bind(config.listen)
-        .into_acceptor()
+    let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("listen: {} cannot be listened on", config.listen))?;
-    let address = acceptor
-        .local_addr()
-        .into_iter()
-        .find_map(|a| a.as_socket_addr().copied())
-        .unwrap_or(config.listen);
+    let address = listener.local_addr().unwrap_or(config.listen);
     let identity = wiring::Identity::of(config, home, address).await?;
     for keys in identity.keys() {
         tokio::spawn(keys.keep_fresh());
@@ -108,18 +102,18 @@ async fn run(
     let worker = worker(config, home, &store, &ledger, runner, blobs);
     let working = tokio::spawn(worker.run(stop.clone()));
     let stopped = stop.clone();
-    let serving = Server::new_with_acceptor(acceptor).run_with_graceful_shutdown(
+    let serving = api::serve(
+        listener,
         api::routes(services, config.http.clone()),
         async move { stopped.cancelled().await },
-        Some(config.worker.drain),
+        config.worker.drain,
     );
     let mut serving = std::pin::pin!(serving);
 
     announce(address)?;
     let (mut fault, mut over) = (None, false);
     tokio::select! {
-        ended = &mut serving => {
-            ended.context("the HTTP server ended")?;
+        () = &mut serving => {
             // Without connections it is over in the very moment of the stop.
             over = true;
         }
