@@ -1,9 +1,14 @@
 //! Reads of tables.
 
-use super::*;
-use crate::queries::{PageKey, Recall, RecallCounts, Settled, Table, TableColumn, TableKind, TableQuery};
-use domain::{ColumnType, Filter, FilterColumn, FilterOp, FilterValue, RecordSrn, SortKey};
+use domain::{
+    Cell, ColumnType, Filter, FilterColumn, FilterOp, FilterValue, HookRun, RecordSrn, ReleaseVersion,
+    RunStatus, SortKey,
+};
 use time::OffsetDateTime;
+
+use super::{Subject, contract, delegated, deployed, hook, ingesting, opened, plan};
+use crate::UnitOfWork;
+use crate::queries::{PageKey, Recall, RecallCounts, Settled, Table, TableColumn, TableKind, TableQuery};
 
 fn table() -> Table {
     let column = |name: &str, column_type, implicit| TableColumn {
