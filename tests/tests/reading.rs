@@ -628,3 +628,68 @@ fn a_table_that_breaks_off_looks_broken() {
         assert!(whole.bytes.len() > rest.len(), "{ending}");
     }
 }
+
+// proves DAT-1
+#[test]
+fn who_stops_reading_gets_no_part_for_the_whole() {
+    use std::io::Write as _;
+    let world = World::new();
+    let server = world.serve("a");
+    let admin = server.admin();
+    let note = world.script("note", NOTE);
+    admin
+        .post("/conventions", &small("Notes", "notes", &[("note", &note)]))
+        .expect(201);
+    let run = admin.open("notes", 10);
+    admin.push_lines(
+        &run,
+        "{\"source_id\": \"a\", \"metadata\": {\"label\": \"a\"}}\n{\"source_id\": \"b\", \"metadata\": {\"label\": \"b\"}}\n",
+    );
+    admin.finish(&run);
+
+    // Of other tables a predicate asks for some row, with null, too: one record has a row with and one without a value, the other none.
+    world.execute(
+        "insert into features.note (record_srn, run_id, note, size) select record_srn, run_id, note, null from features.note where note = 'of a';
+         update features.note set superseded_by = run_id where note = 'of b'",
+    );
+    let valued =
+        json!({"filter": {"kind": "predicate", "field": "features.note.size", "op": "neq", "value": null}});
+    let rows = queried(&server.nobody(), "/data/notes/records", &valued, 5);
+    let labels: Vec<&Value> = rows.iter().map(|row| &row["label"]).collect();
+    assert_eq!(labels, ["a"]);
+
+    world.execute(
+        "insert into features.note (record_srn, run_id, note, size)
+         select record_srn, run_id, md5(n::text) || md5((n + 1)::text), random()
+         from features.note, generate_series(1, 300000) n where size is not null and superseded_by is null",
+    );
+    let address = server.url.strip_prefix("http://").unwrap();
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    write!(
+        stream,
+        "GET /api/v1/data/notes/note.csv HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    )
+    .unwrap();
+    stream.read_exact(&mut vec![0; 2000]).unwrap();
+    // A client that goes away is noticed at once, and its statement with it.
+    let running = || {
+        world.query(
+            "select count(*)::text from pg_stat_activity where datname = current_database() and state = 'active' and query like '%from features.\"note\"%' and pid <> pg_backend_pid()",
+        )
+    };
+    let mut other = std::net::TcpStream::connect(address).unwrap();
+    write!(
+        other,
+        "GET /api/v1/data/notes/note.csv?sort=note HTTP/1.1\r\nHost: x\r\n\r\n"
+    )
+    .unwrap();
+    world::parties::until("both are read", || running() == "2");
+    drop(other);
+    world::parties::until("one is cancelled", || running() == "1");
+    // One that stays and does not read is let go after a minute.
+    std::thread::sleep(std::time::Duration::from_secs(66));
+    world::parties::until("the other is let go", || running() == "0");
+    let mut rest = Vec::new();
+    let _ = stream.read_to_end(&mut rest);
+    assert!(!rest.ends_with(b"0\r\n\r\n"), "{}", rest.len());
+}

@@ -87,7 +87,7 @@ impl<E: Endpoint<Output = Response> + 'static> Endpoint for MannersEndpoint<E> {
         }
         asked.allow(&mut response);
         response = if head {
-            without_body(response).await
+            without_body(response, encoding).await
         } else {
             compression::compressed(response, encoding)
         };
@@ -133,10 +133,12 @@ fn too_many(wait: std::time::Duration) -> Response {
     response
 }
 
-/// What GET would answer, without the content; its length where that is known without reading a stream.
-async fn without_body(mut response: Response) -> Response {
+/// What GET would answer, without the content; its length where that is known without reading a stream or compressing.
+async fn without_body(mut response: Response, encoding: compression::Encoding) -> Response {
     let body = response.take_body();
-    if tags::is_short(&response)
+    let compressed = compression::announce(&mut response, encoding);
+    if !compressed
+        && tags::is_short(&response)
         && let Ok(bytes) = body.into_bytes().await
     {
         response

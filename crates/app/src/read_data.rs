@@ -232,6 +232,7 @@ impl ReadData {
     /// Waits until what was current then will not change any more: else the same question could have two answers.
     async fn settle(&self, at: OffsetDateTime) -> Result<(), Failure> {
         let begun = self.clock.now();
+        let mut pause = Duration::from_millis(20);
         loop {
             match self.tables.data.settled(at).await? {
                 Settled::Yes => return Ok(()),
@@ -239,7 +240,10 @@ impl ReadData {
                 Settled::NotYet if self.clock.now() - begun > MOST_WAIT => {
                     return Err(DataError::AsOfUnsettled.into());
                 }
-                Settled::NotYet => tokio::time::sleep(Duration::from_millis(20)).await,
+                Settled::NotYet => {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(Duration::from_millis(500));
+                }
             }
         }
     }

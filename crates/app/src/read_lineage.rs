@@ -8,6 +8,7 @@ use domain::hook::HookError;
 use domain::lineage::{Lineage, LineageSource, LineageTable, RowSet, Subject};
 use domain::provenance::ProvenanceError;
 use domain::{Actor, Cell, HookName, NodeDomain, RecordSrn, ReleaseVersion, RunId};
+use ports::lineage::MOST_ROWS;
 use ports::queries::TableKind;
 use ports::{Clock, LineageQueries, RegistryQueries, RowSetsOf, StoreError};
 
@@ -78,7 +79,8 @@ impl ReadLineage {
         let mut sets = Vec::new();
         let of = RowSetsOf::Record(record.srn.clone());
         for hook in &hooks {
-            sets.extend(self.ports.lineage.row_sets(hook, &of, MOST_SETS).await?);
+            let left = MOST_SETS.saturating_sub(u32::try_from(sets.len()).unwrap_or(MOST_SETS));
+            sets.extend(self.ports.lineage.row_sets(hook, &of, left).await?);
         }
         let begun = Begun {
             title: format!("Provenance of record {}", record.srn),
@@ -150,7 +152,8 @@ impl ReadLineage {
             },
             records: Vec::new(),
             runs: Vec::new(),
-            truncated: sets.len() >= MOST_SETS as usize,
+            truncated: sets.len() >= MOST_SETS as usize
+                || sets.iter().map(|set| set.count).sum::<u64>() >= u64::from(MOST_ROWS),
             sets,
             hooks: [hook.clone()].into(),
         };

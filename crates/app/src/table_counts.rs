@@ -8,6 +8,7 @@ use std::time::Duration;
 use ports::queries::{Table, TableCounts, TableQuery};
 use ports::{Clock, DataQueries, StoreError};
 use time::OffsetDateTime;
+use tokio::sync::Semaphore;
 
 /// A count that took no longer is made again while its reader waits.
 const QUICK: Duration = Duration::from_millis(100);
@@ -15,6 +16,9 @@ const QUICK: Duration = Duration::from_millis(100);
 const KEPT: u32 = 20;
 /// How long the first reader of a table waits for its count; then the planner's estimate must do.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+/// How many tables are counted at one time.
+const AT_ONCE: usize = 2;
 
 /// The counts of a table, with their time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,19 +33,27 @@ pub struct Counted {
     pub estimated: bool,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+/// What is known of one table's count.
+#[derive(Debug, Default)]
 struct Kept {
-    counted: Option<(Counted, Duration)>,
-    counting: bool,
+    counted: Mutex<Option<(Counted, Duration)>>,
+    /// Held by who counts: at one time a table is counted once, however many ask.
+    counting: tokio::sync::Mutex<()>,
 }
 
-type Shelf = Arc<Mutex<HashMap<String, Kept>>>;
+impl Kept {
+    fn counted(&self) -> Option<(Counted, Duration)> {
+        *self.counted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// Counts tables.
 pub(crate) struct TableCounter {
     data: Arc<dyn DataQueries>,
     clock: Arc<dyn Clock>,
-    kept: Shelf,
+    kept: Mutex<HashMap<String, Arc<Kept>>>,
+    /// Tables that are counted at one time.
+    places: Arc<Semaphore>,
 }
 
 impl TableCounter {
@@ -49,28 +61,32 @@ impl TableCounter {
         Self {
             data,
             clock,
-            kept: Shelf::default(),
+            kept: Mutex::default(),
+            places: Arc::new(Semaphore::new(AT_ONCE)),
         }
     }
 
     /// The counts of a table: as of now if `exact`, or if counting is quick; else as they were when it was last counted, which is done
     /// again meanwhile.
     pub(crate) async fn count(&self, table: &Table, exact: bool) -> Result<Counted, StoreError> {
-        let key = key(table);
-        let kept = self.look(&key);
-        if let (Some((counted, took)), false) = (kept.counted, exact) {
+        let kept = {
+            let mut all = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(all.entry(key(table)).or_default())
+        };
+        if let (Some((counted, took)), false) = (kept.counted(), exact) {
             let age = self.clock.now() - counted.counted_at;
             if age < took.saturating_mul(KEPT) {
                 return Ok(counted);
             }
             if took > QUICK {
-                if !kept.counting {
-                    drop(self.counting(key, table));
+                // Whoever counts already will do.
+                if kept.counting.try_lock().is_ok() {
+                    drop(self.counting(&kept, table));
                 }
                 return Ok(counted);
             }
         }
-        let counting = self.counting(key, table);
+        let counting = self.counting(&kept, table);
         let ended = |ended: Result<Result<Counted, StoreError>, tokio::task::JoinError>| {
             ended.map_err(|e| StoreError::Internal(e.into()))?
         };
@@ -88,41 +104,37 @@ impl TableCounter {
         }
     }
 
-    fn look(&self, key: &str) -> Kept {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.get(key).copied().unwrap_or_default()
-    }
-
-    /// Counts, whoever waits for it.
-    fn counting(&self, key: String, table: &Table) -> tokio::task::JoinHandle<Result<Counted, StoreError>> {
-        let change = |shelf: &Shelf, key: &str, change: &dyn Fn(&mut Kept)| {
-            let mut kept = shelf.lock().unwrap_or_else(PoisonError::into_inner);
-            change(kept.entry(key.to_owned()).or_default());
-        };
-        change(&self.kept, &key, &|kept| kept.counting = true);
-        let (data, clock, shelf, table) = (
+    /// Counts, whoever waits for it; or waits for a count that began after this call and is as good.
+    fn counting(
+        &self,
+        kept: &Arc<Kept>,
+        table: &Table,
+    ) -> tokio::task::JoinHandle<Result<Counted, StoreError>> {
+        let (data, clock, places) = (
             Arc::clone(&self.data),
             Arc::clone(&self.clock),
-            Arc::clone(&self.kept),
-            table.clone(),
+            Arc::clone(&self.places),
         );
+        let (kept, table, asked) = (Arc::clone(kept), table.clone(), self.clock.now());
         tokio::spawn(async move {
+            let _turn = kept.counting.lock().await;
+            if let Some((counted, _)) = kept.counted()
+                && counted.counted_at >= asked
+            {
+                return Ok(counted);
+            }
+            let _place = places.acquire().await;
             let begun = clock.now();
-            let counts = data.counts(&table, &TableQuery::default()).await;
-            let took = (clock.now() - begun).unsigned_abs();
-            let counted = counts.map(|TableCounts { rows, records }| Counted {
+            let TableCounts { rows, records } = data.counts(&table, &TableQuery::default()).await?;
+            let counted = Counted {
                 rows,
                 records: Some(records),
                 counted_at: begun,
                 estimated: false,
-            });
-            change(&shelf, &key, &|kept| {
-                kept.counting = false;
-                if let Ok(counted) = &counted {
-                    kept.counted = Some((*counted, took));
-                }
-            });
-            counted
+            };
+            let took = (clock.now() - begun).unsigned_abs();
+            *kept.counted.lock().unwrap_or_else(PoisonError::into_inner) = Some((counted, took));
+            Ok(counted)
         })
     }
 }

@@ -37,6 +37,8 @@ pub enum FilterOp {
     Contains,
     /// Has no value.
     IsNull,
+    /// Has a value: what [`FilterOp::Neq`] with null becomes. On the wire it has no name of its own.
+    IsNotNull,
 }
 
 impl FilterOp {
@@ -65,6 +67,7 @@ impl FilterOp {
             Self::In => "in",
             Self::Contains => "contains",
             Self::IsNull => "is_null",
+            Self::IsNotNull => "neq null",
         }
     }
 }
@@ -100,7 +103,8 @@ pub enum FilterValue {
 /// A filter that was checked against the columns of its table.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Filter {
-    /// A question about one column. `Eq` and `Neq` with null have become [`FilterOp::IsNull`], or its negation.
+    /// A question about one column. `Eq` and `Neq` with null have become [`FilterOp::IsNull`] and
+    /// [`FilterOp::IsNotNull`].
     Predicate {
         /// The column.
         column: FilterColumn,

@@ -6,6 +6,9 @@ use domain::{Actor, HookName, RecordSrn, ReleaseId, RunId, TaskId};
 
 use crate::error::StoreError;
 
+/// How many rows of a release are looked at for an export.
+pub const MOST_ROWS: u32 = 100_000;
+
 /// Which rows of a hook's table are gathered into sets.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RowSetsOf {
@@ -22,8 +25,8 @@ pub enum RowSetsOf {
 /// Reads parts of a lineage. What is asked for and not there is left out.
 #[async_trait]
 pub trait LineageQueries: Send + Sync {
-    /// Rows of one run for one record, gathered; at most `most` sets, by run and record. Of a release only as many rows are looked at as
-    /// fill an export.
+    /// Rows of one run for one record, gathered; at most `most` sets, by run and record. Of a release at most [`MOST_ROWS`] rows are
+    /// looked at.
     async fn row_sets(&self, hook: &HookName, of: &RowSetsOf, most: u32) -> Result<Vec<RowSet>, StoreError>;
     /// Runs. Why one failed is left out: it may hold what a hook printed.
     async fn lineage_runs(&self, runs: &[RunId]) -> Result<Vec<LineageRun>, StoreError>;

@@ -1,6 +1,7 @@
 //! Reads of tables: records and features.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -10,8 +11,9 @@ use futures::{StreamExt, TryStreamExt};
 use ports::queries::{PageKey, RecordView, RowStream, Settled, Table, TableCounts, TableKind, TableQuery};
 use ports::{DataQueries, StoreError};
 use sqlx::postgres::PgRow;
-use sqlx::{Postgres, QueryBuilder, Row};
+use sqlx::{PgConnection, Postgres, QueryBuilder, Row};
 use time::OffsetDateTime;
+use tokio::sync::mpsc::Sender;
 
 use crate::dynamic;
 use crate::error::store_error;
@@ -22,6 +24,8 @@ use crate::tx::PgStore;
 const CHUNK: usize = 256;
 /// How many of these a stream may be ahead of its reader.
 const AHEAD: usize = 4;
+/// How long a read waits for its turn.
+const MOST_WAIT: Duration = Duration::from_secs(10);
 /// How long a read may take that is not a stream (wire contract 7.1).
 const MOST_TIME: &str = "30s";
 /// How long a stream waits for its reader.
@@ -58,6 +62,9 @@ pub(crate) fn cells(row: &PgRow, types: &[ColumnType]) -> Result<Vec<Cell>, Stor
 impl PgStore {
     /// The rows of a statement that may have to look at a whole table: within [`MOST_TIME`], or [`StoreError::TooSlow`].
     pub(crate) async fn bounded(&self, mut sql: QueryBuilder<Postgres>) -> Result<Vec<PgRow>, StoreError> {
+        let busy = || StoreError::Unavailable("as many reads as the server can bear are at work".into());
+        let place = tokio::time::timeout(MOST_WAIT, self.reads.acquire()).await;
+        let _place = place.map_err(|_| busy())?.map_err(|_| busy())?;
         let pool = self.pool.clone();
         // Spawned for the reason given in `tx.rs`.
         #[expect(
@@ -89,8 +96,8 @@ impl PgStore {
         Ok(rows)
     }
 
-    /// The rows of a statement as a stream. One statement is one snapshot; the channel's bound is the back-pressure, and a reader who does
-    /// not read is let go.
+    /// The rows of a statement as a stream. One statement is one snapshot; the channel's bound is the back-pressure; who does not read for
+    /// [`PATIENCE`] is let go, and whoever went away is noticed, also before the first row.
     pub(crate) fn stream_of(
         &self,
         mut sql: QueryBuilder<Postgres>,
@@ -100,37 +107,77 @@ impl PgStore {
             |_| StoreError::Unavailable("as many tables as the server can bear are being streamed".into());
         let permit = Arc::clone(&self.streams).try_acquire_owned().map_err(busy)?;
         let (sender, receiver) = tokio::sync::mpsc::channel(AHEAD);
-        let (pool, rows_to) = (self.pool.clone(), sender.clone());
-        let reading = tokio::spawn(async move {
-            let mut rows = sql.build().fetch(&pool).map_err(store_error).ready_chunks(CHUNK);
-            while let Some(chunk) = rows.next().await {
-                let chunk: Result<Vec<_>, _> = chunk
-                    .into_iter()
-                    .map(|row| row.and_then(|row| cells(&row, &types)))
-                    .collect();
-                let whole = chunk.is_ok();
-                if rows_to.send_timeout(chunk, PATIENCE).await.is_err() || !whole {
-                    return whole;
-                }
-            }
-            true
-        });
+        // Until the last row was handed over, the end of the channel is no end of the table: whatever ends it, a panic too.
+        let whole = Arc::new(AtomicBool::new(false));
+        let (pool, ended) = (self.pool.clone(), Arc::clone(&whole));
         drop(tokio::spawn(async move {
-            let whole = reading.await.is_ok_and(|whole| whole);
-            if !whole {
-                // Without this the reader would take what came so far for the whole table.
-                let _ = sender
-                    .send(Err(StoreError::Internal(
-                        "the table was not read to its end".into(),
-                    )))
-                    .await;
+            match pool.acquire().await {
+                Ok(mut connection) => {
+                    let read = read_to_end(&mut connection, &mut sql, &types, &sender).await;
+                    ended.store(read.is_ok(), Ordering::Release);
+                    if let Err(Some(backend)) = read {
+                        // The statement goes on without its reader, and giving the connection back would wait for all of its rows.
+                        let cancelled =
+                            sqlx::query_scalar!(r#"select pg_cancel_backend($1) as "done!""#, backend)
+                                .fetch_one(&pool)
+                                .await;
+                        if let Err(error) = cancelled {
+                            tracing::warn!(%error, "a statement that nobody reads could not be cancelled");
+                        }
+                        drop(connection.detach());
+                    }
+                }
+                Err(error) => {
+                    let _ = sender.send(Err(store_error(error))).await;
+                }
             }
             drop(permit);
         }));
         Ok(Box::pin(futures::stream::unfold(
-            receiver,
-            |mut receiver| async move { receiver.recv().await.map(|rows| (rows, receiver)) },
+            (receiver, Some(whole)),
+            |(mut receiver, whole)| async move {
+                if let Some(rows) = receiver.recv().await {
+                    return Some((rows, (receiver, whole)));
+                }
+                let whole = whole?;
+                // Without this the reader would take what came so far for the whole table.
+                let cut = || StoreError::Internal("the table was not read to its end".into());
+                (!whole.load(Ordering::Acquire)).then(|| (Err(cut()), (receiver, None)))
+            },
         )))
+    }
+}
+
+/// Hands over every row; an error if it could not, with the backend that still works on the statement.
+async fn read_to_end(
+    connection: &mut PgConnection,
+    sql: &mut QueryBuilder<Postgres>,
+    types: &[ColumnType],
+    to: &Sender<Result<Vec<Vec<Cell>>, StoreError>>,
+) -> Result<(), Option<i32>> {
+    let backend = sqlx::query_scalar!(r#"select pg_backend_pid() as "pid!""#)
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(|_| None)?;
+    let mut rows = sql
+        .build()
+        .fetch(&mut *connection)
+        .map_err(store_error)
+        .ready_chunks(CHUNK);
+    loop {
+        let chunk = tokio::select! {
+            chunk = rows.next() => chunk,
+            () = to.closed() => return Err(Some(backend)),
+        };
+        let Some(chunk) = chunk else { return Ok(()) };
+        let chunk: Result<Vec<_>, _> = chunk
+            .into_iter()
+            .map(|row| row.and_then(|row| cells(&row, types)))
+            .collect();
+        let failed = chunk.is_err();
+        if to.send_timeout(chunk, PATIENCE).await.is_err() || failed {
+            return Err(Some(backend));
+        }
     }
 }
 
@@ -211,13 +258,9 @@ impl DataQueries for PgStore {
         after: Option<&PageKey>,
         limit: u32,
     ) -> Result<Vec<Vec<Cell>>, StoreError> {
-        let mut sql = dynamic::select_rows(table, query, after, Some(limit));
-        let rows = if query.filter.is_none() && query.sort.is_empty() {
-            // Both usual orders have an index, so this is quick whatever the table's size.
-            sql.build().fetch_all(&self.pool).await.map_err(store_error)?
-        } else {
-            self.bounded(sql).await?
-        };
+        let rows = self
+            .bounded(dynamic::select_rows(table, query, after, Some(limit)))
+            .await?;
         let types = dynamic::types(table);
         rows.iter().map(|row| cells(row, &types)).collect()
     }

@@ -109,6 +109,7 @@ pub(crate) fn create_feature_table(hook: &HookName, contract: &FeatureContract) 
            superseded_by uuid references hook_runs (id){columns});
          create index on features.\"{hook}\" (record_srn) where superseded_by is null;
          create index on features.\"{hook}\" (record_srn) where superseded_by is not null;
+         create index on features.\"{hook}\" (id) where superseded_by is null;
          create index on features.\"{hook}\" (run_id);
          create trigger tr_only_supersede before update on features.\"{hook}\" for each row execute function only_supersede();
          create trigger tr_immutable before delete or truncate on features.\"{hook}\" for each statement execute function refuse_change();"

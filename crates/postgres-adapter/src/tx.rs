@@ -22,6 +22,8 @@ pub struct PgStore {
     pub(crate) node: NodeDomain,
     /// Streams hold a connection for as long as their readers read, so only a part of the pool is theirs.
     pub(crate) streams: Arc<Semaphore>,
+    /// Reads may look at a whole table for as long as they may take, so only a part of the pool is theirs, too.
+    pub(crate) reads: Arc<Semaphore>,
     /// Reads of releases that are asked for at one time.
     pub(crate) releases: Arc<ReleaseReads>,
 }
@@ -34,6 +36,7 @@ impl PgStore {
             pool,
             node,
             streams: Arc::new(Semaphore::new((most / 4).max(1))),
+            reads: Arc::new(Semaphore::new((most / 2).max(1))),
             releases: Arc::default(),
         }
     }

@@ -20,6 +20,7 @@ impl Encoding {
     /// The one that the client likes best; of equals zstd, which is quicker and smaller. `*` is gzip, which everybody has.
     pub(super) fn of(headers: &HeaderMap) -> Self {
         let mut best = (0.0_f32, Self::Identity);
+        let (mut gzip, mut any) = (None, 0.0_f32);
         let accepted = headers
             .get_all(header::ACCEPT_ENCODING)
             .iter()
@@ -32,16 +33,31 @@ impl Encoding {
                 .map_or(1.0, |q| q.parse::<f32>().unwrap_or(0.0));
             let encoding = if name.eq_ignore_ascii_case("zstd") {
                 Self::Zstd
-            } else if name.eq_ignore_ascii_case("gzip") || name == "*" {
+            } else if name.eq_ignore_ascii_case("gzip") {
+                gzip = Some(q);
                 Self::Gzip
             } else {
+                if name == "*" {
+                    any = q;
+                }
                 continue;
             };
             if q > best.0 || (q > 0.0 && (q - best.0).abs() < f32::EPSILON && encoding == Self::Zstd) {
                 best = (q, encoding);
             }
         }
+        if gzip.is_none() && any > best.0 {
+            return Self::Gzip;
+        }
         best.1
+    }
+
+    const fn name(self) -> Option<&'static str> {
+        match self {
+            Self::Zstd => Some("zstd"),
+            Self::Gzip => Some("gzip"),
+            Self::Identity => None,
+        }
     }
 }
 
@@ -56,30 +72,36 @@ fn pays(response: &Response) -> bool {
     text && response.status() == StatusCode::OK && !response.headers().contains_key(header::CONTENT_ENCODING)
 }
 
+/// Says in the headers how the content is, or would be, encoded; whether it is.
+pub(super) fn announce(response: &mut Response, encoding: Encoding) -> bool {
+    if !pays(response) {
+        return false;
+    }
+    let headers = response.headers_mut();
+    vary(headers, "Accept-Encoding");
+    let Some(name) = encoding.name() else {
+        return false;
+    };
+    headers.remove(header::CONTENT_LENGTH);
+    headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(name));
+    true
+}
+
 /// The answer in this encoding, as a stream: what fails in the middle fails for the client, too.
 pub(super) fn compressed(mut response: Response, encoding: Encoding) -> Response {
-    if !pays(&response) {
-        return response;
+    if response.status() == StatusCode::NOT_MODIFIED {
+        // What a cache keeps depends on it all the same.
+        vary(response.headers_mut(), "Accept-Encoding");
     }
-    vary(response.headers_mut(), "Accept-Encoding");
-    if encoding == Encoding::Identity {
+    if !announce(&mut response, encoding) {
         return response;
     }
     let plain = BufReader::new(response.take_body().into_async_read());
-    let (name, body) = match encoding {
-        Encoding::Zstd => (
-            "zstd",
-            Body::from_async_read(ZstdEncoder::with_quality(plain, Level::Fastest)),
-        ),
-        Encoding::Gzip | Encoding::Identity => (
-            "gzip",
-            Body::from_async_read(GzipEncoder::with_quality(plain, Level::Fastest)),
-        ),
-    };
-    let headers = response.headers_mut();
-    headers.remove(header::CONTENT_LENGTH);
-    headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(name));
-    response.set_body(body);
+    response.set_body(if encoding == Encoding::Zstd {
+        Body::from_async_read(ZstdEncoder::with_quality(plain, Level::Fastest))
+    } else {
+        Body::from_async_read(GzipEncoder::with_quality(plain, Level::Fastest))
+    });
     response
 }
 
@@ -98,6 +120,7 @@ mod tests {
         assert_eq!(of("gzip, deflate"), Encoding::Gzip);
         assert_eq!(of("gzip;q=1.0, zstd;q=0.5"), Encoding::Gzip);
         assert_eq!(of("*"), Encoding::Gzip);
+        assert_eq!(of("gzip;q=0, *"), Encoding::Identity);
         assert_eq!(of("identity"), Encoding::Identity);
         assert_eq!(of("gzip;q=0, zstd;q=0"), Encoding::Identity);
         assert_eq!(of("gzip;q=x"), Encoding::Identity);

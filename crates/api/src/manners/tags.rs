@@ -10,6 +10,9 @@ pub(super) fn is_short(response: &Response) -> bool {
     [
         "application/json",
         "application/problem+json",
+        "application/prov+json",
+        "application/ld+json",
+        "application/x-ndjson",
         "text/html",
         "text/markdown",
         "text/css",

@@ -164,16 +164,18 @@ fn predicate(raw: &RawPredicate, scope: &ColumnScope) -> Result<Filter, FilterEr
     }
     let bad = |message: String| fault("invalid_value_for_op", &raw.at, "value", message);
     let one = |value: &Value| cell(value, of.column_type).map_err(|rule| bad(rule.to_owned()));
-    let is_null = Filter::Predicate {
+    let asked = |op: FilterOp, value: FilterValue| Filter::Predicate {
         column: raw.column.clone(),
         column_type: of.column_type,
-        op: FilterOp::IsNull,
-        value: FilterValue::Nothing,
+        op,
+        value,
     };
     let value = match raw.op {
-        FilterOp::IsNull => return Ok(is_null),
-        FilterOp::Eq if raw.value.is_null() => return Ok(is_null),
-        FilterOp::Neq if raw.value.is_null() => return Ok(Filter::Not(Box::new(is_null))),
+        FilterOp::IsNull => return Ok(asked(FilterOp::IsNull, FilterValue::Nothing)),
+        FilterOp::Eq if raw.value.is_null() => return Ok(asked(FilterOp::IsNull, FilterValue::Nothing)),
+        FilterOp::Neq if raw.value.is_null() => {
+            return Ok(asked(FilterOp::IsNotNull, FilterValue::Nothing));
+        }
         FilterOp::In => {
             let list = raw.value.as_array().ok_or_else(|| bad("must be a list".into()))?;
             if list.len() > MOST_VALUES {
@@ -191,12 +193,7 @@ fn predicate(raw: &RawPredicate, scope: &ColumnScope) -> Result<Filter, FilterEr
         }
         _ => FilterValue::One(one(&raw.value)?),
     };
-    Ok(Filter::Predicate {
-        column: raw.column.clone(),
-        column_type: of.column_type,
-        op: raw.op,
-        value,
-    })
+    Ok(asked(raw.op, value))
 }
 
 /// The value as the column has it. Text takes texts only: comparing a text with a number would be a guess.

@@ -140,10 +140,14 @@ fn null_is_a_question_of_its_own() {
         checked(&predicate("metadata.mass", "eq", Value::Null)).unwrap(),
         is_null
     );
-    assert_eq!(
+    assert!(matches!(
         checked(&predicate("metadata.mass", "neq", Value::Null)).unwrap(),
-        Filter::Not(Box::new(is_null))
-    );
+        Filter::Predicate {
+            op: FilterOp::IsNotNull,
+            value: FilterValue::Nothing,
+            ..
+        }
+    ));
 }
 
 // proves DAT-1

@@ -75,6 +75,8 @@ pub(crate) fn recall_rows(
     ));
     made(&mut sql, recall);
     if let Some(PageKey::OfRun(run, id)) = after {
+        // The first condition goes along the index; PostgreSQL takes a comparison of rows of two tables for none.
+        sql.push(" and u.id >= ").push_bind(run.as_uuid());
         sql.push(" and (u.id, t.id) > (")
             .push_bind(run.as_uuid())
             .push(", ")
@@ -101,6 +103,7 @@ pub(crate) fn recall_records(recall: &Recall, after: Option<&PageKey>, limit: Op
     sql.push(" group by t.record_srn) m join records r on r.srn = m.record_srn where u.release_id = ")
         .push_bind(recall.release.as_uuid());
     if let Some(PageKey::RecordOfRun(run, srn)) = after {
+        sql.push(" and u.id >= ").push_bind(run.as_uuid());
         sql.push(" and (u.id, m.record_srn) > (")
             .push_bind(run.as_uuid())
             .push(", ")

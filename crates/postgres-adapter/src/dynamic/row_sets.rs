@@ -2,10 +2,8 @@
 
 use domain::HookName;
 use ports::RowSetsOf;
+use ports::lineage::MOST_ROWS;
 use sqlx::{Postgres, QueryBuilder};
-
-/// How many rows of a release are looked at.
-const MOST_ROWS: u32 = 100_000;
 
 /// Record, its schema version, run, what superseded the rows, whether they are current, their first and last ids, number and time.
 pub(crate) fn row_sets(hook: &HookName, of: &RowSetsOf, most: u32) -> QueryBuilder<Postgres> {

@@ -187,6 +187,10 @@ fn predicate(sql: &mut Sql, column: &str, op: FilterOp, value: &FilterValue) {
             sql.push(format!("{column} is null"));
             return;
         }
+        FilterOp::IsNotNull => {
+            sql.push(format!("{column} is not null"));
+            return;
+        }
         FilterOp::Eq => "=",
         FilterOp::Neq => "is distinct from",
         FilterOp::Gt => ">",
