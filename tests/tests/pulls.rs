@@ -342,7 +342,7 @@ fn runs_are_cancelled_and_one_convention_has_one_active_run() {
             "/ingestions/00000000-0000-7000-8000-0000000000a1/cancel",
             &json!({"reason": "there is none"}),
         )
-        .problem(404, "ingest_run_not_found");
+        .problem(404, "NotFoundError");
     // What ran is ended: nobody computes for a run that is over.
     world::parties::until("the hooks are gone", || {
         std::fs::read_dir(server.data.join("work")).unwrap().count() == 0
