@@ -349,7 +349,7 @@ impl Wanted {
     /// A schema or a table stands in the path, everything else where the parameters stood.
     fn refusal(&self, failure: &Failure) -> Problem {
         let place = match failure {
-            Failure::Data(DataError::Filter(_) | DataError::Sort(_)) => self.place,
+            Failure::Data(DataError::Query(_)) => self.place,
             _ => "path",
         };
         Problem::of_error(failure, place)

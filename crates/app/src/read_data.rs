@@ -197,14 +197,14 @@ impl ReadData {
         let filter = match &asked.filter {
             None => None,
             Some(value) => {
-                let raw = RawFilter::parse(value, FilterLimits::default()).map_err(DataError::Filter)?;
+                let raw = RawFilter::parse(value, FilterLimits::default()).map_err(DataError::Query)?;
                 Some(self.tables.filter(&scope, &table, &raw).await?)
             }
         };
         let sort = asked.sort.as_deref().unwrap_or_default();
         let query = TableQuery {
             filter,
-            sort: parse_sort(sort, |name| column_of(&table, name)).map_err(DataError::Sort)?,
+            sort: parse_sort(sort, |name| column_of(&table, name)).map_err(DataError::Query)?,
             as_of: asked.as_of,
         };
         let scope = page_scope(&table, &query, asked.filter.as_ref());

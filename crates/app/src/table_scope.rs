@@ -82,7 +82,7 @@ impl Tables {
                 .features
                 .insert(hook.clone(), of_hook.columns.iter().map(typed).collect());
         }
-        Ok(raw.check(&columns).map_err(DataError::Filter)?)
+        Ok(raw.check(&columns).map_err(DataError::Query)?)
     }
 
     async fn features(&self, scope: &Scope, hook: &HookName) -> Result<Table, Failure> {

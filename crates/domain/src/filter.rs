@@ -134,21 +134,21 @@ impl Filter {
     }
 }
 
-/// Why a filter cannot be taken.
+/// Why a filter or an order cannot be taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{fault}")]
-pub struct FilterError {
+pub struct QueryError {
     code: &'static str,
     fault: Fault,
 }
 
-impl FilterError {
+impl QueryError {
     pub(crate) const fn new(code: &'static str, fault: Fault) -> Self {
         Self { code, fault }
     }
 }
 
-impl Coded for FilterError {
+impl Coded for QueryError {
     fn kind(&self) -> Kind {
         Kind::Invalid
     }

@@ -6,12 +6,11 @@ use std::str::FromStr;
 
 use uuid::Uuid;
 
-use crate::filter::FilterError;
+use crate::filter::QueryError;
 use crate::ids::{IngestRunId, RecordId};
 use crate::ingest::SourceId;
 use crate::kind::{Coded, Invalid, Kind};
 use crate::names::{ConventionSlug, NodeDomain};
-use crate::sort::SortError;
 
 /// A record at one version: `urn:osa:<domain>:rec:<id>@<version>`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -123,12 +122,9 @@ pub enum DataError {
     /// The cursor is none that this table gave.
     #[error("cursor: {0}")]
     Cursor(&'static str),
-    /// The filter breaks a rule.
+    /// The filter or the order breaks a rule.
     #[error(transparent)]
-    Filter(#[from] FilterError),
-    /// The order breaks a rule.
-    #[error(transparent)]
-    Sort(#[from] SortError),
+    Query(#[from] QueryError),
     /// What will be is not known yet.
     #[error("as_of: lies ahead of the archive's clock; what will be current then is not known yet")]
     AsOfAhead,
@@ -142,9 +138,7 @@ pub enum DataError {
 impl Coded for DataError {
     fn kind(&self) -> Kind {
         match self {
-            Self::Invalid(_) | Self::Cursor(_) | Self::Filter(_) | Self::Sort(_) | Self::AsOfAhead => {
-                Kind::Invalid
-            }
+            Self::Invalid(_) | Self::Cursor(_) | Self::Query(_) | Self::AsOfAhead => Kind::Invalid,
             Self::AsOfUnsettled => Kind::Conflict,
             _ => Kind::NotFound,
         }
@@ -157,8 +151,7 @@ impl Coded for DataError {
             Self::UnknownFeature { .. } => "feature_not_found",
             Self::UnknownRecord(_) => "record_not_found",
             Self::Cursor(_) => "invalid_cursor",
-            Self::Filter(e) => e.code(),
-            Self::Sort(e) => e.code(),
+            Self::Query(e) => e.code(),
             Self::AsOfAhead => "as_of_ahead",
             Self::AsOfUnsettled => "as_of_unsettled",
         }
@@ -166,8 +159,7 @@ impl Coded for DataError {
     fn faults(&self) -> &[crate::kind::Fault] {
         match self {
             Self::Invalid(e) => e.faults(),
-            Self::Filter(e) => e.faults(),
-            Self::Sort(e) => e.faults(),
+            Self::Query(e) => e.faults(),
             _ => &[],
         }
     }

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use crate::kind::{Coded, Fault, Kind};
+use crate::filter::QueryError;
+use crate::kind::Fault;
 use crate::schema::shortened;
 
 /// The most keys.
@@ -28,37 +29,15 @@ impl fmt::Display for SortKey {
     }
 }
 
-/// Why rows cannot be put into an order.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{fault}")]
-pub struct SortError {
-    code: &'static str,
-    fault: Fault,
-}
-
-impl SortError {
-    fn new(code: &'static str, message: String) -> Self {
-        Self {
-            code,
-            fault: Fault::value(["sort".into()], message),
-        }
-    }
-}
-
-impl Coded for SortError {
-    fn kind(&self) -> Kind {
-        Kind::Invalid
-    }
-    fn code(&self) -> &'static str {
-        self.code
-    }
-    fn faults(&self) -> &[Fault] {
-        std::slice::from_ref(&self.fault)
-    }
+fn refused(code: &'static str, message: String) -> QueryError {
+    QueryError::new(code, Fault::value(["sort".into()], message))
 }
 
 /// The keys of `column[:asc|:desc][,…]`. `column` gives the name of the column that a text means, if there is one.
-pub fn parse_sort(text: &str, column_of: impl Fn(&str) -> Option<String>) -> Result<Vec<SortKey>, SortError> {
+pub fn parse_sort(
+    text: &str,
+    column_of: impl Fn(&str) -> Option<String>,
+) -> Result<Vec<SortKey>, QueryError> {
     let mut keys: Vec<SortKey> = Vec::new();
     if text.trim().is_empty() {
         return Ok(keys);
@@ -72,26 +51,23 @@ pub fn parse_sort(text: &str, column_of: impl Fn(&str) -> Option<String>) -> Res
             "asc" => false,
             "desc" => true,
             _ => {
-                return Err(SortError::new(
+                return Err(refused(
                     "VALIDATION_ERROR",
                     format!("{:?} is no direction: asc or desc", shortened(direction)),
                 ));
             }
         };
         let Some(column) = column_of(column) else {
-            return Err(SortError::new(
+            return Err(refused(
                 "unknown_sort_field",
                 format!("{:?} is no column of this table", shortened(column)),
             ));
         };
         if keys.iter().any(|key| key.column == column) {
-            return Err(SortError::new(
-                "VALIDATION_ERROR",
-                format!("{column} is named twice"),
-            ));
+            return Err(refused("VALIDATION_ERROR", format!("{column} is named twice")));
         }
         if keys.len() == MOST_KEYS {
-            return Err(SortError::new(
+            return Err(refused(
                 "VALIDATION_ERROR",
                 format!("has more than {MOST_KEYS} keys"),
             ));
@@ -104,6 +80,7 @@ pub fn parse_sort(text: &str, column_of: impl Fn(&str) -> Option<String>) -> Res
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kind::Coded as _;
     use proptest::prelude::*;
 
     fn column(name: &str) -> Option<String> {

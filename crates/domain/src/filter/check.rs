@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::raw::{RawNode, RawPredicate};
-use super::{Filter, FilterColumn, FilterError, FilterOp, FilterValue, RawFilter};
+use super::{Filter, FilterColumn, FilterOp, FilterValue, QueryError, RawFilter};
 use crate::cell::{Cell, ColumnType};
 use crate::kind::{Fault, Loc};
 use crate::names::HookName;
@@ -60,12 +60,12 @@ pub struct ColumnScope {
 
 impl RawFilter {
     /// The filter over these columns.
-    pub fn check(&self, scope: &ColumnScope) -> Result<Filter, FilterError> {
+    pub fn check(&self, scope: &ColumnScope) -> Result<Filter, QueryError> {
         node(&self.root, scope)
     }
 }
 
-fn node(raw: &RawNode, scope: &ColumnScope) -> Result<Filter, FilterError> {
+fn node(raw: &RawNode, scope: &ColumnScope) -> Result<Filter, QueryError> {
     let all = |operands: &[RawNode]| {
         operands
             .iter()
@@ -80,10 +80,10 @@ fn node(raw: &RawNode, scope: &ColumnScope) -> Result<Filter, FilterError> {
     }
 }
 
-fn fault(code: &'static str, at: &[Loc], key: &str, message: String) -> FilterError {
+fn fault(code: &'static str, at: &[Loc], key: &str, message: String) -> QueryError {
     let mut loc = at.to_vec();
     loc.push(key.into());
-    FilterError::new(code, Fault::value(loc, message))
+    QueryError::new(code, Fault::value(loc, message))
 }
 
 /// Some names to choose from, for who mistyped one.
@@ -96,7 +96,7 @@ fn among<'a>(names: impl Iterator<Item = &'a String>) -> String {
     }
 }
 
-fn column_type(raw: &RawPredicate, scope: &ColumnScope) -> Result<FilterColumnType, FilterError> {
+fn column_type(raw: &RawPredicate, scope: &ColumnScope) -> Result<FilterColumnType, QueryError> {
     match &raw.column {
         FilterColumn::Implicit(name) => scope.implicit.get(name).copied().ok_or_else(|| {
             fault(
@@ -147,7 +147,7 @@ fn column_type(raw: &RawPredicate, scope: &ColumnScope) -> Result<FilterColumnTy
     }
 }
 
-fn predicate(raw: &RawPredicate, scope: &ColumnScope) -> Result<Filter, FilterError> {
+fn predicate(raw: &RawPredicate, scope: &ColumnScope) -> Result<Filter, QueryError> {
     let of = column_type(raw, scope)?;
     if !of.operators().contains(&raw.op) {
         let may: Vec<&str> = of.operators().iter().map(|op| op.as_str()).collect();

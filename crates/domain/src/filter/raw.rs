@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use super::{FilterColumn, FilterError, FilterOp};
+use super::{FilterColumn, FilterOp, QueryError};
 use crate::kind::{Fault, Loc};
 use crate::names::HookName;
 use crate::schema::shortened;
@@ -56,7 +56,7 @@ pub struct RawFilter {
 
 impl RawFilter {
     /// The filter that a JSON value is.
-    pub fn parse(value: &Value, limits: FilterLimits) -> Result<Self, FilterError> {
+    pub fn parse(value: &Value, limits: FilterLimits) -> Result<Self, QueryError> {
         let mut parser = Parser {
             limits,
             predicates: 0,
@@ -81,15 +81,15 @@ struct Parser {
     hooks: BTreeSet<HookName>,
 }
 
-fn shape(at: &[Loc], message: impl Into<String>) -> FilterError {
-    FilterError::new(
+fn shape(at: &[Loc], message: impl Into<String>) -> QueryError {
+    QueryError::new(
         "VALIDATION_ERROR",
         Fault::value(at.iter().cloned(), message.into()),
     )
 }
 
-fn beyond(code: &'static str, at: &[Loc], message: String) -> FilterError {
-    FilterError::new(code, Fault::value(at.iter().cloned(), message))
+fn beyond(code: &'static str, at: &[Loc], message: String) -> QueryError {
+    QueryError::new(code, Fault::value(at.iter().cloned(), message))
 }
 
 fn keyed(at: &[Loc], key: &str) -> Vec<Loc> {
@@ -98,9 +98,9 @@ fn keyed(at: &[Loc], key: &str) -> Vec<Loc> {
     at
 }
 
-fn only(object: &Map<String, Value>, allowed: &[&str], at: &[Loc]) -> Result<(), FilterError> {
+fn only(object: &Map<String, Value>, allowed: &[&str], at: &[Loc]) -> Result<(), QueryError> {
     match object.keys().find(|key| !allowed.contains(&key.as_str())) {
-        Some(key) => Err(FilterError::new(
+        Some(key) => Err(QueryError::new(
             "VALIDATION_ERROR",
             Fault {
                 loc: keyed(at, &shortened(key)),
@@ -113,7 +113,7 @@ fn only(object: &Map<String, Value>, allowed: &[&str], at: &[Loc]) -> Result<(),
 }
 
 impl Parser {
-    fn node(&mut self, value: &Value, at: &mut Vec<Loc>, depth: usize) -> Result<RawNode, FilterError> {
+    fn node(&mut self, value: &Value, at: &mut Vec<Loc>, depth: usize) -> Result<RawNode, QueryError> {
         if depth > self.limits.depth {
             return Err(beyond(
                 "filter_depth_exceeded",
@@ -150,7 +150,7 @@ impl Parser {
                 at.pop();
                 Ok(RawNode::Not(Box::new(node)))
             }
-            _ => Err(FilterError::new(
+            _ => Err(QueryError::new(
                 "VALIDATION_ERROR",
                 Fault {
                     loc: keyed(at, "kind"),
@@ -170,14 +170,14 @@ impl Parser {
         object: &Map<String, Value>,
         at: &mut Vec<Loc>,
         depth: usize,
-    ) -> Result<Vec<RawNode>, FilterError> {
+    ) -> Result<Vec<RawNode>, QueryError> {
         let operands = object.get("operands").ok_or_else(|| missing(at, "operands"))?;
         at.push("operands".into());
         let operands = operands
             .as_array()
             .ok_or_else(|| shape(at, "must be a list of filters"))?;
         if operands.len() < 2 {
-            return Err(FilterError::new(
+            return Err(QueryError::new(
                 "VALIDATION_ERROR",
                 Fault {
                     loc: at.clone(),
@@ -196,7 +196,7 @@ impl Parser {
         Ok(nodes)
     }
 
-    fn predicate(&mut self, object: &Map<String, Value>, at: &[Loc]) -> Result<RawPredicate, FilterError> {
+    fn predicate(&mut self, object: &Map<String, Value>, at: &[Loc]) -> Result<RawPredicate, QueryError> {
         self.predicates += 1;
         if self.predicates > self.limits.predicates {
             return Err(beyond(
@@ -224,7 +224,7 @@ impl Parser {
             .unwrap_or_default();
         let op = FilterOp::ALL.into_iter().find(|op| op.as_str() == name);
         let op = op.ok_or_else(|| {
-            FilterError::new(
+            QueryError::new(
                 "VALIDATION_ERROR",
                 Fault {
                     loc: keyed(at, "op"),
@@ -250,12 +250,12 @@ impl Parser {
     }
 }
 
-fn missing(at: &[Loc], key: &str) -> FilterError {
-    FilterError::new("VALIDATION_ERROR", Fault::missing(keyed(at, key), "is required"))
+fn missing(at: &[Loc], key: &str) -> QueryError {
+    QueryError::new("VALIDATION_ERROR", Fault::missing(keyed(at, key), "is required"))
 }
 
 /// `metadata.<field>`, `features.<hook>.<column>`, the name of a column that the server adds, or the same as an object.
-fn column(field: &Value, at: &[Loc]) -> Result<FilterColumn, FilterError> {
+fn column(field: &Value, at: &[Loc]) -> Result<FilterColumn, QueryError> {
     let rule = || {
         shape(
             at,
@@ -271,7 +271,7 @@ fn column(field: &Value, at: &[Loc]) -> Result<FilterColumn, FilterError> {
     };
     let feature = |hook: &str, column: &str| {
         let hook: HookName = hook.parse().map_err(|_| {
-            FilterError::new(
+            QueryError::new(
                 "unknown_feature_column",
                 Fault::value(at.iter().cloned(), "names no hook of this schema"),
             )

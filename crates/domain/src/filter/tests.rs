@@ -43,7 +43,7 @@ fn predicate(field: &str, op: &str, value: Value) -> Value {
     json!({"kind": "predicate", "field": field, "op": op, "value": value})
 }
 
-fn checked(value: &Value) -> Result<Filter, FilterError> {
+fn checked(value: &Value) -> Result<Filter, QueryError> {
     RawFilter::parse(value, FilterLimits::default())?.check(&scope())
 }
 
