@@ -580,10 +580,8 @@ fn counts_come_with_their_time() {
         .problem(422, "VALIDATION_ERROR");
 }
 
-// proves DAT-1
-#[test]
-fn a_table_that_breaks_off_looks_broken() {
-    use std::io::Write as _;
+/// A server with two records, each with a row of the hook `note`.
+fn with_notes() -> (World, world::Server) {
     let world = World::new();
     let server = world.serve("a");
     let admin = server.admin();
@@ -592,12 +590,23 @@ fn a_table_that_breaks_off_looks_broken() {
         .post("/conventions", &small("Notes", "notes", &[("note", &note)]))
         .expect(201);
     let run = admin.open("notes", 10);
-    admin.push_lines(&run, "{\"source_id\": \"a\", \"metadata\": {\"label\": \"a\"}}\n");
+    admin.push_lines(
+        &run,
+        "{\"source_id\": \"a\", \"metadata\": {\"label\": \"a\"}}\n{\"source_id\": \"b\", \"metadata\": {\"label\": \"b\"}}\n",
+    );
     admin.finish(&run);
+    (world, server)
+}
+
+// proves DAT-1
+#[test]
+fn a_table_that_breaks_off_looks_broken() {
+    use std::io::Write as _;
+    let (world, server) = with_notes();
     // More than lies in buffers on the way, so that the statement still runs when its connection ends.
     world.execute(
         "insert into features.note (record_srn, run_id, note, size)
-         select record_srn, run_id, md5(n::text) || md5((n + 1)::text), random() from features.note, generate_series(1, 300000) n",
+         select record_srn, run_id, md5(n::text) || md5((n + 1)::text), random() from features.note, generate_series(1, 150000) n",
     );
     let address = server.url.strip_prefix("http://").unwrap();
     for ending in [".csv", ".csv.gz", ".parquet"] {
@@ -633,19 +642,7 @@ fn a_table_that_breaks_off_looks_broken() {
 #[test]
 fn who_stops_reading_gets_no_part_for_the_whole() {
     use std::io::Write as _;
-    let world = World::new();
-    let server = world.serve("a");
-    let admin = server.admin();
-    let note = world.script("note", NOTE);
-    admin
-        .post("/conventions", &small("Notes", "notes", &[("note", &note)]))
-        .expect(201);
-    let run = admin.open("notes", 10);
-    admin.push_lines(
-        &run,
-        "{\"source_id\": \"a\", \"metadata\": {\"label\": \"a\"}}\n{\"source_id\": \"b\", \"metadata\": {\"label\": \"b\"}}\n",
-    );
-    admin.finish(&run);
+    let (world, server) = with_notes();
 
     // Of other tables a predicate asks for some row, with null, too: one record has a row with and one without a value, the other none.
     world.execute(
