@@ -3,7 +3,7 @@
 mod world;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use world::{PASS, World, small};
@@ -141,4 +141,40 @@ fn batches_of_one_run_are_written_side_by_side_without_a_deadlock() {
         world.query("select count(*)::text from delegations where retry_count > 0"),
         "0"
     );
+}
+
+// proves PIP-6
+#[test]
+fn hooks_of_the_next_batch_run_while_one_is_written_and_no_more_than_that_is_held() {
+    let world = World::new();
+    let server = world.serve_with("a", &[("HALLMARK_WORKER__CONCURRENCY", "1")]);
+    let admin = server.admin();
+    let pass = world.script("pass", PASS);
+    admin
+        .post("/conventions", &small("Ahead", "ahead", &[("pass", &pass)]))
+        .expect(201);
+    let run = admin.open("ahead", 1);
+    // Publishing reads the heads with a lock on them; running hooks does not.
+    let mut aside = world.transaction();
+    aside.execute("lock table record_heads in exclusive mode");
+    let lines: String = (0..5)
+        .map(|n| format!("{{\"id\":\"r{n}\",\"metadata\":{{\"label\":\"x\"}}}}\n"))
+        .collect();
+    admin.push_lines(&run, &lines);
+    let hooks_ran = || server.log().matches("hook run").count();
+    let patience = Instant::now() + Duration::from_secs(60);
+    while hooks_ran() < 2 {
+        assert!(
+            Instant::now() < patience,
+            "the second batch waits for the first to be written"
+        );
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    // Two are held: nothing more is claimed, however long the database takes.
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(hooks_ran(), 2);
+    assert_eq!(world.query("select count(*)::text from delegation_leases"), "2");
+    aside.commit();
+    assert_eq!(admin.finish(&run)["published_count"], 5);
+    assert_eq!(hooks_ran(), 5);
 }

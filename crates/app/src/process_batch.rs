@@ -50,15 +50,18 @@ impl ProcessBatch {
         Self { store, queue, hooks }
     }
 
-    /// Does what a claim is about. An error leaves the claim to be taken away when its lease runs out.
-    pub async fn run(&self, claim: &Claim) -> Result<(), Failure> {
+    /// Does what a claim is about. `place` is the worker's for running hooks; it is dropped as soon as they have ended. An error leaves the
+    /// claim to be taken away when its lease runs out.
+    pub async fn run(&self, claim: &Claim, place: impl Send) -> Result<(), Failure> {
         let params: BatchParams =
             serde_json::from_value(claim.params.clone()).map_err(|e| StoreError::corrupt("tasks", e))?;
         let prepared = retried!(self.prepare(claim, params))?.into_inner();
         if !prepared.run.status.is_active() {
             return self.end_with_run(claim).await;
         }
-        let (ran, aborted) = match self.hooks.run(claim, &prepared.unit).await? {
+        let ended = self.hooks.run(claim, &prepared.unit).await?;
+        drop(place);
+        let (ran, aborted) = match ended {
             UnitEnd::Ran(ran) => (ran, None),
             UnitEnd::Retry(why) => return self.hand_back(claim, params, &why, MOST_RETRIES).await,
             UnitEnd::Abort(ran, why, failure) => (ran, Some((why, failure))),

@@ -1,4 +1,9 @@
 //! The worker: claims, works, beats, sweeps, and drains when it is told to stop.
+//!
+//! What is bounded by its concurrency is what runs hooks: a batch gives its place up when its hooks have ended, and is written while those
+//! of the next one run. Invariant: at most `concurrency` units run hooks, and at most twice as many are held. Who can break it: a database
+//! that writes slower than hooks compute; so nothing is claimed while twice as many are held, and what waits stays in the queue for
+//! other servers.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,6 +11,7 @@ use std::time::Duration;
 
 use domain::{DelegationId, TaskKind};
 use ports::{Claim, WorkQueue, WorkerIdentity};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -25,7 +31,7 @@ const SCHEDULE_EVERY: Duration = Duration::from_secs(5);
 pub struct WorkerOptions {
     /// Who it is.
     pub identity: WorkerIdentity,
-    /// How many claims it works on at once.
+    /// How many claims it runs hooks for at once; as many more may be written meanwhile.
     pub concurrency: u32,
     /// After how long without a beat others take its work.
     pub silence: Duration,
@@ -56,6 +62,7 @@ pub struct Worker {
     work: OwnWork,
     sweep: Arc<Sweep>,
     archive: Arc<Archive>,
+    places: Arc<Semaphore>,
     held: Mutex<BTreeMap<DelegationId, (i64, CancellationToken)>>,
 }
 
@@ -63,6 +70,11 @@ pub struct Worker {
 struct Held<'a> {
     worker: &'a Worker,
     delegation: &'a DelegationId,
+}
+
+/// How many units may run hooks at once.
+fn places(options: &WorkerOptions) -> usize {
+    usize::try_from(options.concurrency).unwrap_or(Semaphore::MAX_PERMITS / 2)
 }
 
 impl Drop for Held<'_> {
@@ -80,8 +92,10 @@ impl Worker {
         sweep: Arc<Sweep>,
         archive: Arc<Archive>,
     ) -> Self {
+        let places = Arc::new(Semaphore::new(places(&options)));
         Self {
             options,
+            places,
             queue,
             work,
             sweep,
@@ -97,24 +111,30 @@ impl Worker {
         let archives = tokio::spawn(Arc::clone(&self).archive_loop());
         let schedules = tokio::spawn(Arc::clone(&self).schedule_loop());
         let mut running = JoinSet::new();
+        let most_held = 2 * places(&self.options);
         while !stop.is_cancelled() {
             while running.try_join_next().is_some() {}
-            let free = self
-                .options
-                .concurrency
-                .saturating_sub(u32::try_from(running.len()).unwrap_or(u32::MAX));
-            let claims = if free == 0 {
-                Vec::new()
-            } else {
-                self.claim(free).await
-            };
-            let none = claims.is_empty();
-            for claim in claims {
-                running.spawn(Arc::clone(&self).work(claim));
-            }
-            if free == 0 {
+            let room = most_held.saturating_sub(running.len());
+            if room == 0 {
                 tokio::select! { _ = running.join_next() => {}, () = stop.cancelled() => {} }
-            } else if none {
+                continue;
+            }
+            // Waits for one place, and takes what else is free.
+            let mut free = tokio::select! {
+                place = Arc::clone(&self.places).acquire_owned() => place.into_iter().collect::<Vec<_>>(),
+                () = stop.cancelled() => continue,
+            };
+            while free.len() < room
+                && let Ok(place) = Arc::clone(&self.places).try_acquire_owned()
+            {
+                free.push(place);
+            }
+            let claims = self.claim(u32::try_from(free.len()).unwrap_or(u32::MAX)).await;
+            let none = claims.is_empty();
+            for (claim, place) in claims.into_iter().zip(free.drain(..)) {
+                running.spawn(Arc::clone(&self).work(claim, place));
+            }
+            if none {
                 tokio::select! {
                     () = self.queue.wait(self.options.poll) => {}
                     _ = running.join_next(), if !running.is_empty() => {}
@@ -152,7 +172,7 @@ impl Worker {
     }
 
     /// A failure of one claim ends neither the worker nor its other claims (D7).
-    async fn work(self: Arc<Self>, claim: Claim) {
+    async fn work(self: Arc<Self>, claim: Claim, place: OwnedSemaphorePermit) {
         let lost = CancellationToken::new();
         self.holding()
             .insert(claim.delegation.clone(), (claim.attempt, lost.clone()));
@@ -163,7 +183,7 @@ impl Worker {
         };
         let work = async {
             match claim.kind.as_str() {
-                TaskKind::INGEST_BATCH => self.work.batches.run(&claim).await,
+                TaskKind::INGEST_BATCH => self.work.batches.run(&claim, place).await,
                 TaskKind::SUBMISSION => self.work.submissions.run(&claim).await,
                 TaskKind::INGEST_PULL => self.work.pulls.run(&claim).await,
                 other => {

@@ -125,7 +125,12 @@ impl Tree {
     fn add_marked(&mut self, all: &[Process], found: &mut BTreeMap<i32, Process>) {
         let Some(mark) = &self.mark else { return };
         let mut strangers = BTreeMap::new();
-        for process in all.iter().filter(|p| !p.zombie) {
+        // What is older than the root cannot have an entry that was made for it.
+        let oldest = all
+            .iter()
+            .find(|p| p.pid == self.root)
+            .map_or(0, |root| root.started);
+        for process in all.iter().filter(|p| !p.zombie && p.started >= oldest) {
             if found.contains_key(&process.pid) {
                 continue;
             }

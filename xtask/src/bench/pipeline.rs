@@ -1,13 +1,15 @@
-//! What the pipeline costs beside the hook: batches of 1000 records through a hook that does next to nothing, against the same program
-//! started by hand over the same records, as a local process and in a container.
+//! What the pipeline costs beside the hook: batches of 1000 records through hooks that do next to nothing, against the same program
+//! started by hand over the same records, as a local process and in a container; with one worker, and with the two that a server has
+//! by default against two at a time by hand.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -19,11 +21,21 @@ use crate::shell::target;
 /// Batches that are run, and records of each.
 const BATCHES: usize = 12;
 const RECORDS: usize = 1000;
-/// The hook: every record passes, with no row.
+/// Workers of the server, and programs at a time by hand.
+const LANES: [usize; 2] = [1, 2];
+/// The hook that does least: every record passes, with no row.
 const HOOK: &str = "#!/bin/sh\nsed 's/^{\"id\":\"\\([^\"]*\\)\".*/{\"id\":\"\\1\",\"features\":[]}/' \"$OSA_IN/records.jsonl\" > \"$OSA_OUT/features.jsonl\"\n";
 
+/// The same as scientists write it.
+const PYTHON: &str = r#"#!/usr/bin/env python3
+import json, os
+with open(os.environ["OSA_IN"] + "/records.jsonl") as records, open(os.environ["OSA_OUT"] + "/features.jsonl", "w") as out:
+    for line in records:
+        print(json.dumps({"id": json.loads(line)["id"], "features": []}), file=out)
+"#;
+
 /// Starts the program over an input directory, into an output directory.
-type Start = Box<dyn Fn(&Path, &Path) -> Command>;
+type Start = Box<dyn Fn(&Path, &Path) -> Command + Sync>;
 
 /// The hook's program, and how it is started by hand.
 struct Kind {
@@ -33,48 +45,67 @@ struct Kind {
     by_hand: Start,
 }
 
-/// Measures both kinds; containers only where an engine answers or can be started.
+/// Measures every kind; containers only where an engine answers or can be started.
 pub(super) fn run() -> Result<()> {
-    println!("\nthe pipeline, {BATCHES} batches of {RECORDS} records, medians, one worker:");
+    println!("\nthe pipeline, {BATCHES} batches of {RECORDS} records, medians:");
     let home = demo::home()?;
-    let hook = home.path().join("hook.sh");
-    fs::write(&hook, HOOK)?;
-    fs::set_permissions(&hook, Permissions::from_mode(0o755))?;
     let engine = Engine::find();
-    let mut environment = vec![
-        ("HALLMARK_WORKER__CONCURRENCY", "1"),
-        ("HALLMARK_RUNNER__SANDBOX", "never"),
+    let mut kinds = vec![
+        process("process", HOOK, home.path())?,
+        process("python", PYTHON, home.path())?,
     ];
-    if let Some(engine) = &engine {
-        environment.push(("DOCKER_HOST", engine.host()));
+    match &engine {
+        Some(engine) => kinds.push(container(engine, home.path())?),
+        None => println!("containers were left out"),
     }
-    let server = Server::start_with(
-        &target().join("release/hallmark"),
-        &home.path().join("data"),
-        &home.path().join("hallmark.log"),
-        &environment,
-    )?;
-    let program = hook.clone();
-    let digest: String = Sha256::digest(HOOK)
+    for lanes in LANES {
+        let workers = lanes.to_string();
+        let mut environment = vec![
+            ("HALLMARK_WORKER__CONCURRENCY", workers.as_str()),
+            ("HALLMARK_RUNNER__SANDBOX", "never"),
+        ];
+        if let Some(engine) = &engine {
+            environment.push(("DOCKER_HOST", engine.host()));
+        }
+        let server = Server::start_with(
+            &target().join("release/hallmark"),
+            &home.path().join(format!("data-{lanes}")),
+            &home.path().join("hallmark.log"),
+            &environment,
+        )?;
+        println!("with {lanes} at a time:");
+        for kind in &kinds {
+            measure(&server, home.path(), kind, lanes)?;
+        }
+        server.stop()?;
+    }
+    Ok(())
+}
+
+/// A program that is run as a local process.
+fn process(name: &'static str, text: &str, home: &Path) -> Result<Kind> {
+    let program = home.join(format!("{name}-hook"));
+    fs::write(&program, text)?;
+    fs::set_permissions(&program, Permissions::from_mode(0o755))?;
+    let digest: String = Sha256::digest(text)
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect();
-    let process = Kind {
-        name: "process",
-        image: format!("file:{}", hook.display()),
+    Ok(Kind {
+        name,
+        image: format!("file:{}", program.display()),
         digest: format!("sha256:{digest}"),
         by_hand: Box::new(move |input, output| {
             let mut command = Command::new(&program);
+            // The environment that the server gives: a caller's `PATH` may name slow wrappers of an interpreter.
+            command
+                .env_clear()
+                .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+                .env("LANG", "C.UTF-8");
             command.env("OSA_IN", input).env("OSA_OUT", output);
             command
         }),
-    };
-    measure(&server, home.path(), &process)?;
-    match &engine {
-        Some(engine) => measure(&server, home.path(), &container(engine, home.path())?)?,
-        None => println!("containers were left out"),
-    }
-    server.stop()
+    })
 }
 
 /// An image of a static busybox and the hook.
@@ -154,7 +185,7 @@ fn container(engine: &Engine, home: &Path) -> Result<Kind> {
     })
 }
 
-fn measure(server: &Server, home: &Path, kind: &Kind) -> Result<()> {
+fn measure(server: &Server, home: &Path, kind: &Kind, lanes: usize) -> Result<()> {
     let client = Client::new(&server.url)?;
     let slug = format!("bench-{}", kind.name);
     let convention = json!({
@@ -196,45 +227,59 @@ fn measure(server: &Server, home: &Path, kind: &Kind) -> Result<()> {
         starts.push(at(run, "started_at")?);
     }
     starts.sort_by(f64::total_cmp);
-    let whole: Vec<f64> = starts.windows(2).map(|pair| pair[1] - pair[0]).collect();
-    let by_hand = by_hand(home, kind)?;
-    let (running, whole, by_hand) = (median(running), median(whole), median(by_hand));
+    // The pace of all but the first and the last, where the lanes are not all in use.
+    let pace = (starts[starts.len() - 1] - starts[0]) / (starts.len() - 1) as f64;
+    let (one, hand_pace) = by_hand(home, kind, lanes)?;
+    let running = median(running);
     println!(
-        "  {}: by hand {:.0} ms; the hook's run in the server {:.0} ms = {:.2} times; from one batch to the next {:.0} ms = {:.2} times",
+        "  {}: a run by hand {:.0} ms, in the server {:.0} ms = {:.2} times; a batch by hand every {:.0} ms, in the server, with what it publishes, every {:.0} ms = {:.2} times",
         kind.name,
-        by_hand * 1e3,
+        one * 1e3,
         running * 1e3,
-        running / by_hand,
-        whole * 1e3,
-        whole / by_hand
+        running / one,
+        hand_pace * 1e3,
+        pace * 1e3,
+        pace / hand_pace
     );
     Ok(())
 }
 
-/// The same program over the same records, started by hand.
-fn by_hand(home: &Path, kind: &Kind) -> Result<Vec<f64>> {
-    let input = home.join(format!("in-{}", kind.name));
+/// The same program over the same records, started by hand: how long one takes, and after how long the next begins.
+fn by_hand(home: &Path, kind: &Kind, lanes: usize) -> Result<(f64, f64)> {
+    let input = home.join(format!("in-{}-{lanes}", kind.name));
     fs::create_dir_all(&input)?;
     let lines: String = (0..RECORDS)
         .map(|n| format!("{{\"id\":\"r{n}\",\"metadata\":{{\"n\":{n}}},\"size_hint_mb\":0.0}}\n"))
         .collect();
     fs::write(input.join("records.jsonl"), lines)?;
-    let mut took = Vec::new();
-    for n in 0..BATCHES {
-        let output = home.join(format!("out-{}-{n}", kind.name));
-        fs::create_dir_all(&output)?;
-        fs::set_permissions(&output, Permissions::from_mode(0o777))?;
-        let begun = Instant::now();
-        let done = (kind.by_hand)(&input, &output).output()?;
-        took.push(begun.elapsed().as_secs_f64());
-        ensure!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-        let told = fs::read_to_string(output.join("features.jsonl"))?;
-        ensure!(
-            told.lines().count() == RECORDS,
-            "the hook by hand did not do its work"
-        );
-    }
-    Ok(took)
+    let lane = |lane: usize| -> Result<Vec<f64>> {
+        let mut took = Vec::new();
+        for n in 0..BATCHES {
+            let output = home.join(format!("out-{}-{lanes}-{lane}-{n}", kind.name));
+            fs::create_dir_all(&output)?;
+            fs::set_permissions(&output, Permissions::from_mode(0o777))?;
+            let begun = Instant::now();
+            let done = (kind.by_hand)(&input, &output).output()?;
+            took.push(begun.elapsed().as_secs_f64());
+            ensure!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+            let told = fs::read_to_string(output.join("features.jsonl"))?;
+            ensure!(
+                told.lines().count() == RECORDS,
+                "the hook by hand did not do its work"
+            );
+        }
+        Ok(took)
+    };
+    let took: Vec<Vec<f64>> = thread::scope(|scope| {
+        let lane = &lane;
+        let started: Vec<_> = (0..lanes).map(|n| scope.spawn(move || lane(n))).collect();
+        started
+            .into_iter()
+            .map(|one| one.join().map_err(|_| anyhow!("a lane panicked"))?)
+            .collect::<Result<_>>()
+    })?;
+    let one = median(took.into_iter().flatten().collect());
+    Ok((one, one / lanes as f64))
 }
 
 /// The seconds of a time of day in the API's form; batches of one run are minutes apart at most.
