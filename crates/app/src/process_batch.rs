@@ -14,9 +14,9 @@ use domain::failure::FailureKind;
 use domain::ingest::IngestError;
 use domain::kind::{Coded as _, Kind};
 use domain::schema::MetadataChecker;
-use domain::{Actor, Cell, Event, FieldDefinition, RecordOutcome, RecordSrn, SourceId};
+use domain::{Actor, Cell, Event, RecordOutcome, RecordSrn, SourceId};
 use ports::ledger::DelegationEnd;
-use ports::repos::{BatchRecord, BatchSource, LockedIngestRun, NewRecord, RecordBatch, RecordEnd};
+use ports::repos::{BatchRecord, BatchRun, BatchSource, NewRecord, RecordBatch, RecordEnd};
 use ports::{Claim, Committed, HookRecord, RecordFile, Store, StoreError, UnitOfWork, WorkQueue};
 use serde_json::json;
 
@@ -38,8 +38,7 @@ pub struct ProcessBatch {
 
 /// What the work starts from; committed before any hook starts.
 struct Prepared {
-    run: LockedIngestRun,
-    fields: Vec<FieldDefinition>,
+    run: BatchRun,
     records: Vec<BatchRecord>,
     unit: Unit,
 }
@@ -110,23 +109,19 @@ impl ProcessBatch {
         let mut uow = UnitOfWork::begin(&*self.store).await?;
         let at = uow.runs().now().await?;
         let begun = Instant::now();
-        let locked = uow
+        // Whether it is over meanwhile is asked again, under its lock, when everything is written.
+        let batch_run = uow
             .ingests()
-            .lock(run)
+            .batch_run(run)
             .await?
             .ok_or(IngestError::UnknownRun(run))?;
         let mut pins = uow.runs().pins(claim.task).await?;
-        if pins.is_empty() && locked.status.is_active() {
+        if pins.is_empty() && batch_run.status.is_active() {
             uow.runs()
-                .pin_live(claim.task, &locked.convention, &locked.schema)
+                .pin_live(claim.task, &batch_run.convention, &batch_run.schema.reference)
                 .await?;
             pins = uow.runs().pins(claim.task).await?;
         }
-        let schema = uow
-            .ingests()
-            .schema(run)
-            .await?
-            .ok_or(IngestError::UnknownRun(run))?;
         let records = uow.ingests().batch_records(run, params.batch).await?;
         let files = uow.pulls().batch_files(run, params.batch).await?;
         let failures = uow.delegations().failures_of_task(claim.task).await?;
@@ -145,8 +140,7 @@ impl ProcessBatch {
         };
         Ok(uow
             .commit(Prepared {
-                run: locked,
-                fields: schema.fields,
+                run: batch_run,
                 records,
                 unit,
             })
@@ -186,8 +180,8 @@ impl ProcessBatch {
         insert_runs(&mut uow, ran).await?;
         let batch = RecordBatch {
             convention: &prepared.run.convention,
-            schema: &prepared.run.schema,
-            fields: &prepared.fields,
+            schema: &prepared.run.schema.reference,
+            fields: &prepared.run.schema.fields,
             source: BatchSource::Ingest(params.run()),
         };
         let srns = uow.records().publish(&batch, &judged.passed).await?;
@@ -329,7 +323,7 @@ struct Judged {
 
 /// A record is published if every hook passed it; else the first hook in order that did not decides what is told.
 fn judge(prepared: &Prepared, ran: &[Ran]) -> Result<Judged, Failure> {
-    let checker = MetadataChecker::new(&prepared.fields);
+    let checker = MetadataChecker::new(&prepared.run.schema.fields);
     let mut judged = Judged {
         passed: Vec::new(),
         refused: Vec::new(),

@@ -201,6 +201,17 @@ pub struct NewIngestRun {
     pub opened_by: Actor,
 }
 
+/// What a batch of an ingest run is worked off by.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BatchRun {
+    /// The convention.
+    pub convention: ConventionSlug,
+    /// The schema of its records.
+    pub schema: Schema,
+    /// Its state at that moment.
+    pub status: IngestStatus,
+}
+
 /// An ingest run whose row is locked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LockedIngestRun {
@@ -294,6 +305,8 @@ pub struct BatchCounts {
 /// Ingest runs, their lines and batches.
 #[async_trait]
 pub trait Ingests: Send {
+    /// What a run's batches are worked off by. Takes no lock, so that it waits for no other batch of the run that is being written.
+    async fn batch_run(&mut self, run: IngestRunId) -> Result<Option<BatchRun>, StoreError>;
     /// The schema of a run's records.
     async fn schema(&mut self, run: IngestRunId) -> Result<Option<Schema>, StoreError>;
     /// Opens a run; `Some(active)` when the convention has an active one (D32), which the database decides.

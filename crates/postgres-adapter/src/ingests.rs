@@ -7,7 +7,7 @@ use domain::{
     Actor, ConventionSlug, IngestRunId, RecordId, Schema, SchemaRef, ServiceAccountId, SourceId, TaskId,
     UserId,
 };
-use ports::repos::{BatchRecord, IngestLine, LineResult, LockedIngestRun, NewIngestRun, RecordEnd};
+use ports::repos::{BatchRecord, BatchRun, IngestLine, LineResult, LockedIngestRun, NewIngestRun, RecordEnd};
 use ports::{Ingests, StoreError};
 use serde_json::Value;
 use uuid::Uuid;
@@ -19,8 +19,39 @@ const TABLE: &str = "ingest_runs";
 /// After how many bytes of metadata a batch takes no further record, whatever its size in records.
 const MOST_BATCH_BYTES: i64 = 64 * 1024 * 1024;
 
+fn schema(id: &str, version: &str, title: String, fields: Value) -> Result<Schema, StoreError> {
+    let reference = SchemaRef {
+        id: parsed("schemas", id)?,
+        version: parsed("schemas", version)?,
+    };
+    Ok(Schema {
+        reference,
+        title,
+        fields: document("schemas", fields)?,
+    })
+}
+
 #[async_trait]
 impl Ingests for PgTx {
+    async fn batch_run(&mut self, run: IngestRunId) -> Result<Option<BatchRun>, StoreError> {
+        let row = sqlx::query!(
+            "select i.convention_slug, i.status, s.id, s.version, s.title, s.fields
+             from ingest_runs i join schemas s on s.id = i.schema_id and s.version = i.schema_version where i.id = $1",
+            run.as_uuid()
+        )
+        .fetch_optional(self.conn())
+        .await
+        .map_err(|e| self.fail(e))?;
+        row.map(|row| {
+            Ok(BatchRun {
+                convention: parsed(TABLE, &row.convention_slug)?,
+                status: parsed(TABLE, &row.status)?,
+                schema: schema(&row.id, &row.version, row.title, row.fields)?,
+            })
+        })
+        .transpose()
+    }
+
     async fn schema(&mut self, run: IngestRunId) -> Result<Option<Schema>, StoreError> {
         let row = sqlx::query!(
             "select s.id, s.version, s.title, s.fields from ingest_runs i join schemas s on s.id = i.schema_id and s.version = i.schema_version where i.id = $1",
@@ -29,18 +60,8 @@ impl Ingests for PgTx {
         .fetch_optional(self.conn())
         .await
         .map_err(|e| self.fail(e))?;
-        row.map(|row| {
-            let reference = SchemaRef {
-                id: parsed("schemas", &row.id)?,
-                version: parsed("schemas", &row.version)?,
-            };
-            Ok(Schema {
-                reference,
-                title: row.title,
-                fields: document("schemas", row.fields)?,
-            })
-        })
-        .transpose()
+        row.map(|row| schema(&row.id, &row.version, row.title, row.fields))
+            .transpose()
     }
 
     async fn open(&mut self, run: &NewIngestRun) -> Result<Option<IngestRunId>, StoreError> {

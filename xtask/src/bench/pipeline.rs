@@ -19,7 +19,7 @@ use crate::engine::Engine;
 use crate::shell::target;
 
 /// Batches that are run, and records of each.
-const BATCHES: usize = 12;
+const BATCHES: usize = 20;
 const RECORDS: usize = 1000;
 /// Workers of the server, and programs at a time by hand.
 const LANES: [usize; 2] = [1, 2];
@@ -39,7 +39,7 @@ type Start = Box<dyn Fn(&Path, &Path) -> Command + Sync>;
 
 /// The hook's program, and how it is started by hand.
 struct Kind {
-    name: &'static str,
+    name: String,
     image: String,
     digest: String,
     by_hand: Start,
@@ -83,7 +83,7 @@ pub(super) fn run() -> Result<()> {
 }
 
 /// A program that is run as a local process.
-fn process(name: &'static str, text: &str, home: &Path) -> Result<Kind> {
+fn process(name: &str, text: &str, home: &Path) -> Result<Kind> {
     let program = home.join(format!("{name}-hook"));
     fs::write(&program, text)?;
     fs::set_permissions(&program, Permissions::from_mode(0o755))?;
@@ -92,7 +92,7 @@ fn process(name: &'static str, text: &str, home: &Path) -> Result<Kind> {
         .map(|byte| format!("{byte:02x}"))
         .collect();
     Ok(Kind {
-        name,
+        name: name.to_owned(),
         image: format!("file:{}", program.display()),
         digest: format!("sha256:{digest}"),
         by_hand: Box::new(move |input, output| {
@@ -151,7 +151,7 @@ fn container(engine: &Engine, home: &Path) -> Result<Kind> {
     let digest = String::from_utf8(imported.stdout)?.trim().to_owned();
     let image = digest.clone();
     Ok(Kind {
-        name: "container",
+        name: "container".to_owned(),
         image: tag,
         digest,
         by_hand: Box::new(move |input, output| {
@@ -187,47 +187,33 @@ fn container(engine: &Engine, home: &Path) -> Result<Kind> {
 
 fn measure(server: &Server, home: &Path, kind: &Kind, lanes: usize) -> Result<()> {
     let client = Client::new(&server.url)?;
-    let slug = format!("bench-{}", kind.name);
-    let convention = json!({
-        "title": slug, "description": "d", "file_requirements": {"accepted_types": [], "max_count": 0},
-        "schema": {"id": slug, "version": "1.0.0", "fields": [{"name": "n", "type": "number", "required": true, "cardinality": "exactly_one"}]},
-        "hooks": [{"name": format!("nothing_{}", kind.name), "config": {}, "limits": {"timeout_seconds": 60, "memory": "256m", "cpu": "1"},
-            "feature": {"kind": "table", "cardinality": "many", "columns": [{"name": "x", "json_type": "number", "required": false}]},
-            "release": {"image": kind.image, "digest": kind.digest, "source_ref": "git:1"}}],
-        "docs": {"purpose": "p", "example_questions": ["a?", "b?"], "examples": [{"question": "c?", "query": "q", "interpretation": "i"}]},
-    });
-    client.post("/conventions", &convention)?;
-    let opened = client.post(
-        "/ingestions",
-        &json!({"convention_id": slug, "mode": "push", "batch_size": RECORDS}),
-    )?;
-    let run = opened["id"].as_str().context("id")?;
-    let lines: String = (0..BATCHES * RECORDS)
-        .map(|n| format!("{{\"source_id\":\"r{n}\",\"metadata\":{{\"n\":{n}}}}}\n"))
-        .collect();
-    client.push(
-        &format!("/ingestions/{run}/records"),
-        "application/x-ndjson",
-        lines.as_bytes(),
-    )?;
-    client.post(&format!("/ingestions/{run}/close"), &json!({}))?;
-    let ended = client.await_run(run, Duration::from_mins(5), |_| ())?;
-    ensure!(
-        ended["published_count"] == (BATCHES * RECORDS) as u64,
-        "not all passed: {ended}"
+    // What is pushed would be taken in by the cores that are measured, so the workers are held up until all of it is there.
+    let go = home.join(format!("go-{}-{lanes}", kind.name));
+    let waits = format!(
+        "#!/bin/sh\nwhile [ ! -e {} ]; do sleep 0.05; done\nexec {}\n",
+        go.display(),
+        home.join("process-hook").display()
     );
+    let waits = process(&format!("waits_{}", kind.name), &waits, home)?;
+    let held = open(&client, &waits, lanes, 1)?;
+    let run = open(&client, kind, BATCHES, RECORDS)?;
+    fs::write(&go, "")?;
+    for (run, records) in [(&held, lanes), (&run, BATCHES * RECORDS)] {
+        let ended = client.await_run(run, Duration::from_mins(5), |_| ())?;
+        ensure!(
+            ended["published_count"] == records as u64,
+            "not all passed: {ended}"
+        );
+    }
     let batches = client.get(&format!("/ingestions/{run}/batches?limit=100"))?;
     let batches = batches["items"].as_array().context("items")?;
-    let runs: Vec<&Value> = batches.iter().map(|batch| &batch["hooks"][0]["run"]).collect();
     let at = |run: &Value, key: &str| -> Result<f64> { seconds(run[key].as_str().context("a time")?) };
-    let mut running = Vec::new();
-    let mut starts = Vec::new();
-    for run in &runs {
+    let (mut running, mut starts) = (Vec::new(), Vec::new());
+    for run in batches.iter().map(|batch| &batch["hooks"][0]["run"]) {
         running.push(at(run, "finished_at")? - at(run, "started_at")?);
         starts.push(at(run, "started_at")?);
     }
     starts.sort_by(f64::total_cmp);
-    // The pace of all but the first and the last, where the lanes are not all in use.
     let pace = (starts[starts.len() - 1] - starts[0]) / (starts.len() - 1) as f64;
     let (one, hand_pace) = by_hand(home, kind, lanes)?;
     let running = median(running);
@@ -242,6 +228,35 @@ fn measure(server: &Server, home: &Path, kind: &Kind, lanes: usize) -> Result<()
         pace / hand_pace
     );
     Ok(())
+}
+
+/// Deploys the hook with a convention of its own, and pushes it so many batches; gives the ingest run, closed.
+fn open(client: &Client, kind: &Kind, batches: usize, records: usize) -> Result<String> {
+    let slug = format!("bench-{}", kind.name.replace('_', "-"));
+    let convention = json!({
+        "title": slug, "description": "d", "file_requirements": {"accepted_types": [], "max_count": 0},
+        "schema": {"id": slug, "version": "1.0.0", "fields": [{"name": "n", "type": "number", "required": true, "cardinality": "exactly_one"}]},
+        "hooks": [{"name": format!("nothing_{}", kind.name), "config": {}, "limits": {"timeout_seconds": 60, "memory": "256m", "cpu": "1"},
+            "feature": {"kind": "table", "cardinality": "many", "columns": [{"name": "x", "json_type": "number", "required": false}]},
+            "release": {"image": kind.image, "digest": kind.digest, "source_ref": "git:1"}}],
+        "docs": {"purpose": "p", "example_questions": ["a?", "b?"], "examples": [{"question": "c?", "query": "q", "interpretation": "i"}]},
+    });
+    client.post("/conventions", &convention)?;
+    let opened = client.post(
+        "/ingestions",
+        &json!({"convention_id": slug, "mode": "push", "batch_size": records}),
+    )?;
+    let run = opened["id"].as_str().context("id")?;
+    let lines: String = (0..batches * records)
+        .map(|n| format!("{{\"source_id\":\"r{n}\",\"metadata\":{{\"n\":{n}}}}}\n"))
+        .collect();
+    client.push(
+        &format!("/ingestions/{run}/records"),
+        "application/x-ndjson",
+        lines.as_bytes(),
+    )?;
+    client.post(&format!("/ingestions/{run}/close"), &json!({}))?;
+    Ok(run.to_owned())
 }
 
 /// The same program over the same records, started by hand: how long one takes, and after how long the next begins.
