@@ -111,3 +111,76 @@ fn an_idle_server_ends_with_0_every_time() {
         assert!(server.terminate().success(), "stop {n}");
     }
 }
+
+// proves the wire contract, 1.8
+#[test]
+fn readiness_and_metrics_tell_what_does_not_work() {
+    let world = World::new();
+    let server = world.serve("a");
+    let admin = server.admin();
+    let ready = server.nobody().get("/ready").expect(200);
+    for part in ["db", "workers", "runner"] {
+        assert_eq!(ready["components"][part]["status"], "ok", "{ready}");
+    }
+    let broken = world.script("broken", "exit 3");
+    admin
+        .post(
+            "/conventions",
+            &small("Broken", "broken-of", &[("broken", &broken)]),
+        )
+        .expect(201);
+    let run = admin.open("broken", 2);
+    admin.push_lines(
+        &run,
+        "{\"id\":\"a\",\"metadata\":{\"label\":\"x\"}}\n{\"id\":\"b\",\"metadata\":{\"label\":\"x\"}}\n",
+    );
+    assert_eq!(admin.finish(&run)["errored_count"], 2);
+    // The work ends a moment after what it wrote can be read.
+    let patience = Instant::now() + Duration::from_secs(30);
+    let metrics = loop {
+        let text = server.nobody().fetch("GET", "/metrics", &[], "").unwrap().text();
+        if text.contains("osa_deliveries_total{") {
+            break text;
+        }
+        assert!(Instant::now() < patience, "{text}");
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    for line in [
+        "osa_hook_failures_total{hook=\"broken\",kind=\"hook_exit\",decision=\"give_up\"} 1",
+        "osa_workflow_stages_total{workflow=\"ingest\",stage=\"ingest_batch\",outcome=\"done\"} 1",
+        "osa_deliveries_total{consumer_group=\"hallmark:workers\",status=\"done\"} 1",
+        "osa_dispatch_duration_seconds_count{consumer_group=\"hallmark:workers\"} 1",
+        "osa_unhandled_errors_total 0",
+        "osa_workers_total 2",
+        "osa_db_pool_overflow 0",
+    ] {
+        assert!(metrics.lines().any(|told| told == line), "{line}\nin\n{metrics}");
+    }
+
+    // Where hooks get their directories there is suddenly a file.
+    let work = server.data.join("work");
+    std::fs::rename(&work, server.data.join("elsewhere")).unwrap();
+    std::fs::write(&work, "").unwrap();
+    let degraded = loop {
+        let answer = server.nobody().get("/ready");
+        if answer.status == 503 {
+            break answer.json();
+        }
+        assert!(Instant::now() < patience, "it stays ready without a directory");
+        std::thread::sleep(Duration::from_millis(200));
+    };
+    assert_eq!(degraded["status"], "degraded");
+    assert_eq!(degraded["components"]["runner"]["status"], "error");
+    assert_eq!(degraded["components"]["db"]["status"], "ok");
+    let detail = degraded["components"]["runner"]["detail"].as_str().unwrap();
+    assert!(
+        !detail.contains('/'),
+        "it tells the world of its directories: {detail}"
+    );
+    std::fs::remove_file(&work).unwrap();
+    std::fs::rename(server.data.join("elsewhere"), &work).unwrap();
+    while server.nobody().get("/ready").status != 200 {
+        assert!(Instant::now() < patience, "it does not become ready again");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}

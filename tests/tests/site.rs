@@ -196,7 +196,7 @@ fn figures_of_the_archive_are_told() {
     let text = metrics.text();
     for line in [
         "osa_hook_runs_total{hook=\"penguin_shape\",status=\"passed\"} 4",
-        "osa_ingest_batches_total{outcome=\"completed\"} 4",
+        "osa_ingest_batches_total{outcome=\"completed\",kind=\"\"} 4",
         "osa_records_published_total 333",
         "# TYPE osa_db_pool_size gauge",
     ] {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use app::Meters;
 use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
@@ -23,14 +24,14 @@ use domain::{Fault, Invalid};
 
 /// Makes problems of framework errors and panics, and detaches handlers from their connection: a client that resets it would
 /// otherwise drop the handler in the middle of a transaction (style.md 4.2).
-pub(crate) struct Edge(pub(crate) Arc<Allowed>);
+pub(crate) struct Edge(pub(crate) Arc<Allowed>, pub(crate) Arc<Meters>);
 
-pub(crate) struct EdgeEndpoint<E>(Arc<E>, Arc<Allowed>);
+pub(crate) struct EdgeEndpoint<E>(Arc<E>, Arc<Allowed>, Arc<Meters>);
 
 impl<E: Endpoint + 'static> Middleware<E> for Edge {
     type Output = EdgeEndpoint<E>;
     fn transform(&self, endpoint: E) -> Self::Output {
-        EdgeEndpoint(Arc::new(endpoint), Arc::clone(&self.0))
+        EdgeEndpoint(Arc::new(endpoint), Arc::clone(&self.0), Arc::clone(&self.1))
     }
 }
 
@@ -78,6 +79,9 @@ impl<E: Endpoint + 'static> Endpoint for EdgeEndpoint<E> {
             && let Ok(allowed) = HeaderValue::from_str(allowed)
         {
             response.headers_mut().insert(header::ALLOW, allowed);
+        }
+        if response.status() == StatusCode::INTERNAL_SERVER_ERROR {
+            self.2.unhandled_error();
         }
         drain(unread).await;
         let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);

@@ -54,7 +54,7 @@ use std::sync::Arc;
 use app::{
     Authenticate, CallOffDelegation, CancelIngestion, CancelTask, ClaimDelegations, CloseIngestion,
     CreateDeposition, CreateRelease, CreateTask, CurateDeposition, Delegate, Deploy, EditDeposition,
-    EndSession, FetchDeviceTokens, FillFromSpreadsheet, FinishDelegations, GrantRole, OpenDevice,
+    EndSession, FetchDeviceTokens, FillFromSpreadsheet, FinishDelegations, GrantRole, Meters, OpenDevice,
     OpenIngestion, PushRecords, ReadActivity, ReadConventions, ReadData, ReadDelegations, ReadDepositions,
     ReadHealth, ReadHooks, ReadIdentities, ReadInbox, ReadIngestDetail, ReadIngestions, ReadLineage,
     ReadOverview, ReadProfile, ReadProvenance, ReadRunLogs, ReadSchemas, ReadStats, ReadTasks, Recall,
@@ -73,6 +73,8 @@ pub use spec::openapi_document;
 pub struct Services {
     /// From tokens to principals.
     pub authenticate: Arc<Authenticate>,
+    /// What this server counts of its own work.
+    pub meters: Arc<Meters>,
     /// `POST /conventions`.
     pub deploy: Deploy,
     /// Reading conventions.
@@ -304,6 +306,6 @@ pub fn routes(services: Services, http: HttpOptions) -> impl Endpoint<Output = p
     site::add(route, &services)
         .nest("/api/v1", service)
         .data(Arc::clone(&services.authenticate))
-        .with(edge::Edge(allowed))
+        .with(edge::Edge(allowed, Arc::clone(&services.meters)))
         .with(manners::Manners::new(http))
 }

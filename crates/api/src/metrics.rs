@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use app::views::{FIGURES, Figure};
+use app::meters::METERS;
+use app::views::{FIGURES, Family, Figure};
 use poem::{Request, Response};
 
 use crate::Services;
@@ -19,8 +20,9 @@ fn escaped(text: &str) -> String {
         .replace('\n', "\\n")
 }
 
-fn line(out: &mut String, name: &str, labels: &[(&str, String)], value: f64) {
-    let labels: Vec<String> = labels
+fn line(out: &mut String, figure: &Figure) {
+    let labels: Vec<String> = figure
+        .labels
         .iter()
         .map(|(name, value)| format!("{name}=\"{}\"", escaped(value)))
         .collect();
@@ -30,58 +32,89 @@ fn line(out: &mut String, name: &str, labels: &[(&str, String)], value: f64) {
         format!("{{{}}}", labels.join(","))
     };
     // Writing to a String cannot fail.
-    let _ = writeln!(out, "{name}{labels} {value}");
+    let _ = writeln!(
+        out,
+        "{}{}{labels} {}",
+        figure.family,
+        figure.part.suffix(),
+        figure.value
+    );
 }
 
-fn text(figures: &[Figure], (used, size): (u32, u32)) -> String {
+/// Every family: those of the archive, and those of this server.
+fn families() -> impl Iterator<Item = &'static Family> {
+    FIGURES.iter().chain(METERS)
+}
+
+fn text(figures: &[Figure]) -> String {
     let mut out = String::new();
-    for family in FIGURES {
+    for family in families() {
         let _ = writeln!(out, "# HELP {} {}", family.name, family.help);
         let _ = writeln!(out, "# TYPE {} {}", family.name, family.kind);
         for figure in figures.iter().filter(|figure| figure.family == family.name) {
-            line(&mut out, family.name, &figure.labels, figure.value);
+            line(&mut out, figure);
         }
-    }
-    for (name, help, value) in [
-        (
-            "osa_db_pool_checked_out",
-            "Connections to the database that this server uses.",
-            used,
-        ),
-        (
-            "osa_db_pool_size",
-            "Connections to the database that this server has.",
-            size,
-        ),
-    ] {
-        let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} gauge");
-        line(&mut out, name, &[], f64::from(value));
     }
     out
 }
 
 /// Answers a scraper.
 pub(crate) async fn metrics(services: Arc<Services>, _: Request) -> Result<Response, Problem> {
-    let (figures, pool) = services.read_stats.figures(anyone()?).await?;
+    let figures = services.read_stats.figures(anyone()?).await?;
     Ok(Response::builder()
         .content_type(CONTENT_TYPE)
-        .body(text(&figures, pool)))
+        .body(text(&figures)))
 }
 
 #[cfg(test)]
 mod tests {
+    use app::views::Part;
+
     use super::*;
 
     #[test]
     fn labels_are_escaped_and_every_family_is_told() {
-        let figures = [Figure {
-            family: "osa_hook_runs_total",
-            labels: vec![("hook", "a\"b\\c\nd".to_owned()), ("status", "passed".to_owned())],
-            value: 3.0,
-        }];
-        let text = text(&figures, (1, 4));
+        let figures = [
+            Figure {
+                family: "osa_hook_runs_total",
+                part: Part::Whole,
+                labels: vec![("hook", "a\"b\\c\nd".to_owned()), ("status", "passed".to_owned())],
+                value: 3.0,
+            },
+            Figure {
+                family: "osa_dispatch_duration_seconds",
+                part: Part::Sum,
+                labels: Vec::new(),
+                value: 0.5,
+            },
+        ];
+        let text = text(&figures);
         assert!(text.contains("osa_hook_runs_total{hook=\"a\\\"b\\\\c\\nd\",status=\"passed\"} 3\n"));
-        assert!(text.contains("osa_db_pool_size 4\n"));
-        assert_eq!(text.matches("# TYPE").count(), FIGURES.len() + 2);
+        assert!(text.contains("osa_dispatch_duration_seconds_sum 0.5\n"));
+        // Every family of wire contract 1.8.
+        for name in [
+            "osa_hook_runs_total",
+            "osa_hook_run_duration_seconds",
+            "osa_hook_failures_total",
+            "osa_hook_oom_retries_total",
+            "osa_ingest_batches_total",
+            "osa_ingest_runs_total",
+            "osa_records_published_total",
+            "osa_workflow_stages_total",
+            "osa_deliveries_total",
+            "osa_dispatch_duration_seconds",
+            "osa_outbox_lag_seconds",
+            "osa_outbox_pending",
+            "osa_outbox_failed",
+            "osa_db_pool_checked_out",
+            "osa_db_pool_size",
+            "osa_db_pool_overflow",
+            "osa_workers_busy",
+            "osa_workers_total",
+            "osa_unhandled_errors_total",
+        ] {
+            assert_eq!(text.matches(&format!("# TYPE {name} ")).count(), 1, "{name}");
+        }
+        assert_eq!(text.matches("# TYPE").count(), families().count());
     }
 }

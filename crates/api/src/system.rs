@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use app::read_health::Check;
 use auth::act;
 use poem_openapi::payload::Json;
 use poem_openapi::{ApiResponse, Object, OpenApi, Tags};
@@ -128,25 +129,21 @@ impl SystemApi {
         tag = "Tag::System"
     )]
     async fn ready(&self, Gate(permit): Gate<act::ReadHealth>) -> ReadyResponse {
-        let database = self.0.read_health.database(permit).await;
-        let component = |status: &str, detail: Option<&str>| Component {
-            status: status.to_owned(),
-            detail: detail.map(str::to_owned),
-        };
-        let db = match database {
-            Ok(()) => component("ok", None),
-            Err(why) => component("error", Some(why)),
+        let health = self.0.read_health.check(permit).await;
+        let component = |check: Check, detail: Option<&str>| Component {
+            status: if check.is_ok() { "ok" } else { "error" }.to_owned(),
+            detail: check.err().or(detail).map(str::to_owned),
         };
         let body = Json(Ready {
-            status: if database.is_ok() { "ready" } else { "degraded" }.to_owned(),
+            status: if health.is_ready() { "ready" } else { "degraded" }.to_owned(),
             version: self.0.node.version.to_owned(),
             components: Components {
-                db,
-                workers: component("unchecked", None),
-                runner: component("unchecked", Some(&self.0.node.runner)),
+                db: component(health.database, None),
+                workers: component(health.workers, None),
+                runner: component(health.runner, Some(&self.0.node.runner)),
             },
         });
-        if database.is_ok() {
+        if health.is_ready() {
             ReadyResponse::Ready(body)
         } else {
             ReadyResponse::Degraded(body)

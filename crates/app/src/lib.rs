@@ -24,6 +24,8 @@ pub mod grant_role;
 pub mod hook_execution;
 mod hook_turns;
 pub mod issuer_keys;
+mod kept;
+pub mod meters;
 pub mod open_device;
 pub mod open_ingestion;
 pub mod principals;
@@ -107,6 +109,7 @@ pub use fill_from_spreadsheet::FillFromSpreadsheet;
 pub use finish_delegations::FinishDelegations;
 pub use grant_role::GrantRole;
 pub use issuer_keys::IssuerKeys;
+pub use meters::Meters;
 pub use open_device::OpenDevice;
 pub use open_ingestion::OpenIngestion;
 pub use ports::Committed;
@@ -171,7 +174,7 @@ pub mod views {
         RecordView, RowStream, RowTrace, Table, TableColumn, TableCounts, TableKind, TraceDelegation,
         TraceDeposition, TraceSource, TraceTask,
     };
-    pub use ports::stats::{FIGURES, Figure};
+    pub use ports::stats::{FIGURES, Family, Figure, Part};
 }
 
 /// The callee of the server's own work.

@@ -17,6 +17,7 @@ use time::OffsetDateTime;
 
 use crate::failure::Failure;
 use crate::hook_execution::{Checkpoints, HookExecution, Killed, Work, execute};
+use crate::meters::Meters;
 use crate::retry::retried;
 
 /// What the hooks are run over.
@@ -52,12 +53,23 @@ pub struct RunHooks {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) runner: Arc<dyn Runner>,
     pub(crate) blobs: Arc<dyn Blobs>,
+    meters: Arc<Meters>,
 }
 
 impl RunHooks {
     /// On these ports.
-    pub fn new(store: Arc<dyn Store>, runner: Arc<dyn Runner>, blobs: Arc<dyn Blobs>) -> Self {
-        Self { store, runner, blobs }
+    pub fn new(
+        store: Arc<dyn Store>,
+        runner: Arc<dyn Runner>,
+        blobs: Arc<dyn Blobs>,
+        meters: Arc<Meters>,
+    ) -> Self {
+        Self {
+            store,
+            runner,
+            blobs,
+            meters,
+        }
     }
 
     /// One hook after the other, over all records.
@@ -113,6 +125,9 @@ impl RunHooks {
         };
         let kept = Kept { of: self, claim };
         let execution = execute(&*self.runner, &kept, work).await?;
+        if let (Some(kind), Some(decision)) = (&execution.failure, execution.action) {
+            self.meters.hook_failed(pin.release.hook.as_str(), kind, decision);
+        }
         let log_ref = match execution.failure {
             Some(_) => {
                 let key = format!(
@@ -295,6 +310,11 @@ impl Checkpoints for Kept<'_> {
             duration_s: killed.duration.as_secs_f64(),
         };
         if retried!(self.refer(pin, &checkpoint))?.into_inner() {
+            self.of.meters.hook_failed(
+                pin.release.hook.as_str(),
+                &FailureKind::Oom(killed.limit),
+                FailureAction::RetryWithMoreMemory,
+            );
             return Ok(());
         }
         Err(StoreError::Unavailable("the claim was taken away: another worker does this now".into()).into())

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use domain::{DelegationId, TaskKind};
 use ports::{Claim, WorkQueue, WorkerIdentity};
@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::archive::Archive;
+use crate::meters::{Meters, WorkEnd};
 use crate::process_batch::ProcessBatch;
 use crate::process_submission::ProcessSubmission;
 use crate::pull_records::PullRecords;
@@ -62,6 +63,7 @@ pub struct Worker {
     work: OwnWork,
     sweep: Arc<Sweep>,
     archive: Arc<Archive>,
+    meters: Arc<Meters>,
     places: Arc<Semaphore>,
     held: Mutex<BTreeMap<DelegationId, (i64, CancellationToken)>>,
 }
@@ -80,6 +82,7 @@ fn places(options: &WorkerOptions) -> usize {
 impl Drop for Held<'_> {
     fn drop(&mut self) {
         self.worker.holding().remove(self.delegation);
+        self.worker.meters.let_go();
     }
 }
 
@@ -91,6 +94,7 @@ impl Worker {
         work: OwnWork,
         sweep: Arc<Sweep>,
         archive: Arc<Archive>,
+        meters: Arc<Meters>,
     ) -> Self {
         let places = Arc::new(Semaphore::new(places(&options)));
         Self {
@@ -100,6 +104,7 @@ impl Worker {
             work,
             sweep,
             archive,
+            meters,
             held: Mutex::new(BTreeMap::new()),
         }
     }
@@ -162,7 +167,10 @@ impl Worker {
 
     async fn claim(&self, most: u32) -> Vec<Claim> {
         match self.queue.claim(&self.options.identity, most).await {
-            Ok(claims) => claims,
+            Ok(claims) => {
+                self.meters.queue_answered();
+                claims
+            }
             Err(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "claiming failed");
                 tokio::time::sleep(self.options.poll).await;
@@ -176,6 +184,8 @@ impl Worker {
         let lost = CancellationToken::new();
         self.holding()
             .insert(claim.delegation.clone(), (claim.attempt, lost.clone()));
+        self.meters.begun();
+        let begun = Instant::now();
         // Also when the work panics: a claim that nobody works on must not be beaten for.
         let _held = Held {
             worker: &self,
@@ -192,12 +202,21 @@ impl Worker {
                 }
             }
         };
-        tokio::select! {
-            result = work => if let Err(error) = result {
-                tracing::error!(error = &error as &dyn std::error::Error, delegation = %claim.delegation, "work failed; it will be taken up again when its lease runs out");
+        let end = tokio::select! {
+            result = work => match result {
+                Ok(()) => WorkEnd::Done,
+                Err(error) => {
+                    tracing::error!(error = &error as &dyn std::error::Error, delegation = %claim.delegation, "work failed; it will be taken up again when its lease runs out");
+                    self.meters.unhandled_error();
+                    WorkEnd::Failed
+                }
             },
-            () = lost.cancelled() => tracing::warn!(delegation = %claim.delegation, attempt = claim.attempt, "the claim was taken away; its work was stopped"),
-        }
+            () = lost.cancelled() => {
+                tracing::warn!(delegation = %claim.delegation, attempt = claim.attempt, "the claim was taken away; its work was stopped");
+                WorkEnd::Lost
+            }
+        };
+        self.meters.ended(claim.kind.as_str(), end, begun.elapsed());
     }
 
     fn holding(&self) -> std::sync::MutexGuard<'_, BTreeMap<DelegationId, (i64, CancellationToken)>> {

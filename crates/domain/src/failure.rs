@@ -97,6 +97,20 @@ pub enum FailureAction {
     Abort,
 }
 
+impl FailureAction {
+    /// The action's stable name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::RetryWithMoreMemory => "retry_with_more_memory",
+            Self::Retry => "retry",
+            Self::GiveUp => "give_up",
+            Self::ErrorAll => "error_all",
+            Self::RejectRest => "reject_rest",
+            Self::Abort => "abort",
+        }
+    }
+}
+
 impl FailureKind {
     /// The policy: what is done about this at this stage, after so many tries.
     pub const fn action(&self, stage: Stage, tried: Tried) -> FailureAction {

@@ -212,4 +212,7 @@ pub trait Runner: Send + Sync {
 
     /// Makes one attempt at an ingester.
     async fn pull(&self, job: &PullJob) -> Result<PullAttempt, RunnerError>;
+
+    /// Whether it could run something now: its directory can be written to, its engine answers.
+    async fn check(&self) -> Result<(), RunnerError>;
 }

@@ -17,18 +17,54 @@ pub struct Stats {
     pub feature_rows: u64,
 }
 
+/// Which number of a family a figure is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// The only one.
+    Whole,
+    /// The sum of a summary.
+    Sum,
+    /// How many values a summary has.
+    Count,
+}
+
+impl Part {
+    /// What Prometheus adds to the family's name.
+    pub const fn suffix(self) -> &'static str {
+        match self {
+            Self::Whole => "",
+            Self::Sum => "_sum",
+            Self::Count => "_count",
+        }
+    }
+}
+
 /// One figure of the archive's work: its family, its labels, its value.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Figure {
-    /// The family, one of [`FIGURES`].
+    /// The family.
     pub family: &'static str,
+    /// Which number of it.
+    pub part: Part,
     /// Names and values.
     pub labels: Vec<(&'static str, String)>,
     /// The value.
     pub value: f64,
 }
 
-/// A family of figures (wire contract 1.8, `/metrics`), of Prometheus' type `counter` or `gauge`.
+impl Figure {
+    /// The only figure of its family.
+    pub const fn plain(family: &'static str, value: f64) -> Self {
+        Self {
+            family,
+            part: Part::Whole,
+            labels: Vec::new(),
+            value,
+        }
+    }
+}
+
+/// A family of figures (wire contract 1.8, `/metrics`), of Prometheus' type `counter`, `gauge` or `summary`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Family {
     /// Its name.
@@ -39,7 +75,8 @@ pub struct Family {
     pub help: &'static str,
 }
 
-const fn family(name: &'static str, kind: &'static str, help: &'static str) -> Family {
+/// A family with this name, type and help.
+pub const fn family(name: &'static str, kind: &'static str, help: &'static str) -> Family {
     Family { name, kind, help }
 }
 
@@ -47,14 +84,9 @@ const fn family(name: &'static str, kind: &'static str, help: &'static str) -> F
 pub const FIGURES: &[Family] = &[
     family("osa_hook_runs_total", "counter", "Hook runs that ended."),
     family(
-        "osa_hook_run_duration_seconds_sum",
-        "counter",
+        "osa_hook_run_duration_seconds",
+        "summary",
         "How long hooks ran, in seconds.",
-    ),
-    family(
-        "osa_hook_run_duration_seconds_count",
-        "counter",
-        "Hook runs of which that is the sum.",
     ),
     family(
         "osa_hook_oom_retries_total",
@@ -82,11 +114,6 @@ pub const FIGURES: &[Family] = &[
         "osa_outbox_failed",
         "gauge",
         "Delegations of the server's own work that failed or got stuck.",
-    ),
-    family(
-        "osa_workers_busy",
-        "gauge",
-        "Work of the server that is being done.",
     ),
 ];
 

@@ -1,8 +1,10 @@
 //! Figures of the whole archive.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use domain::HookName;
-use ports::stats::{Figure, Stats};
+use ports::stats::{Figure, Part, Stats};
 use ports::{StatsQueries, StoreError};
 use sqlx::Row as _;
 
@@ -25,6 +27,7 @@ const fn float(number: i64) -> f64 {
 fn figure(family: &'static str, labels: &[(&'static str, &str)], value: f64) -> Figure {
     Figure {
         family,
+        part: Part::Whole,
         labels: labels
             .iter()
             .map(|(name, value)| (*name, (*value).to_owned()))
@@ -75,12 +78,12 @@ impl StatsQueries for PgStore {
         for row in &runs {
             let labels = [("hook", row.hook_name.as_str()), ("status", row.status.as_str())];
             figures.push(figure("osa_hook_runs_total", &labels, float(row.runs)));
-            figures.push(figure("osa_hook_run_duration_seconds_sum", &labels, row.seconds));
-            figures.push(figure(
-                "osa_hook_run_duration_seconds_count",
-                &labels,
-                float(row.runs),
-            ));
+            for (part, value) in [(Part::Sum, row.seconds), (Part::Count, float(row.runs))] {
+                figures.push(Figure {
+                    part,
+                    ..figure("osa_hook_run_duration_seconds", &labels, value)
+                });
+            }
             figures.push(figure("osa_hook_oom_retries_total", &labels, float(row.oom)));
         }
         let ingests = sqlx::query!(
@@ -91,26 +94,23 @@ impl StatsQueries for PgStore {
         .fetch_all(&self.pool)
         .await
         .map_err(store_error)?;
-        let (mut completed, mut failed) = (0, 0);
+        let mut batches: BTreeMap<(&str, &str), i64> = BTreeMap::new();
         for row in &ingests {
             let labels = [("status", row.status.as_str()), ("kind", row.kind.as_str())];
             figures.push(figure("osa_ingest_runs_total", &labels, float(row.runs)));
-            completed += row.completed;
-            failed += row.failed;
+            *batches.entry(("completed", "")).or_default() += row.completed;
+            // A run keeps the kind of its first failure.
+            *batches.entry(("failed", &row.kind)).or_default() += row.failed;
         }
-        for (outcome, value) in [("completed", completed), ("failed", failed)] {
-            figures.push(figure(
-                "osa_ingest_batches_total",
-                &[("outcome", outcome)],
-                float(value),
-            ));
+        for ((outcome, kind), value) in batches {
+            let labels = [("outcome", outcome), ("kind", kind)];
+            figures.push(figure("osa_ingest_batches_total", &labels, float(value)));
         }
         let rest = sqlx::query!(
-            r#"select (select count(*) from records) as "records!",
+            r#"select ((select coalesce(sum(published), 0) from ingest_runs) + (select count(*) from depositions where record_srn is not null))::bigint as "records!",
                  (select count(*) from delegations where callee_id = $1 and status = 'queued') as "pending!",
                  (select coalesce(extract(epoch from now() - min(created_at)), 0)::float8 from delegations where callee_id = $1 and status = 'queued') as "lag!",
-                 (select count(*) from delegations where callee_id = $1 and status in ('failed', 'stuck')) as "failed!",
-                 (select count(*) from delegation_leases l join delegations d on d.delegation_id = l.delegation_id where d.callee_id = $1) as "busy!""#,
+                 (select count(*) from delegations where callee_id = $1 and status in ('failed', 'stuck')) as "failed!""#,
             OWN
         )
         .fetch_one(&self.pool)
@@ -120,7 +120,6 @@ impl StatsQueries for PgStore {
         figures.push(figure("osa_outbox_pending", &[], float(rest.pending)));
         figures.push(figure("osa_outbox_lag_seconds", &[], rest.lag));
         figures.push(figure("osa_outbox_failed", &[], float(rest.failed)));
-        figures.push(figure("osa_workers_busy", &[], float(rest.busy)));
         Ok(figures)
     }
 

@@ -120,6 +120,10 @@ impl Runner for DockerRunner {
         let (inner, job) = (Arc::clone(&self.inner), job.clone());
         detached(|cancel| async move { inner.pull(job, &cancel).await }).await
     }
+
+    async fn check(&self) -> Result<(), RunnerError> {
+        self.inner.engine.ping().await
+    }
 }
 
 /// Does an attempt as a task of its own, and tells it when nobody waits any more: the task outlives a dropped future for as long as

@@ -9,7 +9,9 @@ use domain::outcome::HookOutput;
 use domain::{Digest, FailureKind, Limits, SourceId, TaskId};
 use futures::channel::oneshot;
 use ports::{Attempt, Blobs, HookJob, PullAttempt, PullJob, RecordFile, Runner, RunnerError, StagedFiles};
-use runner_workdir::{NOBODY, Owner, WorkDir, prepare_root, read_hook, read_pull, remove_all, stage};
+use runner_workdir::{
+    NOBODY, Owner, WorkDir, check_root, prepare_root, read_hook, read_pull, remove_all, stage,
+};
 
 use crate::image::{ImageError, verified_copy};
 use crate::launch::{Launcher, Program};
@@ -137,6 +139,16 @@ impl Runner for ProcessRunner {
         let (inner, job) = (Arc::clone(&self.inner), job.clone());
         on_a_thread(format!("pull-{}", job.convention), move |cancel| {
             inner.pull(&job, cancel)
+        })
+        .await
+    }
+
+    async fn check(&self) -> Result<(), RunnerError> {
+        let inner = Arc::clone(&self.inner);
+        on_a_thread("check".to_owned(), move |_| {
+            let root = &inner.options.work_root;
+            check_root(root)
+                .map_err(|e| RunnerError::new(format!("make a work directory in {}", root.display()), e))
         })
         .await
     }

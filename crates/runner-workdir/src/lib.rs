@@ -17,4 +17,6 @@ pub use log::LogTail;
 pub use output::{OutputCaps, Pulled, Read, read_hook, read_pull};
 pub use spawning::{starting, writing};
 pub use stage::stage;
-pub use workdir::{NOBODY, Owner, Swept, WorkDir, closed_to_nobody, prepare_root, remove_all, sweep};
+pub use workdir::{
+    NOBODY, Owner, Swept, WorkDir, check_root, closed_to_nobody, prepare_root, remove_all, sweep,
+};

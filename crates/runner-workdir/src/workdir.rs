@@ -193,6 +193,11 @@ pub fn prepare_root(root: &Path, open: bool) -> io::Result<PathBuf> {
     Ok(root)
 }
 
+/// Fails if no attempt could get its directory below `root` now.
+pub fn check_root(root: &Path) -> io::Result<()> {
+    fs::remove_dir(fresh(root, Uuid::new_v4())?)
+}
+
 fn open_dir(path: &Path) -> io::Result<OwnedFd> {
     Ok(rustix::fs::open(
         path,

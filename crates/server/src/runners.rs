@@ -18,13 +18,21 @@ use runner_process::{ProcessRunner, ProcessRunnerOptions, SupervisorProgram, Use
 use crate::config::{Backend, Config, Sandbox};
 use crate::home::Home;
 
-/// The runners of this server; at least one.
+/// The runners of this server; at least one if it runs anything.
 pub(crate) struct Runners {
     process: Option<ProcessRunner>,
     docker: Option<DockerRunner>,
 }
 
 impl Runners {
+    /// None, for a server that only describes itself.
+    pub(crate) const fn none() -> Self {
+        Self {
+            process: None,
+            docker: None,
+        }
+    }
+
     /// Those that the configuration asks for, after what a killed predecessor left of them was removed: the data directory is locked, so
     /// whoever left something there is gone.
     pub(crate) async fn open(config: &Config, home: &Home) -> anyhow::Result<Self> {
@@ -97,6 +105,16 @@ impl Runner for Runners {
             // Asked to run it, this says why it cannot; until then there is nothing to lay out.
             None => Ok(StagedFiles::new(PathBuf::new(), Arc::new(()))),
         }
+    }
+
+    async fn check(&self) -> Result<(), RunnerError> {
+        if let Some(process) = &self.process {
+            process.check().await?;
+        }
+        if let Some(docker) = &self.docker {
+            docker.check().await?;
+        }
+        Ok(())
     }
 
     async fn run(&self, job: &HookJob) -> Result<Attempt, RunnerError> {

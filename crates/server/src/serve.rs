@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use app::{
-    Archive, OwnWork, ProcessBatch, ProcessSubmission, PullRecords, RunHooks, ScheduleIngestions, Sweep,
-    Worker, WorkerOptions,
+    Archive, Meters, OwnWork, ProcessBatch, ProcessSubmission, PullRecords, RunHooks, ScheduleIngestions,
+    Sweep, Worker, WorkerOptions,
 };
 use ports::{IdentityQueries as _, WorkerIdentity};
 use postgres_adapter::PgStore;
@@ -86,20 +86,19 @@ async fn run(
     for keys in identity.keys() {
         tokio::spawn(keys.keep_fresh());
     }
-    let services = wiring::services(
-        &store,
-        &ledger,
-        config.domain.clone(),
-        identity,
-        Arc::new(blobs.clone()),
-        wiring::About {
-            name: config.name.clone(),
-            description: config.description.clone(),
-            runner: runner.describe(),
-        },
-    );
+    let about = wiring::About {
+        name: config.name.clone(),
+        description: config.description.clone(),
+        runner: runner.describe(),
+    };
+    let work = wiring::Work {
+        blobs: Arc::new(blobs),
+        runner: Arc::new(runner),
+        meters: Arc::new(Meters::new(config.worker.concurrency, config.worker.poll)),
+    };
+    let worker = worker(config, home, &store, &ledger, &work);
+    let services = wiring::services(&store, &ledger, config.domain.clone(), identity, work, about);
 
-    let worker = worker(config, home, &store, &ledger, runner, blobs);
     let working = tokio::spawn(worker.run(stop.clone()));
     let stopped = stop.clone();
     let serving = api::serve(
@@ -140,12 +139,16 @@ fn worker(
     home: &Home,
     store: &PgStore,
     ledger: &wiring::Ledger,
-    runner: Runners,
-    blobs: BlobStore,
+    with: &wiring::Work,
 ) -> Arc<Worker> {
     let store = Arc::new(store.clone());
     let queue = ledger.queue.clone();
-    let hooks = Arc::new(RunHooks::new(store.clone(), Arc::new(runner), Arc::new(blobs)));
+    let hooks = Arc::new(RunHooks::new(
+        store.clone(),
+        Arc::clone(&with.runner),
+        Arc::clone(&with.blobs),
+        Arc::clone(&with.meters),
+    ));
     let work = OwnWork {
         batches: ProcessBatch::new(store.clone(), queue.clone(), Arc::clone(&hooks)),
         pulls: PullRecords::new(store.clone(), queue.clone(), Arc::clone(&hooks)),
@@ -181,6 +184,7 @@ fn worker(
         work,
         Arc::new(sweep),
         Arc::new(archive),
+        Arc::clone(&with.meters),
     ))
 }
 

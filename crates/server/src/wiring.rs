@@ -12,7 +12,7 @@ use app::{
     Authenticate, CallOffDelegation, CancelIngestion, CancelTask, ClaimDelegations, CloseIngestion,
     CreateDeposition, CreateRelease, CreateTask, CurateDeposition, Delegate, Deploy, EditDeposition,
     EndSession, FetchDeviceTokens, FillFromSpreadsheet, FinishDelegations, GrantRole, IssuerKeys, Lifetimes,
-    LineagePorts, OWN_WORKERS, OpenDevice, OpenIngestion, Principals, PushRecords, ReadActivity,
+    LineagePorts, Meters, OWN_WORKERS, OpenDevice, OpenIngestion, Principals, PushRecords, ReadActivity,
     ReadConventions, ReadData, ReadDelegations, ReadDepositions, ReadHealth, ReadHooks, ReadIdentities,
     ReadInbox, ReadIngestDetail, ReadIngestions, ReadLineage, ReadOverview, ReadProfile, ReadProvenance,
     ReadRunLogs, ReadSchemas, ReadStats, ReadTasks, Recall, Redelegate, RefreshSession, RegisterSchema,
@@ -22,7 +22,7 @@ use app::{
 use auth::{Minter, TrustedIssuer, Verifier};
 use domain::NodeDomain;
 use identity_adapter::{InlinePem, JwksFile, JwksUrl, Orcid, OrcidOptions, PemFile};
-use ports::{Blobs, Clock, IdentityProvider, Ids, KeySource, Randomness};
+use ports::{Blobs, Clock, IdentityProvider, Ids, KeySource, Randomness, Runner};
 use postgres_adapter::{PgLedger, PgQueue, PgStore, PgWakes};
 use sqlx::PgPool;
 use storage_adapter::BlobStore;
@@ -32,6 +32,7 @@ use uuid::Uuid;
 use crate::config::{Config, WELL_KNOWN_SECRET};
 use crate::config_auth::Key;
 use crate::home::Home;
+use crate::runners::Runners;
 
 /// The machine's clock.
 struct SystemClock;
@@ -206,6 +207,13 @@ impl Ledger {
     }
 }
 
+/// What a server works with besides its database.
+pub(crate) struct Work {
+    pub(crate) blobs: Arc<dyn Blobs>,
+    pub(crate) runner: Arc<dyn Runner>,
+    pub(crate) meters: Arc<Meters>,
+}
+
 /// What a server says of itself.
 #[derive(Default)]
 pub(crate) struct About {
@@ -220,9 +228,14 @@ pub(crate) fn services(
     ledger: &Ledger,
     domain: NodeDomain,
     identity: Identity,
-    blobs: Arc<dyn Blobs>,
+    work: Work,
     about: About,
 ) -> Services {
+    let Work {
+        blobs,
+        runner,
+        meters,
+    } = work;
     let store = Arc::new(store.clone());
     let ids: Arc<dyn Ids> = Arc::new(SystemIds);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -292,7 +305,7 @@ pub(crate) fn services(
         read_depositions: ReadDepositions::new(store.clone(), store.clone(), blobs, domain.clone()),
         read_overview: ReadOverview::new(Arc::clone(&read_data), store.clone()),
         recall: Recall::new(store.clone(), store.clone()),
-        read_stats: ReadStats::new(store.clone(), Arc::clone(&clock)),
+        read_stats: ReadStats::new(store.clone(), Arc::clone(&clock), Arc::clone(&meters)),
         read_lineage: ReadLineage::new(
             LineagePorts {
                 lineage: store.clone(),
@@ -320,7 +333,8 @@ pub(crate) fn services(
         read_delegations: ReadDelegations::new(ledger.clone()),
         read_inbox: ReadInbox::new(store.clone(), ledger, wakes),
         read_profile: ReadProfile::new(store.clone()),
-        read_health: ReadHealth::new(store),
+        read_health: ReadHealth::new(store, runner, Arc::clone(&meters), clock),
+        meters,
         node: Node {
             name: about.name,
             description: about.description,
@@ -344,7 +358,11 @@ pub(crate) fn openapi_document() -> anyhow::Result<String> {
         &Ledger::of(&pool, Duration::from_mins(10)),
         domain,
         Identity::of_nobody()?,
-        Arc::new(BlobStore::in_memory()),
+        Work {
+            blobs: Arc::new(BlobStore::in_memory()),
+            runner: Arc::new(Runners::none()),
+            meters: Arc::new(Meters::new(0, Duration::ZERO)),
+        },
         About::default(),
     )))
 }

@@ -214,7 +214,8 @@ fn measure(server: &Server, home: &Path, kind: &Kind, lanes: usize) -> Result<()
         starts.push(at(run, "started_at")?);
     }
     starts.sort_by(f64::total_cmp);
-    let pace = (starts[starts.len() - 1] - starts[0]) / (starts.len() - 1) as f64;
+    let gaps = u32::try_from(starts.len() - 1)?;
+    let pace = (starts[starts.len() - 1] - starts[0]) / f64::from(gaps);
     let (one, hand_pace) = by_hand(home, kind, lanes)?;
     let running = median(running);
     println!(
@@ -294,7 +295,7 @@ fn by_hand(home: &Path, kind: &Kind, lanes: usize) -> Result<(f64, f64)> {
             .collect::<Result<_>>()
     })?;
     let one = median(took.into_iter().flatten().collect());
-    Ok((one, one / lanes as f64))
+    Ok((one, one / f64::from(u32::try_from(lanes)?)))
 }
 
 /// The seconds of a time of day in the API's form; batches of one run are minutes apart at most.
