@@ -21,6 +21,8 @@ use crate::shell::target;
 /// Batches that are run, and records of each.
 const BATCHES: usize = 20;
 const RECORDS: usize = 1000;
+/// Batches that are run when nothing else is done.
+const ALONE: usize = 10;
 /// Workers of the server, and programs at a time by hand.
 const LANES: [usize; 2] = [1, 2];
 /// The hook that does least: every record passes, with no row.
@@ -195,16 +197,50 @@ fn measure(server: &Server, home: &Path, kind: &Kind, lanes: usize) -> Result<()
         home.join("process-hook").display()
     );
     let waits = process(&format!("waits_{}", kind.name), &waits, home)?;
-    let held = open(&client, &waits, lanes, 1)?;
-    let run = open(&client, kind, BATCHES, RECORDS)?;
+    let held = open(&client, &waits, lanes, 1, 0)?;
+    let run = open(&client, kind, BATCHES, RECORDS, 0)?;
     fs::write(&go, "")?;
-    for (run, records) in [(&held, lanes), (&run, BATCHES * RECORDS)] {
-        let ended = client.await_run(run, Duration::from_mins(5), |_| ())?;
-        ensure!(
-            ended["published_count"] == records as u64,
-            "not all passed: {ended}"
-        );
+    await_all(&client, &held, lanes)?;
+    await_all(&client, &run, BATCHES * RECORDS)?;
+    let (_, starts) = times(&client, &run)?;
+    let gaps = u32::try_from(starts.len() - 1)?;
+    let pace = (starts[starts.len() - 1] - starts[0]) / f64::from(gaps);
+    // The runs themselves, each when nothing else is done: by hand nothing is written meanwhile either.
+    let mut alone = Vec::new();
+    for n in 1..=ALONE {
+        let run = open(&client, kind, 1, RECORDS, n)?;
+        await_all(&client, &run, RECORDS)?;
+        alone.extend(times(&client, &run)?.0);
     }
+    let alone = median(alone);
+    let one = median(by_hand(home, kind, 1)?);
+    // As many at a time as workers.
+    let hand_pace = median(by_hand(home, kind, lanes)?) / f64::from(u32::try_from(lanes)?);
+    println!(
+        "  {}: a run by hand {:.0} ms, in the server {:.0} ms = {:.2} times; a batch by hand every {:.0} ms, in the server, with what it publishes, every {:.0} ms = {:.2} times",
+        kind.name,
+        one * 1e3,
+        alone * 1e3,
+        alone / one,
+        hand_pace * 1e3,
+        pace * 1e3,
+        pace / hand_pace
+    );
+    Ok(())
+}
+
+/// Waits until an ingest run has published so many records.
+fn await_all(client: &Client, run: &str, records: usize) -> Result<()> {
+    let ended = client.await_run(run, Duration::from_mins(5), |_| ())?;
+    ensure!(
+        ended["published_count"] == records as u64,
+        "not all passed: {ended}"
+    );
+    Ok(())
+}
+
+/// How long the hook ran over each batch, and when it began, in order.
+fn times(client: &Client, run: &str) -> Result<(Vec<f64>, Vec<f64>)> {
     let batches = client.get(&format!("/ingestions/{run}/batches?limit=100"))?;
     let batches = batches["items"].as_array().context("items")?;
     let at = |run: &Value, key: &str| -> Result<f64> { seconds(run[key].as_str().context("a time")?) };
@@ -214,25 +250,12 @@ fn measure(server: &Server, home: &Path, kind: &Kind, lanes: usize) -> Result<()
         starts.push(at(run, "started_at")?);
     }
     starts.sort_by(f64::total_cmp);
-    let gaps = u32::try_from(starts.len() - 1)?;
-    let pace = (starts[starts.len() - 1] - starts[0]) / f64::from(gaps);
-    let (one, hand_pace) = by_hand(home, kind, lanes)?;
-    let running = median(running);
-    println!(
-        "  {}: a run by hand {:.0} ms, in the server {:.0} ms = {:.2} times; a batch by hand every {:.0} ms, in the server, with what it publishes, every {:.0} ms = {:.2} times",
-        kind.name,
-        one * 1e3,
-        running * 1e3,
-        running / one,
-        hand_pace * 1e3,
-        pace * 1e3,
-        pace / hand_pace
-    );
-    Ok(())
+    Ok((running, starts))
 }
 
-/// Deploys the hook with a convention of its own, and pushes it so many batches; gives the ingest run, closed.
-fn open(client: &Client, kind: &Kind, batches: usize, records: usize) -> Result<String> {
+/// Deploys the hook with a convention of its own, and pushes it so many batches, of which `n` makes other records than before; gives the
+/// ingest run, closed.
+fn open(client: &Client, kind: &Kind, batches: usize, records: usize, n: usize) -> Result<String> {
     let slug = format!("bench-{}", kind.name.replace('_', "-"));
     let convention = json!({
         "title": slug, "description": "d", "file_requirements": {"accepted_types": [], "max_count": 0},
@@ -249,7 +272,7 @@ fn open(client: &Client, kind: &Kind, batches: usize, records: usize) -> Result<
     )?;
     let run = opened["id"].as_str().context("id")?;
     let lines: String = (0..batches * records)
-        .map(|n| format!("{{\"source_id\":\"r{n}\",\"metadata\":{{\"n\":{n}}}}}\n"))
+        .map(|record| format!("{{\"source_id\":\"r{n}-{record}\",\"metadata\":{{\"n\":{record}}}}}\n"))
         .collect();
     client.push(
         &format!("/ingestions/{run}/records"),
@@ -260,8 +283,8 @@ fn open(client: &Client, kind: &Kind, batches: usize, records: usize) -> Result<
     Ok(run.to_owned())
 }
 
-/// The same program over the same records, started by hand: how long one takes, and after how long the next begins.
-fn by_hand(home: &Path, kind: &Kind, lanes: usize) -> Result<(f64, f64)> {
+/// How long each start of the same program over the same records takes by hand, so many at a time.
+fn by_hand(home: &Path, kind: &Kind, lanes: usize) -> Result<Vec<f64>> {
     let input = home.join(format!("in-{}-{lanes}", kind.name));
     fs::create_dir_all(&input)?;
     let lines: String = (0..RECORDS)
@@ -272,6 +295,7 @@ fn by_hand(home: &Path, kind: &Kind, lanes: usize) -> Result<(f64, f64)> {
         let mut took = Vec::new();
         for n in 0..BATCHES {
             let output = home.join(format!("out-{}-{lanes}-{lane}-{n}", kind.name));
+            let _ = fs::remove_dir_all(&output);
             fs::create_dir_all(&output)?;
             fs::set_permissions(&output, Permissions::from_mode(0o777))?;
             let begun = Instant::now();
@@ -294,8 +318,7 @@ fn by_hand(home: &Path, kind: &Kind, lanes: usize) -> Result<(f64, f64)> {
             .map(|one| one.join().map_err(|_| anyhow!("a lane panicked"))?)
             .collect::<Result<_>>()
     })?;
-    let one = median(took.into_iter().flatten().collect());
-    Ok((one, one / f64::from(u32::try_from(lanes)?)))
+    Ok(took.into_iter().flatten().collect())
 }
 
 /// The seconds of a time of day in the API's form; batches of one run are minutes apart at most.
