@@ -122,6 +122,12 @@ fn readiness_and_metrics_tell_what_does_not_work() {
     for part in ["db", "workers", "runner"] {
         assert_eq!(ready["components"][part]["status"], "ok", "{ready}");
     }
+    // Nothing of the machine: no path, no address.
+    let told = ready["components"]["runner"]["detail"].as_str().unwrap();
+    assert!(
+        told.starts_with("local processes") && !told.contains('/'),
+        "{told}"
+    );
     let broken = world.script("broken", "exit 3");
     admin
         .post(

@@ -198,7 +198,7 @@ pub struct Node {
     pub base_url: String,
     /// The server's version.
     pub version: &'static str,
-    /// The runner's name and what it guards against.
+    /// What runs hooks, as `/ready` tells it.
     pub runner: String,
 }
 

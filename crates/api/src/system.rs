@@ -130,16 +130,21 @@ impl SystemApi {
     )]
     async fn ready(&self, Gate(permit): Gate<act::ReadHealth>) -> ReadyResponse {
         let health = self.0.read_health.check(permit).await;
-        let component = |check: Check, detail: Option<&str>| Component {
-            status: if check.is_ok() { "ok" } else { "error" }.to_owned(),
-            detail: check.err().or(detail).map(str::to_owned),
+        let component = |check: Option<Check>, detail: Option<&str>| Component {
+            status: match check {
+                Some(Ok(())) => "ok",
+                Some(Err(_)) => "error",
+                None => "unchecked",
+            }
+            .to_owned(),
+            detail: check.and_then(Check::err).or(detail).map(str::to_owned),
         };
         let body = Json(Ready {
             status: if health.is_ready() { "ready" } else { "degraded" }.to_owned(),
             version: self.0.node.version.to_owned(),
             components: Components {
-                db: component(health.database, None),
-                workers: component(health.workers, None),
+                db: component(Some(health.database), None),
+                workers: component(Some(health.workers), None),
                 runner: component(health.runner, Some(&self.0.node.runner)),
             },
         });

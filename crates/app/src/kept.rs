@@ -32,7 +32,9 @@ impl<T: Clone> Kept<T> {
         kept: Duration,
         read: impl Future<Output = Result<T, E>>,
     ) -> Result<(OffsetDateTime, T), E> {
-        let young = |at: OffsetDateTime| clock.now() - at < kept;
+        let kept = time::Duration::try_from(kept).unwrap_or(time::Duration::MAX);
+        // A clock that was set back makes nothing young for longer.
+        let young = |at: OffsetDateTime| (time::Duration::ZERO..kept).contains(&(clock.now() - at));
         let _turn = match self.last() {
             Some(last) if young(last.0) => return Ok(last),
             Some(last) => match self.turn.try_lock() {

@@ -71,12 +71,12 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What became of a unit of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum WorkEnd {
+pub enum WorkEnd {
     /// Its end is written, whatever it is.
     Done,
     /// It failed, and will be taken up again.
     Failed,
-    /// It was taken away.
+    /// It was taken away, before its end was written.
     Lost,
 }
 
@@ -107,6 +107,16 @@ struct State {
     answered: Instant,
 }
 
+impl State {
+    fn add(&mut self, family: &'static str, part: Part, labels: &[(&'static str, &str)], by: f64) {
+        let labels = labels
+            .iter()
+            .map(|(name, value)| (*name, (*value).to_owned()))
+            .collect();
+        *self.counted.entry((family, part, labels)).or_default() += by;
+    }
+}
+
 impl Meters {
     /// Of so many workers, which look for work as often as `poll` says.
     pub fn new(workers: u32, poll: Duration) -> Self {
@@ -125,14 +135,6 @@ impl Meters {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn add(&self, family: &'static str, part: Part, labels: &[(&'static str, &str)], by: f64) {
-        let labels = labels
-            .iter()
-            .map(|(name, value)| (*name, (*value).to_owned()))
-            .collect();
-        *self.state().counted.entry((family, part, labels)).or_default() += by;
-    }
-
     /// An attempt at a hook failed, and this was done about it.
     pub(crate) fn hook_failed(&self, hook: &str, kind: &FailureKind, decision: FailureAction) {
         let labels = [
@@ -140,12 +142,12 @@ impl Meters {
             ("kind", kind.as_str()),
             ("decision", decision.as_str()),
         ];
-        self.add(HOOK_FAILURES, Part::Whole, &labels, 1.0);
+        self.state().add(HOOK_FAILURES, Part::Whole, &labels, 1.0);
     }
 
     /// A request or a unit of work failed for a reason that nobody foresaw.
     pub fn unhandled_error(&self) {
-        self.add(ERRORS, Part::Whole, &[], 1.0);
+        self.state().add(ERRORS, Part::Whole, &[], 1.0);
     }
 
     /// The queue was asked for work, and answered.
@@ -162,6 +164,8 @@ impl Meters {
     pub(crate) fn let_go(&self) {
         let mut state = self.state();
         state.held = state.held.saturating_sub(1);
+        // Until now there was no need to ask.
+        state.answered = Instant::now();
     }
 
     /// A unit of work of this kind came to this end after so long.
@@ -172,11 +176,13 @@ impl Meters {
             "ingest"
         };
         let stage = [("workflow", workflow), ("stage", kind), ("outcome", end.as_str())];
-        self.add(STAGES, Part::Whole, &stage, 1.0);
         let group = ("consumer_group", OWN_WORKERS);
-        self.add(DELIVERIES, Part::Whole, &[group, ("status", end.as_str())], 1.0);
-        self.add(DISPATCH, Part::Sum, &[group], took.as_secs_f64());
-        self.add(DISPATCH, Part::Count, &[group], 1.0);
+        // One lock, so that no reader sees a half of it.
+        let mut state = self.state();
+        state.add(STAGES, Part::Whole, &stage, 1.0);
+        state.add(DELIVERIES, Part::Whole, &[group, ("status", end.as_str())], 1.0);
+        state.add(DISPATCH, Part::Sum, &[group], took.as_secs_f64());
+        state.add(DISPATCH, Part::Count, &[group], 1.0);
     }
 
     /// Whether the workers do their work: the queue has answered them lately, or they are busy. If not, why.
@@ -256,7 +262,12 @@ mod tests {
         meters.begun();
         assert_eq!(meters.workers(), Ok(()));
         assert!((value(&meters, BUSY, Part::Whole) - 1.0).abs() < f64::EPSILON);
+        meters.patience = PATIENCE;
         meters.let_go();
-        assert!(meters.workers().is_err());
+        assert_eq!(
+            meters.workers(),
+            Ok(()),
+            "it has not asked since because it was busy"
+        );
     }
 }

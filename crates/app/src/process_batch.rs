@@ -19,12 +19,14 @@ use ports::ledger::DelegationEnd;
 use ports::repos::{BatchRecord, BatchRun, BatchSource, NewRecord, RecordBatch, RecordEnd};
 use ports::{Claim, Committed, HookRecord, RecordFile, Store, StoreError, UnitOfWork, WorkQueue};
 use serde_json::json;
+use tokio::sync::Semaphore;
 
 use crate::batches::BatchParams;
 use crate::claims::{
     EXHAUSTED, Finished, completed_event, end_claim, end_run, fail_for_now, give_up_batch, insert_runs,
 };
 use crate::failure::Failure;
+use crate::meters::WorkEnd;
 use crate::pulls::queue_next_pull;
 use crate::retry::retried;
 use crate::run_hooks::{Ran, RunHooks, Unit, UnitEnd, against};
@@ -34,6 +36,7 @@ pub struct ProcessBatch {
     store: Arc<dyn Store>,
     queue: Arc<dyn WorkQueue>,
     hooks: Arc<RunHooks>,
+    writers: Semaphore,
 }
 
 /// What the work starts from; committed before any hook starts.
@@ -44,25 +47,37 @@ struct Prepared {
 }
 
 impl ProcessBatch {
-    /// A use case on these ports.
-    pub fn new(store: Arc<dyn Store>, queue: Arc<dyn WorkQueue>, hooks: Arc<RunHooks>) -> Self {
-        Self { store, queue, hooks }
+    /// A use case on these ports, that writes at most so many batches at once: each holds a connection, also while it waits for what
+    /// another one has locked, and beats, claims and readers need some too.
+    pub fn new(store: Arc<dyn Store>, queue: Arc<dyn WorkQueue>, hooks: Arc<RunHooks>, writers: u32) -> Self {
+        let writers = usize::try_from(writers.max(1)).unwrap_or(Semaphore::MAX_PERMITS);
+        Self {
+            store,
+            queue,
+            hooks,
+            writers: Semaphore::new(writers),
+        }
     }
 
     /// Does what a claim is about. `place` is the worker's for running hooks; it is dropped as soon as they have ended. An error leaves the
     /// claim to be taken away when its lease runs out.
-    pub async fn run(&self, claim: &Claim, place: impl Send) -> Result<(), Failure> {
+    pub async fn run(&self, claim: &Claim, place: impl Send) -> Result<WorkEnd, Failure> {
         let params: BatchParams =
             serde_json::from_value(claim.params.clone()).map_err(|e| StoreError::corrupt("tasks", e))?;
         let prepared = retried!(self.prepare(claim, params))?.into_inner();
         if !prepared.run.status.is_active() {
-            return self.end_with_run(claim).await;
+            return self.end_with_run(claim).await.map(|()| WorkEnd::Done);
         }
         let ended = self.hooks.run(claim, &prepared.unit).await?;
         drop(place);
+        // Never closed; without a turn the database would bound it.
+        let _turn = self.writers.acquire().await.ok();
         let (ran, aborted) = match ended {
             UnitEnd::Ran(ran) => (ran, None),
-            UnitEnd::Retry(why) => return self.hand_back(claim, params, &why, MOST_RETRIES).await,
+            UnitEnd::Retry(why) => {
+                self.hand_back(claim, params, &why, MOST_RETRIES).await?;
+                return Ok(WorkEnd::Done);
+            }
             UnitEnd::Abort(ran, why, failure) => (ran, Some((why, failure))),
         };
         let finished = match &aborted {
@@ -76,14 +91,9 @@ impl ProcessBatch {
                 let cause = std::error::Error::source(&failure)
                     .map_or_else(|| failure.to_string(), ToString::to_string);
                 tracing::error!(error = &failure as &dyn std::error::Error, delegation = %claim.delegation, "a batch could not be stored");
-                return self
-                    .hand_back(
-                        claim,
-                        params,
-                        &format!("what the hooks computed could not be stored: {cause}"),
-                        1,
-                    )
-                    .await;
+                let why = format!("what the hooks computed could not be stored: {cause}");
+                self.hand_back(claim, params, &why, 1).await?;
+                return Ok(WorkEnd::Done);
             }
             Err(failure) => return Err(failure),
         };
@@ -99,9 +109,10 @@ impl ProcessBatch {
                         "the batch was worked off, but after it was given to another worker",
                     )
                     .await?;
+                return Ok(WorkEnd::Lost);
             }
         }
-        Ok(())
+        Ok(WorkEnd::Done)
     }
 
     async fn prepare(&self, claim: &Claim, params: BatchParams) -> Result<Committed<Prepared>, Failure> {

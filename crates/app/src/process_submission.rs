@@ -25,6 +25,7 @@ use serde_json::{Value, json};
 use crate::claims::{Finished, end_claim, fail_for_now, insert_runs};
 use crate::create_deposition::event;
 use crate::failure::Failure;
+use crate::meters::WorkEnd;
 use crate::process_batch::mebibytes;
 use crate::retry::retried;
 use crate::run_hooks::{Ran, RunHooks, Unit, UnitEnd};
@@ -72,13 +73,17 @@ impl ProcessSubmission {
     }
 
     /// Does what a claim is about. An error leaves the claim to be taken away when its lease runs out.
-    pub async fn run(&self, claim: &Claim) -> Result<(), Failure> {
+    pub async fn run(&self, claim: &Claim) -> Result<WorkEnd, Failure> {
         let Some(prepared) = retried!(self.prepare(claim))?.into_inner() else {
-            return end_claim(&*self.store, claim, "the submission is over").await;
+            end_claim(&*self.store, claim, "the submission is over").await?;
+            return Ok(WorkEnd::Done);
         };
         let (ran, aborted) = match self.hooks.run(claim, &prepared.unit).await? {
             UnitEnd::Ran(ran) => (ran, None),
-            UnitEnd::Retry(why) => return self.hand_back(claim, &why, MOST_RETRIES).await,
+            UnitEnd::Retry(why) => {
+                self.hand_back(claim, &why, MOST_RETRIES).await?;
+                return Ok(WorkEnd::Done);
+            }
             UnitEnd::Abort(ran, why, _) => (ran, Some(why)),
         };
         let mut verdict = Self::verdict(&prepared, &ran, aborted);
@@ -92,9 +97,9 @@ impl ProcessSubmission {
             // What the database refuses now it refuses again.
             Err(failure) if failure.kind() == Kind::Bug => {
                 tracing::error!(error = &failure as &dyn std::error::Error, delegation = %claim.delegation, "a submission could not be stored");
-                return self
-                    .hand_back(claim, "what the hooks computed could not be stored", 1)
-                    .await;
+                self.hand_back(claim, "what the hooks computed could not be stored", 1)
+                    .await?;
+                return Ok(WorkEnd::Done);
             }
             Err(failure) => return Err(failure),
         };
@@ -109,9 +114,10 @@ impl ProcessSubmission {
                         "the submission was worked off, but after it was given to another worker",
                     )
                     .await?;
+                return Ok(WorkEnd::Lost);
             }
         }
-        Ok(())
+        Ok(WorkEnd::Done)
     }
 
     async fn prepare(&self, claim: &Claim) -> Result<Committed<Option<Prepared>>, Failure> {

@@ -25,6 +25,7 @@ use serde_json::json;
 use crate::batches::cut_batches;
 use crate::claims::{Finished, completed_event, end_claim, end_run, fail_for_now};
 use crate::failure::Failure;
+use crate::meters::WorkEnd;
 use crate::pulled::{Given, MOST_TOLD, PulledReader, ReadError};
 use crate::pulls::{PullParams, queue_next_pull};
 use crate::retry::retried;
@@ -62,12 +63,13 @@ impl PullRecords {
     }
 
     /// Does what a claim is about. An error leaves the claim to be taken away when its lease runs out.
-    pub async fn run(&self, claim: &Claim) -> Result<(), Failure> {
+    pub async fn run(&self, claim: &Claim) -> Result<WorkEnd, Failure> {
         let params: PullParams =
             serde_json::from_value(claim.params.clone()).map_err(|e| StoreError::corrupt("tasks", e))?;
         let prepared = retried!(self.prepare(claim, params))?.into_inner();
         if !prepared.run.status.is_active() || prepared.run.pulls != params.pull {
-            return end_claim(&*self.store, claim, "the ingest run has ended").await;
+            end_claim(&*self.store, claim, "the ingest run has ended").await?;
+            return Ok(WorkEnd::Done);
         }
         let prefix = format!("ingests/{}/pulls/{}", params.run(), params.pull);
         // Of attempts at this pull that came to nothing. Whoever still writes there has lost the claim.
@@ -99,7 +101,7 @@ impl PullRecords {
             Finished::Done => {
                 self.queue.wake();
                 if given.is_ok() {
-                    return Ok(());
+                    return Ok(WorkEnd::Done);
                 }
             }
             Finished::RunIsOver => end_claim(&*self.store, claim, "the ingest run has ended").await?,
@@ -118,7 +120,11 @@ impl PullRecords {
             .blobs
             .delete_all(&attempt_prefix(&prefix, claim))
             .await?;
-        Ok(())
+        Ok(if finished == Finished::Late {
+            WorkEnd::Lost
+        } else {
+            WorkEnd::Done
+        })
     }
 
     async fn prepare(&self, claim: &Claim, params: PullParams) -> Result<Committed<Prepared>, Failure> {

@@ -12,7 +12,7 @@ use crate::meters::Meters;
 
 /// How long a check may take (wire contract 1.8).
 const MOST: Duration = Duration::from_secs(2);
-/// How long it is kept whether hooks can be run: anybody may ask, and each answer is work for a container engine.
+/// How long it is kept whether hooks can be run: anybody may ask, and each answer is work for a disk.
 const RUNNER_KEPT: Duration = Duration::from_secs(5);
 
 /// Whether a part of the server works; if not, why, in words that tell nothing of the inside.
@@ -25,14 +25,14 @@ pub struct Health {
     pub database: Check,
     /// The workers ask for work, or have some.
     pub workers: Check,
-    /// Hooks can be run.
-    pub runner: Check,
+    /// Hooks can be run; `None` where nobody looks.
+    pub runner: Option<Check>,
 }
 
 impl Health {
     /// Whether every part works.
     pub const fn is_ready(&self) -> bool {
-        self.database.is_ok() && self.workers.is_ok() && self.runner.is_ok()
+        self.database.is_ok() && self.workers.is_ok() && !matches!(self.runner, Some(Err(_)))
     }
 }
 
@@ -42,7 +42,7 @@ pub struct ReadHealth {
     runner: Arc<dyn Runner>,
     meters: Arc<Meters>,
     clock: Arc<dyn Clock>,
-    ran: Kept<Check>,
+    ran: Kept<Option<Check>>,
 }
 
 impl ReadHealth {
@@ -80,15 +80,15 @@ impl ReadHealth {
         }
     }
 
-    async fn runner(&self) -> Check {
+    async fn runner(&self) -> Option<Check> {
         let check = async {
             let found = match tokio::time::timeout(MOST, self.runner.check()).await {
-                Ok(Ok(())) => Ok(()),
+                Ok(Ok(looked)) => looked.then_some(Ok(())),
                 Ok(Err(error)) => {
                     tracing::error!(error = &error as &dyn std::error::Error, "hooks cannot be run");
-                    Err("hooks cannot be run; the server's log says why")
+                    Some(Err("hooks cannot be run; the server's log says why"))
                 }
-                Err(_) => Err("what runs hooks did not answer within 2 s"),
+                Err(_) => Some(Err("what runs hooks did not answer within 2 s")),
             };
             Ok::<_, Infallible>(found)
         };

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use domain::kind::{Coded as _, Kind};
 use domain::{DelegationId, TaskKind};
 use ports::{Claim, WorkQueue, WorkerIdentity};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -83,6 +84,9 @@ impl Drop for Held<'_> {
     fn drop(&mut self) {
         self.worker.holding().remove(self.delegation);
         self.worker.meters.let_go();
+        if std::thread::panicking() {
+            self.worker.meters.unhandled_error();
+        }
     }
 }
 
@@ -198,16 +202,18 @@ impl Worker {
                 TaskKind::INGEST_PULL => self.work.pulls.run(&claim).await,
                 other => {
                     tracing::error!(delegation = %claim.delegation, kind = other, "no server knows work of this kind");
-                    Ok(())
+                    Ok(WorkEnd::Done)
                 }
             }
         };
         let end = tokio::select! {
             result = work => match result {
-                Ok(()) => WorkEnd::Done,
+                Ok(end) => end,
                 Err(error) => {
                     tracing::error!(error = &error as &dyn std::error::Error, delegation = %claim.delegation, "work failed; it will be taken up again when its lease runs out");
-                    self.meters.unhandled_error();
+                    if error.kind() == Kind::Bug {
+                        self.meters.unhandled_error();
+                    }
                     WorkEnd::Failed
                 }
             },

@@ -213,6 +213,7 @@ pub trait Runner: Send + Sync {
     /// Makes one attempt at an ingester.
     async fn pull(&self, job: &PullJob) -> Result<PullAttempt, RunnerError>;
 
-    /// Whether it could run something now: its directory can be written to, its engine answers.
-    async fn check(&self) -> Result<(), RunnerError>;
+    /// Fails if it could not run anything now. `false` says that nobody looked: what a container engine does is not this server's to
+    /// answer for (wire contract 1.8).
+    async fn check(&self) -> Result<bool, RunnerError>;
 }

@@ -83,15 +83,6 @@ impl Engine {
         format!("{} {} at {}", self.product, self.version, self.host)
     }
 
-    /// Whether it answers.
-    pub(crate) async fn ping(&self) -> Result<(), RunnerError> {
-        self.docker
-            .ping()
-            .await
-            .map(|_| ())
-            .map_err(|error| RunnerError::new(format!("reach the container engine at {}", self.host), error))
-    }
-
     /// Makes the container `name`, without starting it. It must be removed, also when this fails: the engine may have made it and its
     /// answer be lost.
     pub(crate) async fn create(&self, name: &str, body: ContainerCreateBody) -> Result<(), Trouble> {

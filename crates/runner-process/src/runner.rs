@@ -2,6 +2,7 @@
 
 use std::io::{self, PipeReader};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -35,6 +36,8 @@ struct Inner {
     options: ProcessRunnerOptions,
     launcher: Launcher,
     drop_to_nobody: bool,
+    /// Whether a check is going on.
+    checking: AtomicBool,
 }
 
 impl ProcessRunner {
@@ -68,6 +71,7 @@ impl ProcessRunner {
                 options,
                 launcher,
                 drop_to_nobody,
+                checking: AtomicBool::new(false),
             }),
         })
     }
@@ -143,12 +147,23 @@ impl Runner for ProcessRunner {
         .await
     }
 
-    async fn check(&self) -> Result<(), RunnerError> {
+    async fn check(&self) -> Result<bool, RunnerError> {
+        let failed = |inner: &Inner, why: io::Error| {
+            let root = inner.options.work_root.display();
+            RunnerError::new(format!("make a work directory in {root}"), why)
+        };
+        // A disk that hangs holds one thread, not one for each time that somebody asks.
+        if self.inner.checking.swap(true, Ordering::AcqRel) {
+            return Err(failed(
+                &self.inner,
+                io::Error::other("the last check has not ended"),
+            ));
+        }
         let inner = Arc::clone(&self.inner);
         on_a_thread("check".to_owned(), move |_| {
-            let root = &inner.options.work_root;
-            check_root(root)
-                .map_err(|e| RunnerError::new(format!("make a work directory in {}", root.display()), e))
+            let made = check_root(&inner.options.work_root);
+            inner.checking.store(false, Ordering::Release);
+            made.map(|()| true).map_err(|why| failed(&inner, why))
         })
         .await
     }

@@ -57,15 +57,12 @@ impl Runners {
         Ok(Self { process, docker })
     }
 
-    /// How isolated hooks are on this machine.
+    /// What they are, in words that tell nothing of the machine; how isolated hooks are on it is in the log.
     pub(crate) fn describe(&self) -> String {
-        let process = self.process.as_ref().map(ProcessRunner::describe);
-        let docker = self.docker.as_ref().map(DockerRunner::describe);
-        [process, docker]
-            .into_iter()
-            .flatten()
-            .collect::<Vec<_>>()
-            .join("; ")
+        let process = self.process.as_ref().map(|_| "local processes");
+        let docker = self.docker.as_ref().map(|_| "containers");
+        let all: Vec<&str> = process.into_iter().chain(docker).collect();
+        all.join(" and ")
     }
 
     fn of(&self, image: &str) -> Option<&dyn Runner> {
@@ -107,14 +104,11 @@ impl Runner for Runners {
         }
     }
 
-    async fn check(&self) -> Result<(), RunnerError> {
-        if let Some(process) = &self.process {
-            process.check().await?;
+    async fn check(&self) -> Result<bool, RunnerError> {
+        match &self.process {
+            Some(process) => process.check().await,
+            None => Ok(false),
         }
-        if let Some(docker) = &self.docker {
-            docker.check().await?;
-        }
-        Ok(())
     }
 
     async fn run(&self, job: &HookJob) -> Result<Attempt, RunnerError> {

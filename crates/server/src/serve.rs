@@ -150,7 +150,12 @@ fn worker(
         Arc::clone(&with.meters),
     ));
     let work = OwnWork {
-        batches: ProcessBatch::new(store.clone(), queue.clone(), Arc::clone(&hooks)),
+        batches: ProcessBatch::new(
+            store.clone(),
+            queue.clone(),
+            Arc::clone(&hooks),
+            config.max_connections / 2,
+        ),
         pulls: PullRecords::new(store.clone(), queue.clone(), Arc::clone(&hooks)),
         submissions: ProcessSubmission::new(
             store.clone(),

@@ -203,8 +203,9 @@ fn measure(server: &Server, home: &Path, kind: &Kind, lanes: usize) -> Result<()
     await_all(&client, &held, lanes)?;
     await_all(&client, &run, BATCHES * RECORDS)?;
     let (_, starts) = times(&client, &run)?;
-    let gaps = u32::try_from(starts.len() - 1)?;
-    let pace = (starts[starts.len() - 1] - starts[0]) / f64::from(gaps);
+    // Lanes in step begin together: from the first of one to the first of another.
+    let gaps = starts.len() - lanes;
+    let pace = (starts[gaps] - starts[0]) / f64::from(u32::try_from(gaps)?);
     // The runs themselves, each when nothing else is done: by hand nothing is written meanwhile either.
     let mut alone = Vec::new();
     for n in 1..=ALONE {

@@ -36,8 +36,8 @@ impl Runner for Playback {
     async fn pull(&self, _job: &PullJob) -> Result<PullAttempt, RunnerError> {
         unreachable!("nothing is pulled here")
     }
-    async fn check(&self) -> Result<(), RunnerError> {
-        Ok(())
+    async fn check(&self) -> Result<bool, RunnerError> {
+        Ok(false)
     }
     async fn run(&self, job: &HookJob) -> Result<Attempt, RunnerError> {
         self.given.lock().unwrap().push((
