@@ -275,6 +275,9 @@ impl Worker {
 
     /// Each run is opened in a transaction of its own, so it can be ended at any time.
     async fn schedule_loop(self: Arc<Self>) {
+        // Left-overs can wait; like the queue they are looked for when nothing else happens.
+        let tidy_every = self.options.poll.max(SCHEDULE_EVERY);
+        let mut tidied: Option<Instant> = None;
         loop {
             if let Err(error) = self.work.schedules.run().await {
                 tracing::error!(
@@ -282,11 +285,14 @@ impl Worker {
                     "opening scheduled ingest runs failed"
                 );
             }
-            if let Err(error) = self.work.hooks.tidy().await {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "what was kept of attempts that ended could not be removed"
-                );
+            if tidied.is_none_or(|last| last.elapsed() >= tidy_every) {
+                tidied = Some(Instant::now());
+                if let Err(error) = self.work.hooks.tidy().await {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "what was kept of attempts that ended could not be removed"
+                    );
+                }
             }
             tokio::time::sleep(SCHEDULE_EVERY).await;
         }
