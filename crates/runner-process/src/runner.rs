@@ -159,13 +159,21 @@ impl Runner for ProcessRunner {
                 io::Error::other("the last check has not ended"),
             ));
         }
-        let inner = Arc::clone(&self.inner);
+        let check = Checking(Arc::clone(&self.inner));
         on_a_thread("check".to_owned(), move |_| {
-            let made = check_root(&inner.options.work_root);
-            inner.checking.store(false, Ordering::Release);
-            made.map(|()| true).map_err(|why| failed(&inner, why))
+            let made = check_root(&check.0.options.work_root);
+            made.map(|()| true).map_err(|why| failed(&check.0, why))
         })
         .await
+    }
+}
+
+/// A check that is going on, until it is dropped: also when its thread could not be started.
+struct Checking(Arc<Inner>);
+
+impl Drop for Checking {
+    fn drop(&mut self) {
+        self.0.checking.store(false, Ordering::Release);
     }
 }
 
