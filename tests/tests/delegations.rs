@@ -98,12 +98,12 @@ fn a_delegation_goes_from_hand_to_hand_and_its_result_into_the_callers_inbox() {
             .client
             .post(&at("complete"), &json!({"attempt": bad}))
             .problem(409, "delegation_not_held");
-        let beat = callee
+        let heartbeat = callee
             .client
             .post(&at("heartbeat"), &json!({"attempt": bad}))
             .expect(200);
         assert_eq!(
-            (&beat["held"], &beat["lost"][0]["attempt"]),
+            (&heartbeat["held"], &heartbeat["lost"][0]["attempt"]),
             (&json!([]), &json!(bad))
         );
     }
@@ -121,12 +121,12 @@ fn a_delegation_goes_from_hand_to_hand_and_its_result_into_the_callers_inbox() {
     );
     assert_eq!(seen["worker_id"], json!("w1"));
     let before = seen["last_heartbeat"].as_str().unwrap().to_owned();
-    let beat = callee
+    let heartbeat = callee
         .client
         .post("/claims/heartbeat", &json!({"claims": [{"delegation_id": "d/1 ü", "attempt": 1}, {"delegation_id": "none", "attempt": 1}]}))
         .expect(200);
-    assert_eq!(beat["held"][0]["delegation_id"], json!("d/1 ü"));
-    assert_eq!(beat["lost"], json!([{"delegation_id": "none", "attempt": 1}]));
+    assert_eq!(heartbeat["held"][0]["delegation_id"], json!("d/1 ü"));
+    assert_eq!(heartbeat["lost"], json!([{"delegation_id": "none", "attempt": 1}]));
     let seen = caller.client.get(&format!("/delegations/{id}")).expect(200);
     assert!(
         seen["last_heartbeat"].as_str().unwrap() > before.as_str(),
@@ -296,11 +296,11 @@ fn only_the_callee_writes_and_only_the_parties_see() {
         .post("/delegations/d/cancel", &json!({}))
         .problem(403, "access_denied");
     for who in [&stranger, &caller] {
-        let beat = who
+        let heartbeat = who
             .client
             .post("/delegations/d/heartbeat", &json!({"attempt": 1}))
             .expect(200);
-        assert_eq!(beat["held"], json!([]), "a heartbeat is its callee's");
+        assert_eq!(heartbeat["held"], json!([]), "a heartbeat is its callee's");
     }
     let finish = json!({"ends": [
         {"delegation_id": "d", "attempt": 1, "result": 1}, {"delegation_id": "e", "attempt": 1, "error_detail": "x"}, {"delegation_id": "none", "attempt": 1},

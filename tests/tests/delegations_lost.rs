@@ -157,11 +157,11 @@ fn who_falls_silent_loses_it_and_what_comes_late_is_kept_and_never_applied() {
             .expect(200),
         off
     );
-    let beat = callee
+    let heartbeat = callee
         .client
         .post("/delegations/f~1/heartbeat", &json!({"attempt": 1}))
         .expect(200);
-    assert_eq!(beat["held"], json!([]));
+    assert_eq!(heartbeat["held"], json!([]));
     callee
         .client
         .post("/delegations/f~1/complete", &json!({"attempt": 1}))
@@ -322,7 +322,7 @@ fn a_database_that_was_away_for_longer_than_silence_makes_nobody_stuck() {
         .iter()
         .map(|(id, attempt)| json!({"delegation_id": id, "attempt": attempt}))
         .collect();
-    let beat = || {
+    let heartbeat = || {
         let body = json!({"claims": claims}).to_string();
         let answer = callee.client.send(
             "POST",
@@ -332,10 +332,10 @@ fn a_database_that_was_away_for_longer_than_silence_makes_nobody_stuck() {
         );
         answer.is_ok_and(|answer| answer.status == 200)
     };
-    until("it answers again", beat);
+    until("it answers again", heartbeat);
     let begun = Instant::now();
     until("the dead one is taken", || {
-        assert!(beat());
+        assert!(heartbeat());
         std::thread::sleep(Duration::from_millis(200));
         status(&caller, "d7") == "stuck"
     });

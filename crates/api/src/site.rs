@@ -2,6 +2,7 @@
 //! contract 1.11). HTML is plain and needs no scripts; whoever asks for JSON at `/` gets JSON.
 
 mod documents;
+mod metrics;
 mod tables;
 mod traces;
 
@@ -14,8 +15,8 @@ use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, Registr
 use poem_openapi::types::Type as _;
 use serde_json::json;
 
-use crate::Services;
-use crate::problem::Problem;
+use crate::http::problem::Problem;
+use crate::services::Services;
 
 pub(crate) use documents::schema_description;
 
@@ -32,7 +33,7 @@ pub(crate) fn add(route: Route, services: &Arc<Services>) -> Route {
         .at(pages::paths::STYLE, poem::get(poem::endpoint::make_sync(style)))
         .at("/", get(services, front))
         .at(pages::paths::SKILL, get(services, skill))
-        .at("/metrics", get(services, crate::metrics::metrics))
+        .at("/metrics", get(services, crate::site::metrics::metrics))
         .at("/data/records/:id", get(services, record))
         .at("/data/:schema/:table", get(services, table))
         .at("/data/:schema/:feature/rows/:row_id", get(services, trace))
@@ -184,13 +185,13 @@ pub(crate) fn node(services: &Services) -> pages::Node {
 async fn front(services: Arc<Services>, request: Request) -> Result<Response, Problem> {
     let permit = anyone()?;
     if wants_html(request.headers()) {
-        let overview = services.read_overview.all(&permit).await?;
+        let overview = services.data.read_overview.all(&permit).await?;
         return Ok(html(
             StatusCode::OK,
             pages::front_page(&documents::front(node(&services), &overview)),
         ));
     }
-    let entries = services.read_data.catalogue(&permit).await?;
+    let entries = services.data.read_data.catalogue(&permit).await?;
     let (node, base) = (&services.node, &services.node.base_url);
     let schemas: Vec<String> = entries.iter().map(|entry| entry.schema.to_string()).collect();
     let body = json!({
@@ -208,7 +209,7 @@ async fn front(services: Arc<Services>, request: Request) -> Result<Response, Pr
 }
 
 async fn skill(services: Arc<Services>, _: Request) -> Result<Response, Problem> {
-    let overview = services.read_overview.all(&anyone()?).await?;
+    let overview = services.data.read_overview.all(&anyone()?).await?;
     Ok(markdown(pages::skill_md(&documents::skill(
         node(&services),
         &overview,

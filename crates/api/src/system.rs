@@ -7,10 +7,10 @@ use auth::act;
 use poem_openapi::payload::Json;
 use poem_openapi::{ApiResponse, Object, OpenApi, Tags};
 
-use crate::Services;
-use crate::gate::Gate;
-use crate::problem::Problem;
-use crate::render::model_time;
+use crate::http::gate::Gate;
+use crate::http::problem::Problem;
+use crate::http::render::model_time;
+use crate::services::Services;
 
 #[derive(Tags)]
 enum Tag {
@@ -104,7 +104,7 @@ impl SystemApi {
         tag = "Tag::System"
     )]
     async fn stats(&self, Gate(permit): Gate<act::ReadData>) -> Result<Json<StatsBody>, Problem> {
-        let (stats, at) = self.0.read_stats.stats(permit).await?;
+        let (stats, at) = self.0.data.read_stats.stats(permit).await?;
         // Counts of an archive are far below 2^53.
         let float = |number: u64| u32::try_from(number).map_or(f64::from(u32::MAX), f64::from);
         Ok(Json(StatsBody {

@@ -3,15 +3,15 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE;
 use domain::RunId;
-use domain::cell::parse_timestamp;
-use domain::page::PageScope;
-use domain::record::DataError;
-use ports::queries::PageKey;
+use domain::data::cell::parse_timestamp;
+use domain::data::page::PageScope;
+use domain::data::record::DataError;
+use ports::data::PageKey;
 use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
 
 /// The longest cursor that is looked at.
-const MOST_BYTES: usize = 2048;
+const MAX_BYTES: usize = 2048;
 
 /// Which list a cursor is of: each has its own key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub(crate) fn encode(scope: &PageScope, key: &PageKey) -> String {
 
 pub(crate) fn decode(scope: &PageScope, listed: Listed, text: &str) -> Result<PageKey, DataError> {
     const MALFORMED: DataError = DataError::Cursor("is none that this server gave");
-    if text.len() > MOST_BYTES {
+    if text.len() > MAX_BYTES {
         return Err(MALFORMED);
     }
     let bytes = URL_SAFE.decode(text).map_err(|_| MALFORMED)?;

@@ -1,16 +1,16 @@
 //! Why a use case failed: a domain's refusal, missing rights, or the store.
 
 use auth::AuthError;
-use domain::convention::ConventionError;
-use domain::delegation::DelegationError;
-use domain::deposition::DepositionError;
-use domain::hook::HookError;
+use domain::data::record::DataError;
+use domain::deposit::deposition::DepositionError;
 use domain::identity::{IdentityError, SessionError};
-use domain::ingest::IngestError;
+use domain::ingest::run::IngestError;
 use domain::kind::Coded;
-use domain::provenance::ProvenanceError;
-use domain::record::DataError;
-use domain::task::TaskError;
+use domain::ledger::delegation::DelegationError;
+use domain::ledger::task::TaskError;
+use domain::registry::convention::ConventionError;
+use domain::registry::hook::HookError;
+use domain::work::run::ProvenanceError;
 use domain::{Fault, Invalid, Kind};
 use ports::StoreError;
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 use auth::{Permit, act};
 use ports::{Clock, Runner, Store};
 
-use crate::kept::Kept;
-use crate::meters::Meters;
+use crate::cached::Cached;
+use crate::metrics::Metrics;
 
 /// How long a check may take (wire contract 1.8).
 const MOST: Duration = Duration::from_secs(2);
@@ -40,9 +40,9 @@ impl Health {
 pub struct ReadHealth {
     store: Arc<dyn Store>,
     runner: Arc<dyn Runner>,
-    meters: Arc<Meters>,
+    metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
-    ran: Kept<Option<Check>>,
+    ran: Cached<Option<Check>>,
 }
 
 impl ReadHealth {
@@ -50,15 +50,15 @@ impl ReadHealth {
     pub fn new(
         store: Arc<dyn Store>,
         runner: Arc<dyn Runner>,
-        meters: Arc<Meters>,
+        metrics: Arc<Metrics>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
             store,
             runner,
-            meters,
+            metrics,
             clock,
-            ran: Kept::new(),
+            ran: Cached::new(),
         }
     }
 
@@ -67,7 +67,7 @@ impl ReadHealth {
         let (database, runner) = tokio::join!(self.database(), self.runner());
         Health {
             database,
-            workers: self.meters.workers(),
+            workers: self.metrics.workers(),
             runner,
         }
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// How often a unit of work is tried.
-const MOST_TRIES: u32 = 6;
+const MAX_TRIES: u32 = 6;
 
 /// Counts tries.
 pub(crate) struct Tries(u32);
@@ -15,7 +15,7 @@ impl Tries {
 
     /// Waits a little, longer each time, and says whether there is another try.
     pub(crate) async fn another(&mut self) -> bool {
-        if self.0 >= MOST_TRIES {
+        if self.0 >= MAX_TRIES {
             return false;
         }
         tokio::time::sleep(Duration::from_millis(5 << self.0)).await;

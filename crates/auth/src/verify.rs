@@ -23,9 +23,9 @@ pub use keys::{IssuerKey, KeyError, KeyRing};
 use parts::Parts;
 
 /// The shortest secret of HS256, in bytes (RFC 7518 3.2: at least the hash's 256 bits).
-const LEAST_SECRET: usize = 32;
+const MIN_SECRET: usize = 32;
 /// The most bytes of a machine's `sub`.
-const MOST_SUBJECT_BYTES: usize = 500;
+const MAX_SUBJECT_BYTES: usize = 500;
 
 /// An issuer of machine credentials.
 #[derive(Clone, Debug)]
@@ -48,7 +48,7 @@ pub struct TrustedIssuer {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VerifierConfigError {
     /// The secret is too short.
-    #[error("the JWT secret must have at least {LEAST_SECRET} bytes (RFC 7518 3.2)")]
+    #[error("the JWT secret must have at least {MIN_SECRET} bytes (RFC 7518 3.2)")]
     ShortSecret,
     /// Two issuers have one name.
     #[error("the issuer {0:?} is configured twice")]
@@ -97,7 +97,7 @@ impl Verifier {
         own_audience: impl Into<String>,
         issuers: Vec<TrustedIssuer>,
     ) -> Result<Self, VerifierConfigError> {
-        if secret.len() < LEAST_SECRET {
+        if secret.len() < MIN_SECRET {
             return Err(VerifierConfigError::ShortSecret);
         }
         let mut names = BTreeSet::new();
@@ -201,7 +201,7 @@ impl Verifier {
             return Err(AuthError::InvalidToken("its audience is another"));
         }
         let subject = text(claims, "sub").filter(|sub| {
-            !sub.trim().is_empty() && sub.len() <= MOST_SUBJECT_BYTES && !sub.chars().any(char::is_control)
+            !sub.trim().is_empty() && sub.len() <= MAX_SUBJECT_BYTES && !sub.chars().any(char::is_control)
         });
         let subject = subject.ok_or(AuthError::InvalidToken("it has no subject"))?;
         let mut scopes = scopes(claims.get(&issuer.scope_claim));

@@ -95,7 +95,10 @@ impl TaskId {
 impl RecordId {
     /// The record that a source of a convention knows by `source`: the same in every ingest run, so that
     /// what changed becomes its next version.
-    pub fn of_source(convention: &crate::names::ConventionSlug, source: &crate::ingest::SourceId) -> Self {
+    pub fn of_source(
+        convention: &crate::names::ConventionSlug,
+        source: &crate::ingest::run::SourceId,
+    ) -> Self {
         Self(Uuid::new_v5(
             &HALLMARK,
             format!("record:{convention}:{}", source.as_str()).as_bytes(),
@@ -105,7 +108,7 @@ impl RecordId {
 
 impl RecordId {
     /// The record that a deposition becomes.
-    pub fn of_deposition(deposition: &crate::deposition::DepositionId) -> Self {
+    pub fn of_deposition(deposition: &crate::deposit::deposition::DepositionId) -> Self {
         Self(Uuid::new_v5(
             &HALLMARK,
             format!("record-of-deposition:{deposition}").as_bytes(),

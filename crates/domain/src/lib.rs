@@ -16,58 +16,42 @@
 //! # Ok::<(), domain::Invalid>(())
 //! ```
 
-pub mod activity;
-pub mod cell;
-pub mod convention;
-pub mod csv;
-pub mod delegation;
-pub mod deposition;
-pub mod digest;
-pub mod failure;
-pub mod file;
-pub mod filter;
-pub mod hook;
+pub mod data;
+pub mod deposit;
 pub mod identity;
 pub mod ids;
 pub mod ingest;
 pub mod kind;
-pub mod limits;
-pub mod lineage;
+pub mod ledger;
 pub mod names;
-pub mod outcome;
-pub mod page;
-pub mod provenance;
-pub mod record;
-pub mod schedule;
-pub mod schema;
-pub mod sort;
-pub mod spreadsheet;
-pub mod task;
-pub mod version;
+pub mod registry;
+pub mod work;
 
-pub use activity::{Actor, EntryId, Event};
-pub use cell::{Cell, ColumnType};
-pub use convention::{Convention, ConventionDocs, ConventionExample, FileRequirements, IngesterDefinition};
-pub use delegation::{DelegationId, DelegationStatus, Party};
-pub use deposition::{Curation, DepositionId, DepositionStatus, SubmissionStatus};
-pub use digest::Digest;
-pub use failure::{FailureAction, FailureKind};
-pub use file::FileName;
-pub use filter::{Filter, FilterColumn, FilterOp, FilterValue};
-pub use hook::{
+pub use data::activity::{Actor, EntryId, Event};
+pub use data::cell::{Cell, ColumnType};
+pub use data::filter::{Filter, FilterColumn, FilterOp, FilterValue};
+pub use data::record::{RecordSource, RecordSrn};
+pub use data::sort::SortKey;
+pub use deposit::deposition::{Curation, DepositionId, DepositionStatus, SubmissionStatus};
+pub use deposit::file::FileName;
+pub use ids::{IngestRunId, RecordId, ReleaseId, RunId, ServiceAccountId, TaskId, UserId};
+pub use ingest::run::{IngestMode, IngestStatus, SourceId};
+pub use ingest::schedule::Schedule;
+pub use kind::{Fault, Invalid, Kind, Loc};
+pub use ledger::delegation::{DelegationId, DelegationStatus, Party};
+pub use ledger::task::{TaskAccess, TaskKind, TaskStatus};
+pub use names::{ColumnName, ConventionSlug, HookName, NodeDomain, SchemaId};
+pub use registry::convention::{
+    Convention, ConventionDocs, ConventionExample, FileRequirements, IngesterDefinition,
+};
+pub use registry::digest::Digest;
+pub use registry::hook::{
     Cardinality, ColumnDef, FeatureContract, Hook, HookRelease, JsonType, LiveMove, NewRelease, Reason,
     ReleaseContent, Yank,
 };
-pub use ids::{IngestRunId, RecordId, ReleaseId, RunId, ServiceAccountId, TaskId, UserId};
-pub use ingest::{IngestMode, IngestStatus, SourceId};
-pub use kind::{Fault, Invalid, Kind, Loc};
-pub use limits::{CpuLimit, Limits, MemoryLimit};
-pub use names::{ColumnName, ConventionSlug, HookName, NodeDomain, SchemaId};
-pub use outcome::RecordOutcome;
-pub use provenance::{HookRun, RunCounts, RunStatus};
-pub use record::{RecordSource, RecordSrn};
-pub use schedule::Schedule;
-pub use schema::{FieldCardinality, FieldConstraints, FieldDefinition, FieldType, Schema};
-pub use sort::SortKey;
-pub use task::{TaskAccess, TaskKind, TaskStatus};
-pub use version::{ReleaseVersion, SchemaRef, SchemaVersion};
+pub use registry::limits::{CpuLimit, Limits, MemoryLimit};
+pub use registry::schema::{FieldCardinality, FieldConstraints, FieldDefinition, FieldType, Schema};
+pub use registry::version::{ReleaseVersion, SchemaRef, SchemaVersion};
+pub use work::failure::{FailureAction, FailureKind};
+pub use work::outcome::RecordOutcome;
+pub use work::run::{HookRun, RunCounts, RunStatus};

@@ -12,7 +12,7 @@ use crate::environment::{Environment, RunError};
 use crate::outcome::{HookError, Outcome};
 
 /// Beyond this many bytes, what was said is written.
-const MOST_WAITING: usize = 64 * 1024;
+const MAX_WAITING: usize = 64 * 1024;
 /// What was said is written at the first record after this time: a hook that is ended for its time or memory loses little.
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
 
@@ -107,7 +107,7 @@ impl Output {
             Err(error) => self.error(id, &error),
         };
         let waiting = self.features.waiting.len() + self.rejections.waiting.len() + self.errors.waiting.len();
-        if waiting > MOST_WAITING || self.written.elapsed() > LONGEST_WAIT {
+        if waiting > MAX_WAITING || self.written.elapsed() > LONGEST_WAIT {
             self.write()?;
         }
         Ok(said)

@@ -15,7 +15,7 @@ use crate::outcome::{HookError, Outcome};
 use crate::output::{Output, Said};
 
 /// The longest line of `records.jsonl`, in bytes. The server writes none that is longer than a few MiB.
-const MOST_LINE: u64 = 64 * 1024 * 1024;
+const MAX_LINE: u64 = 64 * 1024 * 1024;
 
 /// How many records a run passed, rejected, and could not judge.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -160,8 +160,8 @@ where
 /// Reads the next line; `false` at the end. A line that is too long is cut, which leaves it malformed.
 fn next_line(records: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
     line.clear();
-    let read = records.by_ref().take(MOST_LINE).read_until(b'\n', line)?;
-    if read as u64 == MOST_LINE && !line.ends_with(b"\n") {
+    let read = records.by_ref().take(MAX_LINE).read_until(b'\n', line)?;
+    if read as u64 == MAX_LINE && !line.ends_with(b"\n") {
         records.skip_until(b'\n')?;
     }
     Ok(read > 0)

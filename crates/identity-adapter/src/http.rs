@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 /// How long a call may take, connecting included.
-const MOST_TIME: Duration = Duration::from_secs(5);
+const MAX_TIME: Duration = Duration::from_secs(5);
 /// The most bytes of an answer.
-const MOST_BYTES: u64 = 256 * 1024;
+const MAX_BYTES: u64 = 256 * 1024;
 
 /// A client that follows no redirects: keys and tokens come from where the configuration says and from nowhere else.
 pub(crate) fn agent() -> ureq::Agent {
     ureq::Agent::config_builder()
         .http_status_as_error(false)
-        .timeout_global(Some(MOST_TIME))
+        .timeout_global(Some(MAX_TIME))
         .max_redirects(0)
         .build()
         .into()
@@ -26,7 +26,7 @@ pub(crate) fn read(
     let text = answer
         .body_mut()
         .with_config()
-        .limit(MOST_BYTES)
+        .limit(MAX_BYTES)
         .read_to_string()
         .map_err(|e| e.to_string())?;
     Ok((status, text))

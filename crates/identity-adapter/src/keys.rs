@@ -9,18 +9,18 @@ use tokio::io::AsyncReadExt as _;
 use crate::http::{agent, blocking, read};
 
 /// The most bytes of a file with keys.
-const MOST_FILE_BYTES: u64 = 256 * 1024;
+const MAX_FILE_BYTES: u64 = 256 * 1024;
 
 async fn file(path: &Path) -> Result<String, String> {
     let opened = tokio::fs::File::open(path).await.map_err(|e| e.to_string())?;
     let mut text = String::new();
     let read = opened
-        .take(MOST_FILE_BYTES + 1)
+        .take(MAX_FILE_BYTES + 1)
         .read_to_string(&mut text)
         .await
         .map_err(|e| e.to_string())?;
-    if read as u64 > MOST_FILE_BYTES {
-        return Err(format!("is larger than {MOST_FILE_BYTES} bytes"));
+    if read as u64 > MAX_FILE_BYTES {
+        return Err(format!("is larger than {MAX_FILE_BYTES} bytes"));
     }
     Ok(text)
 }

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
+use domain::data::lineage::{
+    Lineage, LineageAgent, LineageRecord, LineageRelease, LineageRun, LineageSource, LineageTask, RowSet,
+    Subject,
+};
 use domain::{Actor, HookName, NodeDomain, RecordSrn, ReleaseId, ReleaseVersion, RunId, TaskId};
 
 use crate::name::{self, Name};
 use crate::text;
-use domain::lineage::{
-    Lineage, LineageAgent, LineageRecord, LineageRelease, LineageRun, LineageSource, LineageTask, RowSet,
-    Subject,
-};
 
 /// Somebody or something that acts.
 #[derive(Clone, Debug)]

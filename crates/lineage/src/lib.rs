@@ -20,7 +20,7 @@ mod prov;
 mod rocrate;
 mod text;
 
-pub use domain::lineage::{
+pub use domain::data::lineage::{
     Lineage, LineageAgent, LineageDelegation, LineageRecord, LineageRelease, LineageRun, LineageSource,
     LineageTable, LineageTask, RowSet, Subject,
 };

@@ -1,12 +1,12 @@
 //! What every entity is called, the same in each document, so that they can be joined.
 
+use domain::data::lineage::RowSet;
 use domain::{
     Actor, ConventionSlug, HookName, IngestRunId, NodeDomain, RecordSrn, ReleaseId, ReleaseVersion, RunId,
     SchemaRef, TaskId,
 };
 
 use crate::text::part;
-use domain::lineage::RowSet;
 
 /// In which space a name lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -2,14 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use domain::data::lineage::{Lineage, LineageRelease, LineageRun};
 use domain::{HookName, RunStatus, SchemaRef};
 use serde_json::{Map, Value, json};
 
-use crate::git;
 use crate::graph::{Graph, Release};
 use crate::name::{self, Name};
-use crate::text;
-use domain::lineage::{Lineage, LineageRelease, LineageRun};
+use crate::{git, text};
 
 const CORE: &str = "https://openlineage.io/spec/2-0-2/OpenLineage.json";
 /// Who writes this. It names this version's events, and is no address that anybody needs to fetch.

@@ -2,7 +2,7 @@
 
 mod document;
 
-use domain::hook::canonical_json;
+use domain::registry::hook::canonical_json;
 use domain::{Actor, RecordSrn, RunId};
 use serde_json::Value;
 
@@ -10,7 +10,7 @@ use self::document::{Document, Relation, at, refer, typed_time, types};
 use crate::graph::{Graph, Release, earlier, party_name};
 use crate::name::{self, Name};
 use crate::text;
-use domain::lineage::{
+use domain::data::lineage::{
     Lineage, LineageDelegation, LineageRecord, LineageRelease, LineageRun, LineageSource, LineageTask, RowSet,
 };
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::graph::{Agent, Graph, Release, earlier};
 use crate::name::{self, Name};
 use crate::text;
-use domain::lineage::{Lineage, LineageRecord, LineageRun, LineageSource, RowSet, Subject};
+use domain::data::lineage::{Lineage, LineageRecord, LineageRun, LineageSource, RowSet, Subject};
 
 /// The profile that the crate conforms to.
 const PROFILE: &str = "https://w3id.org/ro/wfrun/process/0.5";

@@ -30,10 +30,12 @@ pub use registry::{
 
 use std::time::Duration;
 
-use domain::convention::{ConventionDocs, ConventionExample, DeployPlan, FileRequirements, HookDeploy};
-use domain::hook::{NewRelease, ReleaseContent};
-use domain::ingest::PushedRecord;
-use domain::schema::MetadataChecker;
+use domain::ingest::run::PushedRecord;
+use domain::registry::convention::{
+    ConventionDocs, ConventionExample, DeployPlan, FileRequirements, HookDeploy,
+};
+use domain::registry::hook::{NewRelease, ReleaseContent};
+use domain::registry::schema::MetadataChecker;
 use domain::{
     Actor, Cardinality, Cell, ColumnDef, DelegationId, DelegationStatus, Event, FeatureContract,
     FieldCardinality, FieldDefinition, FieldType, HookName, HookRun, IngestMode, IngestRunId, JsonType,
@@ -43,8 +45,9 @@ use futures::future::join_all;
 use serde_json::json;
 use uuid::Uuid;
 
+use crate::ingest::{IngestLine, LineResult, NewIngestRun, RecordEnd};
 use crate::ledger::{Deadline, Delegated, DelegationEnd, NewDelegation, NewTask, RequestKey};
-use crate::repos::{IngestLine, LineResult, NewIngestRun, NewRecord, RecordBatch, RecordEnd};
+use crate::work::{NewRecord, RecordBatch};
 use crate::{
     DataQueries, IdentityQueries, RecallQueries, RegistryQueries, Repos, Store, StoreError, UnitOfWork,
     WorkQueue, WorkerIdentity,
@@ -168,14 +171,14 @@ async fn deployed(subject: &Subject<'_>) {
     let mut uow = UnitOfWork::begin(subject.store).await.unwrap();
     assert_eq!(
         uow.schemas()
-            .take_table(&plan.schema.reference.id, 1)
+            .reserve_table(&plan.schema.reference.id, 1)
             .await
             .unwrap(),
         None
     );
     uow.schemas().insert(&plan.schema).await.unwrap();
     uow.schemas()
-        .shape_table(&plan.schema.reference.id, 1, &plan.schema.fields)
+        .sync_columns(&plan.schema.reference.id, 1, &plan.schema.fields)
         .await
         .unwrap();
     uow.hooks().register(&hook(), &contract(), None).await.unwrap();

@@ -6,45 +6,37 @@
 pub mod blobs;
 #[cfg(feature = "testing")]
 pub mod contract;
-pub mod depositions;
+pub mod data;
+pub mod deposit;
 pub mod error;
 pub mod identity;
-pub mod ingest_detail;
+pub mod ingest;
 pub mod ledger;
-pub mod ledger_queries;
-pub mod lineage;
-pub mod pulls;
-pub mod queries;
-pub mod repos;
-pub mod runner;
-pub mod stats;
-pub mod tables;
+pub mod registry;
 pub mod unit_of_work;
-pub mod worker;
+pub mod work;
 
 pub use blobs::{Blobs, ByteStream, KeptBlob, PutError};
-pub use depositions::{DepositionQueries, Depositions};
+pub use data::{
+    Activity, ActivityQueries, DataQueries, LineageQueries, ProvenanceQueries, RecallQueries, RowSetsOf,
+    StatsQueries,
+};
+pub use deposit::{DepositionQueries, Depositions};
 pub use error::StoreError;
 pub use identity::{
     Identities, IdentityProvider, IdentityProviderError, IdentityQueries, KeyDocument, KeySource, Randomness,
     Sessions,
 };
-pub use ingest_detail::IngestDetailQueries;
-pub use ledger::{Delegations, Tasks};
-pub use ledger_queries::{Ledger, Listening, TaskQueries, Wakes, inbox_topic, work_topic};
-pub use lineage::{LineageQueries, RowSetsOf};
-pub use pulls::{PullEnd, Pulls};
-pub use queries::{
-    ActivityQueries, DataQueries, IngestQueries, ProvenanceQueries, RecallQueries, RegistryQueries,
+pub use ingest::{IngestDetailQueries, IngestQueries, Ingests, PullEnd, Pulls};
+pub use ledger::{
+    Delegations, Ledger, LedgerQueries, Notifier, Subscription, TaskQueries, Tasks, inbox_topic, work_topic,
 };
-pub use repos::{Activity, Conventions, Features, Hooks, Ingests, Records, Repos, Runs, Schemas};
-pub use runner::{
-    Attempt, HookJob, HookRecord, PullAttempt, PullJob, PulledFile, PulledFiles, RecordFile, RunStamp,
-    Runner, RunnerError, StagedFiles,
+pub use registry::{Conventions, Hooks, RegistryQueries, Schemas};
+pub use unit_of_work::{Committed, Repos, Store, Tx, UnitOfWork};
+pub use work::{
+    Attempt, Claim, Features, HookJob, HookRecord, PullAttempt, PullJob, PulledFile, PulledFiles, RecordFile,
+    Records, RunStamp, Runner, RunnerError, Runs, StagedFiles, WorkQueue, WorkerIdentity,
 };
-pub use stats::StatsQueries;
-pub use unit_of_work::{Committed, Store, Tx, UnitOfWork};
-pub use worker::{Claim, WorkQueue, WorkerIdentity};
 
 use time::OffsetDateTime;
 use uuid::Uuid;

@@ -4,8 +4,46 @@ use std::ops::{Deref, DerefMut};
 
 use async_trait::async_trait;
 
+use crate::data::Activity;
+use crate::deposit::Depositions;
 use crate::error::StoreError;
-use crate::repos::Repos;
+use crate::identity::{Identities, Sessions};
+use crate::ingest::{Ingests, Pulls};
+use crate::ledger::{Delegations, Tasks};
+use crate::registry::{Conventions, Hooks, Schemas};
+use crate::work::{Features, Records, Runs};
+
+/// Every repository that a unit of work reaches.
+pub trait Repos: Send {
+    /// Schemas and their metadata tables.
+    fn schemas(&mut self) -> &mut dyn Schemas;
+    /// Hooks, releases, and pointers.
+    fn hooks(&mut self) -> &mut dyn Hooks;
+    /// Conventions.
+    fn conventions(&mut self) -> &mut dyn Conventions;
+    /// Feature tables and their rows.
+    fn features(&mut self) -> &mut dyn Features;
+    /// Ingest runs.
+    fn ingests(&mut self) -> &mut dyn Ingests;
+    /// Pulls of ingest runs.
+    fn pulls(&mut self) -> &mut dyn Pulls;
+    /// Records.
+    fn records(&mut self) -> &mut dyn Records;
+    /// Depositions.
+    fn depositions(&mut self) -> &mut dyn Depositions;
+    /// Hook runs and pins.
+    fn runs(&mut self) -> &mut dyn Runs;
+    /// Tasks.
+    fn tasks(&mut self) -> &mut dyn Tasks;
+    /// Delegations.
+    fn delegations(&mut self) -> &mut dyn Delegations;
+    /// The activity log.
+    fn activity(&mut self) -> &mut dyn Activity;
+    /// Users, roles and service accounts.
+    fn identities(&mut self) -> &mut dyn Identities;
+    /// Refresh tokens and devices.
+    fn sessions(&mut self) -> &mut dyn Sessions;
+}
 
 /// An open transaction, as an adapter writes it.
 #[async_trait]

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use domain::{Cardinality, Cell, ColumnDef, FeatureContract, HookName, JsonType, RecordSrn, RunId};
 use ports::UnitOfWork;
-use ports::repos::RecordRows;
+use ports::work::RecordRows;
 use postgres_adapter::testing::TestDatabase;
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;

@@ -3,54 +3,21 @@
 //! Static statements are checked at compile time against the migrated schema (`.sqlx/`); statements over feature and metadata tables,
 //! which are made at deploy, are built in `dynamic` from validated identifiers only.
 
-mod activity;
-mod activity_queries;
-mod archiving;
-mod conventions;
-mod copy;
 mod data;
-mod delegations;
-mod deposition_queries;
-mod depositions;
+mod deposit;
 mod dynamic;
-mod error;
-mod features;
-mod file_store;
-mod hooks;
-mod identities;
-mod identity_queries;
-mod ingest_detail;
-mod ingest_queries;
-mod ingests;
+mod identity;
+mod ingest;
 mod ledger;
-mod ledger_reads;
-mod lineage;
-mod migrate;
-mod pool;
-mod provenance;
-mod pulls;
-mod queue;
-mod recall;
-mod records;
 mod registry;
-mod release_reads;
-mod rows;
-mod runs;
-mod schemas;
-mod sessions;
-mod stats;
-mod sweeping;
-mod task_queries;
-mod tasks;
+mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
-mod together;
-mod tx;
-mod wakes;
+mod work;
 
-pub use ledger::PgLedger;
-pub use migrate::{MigrateError, migrate};
-pub use pool::{PoolOptions, connect};
-pub use queue::PgQueue;
-pub use tx::PgStore;
-pub use wakes::PgWakes;
+pub use ledger::claims::PgLedger;
+pub use ledger::notifier::PgNotifier;
+pub use store::migrate::{MigrateError, migrate};
+pub use store::pool::{PoolOptions, connect};
+pub use store::tx::PgStore;
+pub use work::queue::PgQueue;

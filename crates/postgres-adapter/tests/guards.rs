@@ -11,8 +11,9 @@
 )]
 
 use ports::contract::Subject;
+use postgres_adapter::PgQueue;
+use postgres_adapter::migrate;
 use postgres_adapter::testing::TestDatabase;
-use postgres_adapter::{PgQueue, migrate};
 use sqlx::{AssertSqlSafe, PgPool};
 use std::time::Duration;
 

@@ -9,8 +9,8 @@
 use std::time::Duration;
 
 use domain::{Actor, Party, UserId};
-use ports::ledger_queries::{DelegationFilter, DelegationStates, Side, TaskFilter};
-use ports::{Ledger as _, TaskQueries as _, UnitOfWork, WorkerIdentity};
+use ports::ledger::{DelegationFilter, DelegationStates, Side, TaskFilter};
+use ports::{LedgerQueries as _, TaskQueries as _, UnitOfWork, WorkerIdentity};
 use postgres_adapter::PgLedger;
 use postgres_adapter::testing::TestDatabase;
 use sqlx::{Connection as _, PgConnection, PgPool};
@@ -304,7 +304,7 @@ async fn what_changes_while_it_is_called_off_is_called_off() {
             .await
             .unwrap();
         let store = database.store();
-        let calling_off = tokio::spawn(async move {
+        let cancelling = tokio::spawn(async move {
             let mut uow = UnitOfWork::begin(&store).await.unwrap();
             let ids = [id.parse().unwrap()];
             let ended = uow
@@ -316,11 +316,11 @@ async fn what_changes_while_it_is_called_off_is_called_off() {
         });
         let waits = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()";
         while number(pool, waits).await == 0 {
-            assert!(!calling_off.is_finished(), "it did not wait");
+            assert!(!cancelling.is_finished(), "it did not wait");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         sqlx::raw_sql("commit").execute(&mut writer).await.unwrap();
-        assert_eq!(calling_off.await.unwrap(), 1, "{id}");
+        assert_eq!(cancelling.await.unwrap(), 1, "{id}");
     }
     assert_eq!(
         number(pool, "select count(*) from delegations where status = 'failed'").await,

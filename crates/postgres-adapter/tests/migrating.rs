@@ -12,8 +12,9 @@
 
 use std::time::{Duration, Instant};
 
+use postgres_adapter::MigrateError;
+use postgres_adapter::migrate;
 use postgres_adapter::testing::TestDatabase;
-use postgres_adapter::{MigrateError, migrate};
 use sqlx::{Connection as _, Executor as _, PgConnection, PgPool};
 use tokio::task::JoinHandle;
 

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::engine::Engine;
 use crate::image::{Image, same_id};
 use crate::options::DockerRunnerOptions;
-use crate::trouble::{Asked, Trouble, sort};
+use crate::trouble::{TableRequest, Trouble, sort};
 use crate::work::blocking;
 
 /// How long the engine is waited for to say that a container has ended, before it is asked: a proxy may have dropped the connection
@@ -102,7 +102,7 @@ impl Container<'_> {
             .engine
             .docker()
             .start_container(self.name, None::<StartContainerOptions>);
-        started.await.map_err(|error| sort(Asked::Start, error))?;
+        started.await.map_err(|error| sort(TableRequest::Start, error))?;
         let verdict = self.watch().await?;
         if let Verdict::Limit(_) = verdict {
             self.kill().await?;
@@ -125,7 +125,7 @@ impl Container<'_> {
                 Err(Error::JsonDataError { .. }) if begun.elapsed() < PASSING_PATIENCE => {
                     sleep(SHORT_TICK).await;
                 }
-                found => return found.map_err(|e| sort(Asked::Other("look at the container"), e)),
+                found => return found.map_err(|e| sort(TableRequest::Other("look at the container"), e)),
             }
         }
     }
@@ -220,7 +220,7 @@ impl Container<'_> {
             // It may have ended meanwhile, which is as good.
             Err(error) => {
                 if is_running(&self.state().await?) {
-                    return Err(sort(Asked::Other("kill the container"), error));
+                    return Err(sort(TableRequest::Other("kill the container"), error));
                 }
             }
         }

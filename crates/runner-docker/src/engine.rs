@@ -1,6 +1,7 @@
 //! The connection to the container engine.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use bollard::Docker;
 use bollard::errors::Error;
@@ -10,11 +11,10 @@ use bollard::query_parameters::{
 };
 use domain::FailureKind;
 use ports::RunnerError;
-use std::time::Duration;
 use tokio::time::sleep;
 
 use crate::options::DockerRunnerOptions;
-use crate::trouble::{Asked, Trouble, is_forbidden, is_missing, lost_limit, sort};
+use crate::trouble::{TableRequest, Trouble, is_forbidden, is_missing, lost_limit, sort};
 
 /// The label that says whose a container is.
 pub(crate) const OWNER_LABEL: &str = "org.hallmark.owner";
@@ -88,7 +88,7 @@ impl Engine {
     pub(crate) async fn create(&self, name: &str, body: ContainerCreateBody) -> Result<(), Trouble> {
         let options = CreateContainerOptionsBuilder::new().name(name).build();
         let made = self.docker.create_container(Some(options), body).await;
-        let made = made.map_err(|error| sort(Asked::Create, error))?;
+        let made = made.map_err(|error| sort(TableRequest::Create, error))?;
         match lost_limit(&made.warnings) {
             Some(warning) => Err(Trouble::Failure(FailureKind::Misconfigured(format!(
                 "the container engine cannot hold a limit: {warning}"

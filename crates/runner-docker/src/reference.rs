@@ -17,7 +17,7 @@ const DEFAULT_DIRECTORY: &str = "library";
 /// The tag of references that name none.
 const DEFAULT_TAG: &str = "latest";
 /// Longer names are refused by registries; what is longer is no name.
-const MOST_LENGTH: usize = 255;
+const MAX_LENGTH: usize = 255;
 
 impl Reference {
     /// Reads a reference. A digest in it says nothing here: it is the release's digest that counts (D18).
@@ -55,7 +55,7 @@ impl Reference {
             path.to_owned()
         };
         let good = is_registry(registry) && path.split('/').all(is_component) && is_tag(tag);
-        (good && registry.len() + path.len() < MOST_LENGTH).then(|| Self {
+        (good && registry.len() + path.len() < MAX_LENGTH).then(|| Self {
             registry: registry.to_owned(),
             path,
             tag: tag.to_owned(),

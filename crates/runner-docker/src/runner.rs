@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::outcome::HookOutput;
+use domain::work::outcome::HookOutput;
 use domain::{Digest, FailureKind, Limits, SourceId, TaskId};
 use ports::{Attempt, Blobs, HookJob, PullAttempt, PullJob, RecordFile, Runner, RunnerError, StagedFiles};
 use runner_workdir::{Owner, WorkDir, prepare_root, read_hook, read_pull, stage, sweep};

@@ -14,14 +14,14 @@ use crate::engine::OWNER_LABEL;
 use crate::image::Image;
 
 /// The most processes at once (wire contract 5.1).
-const MOST_PROCESSES: i64 = 256;
+const MAX_PROCESSES: i64 = 256;
 /// A hook's `/tmp` (wire contract 5.1). The mode is said; a runc of before 1.2 gives it that of the image's own `/tmp` all the same, so
 /// an image that has one must have it open, as images mostly do.
 const TMP: &str = "rw,noexec,nosuid,size=100m,mode=1777";
 /// `/dev/shm`; it counts as memory, so this only keeps it in proportion.
 const SHM_BYTES: i64 = 64 * 1024 * 1024;
 /// Docker refuses less.
-const LEAST_MEMORY: u64 = 6 * 1024 * 1024;
+const MIN_MEMORY: u64 = 6 * 1024 * 1024;
 /// The kernel's usual period for processor time, in microseconds.
 const CPU_PERIOD: i64 = 100_000;
 /// How much of the log the engine keeps at least, and with it at most twice as much, in multiples of what the runner keeps: the
@@ -93,7 +93,7 @@ impl Sandbox<'_> {
     }
 
     fn host(&self) -> HostConfig {
-        let memory = to_i64(self.limits.memory.bytes().max(LEAST_MEMORY));
+        let memory = to_i64(self.limits.memory.bytes().max(MIN_MEMORY));
         let network = match self.role {
             Role::Hook => "none",
             Role::Ingester(network) => network,
@@ -106,7 +106,7 @@ impl Sandbox<'_> {
             mounts: Some(self.mounts()),
             cap_drop: Some(vec!["ALL".to_owned()]),
             security_opt: Some(vec!["no-new-privileges".to_owned()]),
-            pids_limit: Some(MOST_PROCESSES),
+            pids_limit: Some(MAX_PROCESSES),
             memory: Some(memory),
             // As much swap as memory minus memory: none.
             memory_swap: Some(memory),

@@ -6,7 +6,7 @@ use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use domain::Digest;
-use domain::digest::hex;
+use domain::registry::digest::hex;
 use runner_workdir::writing;
 use rustix::fs::OFlags;
 use sha2::{Digest as _, Sha256, Sha512};

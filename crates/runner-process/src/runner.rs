@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::outcome::HookOutput;
+use domain::work::outcome::HookOutput;
 use domain::{Digest, FailureKind, Limits, SourceId, TaskId};
 use futures::channel::oneshot;
 use ports::{Attempt, Blobs, HookJob, PullAttempt, PullJob, RecordFile, Runner, RunnerError, StagedFiles};

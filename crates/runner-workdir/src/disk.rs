@@ -15,7 +15,7 @@ pub struct DiskUse {
 }
 
 /// How deep it is looked; a file descriptor is open for each level.
-const MOST_DEPTH: usize = 64;
+const MAX_DEPTH: usize = 64;
 
 /// What `path` holds, following no link even while the hook is changing it. Counting ends at `most_files`, because
 /// the watchdog has other things to do; so does looking deeper than 64 levels, which counts as `most_files`.
@@ -32,7 +32,7 @@ fn flags() -> OFlags {
 }
 
 fn walk(dir: &OwnedFd, most_files: usize, depth: usize, found: &mut DiskUse) {
-    if depth > MOST_DEPTH {
+    if depth > MAX_DEPTH {
         found.files = most_files.saturating_add(1);
         return;
     }

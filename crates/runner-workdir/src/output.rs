@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
 
 use domain::SourceId;
-use domain::outcome::HookOutput;
+use domain::work::outcome::HookOutput;
 use ports::RunStamp;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;

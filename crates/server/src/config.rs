@@ -126,9 +126,9 @@ word!(Backend { "auto" => Auto, "process" => Process, "oci" => Oci });
 word!(LogFormat { "human" => Human, "json" => Json });
 
 /// `true`, `1`, `yes`, `on` and their opposites, as OSA's settings take them.
-pub(super) struct Truth(pub(super) bool);
+pub(super) struct LenientBool(pub(super) bool);
 
-impl std::str::FromStr for Truth {
+impl std::str::FromStr for LenientBool {
     type Err = ();
     fn from_str(text: &str) -> Result<Self, ()> {
         match text.to_ascii_lowercase().as_str() {
@@ -188,7 +188,7 @@ impl Config {
                 .unwrap_or_else(|| "Hallmark".to_owned()),
             description: s.text("description").unwrap_or_default(),
             dev_mode: s
-                .parsed::<Truth>("dev_mode", "must be true or false")
+                .parsed::<LenientBool>("dev_mode", "must be true or false")
                 .is_some_and(|t| t.0),
             database_url: s.text("database.url").map(|url| Secret(plain_url(&url))),
             max_connections: s
@@ -196,7 +196,7 @@ impl Config {
                 .unwrap_or(20),
             base_url: url(s, "base_url"),
             seed_local_admin: s
-                .parsed::<Truth>("seed_local_admin", "must be true or false")
+                .parsed::<LenientBool>("seed_local_admin", "must be true or false")
                 .is_some_and(|t| t.0),
             http: crate::config_http::read(s),
             auth: AuthConfig::read(s),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use auth::Role;
 use url::Url;
 
-use crate::config::{Secret, Truth, url};
+use crate::config::{LenientBool, Secret, url};
 use crate::source::Source;
 
 /// Who is believed, and how people sign in.
@@ -118,7 +118,7 @@ fn redirect_origins(s: &mut Source) -> Vec<String> {
 
 fn orcid(s: &mut Source) -> Option<OrcidConfig> {
     let sandbox = s
-        .parsed::<Truth>("auth.orcid.sandbox", "must be true or false")
+        .parsed::<LenientBool>("auth.orcid.sandbox", "must be true or false")
         .is_some_and(|t| t.0);
     let home = if sandbox {
         "https://sandbox.orcid.org"

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use async_trait::async_trait;
-use domain::outcome::HookOutput;
+use domain::work::outcome::HookOutput;
 use domain::{FailureKind, FileName, SourceId, TaskId};
 use ports::{
     Attempt, Blobs, HookJob, PullAttempt, PullJob, PulledFile, PulledFiles, RecordFile, Runner, RunnerError,

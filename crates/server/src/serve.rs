@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use app::{
-    Archive, Meters, OwnWork, ProcessBatch, ProcessSubmission, PullRecords, RunHooks, ScheduleIngestions,
-    Sweep, Worker, WorkerOptions,
+use app::Metrics;
+use app::ingest::ScheduleIngestions;
+use app::work::{
+    Archive, ProcessBatch, ProcessSubmission, PullRecords, RunHooks, Sweep, Worker, WorkerJobs, WorkerOptions,
 };
 use ports::{IdentityQueries as _, WorkerIdentity};
 use postgres_adapter::PgStore;
@@ -94,7 +95,7 @@ async fn run(
     let work = wiring::Work {
         blobs: Arc::new(blobs),
         runner: Arc::new(runner),
-        meters: Arc::new(Meters::new(config.worker.concurrency, config.worker.poll)),
+        metrics: Arc::new(Metrics::new(config.worker.concurrency, config.worker.poll)),
     };
     let worker = worker(config, home, &store, &ledger, &work);
     let services = wiring::services(&store, &ledger, config.domain.clone(), identity, work, about);
@@ -147,9 +148,9 @@ fn worker(
         store.clone(),
         Arc::clone(&with.runner),
         Arc::clone(&with.blobs),
-        Arc::clone(&with.meters),
+        Arc::clone(&with.metrics),
     ));
-    let work = OwnWork {
+    let work = WorkerJobs {
         batches: ProcessBatch::new(
             store.clone(),
             queue.clone(),
@@ -171,7 +172,7 @@ fn worker(
             store.clone(),
         ),
     };
-    let sweep = Sweep::new(store, ledger.wakes.clone());
+    let sweep = Sweep::new(store, ledger.notifier.clone());
     let archive = Archive::new(ledger.ledger.clone(), config.worker.retention);
     let options = WorkerOptions {
         identity: WorkerIdentity {
@@ -189,7 +190,7 @@ fn worker(
         work,
         Arc::new(sweep),
         Arc::new(archive),
-        Arc::clone(&with.meters),
+        Arc::clone(&with.metrics),
     ))
 }
 

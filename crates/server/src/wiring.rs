@@ -7,23 +7,19 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use api::{Node, Services};
-use app::sign_in::SignInOptions;
-use app::{
-    Authenticate, CallOffDelegation, CancelIngestion, CancelTask, ClaimDelegations, CloseIngestion,
-    CreateDeposition, CreateRelease, CreateTask, CurateDeposition, Delegate, Deploy, EditDeposition,
-    EndSession, FetchDeviceTokens, FillFromSpreadsheet, FinishDelegations, GrantRole, IssuerKeys, Lifetimes,
-    LineagePorts, Meters, OWN_WORKERS, OpenDevice, OpenIngestion, Principals, PushRecords, ReadActivity,
-    ReadConventions, ReadData, ReadDelegations, ReadDepositions, ReadHealth, ReadHooks, ReadIdentities,
-    ReadInbox, ReadIngestDetail, ReadIngestions, ReadLineage, ReadOverview, ReadProfile, ReadProvenance,
-    ReadRunLogs, ReadSchemas, ReadStats, ReadTasks, Recall, Redelegate, RefreshSession, RegisterSchema,
-    RevokeRole, SetLive, SetServiceAccountState, ShareTask, SignIn, SubmitDeposition, TokenMaker,
-    UnyankRelease, UpdateTask, UploadFile, YankRelease,
-};
+use app::data::Data;
+use app::deposit::Deposit;
+use app::identity::sign_in::SignInOptions;
+use app::identity::{IdentityOptions, IssuerKeys, Lifetimes};
+use app::ingest::Ingest;
+use app::port_set::{LedgerPorts, MachinePorts};
+use app::registry::Registry;
+use app::{Metrics, OWN_WORKERS, Ports, ReadHealth};
 use auth::{Minter, TrustedIssuer, Verifier};
 use domain::NodeDomain;
 use identity_adapter::{InlinePem, JwksFile, JwksUrl, Orcid, OrcidOptions, PemFile};
 use ports::{Blobs, Clock, IdentityProvider, Ids, KeySource, Randomness, Runner};
-use postgres_adapter::{PgLedger, PgQueue, PgStore, PgWakes};
+use postgres_adapter::{PgLedger, PgNotifier, PgQueue, PgStore};
 use sqlx::PgPool;
 use storage_adapter::BlobStore;
 use time::OffsetDateTime;
@@ -147,7 +143,7 @@ impl Identity {
     }
 
     /// Of a server that only writes its document down.
-    fn of_nobody() -> anyhow::Result<Self> {
+    fn placeholder() -> anyhow::Result<Self> {
         let secret = [0; 32];
         Ok(Self {
             verifier: Verifier::new(&secret, "https://localhost", Vec::new())?,
@@ -190,18 +186,18 @@ fn key_source(key: &Key) -> Arc<dyn KeySource> {
 pub(crate) struct Ledger {
     pub(crate) queue: Arc<PgQueue>,
     pub(crate) ledger: Arc<PgLedger>,
-    pub(crate) wakes: Arc<PgWakes>,
+    pub(crate) notifier: Arc<PgNotifier>,
     /// After how long without a heartbeat a claim is taken away.
     silence: Duration,
 }
 
 impl Ledger {
     pub(crate) fn of(pool: &PgPool, silence: Duration) -> Self {
-        let wakes = Arc::new(PgWakes::start(pool));
+        let notifier = Arc::new(PgNotifier::start(pool));
         Self {
-            queue: Arc::new(PgQueue::new(pool.clone(), OWN_WORKERS, wakes.clone())),
+            queue: Arc::new(PgQueue::new(pool.clone(), OWN_WORKERS, notifier.clone())),
             ledger: Arc::new(PgLedger::new(pool.clone())),
-            wakes,
+            notifier,
             silence,
         }
     }
@@ -211,7 +207,7 @@ impl Ledger {
 pub(crate) struct Work {
     pub(crate) blobs: Arc<dyn Blobs>,
     pub(crate) runner: Arc<dyn Runner>,
-    pub(crate) meters: Arc<Meters>,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 /// What a server says of itself.
@@ -231,110 +227,43 @@ pub(crate) fn services(
     work: Work,
     about: About,
 ) -> Services {
-    let Work {
-        blobs,
-        runner,
-        meters,
-    } = work;
-    let store = Arc::new(store.clone());
-    let ids: Arc<dyn Ids> = Arc::new(SystemIds);
+    let metrics = work.metrics;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let Ledger {
-        queue,
-        ledger,
-        wakes,
-        silence,
-    } = ledger.clone();
-    let read_data = Arc::new(ReadData::new(
-        store.clone(),
-        store.clone(),
-        clock.clone(),
+    let ports = Ports::new(
+        Arc::new(store.clone()),
+        LedgerPorts {
+            queue: ledger.queue.clone(),
+            ledger: ledger.ledger.clone(),
+            queries: ledger.ledger.clone(),
+            notifier: ledger.notifier.clone(),
+        },
+        MachinePorts {
+            blobs: work.blobs,
+            runner: work.runner,
+            ids: Arc::new(SystemIds),
+            clock: Arc::clone(&clock),
+            randomness: Arc::new(SystemRandomness),
+        },
         domain.clone(),
-    ));
-    let read_provenance = Arc::new(ReadProvenance::new(
-        store.clone(),
-        Arc::clone(&read_data),
-        domain.clone(),
-    ));
-    let principals = Arc::new(Principals::new(store.clone()));
-    let tokens = Arc::new(TokenMaker {
-        minter: identity.minter,
-        randomness: Arc::new(SystemRandomness),
-        ids: Arc::clone(&ids),
-        clock: Arc::clone(&clock),
-        lifetimes: identity.lifetimes,
-    });
+    );
     Services {
-        authenticate: Arc::new(Authenticate::new(
-            identity.verifier,
-            identity.keys,
-            Arc::clone(&principals),
-            Arc::clone(&clock),
-        )),
-        deploy: Deploy::new(store.clone(), Arc::clone(&ids), queue.clone()),
-        read_conventions: ReadConventions::new(store.clone()),
-        create_release: CreateRelease::new(store.clone(), Arc::clone(&ids)),
-        set_live: SetLive::new(store.clone()),
-        yank_release: YankRelease::new(store.clone()),
-        unyank_release: UnyankRelease::new(store.clone()),
-        register_schema: RegisterSchema::new(store.clone()),
-        read_schemas: ReadSchemas::new(store.clone()),
-        grant_role: GrantRole::new(store.clone(), Arc::clone(&ids), Arc::clone(&principals)),
-        revoke_role: RevokeRole::new(store.clone(), Arc::clone(&principals)),
-        read_identities: ReadIdentities::new(store.clone()),
-        set_service_account_state: SetServiceAccountState::new(store.clone(), principals),
-        sign_in: SignIn::new(store.clone(), Arc::clone(&tokens), identity.sign_in),
-        refresh_session: RefreshSession::new(store.clone(), Arc::clone(&tokens)),
-        end_session: EndSession::new(store.clone()),
-        open_device: OpenDevice::new(store.clone(), Arc::clone(&tokens)),
-        fetch_device_tokens: FetchDeviceTokens::new(store.clone(), tokens),
-        read_hooks: ReadHooks::new(store.clone()),
-        open_ingestion: OpenIngestion::new(store.clone(), Arc::clone(&ids), queue.clone(), store.clone()),
-        push_records: PushRecords::new(store.clone(), queue.clone()),
-        close_ingestion: CloseIngestion::new(store.clone(), queue.clone(), store.clone()),
-        cancel_ingestion: CancelIngestion::new(store.clone(), store.clone()),
-        read_ingestions: ReadIngestions::new(store.clone()),
-        read_ingest_detail: ReadIngestDetail::new(store.clone(), store.clone(), blobs.clone()),
-        read_run_logs: ReadRunLogs::new(store.clone(), store.clone(), store.clone(), blobs.clone()),
-        create_deposition: CreateDeposition::new(store.clone(), Arc::clone(&ids)),
-        edit_deposition: EditDeposition::new(store.clone(), blobs.clone(), domain.clone()),
-        upload_file: UploadFile::new(store.clone(), blobs.clone(), Arc::clone(&ids), domain.clone()),
-        fill_from_spreadsheet: FillFromSpreadsheet::new(store.clone()),
-        submit_deposition: SubmitDeposition::new(store.clone(), queue.clone(), domain.clone()),
-        curate_deposition: CurateDeposition::new(store.clone(), blobs.clone(), domain.clone()),
-        read_depositions: ReadDepositions::new(store.clone(), store.clone(), blobs, domain.clone()),
-        read_overview: ReadOverview::new(Arc::clone(&read_data), store.clone()),
-        recall: Recall::new(store.clone(), store.clone()),
-        read_stats: ReadStats::new(store.clone(), Arc::clone(&clock), Arc::clone(&meters)),
-        read_lineage: ReadLineage::new(
-            LineagePorts {
-                lineage: store.clone(),
-                registry: store.clone(),
-                clock: Arc::clone(&clock),
+        registry: Registry::new(&ports),
+        ingest: Ingest::new(&ports),
+        deposit: Deposit::new(&ports),
+        ledger: app::ledger::Ledger::new(&ports, ledger.silence),
+        identity: app::identity::Identity::new(
+            &ports,
+            IdentityOptions {
+                verifier: identity.verifier,
+                keys: identity.keys,
+                minter: identity.minter,
+                lifetimes: identity.lifetimes,
+                sign_in: identity.sign_in,
             },
-            Arc::clone(&read_data),
-            Arc::clone(&read_provenance),
-            domain.clone(),
-            identity.base_url.clone(),
         ),
-        read_provenance,
-        read_data,
-        read_activity: ReadActivity::new(store.clone()),
-        create_task: CreateTask::new(store.clone(), store.clone(), Arc::clone(&ids)),
-        read_tasks: ReadTasks::new(store.clone()),
-        update_task: UpdateTask::new(store.clone(), store.clone()),
-        cancel_task: CancelTask::new(store.clone(), store.clone(), wakes.clone()),
-        share_task: ShareTask::new(store.clone(), store.clone()),
-        delegate: Delegate::new(store.clone(), store.clone(), ledger.clone(), wakes.clone()),
-        claim_delegations: ClaimDelegations::new(ledger.clone(), ids, wakes.clone(), silence),
-        finish_delegations: FinishDelegations::new(store.clone(), ledger.clone(), wakes.clone()),
-        call_off_delegation: CallOffDelegation::new(store.clone(), ledger.clone(), wakes.clone()),
-        redelegate: Redelegate::new(store.clone(), ledger.clone(), wakes.clone()),
-        read_delegations: ReadDelegations::new(ledger.clone()),
-        read_inbox: ReadInbox::new(store.clone(), ledger, wakes),
-        read_profile: ReadProfile::new(store.clone()),
-        read_health: ReadHealth::new(store, runner, Arc::clone(&meters), clock),
-        meters,
+        data: Data::new(&ports, identity.base_url.clone(), Arc::clone(&metrics)),
+        read_health: ReadHealth::new(ports.store, ports.runner, Arc::clone(&metrics), clock),
+        metrics,
         node: Node {
             name: about.name,
             description: about.description,
@@ -357,11 +286,11 @@ pub(crate) fn openapi_document() -> anyhow::Result<String> {
         &store,
         &Ledger::of(&pool, Duration::from_mins(10)),
         domain,
-        Identity::of_nobody()?,
+        Identity::placeholder()?,
         Work {
             blobs: Arc::new(BlobStore::in_memory()),
             runner: Arc::new(Runners::none()),
-            meters: Arc::new(Meters::new(0, Duration::ZERO)),
+            metrics: Arc::new(Metrics::new(0, Duration::ZERO)),
         },
         About::default(),
     )))

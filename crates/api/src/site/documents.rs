@@ -1,8 +1,8 @@
 //! From what an archive holds to its front page, its `/SKILL.md` and the description of a schema.
 
-use app::read_data::{CountedTable, Manifest};
+use app::data::read_data::{CountedTable, Manifest};
+use app::data::{Described, Overview};
 use app::views::{TableColumn, TableKind};
-use app::{Described, Overview};
 use auth::{Permit, act};
 use domain::{Cell, Convention};
 use pages::{Column, Count};
@@ -11,9 +11,9 @@ use serde_json::Value;
 use time::OffsetDateTime;
 
 use super::{markdown, node};
-use crate::Services;
-use crate::problem::Problem;
-use crate::render::json_cell;
+use crate::http::problem::Problem;
+use crate::http::render::json_cell;
+use crate::services::Services;
 
 fn count(table: &CountedTable) -> Count {
     Count {
@@ -174,7 +174,7 @@ pub(crate) async fn schema_description(
     permit: &Permit<act::ReadData>,
     schema: &str,
 ) -> Result<Response, Problem> {
-    let described = services.read_overview.schema(permit, schema).await?;
+    let described = services.data.read_overview.schema(permit, schema).await?;
     Ok(markdown(pages::schema_md(&description(
         node(services),
         schema,

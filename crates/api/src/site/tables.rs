@@ -1,18 +1,18 @@
 //! Pages of tables and records.
 
-use app::read_data::{Asked, Page};
+use app::data::read_data::{Page, TableRequest};
 use app::views::{TableColumn, TableKind};
 use domain::Cell;
-use domain::record::RecordSrn;
+use domain::data::record::RecordSrn;
 use pages::{Column, Count, FieldValue, RowOf, TableRow};
 use serde_json::{Value, json};
 
 use super::documents::{column, kind};
 use super::{anyone, node, traces};
-use crate::Services;
-use crate::problem::Problem;
-use crate::render::json_cell;
-use crate::table::Wanted;
+use crate::data::table::TableParams;
+use crate::http::problem::Problem;
+use crate::http::render::json_cell;
+use crate::services::Services;
 
 /// How many rows of each feature table a record's page shows.
 const OF_RECORD: u32 = 20;
@@ -65,11 +65,12 @@ pub(super) async fn table(
     let given = |key: &str| asked.iter().find(|(k, _)| k == key).map(|(_, v)| v.clone());
     let limit = given("limit")
         .map(|text| {
-            text.parse::<i64>()
-                .map_err(|_| crate::query::refused("limit", domain::Invalid::value("must be a whole number")))
+            text.parse::<i64>().map_err(|_| {
+                crate::http::query::refused("limit", domain::Invalid::value("must be a whole number"))
+            })
         })
         .transpose()?;
-    let wanted = Wanted::of_query(
+    let wanted = TableParams::of_query(
         given("filter"),
         cursor.as_ref().map(|(_, text)| text.clone()),
         limit,
@@ -77,7 +78,7 @@ pub(super) async fn table(
         given("as_of"),
     )?;
     let permit = anyone()?;
-    let manifest = services.read_data.manifest(&permit, schema, false).await?;
+    let manifest = services.data.read_data.manifest(&permit, schema, false).await?;
     let page = wanted.page(services, &permit, schema, name).await?;
     let counted = manifest.tables.iter().find(|table| table.table.name() == name);
     let whole = given("filter").is_none() && given("as_of").is_none();
@@ -103,14 +104,14 @@ pub(super) async fn table(
 /// A record with its rows of each feature table.
 pub(super) async fn record(services: &Services, reference: &str) -> Result<pages::RecordPage, Problem> {
     let permit = anyone()?;
-    let record = services.read_data.record(&permit, reference).await?;
+    let record = services.data.read_data.record(&permit, reference).await?;
     let schema = record.schema.to_string();
-    let manifest = services.read_data.manifest(&permit, &schema, false).await?;
+    let manifest = services.data.read_data.manifest(&permit, &schema, false).await?;
     let of_record =
         json!({"kind": "predicate", "field": "record_srn", "op": "eq", "value": record.srn.to_string()});
-    let asked = Asked {
+    let asked = TableRequest {
         filter: Some(of_record),
-        ..Asked::default()
+        ..TableRequest::default()
     };
     let mut features = Vec::new();
     let mut source = None;
@@ -126,6 +127,7 @@ pub(super) async fn record(services: &Services, reference: &str) -> Result<pages
             }
             TableKind::Feature(hook) => {
                 let page = services
+                    .data
                     .read_data
                     .page(&permit, &schema, Some(hook.as_str()), &asked, OF_RECORD)
                     .await?;

@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::documents::column;
 use super::{anyone, node};
-use crate::Services;
-use crate::problem::Problem;
+use crate::http::problem::Problem;
+use crate::services::Services;
 
 fn who(identity: Identity) -> Who {
     Who {
@@ -74,13 +74,14 @@ pub(super) async fn trace(
     feature: &str,
     row_id: &str,
 ) -> Result<pages::TracePage, Problem> {
-    let row = crate::data::row_id(row_id)?;
+    let row = crate::data::catalogue::row_id(row_id)?;
     let permit = anyone()?;
     let mut trace = services
+        .data
         .read_provenance
         .trace(anyone()?, schema, feature, row)
         .await?;
-    let table = services.read_data.columns(&permit, schema, feature).await?;
+    let table = services.data.read_data.columns(&permit, schema, feature).await?;
     let declared = table.iter().filter(|c| !c.implicit);
     let values = declared
         .map(|c| FieldValue {

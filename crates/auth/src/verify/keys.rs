@@ -12,7 +12,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 /// The most keys that are taken of one document.
-const MOST_KEYS: usize = 100;
+const MAX_KEYS: usize = 100;
 
 /// Why a text gives no keys. It never carries anything of the text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -54,7 +54,7 @@ impl IssuerKey {
             .get("keys")
             .and_then(Value::as_array)
             .ok_or(KeyError::Jwks)?;
-        let keys: Vec<Self> = keys.iter().filter_map(Self::from_jwk).take(MOST_KEYS).collect();
+        let keys: Vec<Self> = keys.iter().filter_map(Self::from_jwk).take(MAX_KEYS).collect();
         if keys.is_empty() {
             return Err(KeyError::NoKey);
         }

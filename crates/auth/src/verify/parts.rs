@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use crate::error::AuthError;
 
 /// The longest token that is looked at, in bytes.
-const MOST_TOKEN_BYTES: usize = 8 * 1024;
+const MAX_TOKEN_BYTES: usize = 8 * 1024;
 
 /// A token taken apart.
 pub(super) struct Parts<'a> {
@@ -24,7 +24,7 @@ pub(super) struct Parts<'a> {
 
 impl<'a> Parts<'a> {
     pub(super) fn of(token: &'a str) -> Result<Self, AuthError> {
-        if token.len() > MOST_TOKEN_BYTES {
+        if token.len() > MAX_TOKEN_BYTES {
             return Err(AuthError::InvalidToken("it is longer than 8 KiB"));
         }
         let three = || AuthError::InvalidToken("it does not have three parts");

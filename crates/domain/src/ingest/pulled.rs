@@ -3,16 +3,16 @@
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
-use super::{MOST_LINE_BYTES, PushedRecord, SourceId};
-use crate::cell::has_nul;
-use crate::file::FileName;
+use crate::data::cell::has_nul;
+use crate::deposit::file::FileName;
+use crate::ingest::run::{MAX_LINE_BYTES, PushedRecord, SourceId};
 use crate::kind::Invalid;
-use crate::schema::MetadataChecker;
+use crate::registry::schema::MetadataChecker;
 
 /// The most files of one pulled record.
-pub const MOST_FILES_OF_A_RECORD: usize = 1000;
+pub const MAX_FILES_OF_A_RECORD: usize = 1000;
 /// The largest session, in bytes: it is kept in the database.
-pub const MOST_SESSION_BYTES: usize = 1024 * 1024;
+pub const MAX_SESSION_BYTES: usize = 1024 * 1024;
 
 /// One record that an ingester gave, with the names of its files.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,10 +40,10 @@ impl PulledRecord {
             source_id: source_id.map(|id| id.chars().filter(|c| *c != '\0').take(200).collect()),
             reason,
         };
-        if line.len() > MOST_LINE_BYTES {
+        if line.len() > MAX_LINE_BYTES {
             return Err(refused(
                 None,
-                Invalid::value(format!("has more than {MOST_LINE_BYTES} bytes")),
+                Invalid::value(format!("has more than {MAX_LINE_BYTES} bytes")),
             ));
         }
         let value: Value = serde_json::from_slice(line)
@@ -94,10 +94,10 @@ impl PulledRecord {
 fn files(told: Option<Value>) -> Result<Vec<FileName>, Invalid> {
     let list = match told {
         None | Some(Value::Null) => return Ok(Vec::new()),
-        Some(Value::Array(list)) if list.len() <= MOST_FILES_OF_A_RECORD => list,
+        Some(Value::Array(list)) if list.len() <= MAX_FILES_OF_A_RECORD => list,
         Some(Value::Array(_)) => {
             return Err(Invalid::value(format!(
-                "must have at most {MOST_FILES_OF_A_RECORD} entries"
+                "must have at most {MAX_FILES_OF_A_RECORD} entries"
             )));
         }
         Some(_) => return Err(Invalid::value("must be a list")),
@@ -135,9 +135,9 @@ pub fn content_hash_with_files(metadata: [u8; 32], files: &[(FileName, [u8; 32])
 
 /// The session that an ingester left. What is no JSON object is a fault of the ingester's: going on without it would lose records.
 pub fn session(bytes: &[u8]) -> Result<Map<String, Value>, Invalid> {
-    if bytes.len() > MOST_SESSION_BYTES {
+    if bytes.len() > MAX_SESSION_BYTES {
         return Err(Invalid::value(format!(
-            "must have at most {MOST_SESSION_BYTES} bytes"
+            "must have at most {MAX_SESSION_BYTES} bytes"
         )));
     }
     match serde_json::from_slice(bytes) {

@@ -1,14 +1,12 @@
 //! What ran: hook releases as applications, the code they were built from, and their images.
 
-use domain::hook::canonical_json;
+use domain::data::lineage::LineageRelease;
+use domain::registry::hook::canonical_json;
 use serde_json::{Value, json};
 
 use super::{Crate, reference};
-use crate::git;
 use crate::graph::Release;
-use crate::name;
-use crate::text;
-use domain::lineage::LineageRelease;
+use crate::{git, name, text};
 
 impl Crate<'_> {
     /// The application that a release is.

@@ -56,7 +56,7 @@ pub async fn a_lost_claim_writes_nothing(subject: &Subject<'_>) {
     let task = delegated(subject, 7, "d").await;
     let claim = subject.queue.claim(&worker("w", 1), 1).await.unwrap().remove(0);
     let held = [(claim.delegation.clone(), claim.attempt)];
-    assert_eq!(subject.queue.beat(&held).await.unwrap().len(), 1);
+    assert_eq!(subject.queue.heartbeat(&held).await.unwrap().len(), 1);
     let hour = Duration::from_hours(1);
 
     let mut uow = UnitOfWork::begin(subject.store).await.unwrap();
@@ -100,7 +100,7 @@ pub async fn a_lost_claim_writes_nothing(subject: &Subject<'_>) {
         .unwrap();
     uow.commit(()).await.unwrap().into_inner();
 
-    assert!(subject.queue.beat(&held).await.unwrap().is_empty());
+    assert!(subject.queue.heartbeat(&held).await.unwrap().is_empty());
     let mut uow = UnitOfWork::begin(subject.store).await.unwrap();
     assert!(
         !uow.delegations()

@@ -1,12 +1,11 @@
 //! Ingest runs, records and pins.
 
-use crate::repos::BatchSource;
-
 use super::{
     ADMIN, Actor, Cell, HookRun, LineResult, NewRecord, NewTask, RecordBatch, RecordEnd, ReleaseId,
     ReleaseVersion, Repos, RunStatus, Subject, TaskId, TaskKind, UnitOfWork, contract, delegated, deployed,
     hook, id, json, line, opened, plan, release, released, run_id,
 };
+use crate::work::BatchSource;
 
 /// A convention has at most one active run, and lines of a run are taken once (D32, PIP-2).
 pub async fn lines_are_taken_once(subject: &Subject<'_>) {

@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 
 use super::{Subject, contract, delegated, deployed, hook, ingesting, opened, plan};
 use crate::UnitOfWork;
-use crate::queries::{PageKey, Recall, RecallCounts, Settled, Table, TableColumn, TableKind, TableQuery};
+use crate::data::{PageKey, Recall, RecallCounts, Settled, Table, TableColumn, TableKind, TableQuery};
 
 fn table() -> Table {
     let column = |name: &str, column_type, implicit| TableColumn {

@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use domain::delegation::MOST_RETRIES;
-use ports::ledger::{Deadline, DelegationEnd, Ending, NewDelegation};
+use domain::ledger::delegation::MAX_RETRIES;
+use ports::ledger::{Completion, Deadline, DelegationEnd, NewDelegation};
 use ports::{UnitOfWork, WorkerIdentity};
 use serde_json::json;
 use uuid::Uuid;
@@ -32,7 +32,7 @@ pub(crate) fn delegation(id: &str) -> Result<NewDelegation, Failure> {
         may_expire: true,
         retry_count: 0,
         retry_of: None,
-        max_retries: MOST_RETRIES,
+        max_retries: MAX_RETRIES,
         delay: Duration::ZERO,
     })
 }
@@ -72,7 +72,7 @@ async fn ours() -> Result<(i64, i64), Failure> {
             };
             let away = is_away(claims.fetch_add(1, Ordering::Relaxed));
             tokio::time::sleep(if away { AWAY } else { Duration::from_millis(10) }).await;
-            let ending = Ending {
+            let ending = Completion {
                 end: DelegationEnd::Completed {
                     result: Some(json!({"by": id.as_str(), "attempt": attempt})),
                     preview: String::new(),
@@ -99,7 +99,7 @@ async fn ours() -> Result<(i64, i64), Failure> {
                 uow.delegations()
                     .redelegate(&stuck.id, &next, Duration::ZERO, false)
                     .await?;
-                uow.delegations().tell_stuck(&stuck, Some(&next)).await?;
+                uow.delegations().notify_stuck(&stuck, Some(&next)).await?;
             }
             uow.commit(()).await?.into_inner();
             let done = scene

@@ -15,8 +15,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use domain::{DelegationId, Party};
-use ports::ledger::{DelegationEnd, Ending};
-use ports::ledger_queries::ClaimRequest;
+use ports::ledger::ClaimRequest;
+use ports::ledger::{Completion, DelegationEnd};
 use ports::{Ledger as _, UnitOfWork, WorkerIdentity};
 use postgres_adapter::testing::TestDatabase;
 use postgres_adapter::{PgLedger, PgStore};
@@ -108,9 +108,9 @@ impl Scene {
     }
 
     async fn finish(&self, held: Vec<(DelegationId, i64)>) -> Result<u64, Failure> {
-        let endings: Vec<Ending> = held
+        let completions: Vec<Completion> = held
             .into_iter()
-            .map(|(id, attempt)| Ending {
+            .map(|(id, attempt)| Completion {
                 id,
                 attempt,
                 end: DelegationEnd::Completed {
@@ -120,7 +120,7 @@ impl Scene {
             })
             .collect();
         let mut uow = UnitOfWork::begin(&self.store).await?;
-        let ended = uow.delegations().finish_all(Some(CALLEE), &endings).await?;
+        let ended = uow.delegations().finish_all(Some(CALLEE), &completions).await?;
         uow.commit(()).await?.into_inner();
         Ok(ended.len() as u64)
     }
@@ -181,8 +181,11 @@ fn same_sql() -> Result<PathBuf, Failure> {
         let statement = text.get(begin..)?;
         Some(statement.get(..statement.find("\"#")?)?.to_owned())
     };
-    let claim =
-        between(include_str!("../../src/ledger.rs"), "with acting as materialized").ok_or("no claim")?;
+    let claim = between(
+        include_str!("../../src/ledger/claims.rs"),
+        "with acting as materialized",
+    )
+    .ok_or("no claim")?;
     let claim = claim
         .rsplit_once("select h.hints")
         .ok_or("no end of the claim")?
@@ -193,7 +196,7 @@ fn same_sql() -> Result<PathBuf, Failure> {
         .replace("$4", "'00000000-0000-0000-0000-000000000000'::uuid")
         .replace("$5", "true");
     let end = between(
-        include_str!("../../src/delegations.rs"),
+        include_str!("../../src/ledger/delegations.rs"),
         "with knowing as materialized",
     )
     .ok_or("no end")?;
@@ -325,7 +328,7 @@ async fn life() -> Result<(), Failure> {
             uow.commit(()).await?.into_inner();
             let held = scene.claim(50).await?;
             let callee: Party = CALLEE.parse()?;
-            scene.ledger.beat(Some(&callee), &held).await?;
+            scene.ledger.heartbeat(Some(&callee), &held).await?;
             scene.finish(held).await?;
             Ok(50)
         };
@@ -362,7 +365,7 @@ async fn beats() -> Result<(), Failure> {
             let claims = (from + 1..=from + 50)
                 .map(|n| Ok((format!("f{n}").parse()?, 1)))
                 .collect::<Result<Vec<(DelegationId, i64)>, domain::Invalid>>()?;
-            let held = scene.ledger.beat(Some(&callee), &claims).await?.len() as u64;
+            let held = scene.ledger.heartbeat(Some(&callee), &claims).await?.len() as u64;
             beaten.fetch_add(held, Ordering::Relaxed);
             Ok(held)
         };

@@ -1,6 +1,6 @@
 //! Statements that say what a release made (PRV-7): from its runs to rows, along the index of each feature table on its runs.
 
-use ports::queries::{PageKey, Recall, TableColumn};
+use ports::data::{PageKey, Recall, TableColumn};
 use sqlx::{Postgres, QueryBuilder};
 
 type Sql = QueryBuilder<Postgres>;

@@ -2,7 +2,7 @@
 
 use domain::HookName;
 use ports::RowSetsOf;
-use ports::lineage::MOST_ROWS;
+use ports::data::MAX_ROWS;
 use sqlx::{Postgres, QueryBuilder};
 
 /// Record, its schema version, run, what superseded the rows, whether they are current, their first and last ids, number and time.
@@ -30,7 +30,7 @@ pub(crate) fn row_sets(hook: &HookName, of: &RowSetsOf, most: u32) -> QueryBuild
                 "select f.* from hook_runs u join {table} f on f.run_id = u.id where u.release_id = "
             ))
             .push_bind(release.as_uuid())
-            .push(format!(" order by u.id, f.id limit {MOST_ROWS}"));
+            .push(format!(" order by u.id, f.id limit {MAX_ROWS}"));
         }
         RowSetsOf::Rows(ids) => {
             sql.push(format!("select * from {table} where id = any("))

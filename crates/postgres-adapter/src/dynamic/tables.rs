@@ -4,7 +4,7 @@
 //! bound; identifiers are those of [`super`].
 
 use domain::{Cell, ColumnType, Filter, FilterColumn, FilterOp, FilterValue, HookName, SortKey};
-use ports::queries::{PageKey, Table, TableKind, TableQuery};
+use ports::data::{PageKey, Table, TableKind, TableQuery};
 use sqlx::{Postgres, QueryBuilder};
 use time::OffsetDateTime;
 

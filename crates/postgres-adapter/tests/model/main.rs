@@ -71,7 +71,7 @@ enum Op {
     PassDeadline {
         row: usize,
     },
-    CallOff {
+    CancelDelegationBody {
         row: usize,
     },
     Redelegate {
@@ -128,7 +128,7 @@ fn op() -> impl Strategy<Value = Op> {
         4 => (claim, forged, any::<bool>()).prop_map(|(claim, forged, completes)| Op::Finish { claim, forged, completes }),
         4 => row.clone().prop_map(|row| Op::FallSilent { row }),
         2 => row.clone().prop_map(|row| Op::PassDeadline { row }),
-        1 => row.clone().prop_map(|row| Op::CallOff { row }),
+        1 => row.clone().prop_map(|row| Op::CancelDelegationBody { row }),
         2 => row.prop_map(|row| Op::Redelegate { row }),
         1 => (0..TASKS).prop_map(|task| Op::CancelTask { task }),
         5 => Just(Op::Sweep),

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use domain::{Actor, DelegationId, TaskId, TaskStatus};
-use ports::ledger::{Deadline, Delegated, DelegationEnd, Ending, NewDelegation, NewTask, Stuck};
-use ports::ledger_queries::ClaimRequest;
-use ports::{Ledger as _, UnitOfWork, WorkerIdentity};
+use ports::ledger::{
+    ClaimRequest, Completion, Deadline, Delegated, DelegationEnd, NewDelegation, NewTask, Stuck,
+};
+use ports::{Ledger as _, LedgerQueries as _, UnitOfWork, WorkerIdentity};
 use postgres_adapter::testing::TestDatabase;
 use postgres_adapter::{PgLedger, PgStore};
 use serde_json::json;
@@ -83,7 +84,7 @@ impl Real {
                 let (task, ..) = one.task.as_ref().unwrap();
                 uow.delegations().give_up(*task, &one.why).await.unwrap();
             }
-            uow.delegations().tell_stuck(one, next.as_ref()).await.unwrap();
+            uow.delegations().notify_stuck(one, next.as_ref()).await.unwrap();
         }
         stuck.iter().map(|one| one.id.to_string()).collect()
     }
@@ -147,7 +148,7 @@ impl Real {
                     return Seen::Is(false);
                 };
                 let party = callee(*forged).parse().unwrap();
-                let held = self.ledger.beat(Some(&party), &[(id(&name), attempt)]).await;
+                let held = self.ledger.heartbeat(Some(&party), &[(id(&name), attempt)]).await;
                 Seen::Is(!held.unwrap().is_empty())
             }
             Op::Progress { claim: n, forged } => {
@@ -176,7 +177,7 @@ impl Real {
                 } else {
                     DelegationEnd::Failed("f".into())
                 };
-                let ending = Ending {
+                let ending = Completion {
                     id: id(&name),
                     attempt,
                     end,
@@ -201,7 +202,7 @@ impl Real {
                 self.execute(ready, known.row(*n)).await;
                 Seen::Nothing
             }
-            Op::CallOff { row: n } => {
+            Op::CancelDelegationBody { row: n } => {
                 let Some(name) = known.row(*n) else {
                     return Seen::Is(false);
                 };

@@ -234,7 +234,7 @@ impl Model {
                 }
                 Seen::Nothing
             }
-            Op::CallOff { row: n } => {
+            Op::CancelDelegationBody { row: n } => {
                 let open = known.row(*n).filter(|id| !is_final(self.rows[id].status));
                 if let Some(id) = &open {
                     self.end(id, "failed");

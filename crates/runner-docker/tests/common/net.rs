@@ -158,5 +158,5 @@ fn serve(client: &TcpStream, contents: &[(String, &str, Vec<u8>)]) -> io::Result
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    format!("sha256:{}", domain::digest::hex(&Sha256::digest(bytes)))
+    format!("sha256:{}", domain::registry::digest::hex(&Sha256::digest(bytes)))
 }

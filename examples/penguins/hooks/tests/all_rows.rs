@@ -9,9 +9,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use domain::csv::{CsvMapping, CsvOptions};
-use domain::ingest::PushedRecord;
-use domain::schema::MetadataChecker;
+use domain::ingest::csv::{CsvMapping, CsvOptions};
+use domain::ingest::run::PushedRecord;
+use domain::registry::schema::MetadataChecker;
 use domain::{
     Cardinality, Cell, ColumnDef, ConventionDocs, Digest, FeatureContract, FieldDefinition, Limits,
     RecordOutcome, ReleaseId, RunId, Schema, SourceId,
@@ -98,7 +98,7 @@ fn a_field_is_required_exactly_if_no_row_lacks_it() {
     for (index, field) in fields().iter().enumerate() {
         assert_eq!(
             field.name.as_str(),
-            domain::csv::field_name_of_header(&header[index])
+            domain::ingest::csv::field_name_of_header(&header[index])
         );
         assert_eq!(
             field.required,

@@ -1,0 +1,243 @@
+//! `/activity` and `/events`: the activity log, as a feed that can be followed without missing an entry.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use app::views::{ActivityEntry, ActivityFilter};
+use auth::act;
+use domain::{EntryId, Invalid};
+use poem_openapi::param::Query;
+use poem_openapi::payload::Json;
+use poem_openapi::{Object, OpenApi, Tags};
+use serde_json::Value;
+
+use crate::http::gate::Gate;
+use crate::http::problem::Problem;
+use crate::http::query::{actor, page_size, refused, wait};
+use crate::http::render::{iso_time, model_time};
+use crate::services::Services;
+
+/// Entries of a page, where nothing is said, and at most.
+const PAGE: (u32, u32) = (100, 1000);
+/// The same of the changefeed (wire contract 1.7).
+const EVENTS: (u32, u32) = (50, 500);
+/// The most kinds that one request names.
+const MAX_KINDS: usize = 50;
+
+#[derive(Tags)]
+enum Tag {
+    /// Who did what, and what changed.
+    Activity,
+}
+
+pub(crate) struct ActivityApi(pub(crate) Arc<Services>);
+
+/// An entry of the activity log.
+#[derive(Debug, Object)]
+struct ActivityItem {
+    /// Its name; the order of these names is the order of the log.
+    id: String,
+    /// What happened, such as `HookReleased` or `TaskStatusChanged`.
+    kind: String,
+    /// What it happened to, such as `hook:body_shape` or `task:<id>`.
+    subject: String,
+    /// Who did it: `user:<id>`, `service_account:<id>`, or `system`.
+    actor: String,
+    /// What else is known.
+    data: BTreeMap<String, Value>,
+    created_at: String,
+}
+
+/// Entries of the activity log.
+#[derive(Debug, Object)]
+struct ActivityList {
+    items: Vec<ActivityItem>,
+    /// What to send as `after` to go on from here, also where nothing was found; null only while the log is empty.
+    next_cursor: Option<String>,
+    /// Whether there is more to see now. A page may be short or empty and there may still be more, where a filter lets little through.
+    has_more: bool,
+}
+
+/// An entry of the changefeed.
+#[derive(Debug, Object)]
+struct EventItem {
+    id: String,
+    /// The class of the event.
+    #[oai(rename = "type")]
+    kind: String,
+    created_at: String,
+    data: BTreeMap<String, Value>,
+}
+
+/// Entries of the changefeed.
+#[derive(Debug, Object)]
+struct EventList {
+    events: Vec<EventItem>,
+    /// What to send as `after` to go on from here.
+    cursor: Option<String>,
+    has_more: bool,
+}
+
+fn fields(payload: Value) -> BTreeMap<String, Value> {
+    match payload {
+        Value::Object(map) => map.into_iter().collect(),
+        other => BTreeMap::from([("value".to_owned(), other)]),
+    }
+}
+
+impl From<ActivityEntry> for ActivityItem {
+    fn from(entry: ActivityEntry) -> Self {
+        Self {
+            id: entry.id.to_string(),
+            kind: entry.kind,
+            subject: entry.subject,
+            actor: entry.actor.to_string(),
+            data: fields(entry.payload),
+            created_at: model_time(entry.created_at),
+        }
+    }
+}
+
+impl From<ActivityEntry> for EventItem {
+    fn from(entry: ActivityEntry) -> Self {
+        Self {
+            id: entry.id.to_string(),
+            kind: entry.kind,
+            created_at: iso_time(entry.created_at),
+            data: fields(entry.payload),
+        }
+    }
+}
+
+fn text(field: &str, text: Option<String>) -> Result<Option<String>, Problem> {
+    match text {
+        Some(text) if text.len() > 500 || text.contains('\0') => Err(refused(
+            field,
+            Invalid::value("must have at most 500 bytes, and not the character NUL"),
+        )),
+        other => Ok(other),
+    }
+}
+
+fn kinds(field: &str, given: Option<Vec<String>>) -> Result<Vec<String>, Problem> {
+    let given = given.unwrap_or_default();
+    if given.len() > MAX_KINDS {
+        return Err(refused(
+            field,
+            Invalid::value(format!("must be given at most {MAX_KINDS} times")),
+        ));
+    }
+    given
+        .into_iter()
+        .map(|kind| Ok(text(field, Some(kind))?.unwrap_or_default()))
+        .collect()
+}
+
+fn after(cursor: Option<&str>) -> Result<Option<EntryId>, Problem> {
+    cursor
+        .map(|text| text.parse().map_err(|e| refused("after", e)))
+        .transpose()
+}
+
+#[expect(
+    clippy::too_many_arguments,
+    reason = "a parameter of the query is an argument of its handler"
+)]
+#[OpenApi(tag = "Tag::Activity")]
+impl ActivityApi {
+    /// Follow the activity log.
+    ///
+    /// Oldest first. Go on with `next_cursor` as `after`: no entry is ever missed, however transactions overlap.
+    #[oai(path = "/activity", method = "get", operation_id = "listActivity")]
+    async fn follow(
+        &self,
+        Gate(permit): Gate<act::ReadActivity>,
+        /// The `next_cursor` of the page before; from the beginning where there is none.
+        #[oai(name = "after")]
+        cursor: Query<Option<String>>,
+        /// The most entries of this page, from 1 to 1000.
+        limit: Query<Option<i64>>,
+        /// Only what this one did: `user:<id>` or `service_account:<id>`.
+        #[oai(name = "actor")]
+        by: Query<Option<String>>,
+        /// Only what happened to this, such as `hook:body_shape`.
+        subject: Query<Option<String>>,
+        /// Only what happened of this kind; may be given several times.
+        #[oai(name = "kind", explode = true)]
+        kind: Query<Option<Vec<String>>>,
+        /// `desc` for newest first; anything else is oldest first.
+        order: Query<Option<String>>,
+        /// For how many seconds to wait where there is nothing, at most 30.
+        #[oai(name = "wait")]
+        seconds: Query<Option<i64>>,
+    ) -> Result<Json<ActivityList>, Problem> {
+        let newest_first = order.0.as_deref() == Some("desc");
+        let filter = ActivityFilter {
+            actor: by
+                .0
+                .map(|text| actor(&text).map_err(|e| refused("actor", e)))
+                .transpose()?,
+            subject: text("subject", subject.0)?,
+            kinds: kinds("kind", kind.0)?,
+            newest_first,
+            after: after(cursor.0.as_deref())?,
+        };
+        // Nothing comes before the newest.
+        let wait = if newest_first {
+            Duration::ZERO
+        } else {
+            wait(seconds.0)
+        };
+        let page = self
+            .0
+            .data
+            .read_activity
+            .follow(permit, filter, page_size(limit.0, PAGE), wait)
+            .await
+            .map_err(|e| Problem::of_error(&e, "query"))?;
+        Ok(Json(ActivityList {
+            items: page.entries.into_iter().map(Into::into).collect(),
+            next_cursor: page.next.map(|id| id.to_string()),
+            has_more: page.has_more,
+        }))
+    }
+
+    /// Read the changefeed, in the shape of the Open Science Archive.
+    ///
+    /// All of it for a curator or the scope `events:read`; what is public, without anything about people, for everybody.
+    #[oai(path = "/events", method = "get", operation_id = "listEvents")]
+    async fn events(
+        &self,
+        Gate(permit): Gate<act::ReadEvents>,
+        /// The `cursor` of the page before; from the beginning where there is none.
+        #[oai(name = "after")]
+        cursor: Query<Option<String>>,
+        /// The most events of this page, from 1 to 500.
+        limit: Query<Option<i64>>,
+        /// Only events of this class; may be given several times.
+        #[oai(explode = true)]
+        types: Query<Option<Vec<String>>>,
+        /// `desc` for newest first; anything else is oldest first.
+        order: Query<Option<String>>,
+    ) -> Result<Json<EventList>, Problem> {
+        let filter = ActivityFilter {
+            kinds: kinds("types", types.0)?,
+            newest_first: order.0.as_deref() == Some("desc"),
+            after: after(cursor.0.as_deref())?,
+            ..ActivityFilter::default()
+        };
+        let page = self
+            .0
+            .data
+            .read_activity
+            .events(permit, filter, page_size(limit.0, EVENTS))
+            .await
+            .map_err(|e| Problem::of_error(&e, "query"))?;
+        Ok(Json(EventList {
+            events: page.entries.into_iter().map(Into::into).collect(),
+            cursor: page.next.map(|id| id.to_string()),
+            has_more: page.has_more,
+        }))
+    }
+}

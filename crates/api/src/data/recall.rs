@@ -1,0 +1,266 @@
+//! `/hooks/{name}/releases/{version}/recall`, `/rows` and `/records`: what a release made (PRV-7).
+
+use std::sync::Arc;
+
+use app::data::{RecallFilter, RecallOf, RecallSummary};
+use auth::{Permit, act};
+use domain::data::page::clamp_limit;
+use domain::{HookName, Invalid};
+use poem_openapi::param::{Path, Query};
+use poem_openapi::payload::Json;
+use poem_openapi::{Object, OpenApi};
+
+use crate::data::table::{CsvTable, Format, RenderedPage, moment, whole};
+use crate::http::gate::Gate;
+use crate::http::problem::{Problem, path};
+use crate::http::query::refused;
+use crate::http::render::model_time;
+use crate::registry::hooks::{Tag, version};
+use crate::services::Services;
+
+pub(crate) struct RecallApi(pub(crate) Arc<Services>);
+
+/// How much a release made.
+#[derive(Debug, Object)]
+struct RecallBody {
+    hook_name: String,
+    version: u32,
+    release_id: String,
+    digest: String,
+    source_ref: String,
+    /// Runs that made rows.
+    runs: u64,
+    /// Rows that they made.
+    rows: u64,
+    /// Rows of these that were superseded since.
+    superseded_rows: u64,
+    /// Distinct records that have these rows.
+    records: u64,
+    /// When the first of them was written.
+    first_created_at: Option<String>,
+    /// When the last of them was written.
+    last_created_at: Option<String>,
+}
+
+impl From<RecallSummary> for RecallBody {
+    fn from(summary: RecallSummary) -> Self {
+        let (release, counts) = (summary.release, summary.counts);
+        Self {
+            hook_name: release.hook.into(),
+            version: release.version.get(),
+            release_id: release.id.to_string(),
+            digest: release.release.content.digest.to_string(),
+            source_ref: release.release.source_ref,
+            runs: counts.runs,
+            rows: counts.rows,
+            superseded_rows: counts.superseded,
+            records: counts.records,
+            first_created_at: counts.first_at.map(model_time),
+            last_created_at: counts.last_at.map(model_time),
+        }
+    }
+}
+
+/// The parameters that choose among what a release made.
+struct RecallParams {
+    hook: HookName,
+    version: u32,
+    filter: RecallFilter,
+}
+
+impl RecallParams {
+    fn new(
+        name: &Path<String>,
+        number: &Path<String>,
+        run: Query<Option<String>>,
+        since: Query<Option<String>>,
+        until: Query<Option<String>>,
+        current: &Query<Option<String>>,
+    ) -> Result<Self, Problem> {
+        let given = |text: Query<Option<String>>| text.0.filter(|text| !text.is_empty());
+        let run = given(run)
+            .map(|text| text.parse().map_err(|e: Invalid| refused("run", e)))
+            .transpose()?;
+        let since = given(since).map(|text| moment("since", &text)).transpose()?;
+        let until = given(until).map(|text| moment("until", &text)).transpose()?;
+        let current = match current.0.as_deref() {
+            None | Some("" | "false") => false,
+            Some("true") => true,
+            Some(_) => return Err(refused("current", Invalid::value("must be true or false"))),
+        };
+        Ok(Self {
+            hook: path("name", &name.0)?,
+            version: version(&number.0)?,
+            filter: RecallFilter {
+                run,
+                since,
+                until,
+                current,
+            },
+        })
+    }
+}
+
+impl RecallApi {
+    async fn page(
+        &self,
+        permit: Permit<act::ReadData>,
+        chosen: &RecallParams,
+        of: RecallOf,
+        cursor: Query<Option<String>>,
+        limit: &Query<Option<i64>>,
+    ) -> Result<RenderedPage, Problem> {
+        let cursor = cursor.0.filter(|text| !text.is_empty());
+        let page = self
+            .0
+            .data
+            .recall
+            .page(
+                permit,
+                (&chosen.hook, chosen.version),
+                of,
+                &chosen.filter,
+                cursor.as_deref(),
+                clamp_limit(limit.0),
+            )
+            .await?;
+        Ok(page.into())
+    }
+
+    async fn csv(
+        &self,
+        permit: Permit<act::ReadData>,
+        chosen: &RecallParams,
+        of: RecallOf,
+    ) -> Result<CsvTable, Problem> {
+        let (columns, rows) = self
+            .0
+            .data
+            .recall
+            .stream(permit, (&chosen.hook, chosen.version), of, &chosen.filter)
+            .await?;
+        whole(Format::Csv, &columns, rows).map(CsvTable)
+    }
+}
+
+#[OpenApi(tag = "Tag::Hooks")]
+impl RecallApi {
+    /// Count what a release made: its runs, their rows, and the records that these are about.
+    ///
+    /// `run`, `since`, `until` and `current=true` choose among it, here and in the lists: one run, rows written at or after `since` and
+    /// before `until`, and rows that tables show now.
+    #[oai(
+        path = "/hooks/:name/releases/:version/recall",
+        method = "get",
+        operation_id = "recallRelease"
+    )]
+    #[expect(clippy::too_many_arguments, reason = "one for each parameter of the query")]
+    async fn summary(
+        &self,
+        Gate(permit): Gate<act::ReadData>,
+        name: Path<String>,
+        version: Path<String>,
+        run: Query<Option<String>>,
+        since: Query<Option<String>>,
+        until: Query<Option<String>>,
+        current: Query<Option<String>>,
+    ) -> Result<Json<RecallBody>, Problem> {
+        let chosen = RecallParams::new(&name, &version, run, since, until, &current)?;
+        let summary = self
+            .0
+            .data
+            .recall
+            .summary(permit, &chosen.hook, chosen.version, &chosen.filter)
+            .await?;
+        Ok(Json(summary.into()))
+    }
+
+    /// List the rows that a release made, by run and row, whichever schema their records have; superseded ones too.
+    #[oai(
+        path = "/hooks/:name/releases/:version/rows",
+        method = "get",
+        operation_id = "recallRows"
+    )]
+    #[expect(clippy::too_many_arguments, reason = "one for each parameter of the query")]
+    async fn rows(
+        &self,
+        Gate(permit): Gate<act::ReadData>,
+        name: Path<String>,
+        version: Path<String>,
+        run: Query<Option<String>>,
+        since: Query<Option<String>>,
+        until: Query<Option<String>>,
+        current: Query<Option<String>>,
+        cursor: Query<Option<String>>,
+        limit: Query<Option<i64>>,
+    ) -> Result<RenderedPage, Problem> {
+        let chosen = RecallParams::new(&name, &version, run, since, until, &current)?;
+        self.page(permit, &chosen, RecallOf::Rows, cursor, &limit).await
+    }
+
+    /// The same rows, all of them, as CSV.
+    #[oai(
+        path = "/hooks/:name/releases/:version/rows.csv",
+        method = "get",
+        operation_id = "recallRowsCsv"
+    )]
+    #[expect(clippy::too_many_arguments, reason = "one for each parameter of the query")]
+    async fn rows_csv(
+        &self,
+        Gate(permit): Gate<act::ReadData>,
+        name: Path<String>,
+        version: Path<String>,
+        run: Query<Option<String>>,
+        since: Query<Option<String>>,
+        until: Query<Option<String>>,
+        current: Query<Option<String>>,
+    ) -> Result<CsvTable, Problem> {
+        let chosen = RecallParams::new(&name, &version, run, since, until, &current)?;
+        self.csv(permit, &chosen, RecallOf::Rows).await
+    }
+
+    /// List the records for which a release made rows, once for each run that did.
+    #[oai(
+        path = "/hooks/:name/releases/:version/records",
+        method = "get",
+        operation_id = "recallRecords"
+    )]
+    #[expect(clippy::too_many_arguments, reason = "one for each parameter of the query")]
+    async fn records(
+        &self,
+        Gate(permit): Gate<act::ReadData>,
+        name: Path<String>,
+        version: Path<String>,
+        run: Query<Option<String>>,
+        since: Query<Option<String>>,
+        until: Query<Option<String>>,
+        current: Query<Option<String>>,
+        cursor: Query<Option<String>>,
+        limit: Query<Option<i64>>,
+    ) -> Result<RenderedPage, Problem> {
+        let chosen = RecallParams::new(&name, &version, run, since, until, &current)?;
+        self.page(permit, &chosen, RecallOf::Records, cursor, &limit)
+            .await
+    }
+
+    /// The same records, all of them, as CSV.
+    #[oai(
+        path = "/hooks/:name/releases/:version/records.csv",
+        method = "get",
+        operation_id = "recallRecordsCsv"
+    )]
+    #[expect(clippy::too_many_arguments, reason = "one for each parameter of the query")]
+    async fn records_csv(
+        &self,
+        Gate(permit): Gate<act::ReadData>,
+        name: Path<String>,
+        version: Path<String>,
+        run: Query<Option<String>>,
+        since: Query<Option<String>>,
+        until: Query<Option<String>>,
+        current: Query<Option<String>>,
+    ) -> Result<CsvTable, Problem> {
+        let chosen = RecallParams::new(&name, &version, run, since, until, &current)?;
+        self.csv(permit, &chosen, RecallOf::Records).await
+    }
+}

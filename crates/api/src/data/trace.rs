@@ -1,0 +1,277 @@
+//! The trace of a feature row on the wire (PRV-6).
+
+use std::collections::BTreeMap;
+
+use app::views::{Identity, RowTrace, TraceDelegation, TraceSource, TraceTask};
+use poem_openapi::Object;
+use serde_json::Value;
+
+use crate::http::render::model_time;
+use crate::registry::wire::{WireLimits, WireYank};
+
+/// Who somebody was.
+#[derive(Debug, Object)]
+#[oai(rename = "TraceWho")]
+pub(crate) struct Who {
+    /// `user:<id>`, `service_account:<id>` or `system`.
+    pub(crate) id: String,
+    /// A user's name, for who may know it, or a service account's subject.
+    pub(crate) name: Option<String>,
+    /// A user's identity provider, for who may know it, or a service account's issuer.
+    pub(crate) authority: Option<String>,
+}
+
+impl From<Identity> for Who {
+    fn from(identity: Identity) -> Self {
+        Self {
+            id: identity.actor.to_string(),
+            name: identity.name,
+            authority: identity.authority,
+        }
+    }
+}
+
+/// The row.
+#[derive(Debug, Object)]
+struct TraceRow {
+    id: i64,
+    /// The values of the hook's columns.
+    values: BTreeMap<String, Value>,
+    created_at: String,
+    /// Whether it is still what the table shows.
+    current: bool,
+    /// The run that replaced it.
+    superseded_by: Option<String>,
+}
+
+/// The run that computed it.
+#[derive(Debug, Object)]
+struct TraceRun {
+    id: String,
+    status: String,
+    started_at: String,
+    finished_at: String,
+    duration_s: f64,
+    oom_retries: u32,
+    worker: String,
+}
+
+/// The release that ran.
+#[derive(Debug, Object)]
+struct TraceRelease {
+    id: String,
+    hook_name: String,
+    version: u32,
+    image: String,
+    digest: String,
+    config: BTreeMap<String, Value>,
+    limits: WireLimits,
+    /// The commit it was built from.
+    source_ref: String,
+    built_by: Who,
+    built_at: String,
+    /// Whether it is live now.
+    live: bool,
+    /// The version that is live now.
+    live_version: Option<u32>,
+    /// That it was withdrawn since, while it is.
+    yanked: Option<WireYank>,
+}
+
+/// The record that it is about.
+#[derive(Debug, Object)]
+struct TraceRecord {
+    id: String,
+    srn: String,
+    version: u32,
+    schema_id: String,
+    metadata: Value,
+    created_at: String,
+}
+
+/// Where the record came in.
+#[derive(Debug, Object)]
+#[oai(rename = "TraceSource")]
+struct Source {
+    /// Always `ingest`.
+    #[oai(rename = "type")]
+    kind: String,
+    convention_id: String,
+    ingest_run_id: String,
+    /// The source's own id of the record.
+    source_id: String,
+    /// Which upload of the run.
+    upload: i32,
+    /// The line in that upload.
+    line: i64,
+    batch: Option<i32>,
+    /// Who opened the run.
+    opened_by: Who,
+    /// Who sent the upload.
+    pushed_by: Who,
+}
+
+/// The deposition that the record was published from.
+#[derive(Debug, Object)]
+#[oai(rename = "TraceDeposition")]
+struct Deposition {
+    srn: String,
+    convention_id: String,
+    /// Which submission of it was published, from 1.
+    submission: u64,
+    submitted_at: String,
+    /// Who submitted it.
+    owner: Who,
+    /// Who approved it, where a curator had to.
+    curated_by: Option<Who>,
+}
+
+/// One time that the task was handed to somebody.
+#[derive(Debug, Object)]
+#[oai(rename = "TraceDelegation")]
+struct Delegation {
+    id: String,
+    caller: String,
+    callee: String,
+    status: String,
+    attempt: i64,
+    retry_count: i32,
+    /// Which worker held it last.
+    worker: Option<String>,
+    created_at: String,
+    updated_at: String,
+}
+
+/// The task that made it.
+#[derive(Debug, Object)]
+#[oai(rename = "TraceTask")]
+struct Task {
+    id: String,
+    kind: String,
+    name: String,
+    status: String,
+    /// Who asked for it.
+    creator: Who,
+    created_at: String,
+    /// To whom it was handed, in order.
+    delegations: Vec<Delegation>,
+}
+
+/// Everything that a feature row came from.
+#[derive(Debug, Object)]
+#[oai(rename = "RowTrace")]
+pub(crate) struct RowTraceBody {
+    row: TraceRow,
+    run: TraceRun,
+    release: TraceRelease,
+    record: TraceRecord,
+    /// Where it came in, if it was ingested.
+    source: Option<Source>,
+    /// What it was published from, if it was deposited.
+    deposition: Option<Deposition>,
+    task: Option<Task>,
+}
+
+impl From<TraceSource> for Source {
+    fn from(s: TraceSource) -> Self {
+        Self {
+            kind: "ingest".to_owned(),
+            convention_id: s.convention.into(),
+            ingest_run_id: s.run.to_string(),
+            source_id: s.source_id.to_string(),
+            upload: s.upload,
+            line: s.line,
+            batch: s.batch,
+            opened_by: s.opened_by.into(),
+            pushed_by: s.pushed_by.into(),
+        }
+    }
+}
+
+impl From<TraceDelegation> for Delegation {
+    fn from(d: TraceDelegation) -> Self {
+        Self {
+            id: d.id,
+            caller: d.caller,
+            callee: d.callee,
+            status: d.status,
+            attempt: d.attempt,
+            retry_count: d.retry_count,
+            worker: d.worker,
+            created_at: model_time(d.created_at),
+            updated_at: model_time(d.updated_at),
+        }
+    }
+}
+
+impl From<TraceTask> for Task {
+    fn from(t: TraceTask) -> Self {
+        Self {
+            id: t.id.to_string(),
+            kind: t.kind,
+            name: t.name,
+            status: t.status,
+            creator: t.creator.into(),
+            created_at: model_time(t.created_at),
+            delegations: t.delegations.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<RowTrace> for RowTraceBody {
+    fn from(t: RowTrace) -> Self {
+        let node = t.record.srn.node.clone();
+        let (run, release, record) = (t.run, t.release, t.record);
+        Self {
+            row: TraceRow {
+                id: t.row_id,
+                values: t.values.into_iter().collect(),
+                created_at: model_time(t.created_at),
+                current: t.current,
+                superseded_by: t.superseded_by.map(|id| id.to_string()),
+            },
+            run: TraceRun {
+                id: run.id.to_string(),
+                status: run.status.as_str().to_owned(),
+                started_at: model_time(run.started_at),
+                finished_at: model_time(run.finished_at),
+                duration_s: run.duration_s,
+                oom_retries: run.oom_retries,
+                worker: run.worker,
+            },
+            release: TraceRelease {
+                id: release.id.to_string(),
+                live: t.live == Some(release.version),
+                live_version: t.live.map(domain::ReleaseVersion::get),
+                hook_name: release.hook.into(),
+                version: release.version.get(),
+                image: release.release.image,
+                digest: release.release.content.digest.to_string(),
+                limits: (&release.release.content.limits).into(),
+                config: release.release.content.config.into_iter().collect(),
+                source_ref: release.release.source_ref,
+                built_by: t.built_by.into(),
+                built_at: model_time(release.built_at),
+                yanked: release.yanked.map(Into::into),
+            },
+            record: TraceRecord {
+                id: record.srn.id.to_string(),
+                srn: record.srn.to_string(),
+                version: record.srn.version.get(),
+                schema_id: record.schema.to_string(),
+                metadata: record.metadata,
+                created_at: model_time(record.created_at),
+            },
+            source: t.source.map(Into::into),
+            deposition: t.deposition.map(|d| Deposition {
+                srn: d.id.srn(&node),
+                convention_id: d.convention.into(),
+                submission: d.submission,
+                submitted_at: model_time(d.submitted_at),
+                owner: d.owner.into(),
+                curated_by: d.curated_by.map(Into::into),
+            }),
+            task: t.task.map(Into::into),
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! What every operation shares: gates, bodies, problems, rendering, middleware.
+
+pub(crate) mod aliases;
+pub(crate) mod allow;
+pub(crate) mod body;
+pub(crate) mod edge;
+pub(crate) mod gate;
+pub(crate) mod listen;
+pub(crate) mod middleware;
+pub(crate) mod problem;
+pub(crate) mod query;
+pub(crate) mod render;
+pub(crate) mod rendered;
+pub(crate) mod spec;
+pub(crate) mod upload;

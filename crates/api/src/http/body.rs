@@ -1,0 +1,367 @@
+//! JSON bodies: bounded, and checked whole against the type's own schema, so that every fault is told and not only the first.
+
+use std::any::TypeId;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, LazyLock, PoisonError, RwLock};
+
+use domain::registry::schema::shortened;
+use domain::{Fault, Invalid, Loc};
+use poem::error::ReadBodyError;
+use poem::http::{StatusCode, header};
+use poem::{Request, RequestBody};
+use poem_openapi::payload::{Json, Payload};
+use poem_openapi::registry::{MetaMediaType, MetaRequest, MetaSchema, MetaSchemaRef, Registry};
+use poem_openapi::types::ParseFromJSON;
+use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
+use serde_json::Value;
+
+use crate::http::problem::Problem;
+
+/// The greatest JSON body, in bytes.
+pub(crate) const MAX_BYTES: usize = 4 * 1024 * 1024;
+/// The greatest body below `/auth`, in bytes.
+const MAX_AUTH_BYTES: usize = 16 * 1024;
+/// The most faults that are told.
+const MAX_FAULTS: usize = 100;
+
+/// Types in which a key that is not listed is a fault (wire contract 1.1: marked **F**); elsewhere it is passed over.
+const STRICT: &[&str] = &[
+    "DeployBody",
+    "SchemaBlock",
+    "HookBlock",
+    "ReleaseBlock",
+    "IngesterBlock",
+    "DocsBlock",
+    "ExampleBlock",
+    "NewReleaseBody",
+    "LiveBody",
+    "YankBody",
+    "UnyankBody",
+    "RejectBody",
+    "RoleBody",
+    "DisableBody",
+    "NewTaskBody",
+    "TaskStatusBody",
+    "CancelBody",
+    "TaskGrantBody",
+    "NewDelegationBody",
+    "ParentBlock",
+    "ClaimBody",
+    "HeldBlock",
+    "HeartbeatBody",
+    "AttemptBody",
+    "ProgressBody",
+    "CompleteBody",
+    "FailBody",
+    "FinishBody",
+    "EndBlock",
+    "AcknowledgeBody",
+    "TableQueryBody",
+];
+
+/// A JSON body.
+pub(crate) struct Body<T>(pub(crate) T);
+
+impl<'a, T: ParseFromJSON + 'static> ApiExtractor<'a> for Body<T> {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+
+    fn request_meta() -> Option<MetaRequest> {
+        let content = vec![MetaMediaType {
+            content_type: Json::<T>::CONTENT_TYPE,
+            schema: T::schema_ref(),
+        }];
+        Some(MetaRequest {
+            description: None,
+            content,
+            required: !may_be_left_out::<T>(),
+        })
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        body: &mut RequestBody,
+        _: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        let bytes = taken(request, body, "application/json", Json::<T>::check_content_type).await?;
+        Ok(Self(parse(&bytes).map_err(|e| Problem::invalid(&e, "body"))?))
+    }
+}
+
+/// An `application/x-www-form-urlencoded` body of texts, as browsers send it.
+pub(crate) struct FormBody<T>(pub(crate) T);
+
+const FORM: &str = "application/x-www-form-urlencoded";
+
+impl<'a, T: ParseFromJSON + 'static> ApiExtractor<'a> for FormBody<T> {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+
+    fn request_meta() -> Option<MetaRequest> {
+        let content = vec![MetaMediaType {
+            content_type: FORM,
+            schema: T::schema_ref(),
+        }];
+        Some(MetaRequest {
+            description: None,
+            content,
+            required: true,
+        })
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        body: &mut RequestBody,
+        _: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        let is_form = |given: &str| given.split(';').next().unwrap_or_default().trim() == FORM;
+        let bytes = taken(request, body, FORM, is_form).await?;
+        let fields: serde_json::Map<String, Value> = url::form_urlencoded::parse(&bytes)
+            .map(|(key, value)| (key.into_owned(), Value::String(value.into_owned())))
+            .collect();
+        let value = Value::Object(fields);
+        Ok(Self(
+            parse_value(value).map_err(|e| Problem::invalid(&e, "body"))?,
+        ))
+    }
+}
+
+/// The bytes of a body of this type, at most [`MAX_BYTES`].
+async fn taken(
+    request: &Request,
+    body: &mut RequestBody,
+    wanted: &'static str,
+    fits: impl Fn(&str) -> bool,
+) -> poem::Result<bytes::Bytes> {
+    let content_type = request
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or(wanted);
+    if !fits(content_type) {
+        let message = format!("the body must be {wanted}, not {}", shortened(content_type));
+        return Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_media_type",
+            message,
+        )
+        .into());
+    }
+    // Anybody may call what is below `/auth`, and nothing there is long.
+    let most = if request.original_uri().path().starts_with("/api/v1/auth/") {
+        MAX_AUTH_BYTES
+    } else {
+        MAX_BYTES
+    };
+    match body.take()?.into_bytes_limit(most).await {
+        Ok(bytes) => Ok(bytes),
+        Err(ReadBodyError::PayloadTooLarge) => Err(Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "body_too_large",
+            format!("the body is larger than {most} bytes"),
+        )
+        .into()),
+        Err(error) => Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            "bad_request",
+            format!("the body could not be read: {error}"),
+        )
+        .into()),
+    }
+}
+
+fn parse<T: ParseFromJSON + 'static>(bytes: &[u8]) -> Result<T, Invalid> {
+    // No body is an object without keys: where all may be left out, so may it.
+    let own_keys = schemas::<T>()
+        .get(T::name().as_ref())
+        .is_none_or(|schema| schema.properties.is_empty());
+    if bytes.is_empty() && own_keys {
+        return Err(Invalid::one(Fault::missing([], "is required: there is no body")));
+    }
+    let bytes = if bytes.is_empty() { b"{}" } else { bytes };
+    // serde_json refuses what is nested more than 128 deep, so neither it nor the walk below can exhaust the stack.
+    let value: Value = serde_json::from_slice(bytes).map_err(|e| {
+        Invalid::one(Fault {
+            loc: vec![],
+            message: format!("is not JSON that can be read: {e}"),
+            rule: "json_invalid",
+        })
+    })?;
+    parse_value(value)
+}
+
+fn parse_value<T: ParseFromJSON + 'static>(value: Value) -> Result<T, Invalid> {
+    let schemas = schemas::<T>();
+    let mut walk = Walk {
+        schemas: &schemas,
+        faults: Vec::new(),
+    };
+    walk.check(&T::schema_ref(), &value, &mut Vec::new());
+    walk.check_nul(&value, &mut Vec::new());
+    Invalid::unless_empty(walk.faults)?;
+    // Anything that the schema cannot say.
+    T::parse_from_json(Some(value)).map_err(|e| Invalid::value(e.into_message()))
+}
+
+/// Whether an object without keys is a good body, so that no body is one, too. A body whose keys are the caller's own is not among them: there
+/// no keys says something.
+fn may_be_left_out<T: ParseFromJSON + 'static>() -> bool {
+    let schemas = schemas::<T>();
+    schemas
+        .get(T::name().as_ref())
+        .is_some_and(|schema| schema.required.is_empty() && !schema.properties.is_empty())
+}
+
+/// The schemas of a body's type by name. They never change, and making them costs more than the rest of a request.
+fn schemas<T: ParseFromJSON + 'static>() -> Arc<Schemas> {
+    static MADE: LazyLock<RwLock<HashMap<TypeId, Arc<Schemas>>>> = LazyLock::new(RwLock::default);
+    let key = TypeId::of::<T>();
+    let made = MADE
+        .read()
+        .unwrap_or_else(PoisonError::into_inner)
+        .get(&key)
+        .cloned();
+    made.unwrap_or_else(|| {
+        let mut registry = Registry::new();
+        T::register(&mut registry);
+        let made = Arc::new(registry.schemas);
+        let mut all = MADE.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(all.entry(key).or_insert(made))
+    })
+}
+
+type Schemas = BTreeMap<String, MetaSchema>;
+
+/// Compares a value with a schema of the OpenAPI document.
+struct Walk<'a> {
+    schemas: &'a Schemas,
+    faults: Vec<Fault>,
+}
+
+impl Walk<'_> {
+    fn check(&mut self, schema: &MetaSchemaRef, value: &Value, at: &mut Vec<Loc>) {
+        match schema {
+            MetaSchemaRef::Inline(inline) if !inline.all_of.is_empty() => {
+                inline.all_of.iter().for_each(|part| self.check(part, value, at));
+            }
+            MetaSchemaRef::Inline(inline) => self.check_plain(inline, None, value, at),
+            MetaSchemaRef::Reference(name) => {
+                if let Some(named) = self.schemas.get(name) {
+                    self.check_plain(named, Some(name), value, at);
+                }
+            }
+        }
+    }
+
+    /// PostgreSQL can store the character NUL nowhere, so it is refused everywhere.
+    fn check_nul(&mut self, value: &Value, at: &mut Vec<Loc>) {
+        match value {
+            Value::String(text) if text.contains('\0') => {
+                self.fault(at, "must not contain the character NUL", "value_error");
+            }
+            Value::Array(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    at.push(index.into());
+                    self.check_nul(item, at);
+                    at.pop();
+                }
+            }
+            Value::Object(map) => {
+                for (key, item) in map {
+                    at.push(shortened(key).into());
+                    if key.contains('\0') {
+                        self.fault(at, "must not contain the character NUL", "value_error");
+                    }
+                    self.check_nul(item, at);
+                    at.pop();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn fault(&mut self, at: &[Loc], message: impl Into<String>, rule: &'static str) {
+        if self.faults.len() < MAX_FAULTS {
+            self.faults.push(Fault {
+                loc: at.to_vec(),
+                message: message.into(),
+                rule,
+            });
+        }
+    }
+
+    fn check_plain(&mut self, schema: &MetaSchema, name: Option<&str>, value: &Value, at: &mut Vec<Loc>) {
+        let (fits, article, rule) = match schema.ty {
+            "object" => (value.is_object(), "an object", "dict_type"),
+            "array" => (value.is_array(), "a list", "list_type"),
+            "string" => (value.is_string(), "a string", "string_type"),
+            "integer" => (
+                value.is_i64() || value.is_u64(),
+                "an integer of at most 64 bits",
+                "int_parsing",
+            ),
+            "number" => (value.is_number(), "a number", "float_parsing"),
+            "boolean" => (value.is_boolean(), "true or false", "bool_parsing"),
+            _ => (true, "", ""),
+        };
+        if !fits {
+            return self.fault(at, format!("must be {article}"), rule);
+        }
+        if !schema.enum_items.is_empty() && !schema.enum_items.contains(value) {
+            let known: Vec<String> = schema
+                .enum_items
+                .iter()
+                .map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned))
+                .collect();
+            return self.fault(at, format!("must be one of {}", known.join(", ")), "enum");
+        }
+        if let (Some(least), Some(number)) = (schema.minimum, value.as_f64())
+            && number < least
+        {
+            return self.fault(at, format!("must be at least {least}"), "greater_than_equal");
+        }
+        match value {
+            Value::Array(items) => {
+                if let Some(inner) = &schema.items {
+                    for (index, item) in items.iter().enumerate() {
+                        at.push(index.into());
+                        self.check(inner, item, at);
+                        at.pop();
+                    }
+                }
+            }
+            Value::Object(map) => {
+                for required in schema.required.iter().filter(|key| !map.contains_key(**key)) {
+                    at.push((*required).into());
+                    self.fault(at, "is required", "missing");
+                    at.pop();
+                }
+                for (key, item) in map {
+                    at.push(shortened(key).into());
+                    if let Some((known, inner)) = schema.properties.iter().find(|(known, _)| known == key) {
+                        // `null` is a field that is not there, where it may be left out.
+                        if !item.is_null() || schema.required.contains(known) {
+                            self.check(inner, item, at);
+                        }
+                    } else if let Some(inner) = &schema.additional_properties {
+                        self.check(inner, item, at);
+                    } else if name.is_some_and(|name| STRICT.contains(&name)) {
+                        self.fault(at, "is no key that is known here", "extra_forbidden");
+                    }
+                    at.pop();
+                }
+            }
+            _ => {}
+        }
+    }
+}

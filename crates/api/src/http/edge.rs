@@ -1,0 +1,200 @@
+//! The outermost layer: every answer that is an error has our body, and a handler that was begun is ended.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use app::Metrics;
+use bytes::Bytes;
+use domain::{Fault, Invalid};
+use futures::StreamExt as _;
+use futures::stream::BoxStream;
+use poem::error::{MethodNotAllowedError, NotFoundError, ParsePathError, SizedLimitError};
+use poem::http::{HeaderValue, Method, StatusCode, Uri, header};
+use poem::{Body, Endpoint, IntoResponse, Middleware, Request, Response, Result};
+use poem_openapi::error::{
+    ContentTypeError, ParseParamError, ParsePathError as OaiPathError, ParseRequestPayloadError,
+};
+use tokio::sync::Mutex;
+use tracing::Instrument as _;
+
+use crate::http::aliases;
+use crate::http::allow::Allowed;
+use crate::http::middleware::REQUEST_ID;
+use crate::http::problem::{Problem, ProblemJson};
+
+/// Makes problems of framework errors and panics, and detaches handlers from their connection: a client that resets it would
+/// otherwise drop the handler in the middle of a transaction (style.md 4.2).
+pub(crate) struct Edge(pub(crate) Arc<Allowed>, pub(crate) Arc<Metrics>);
+
+pub(crate) struct EdgeEndpoint<E>(Arc<E>, Arc<Allowed>, Arc<Metrics>);
+
+impl<E: Endpoint + 'static> Middleware<E> for Edge {
+    type Output = EdgeEndpoint<E>;
+    fn transform(&self, endpoint: E) -> Self::Output {
+        EdgeEndpoint(Arc::new(endpoint), Arc::clone(&self.0), Arc::clone(&self.1))
+    }
+}
+
+impl<E: Endpoint + 'static> Endpoint for EdgeEndpoint<E> {
+    type Output = Response;
+
+    async fn call(&self, mut request: Request) -> Result<Response> {
+        let auth = request.uri().path().starts_with("/api/v1/auth/");
+        if let Some(bare) = without_slash(request.uri()) {
+            return Ok(Response::builder()
+                .status(StatusCode::TEMPORARY_REDIRECT)
+                .header(header::LOCATION, bare)
+                .finish());
+        }
+        if request.method() == Method::GET
+            && let Some(target) = aliases::target(request.uri())
+        {
+            *request.uri_mut() = target;
+        }
+        let allowed = self.1.at(request.uri().path());
+        let id = request.header(REQUEST_ID).unwrap_or_default();
+        let span = tracing::info_span!("http", id, method = %request.method(), path = request.uri().path());
+        let begun = std::time::Instant::now();
+        let unread = share_body(&mut request);
+        let inner = Arc::clone(&self.0);
+        let handler = async move { inner.call(request).await.map(IntoResponse::into_response) };
+        let answer = tokio::spawn(handler.instrument(span.clone())).await;
+        let mut response = match answer {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => of_framework(error, auth),
+            Err(gone) => {
+                tracing::error!(parent: &span, panic = gone.is_panic(), "a handler did not end");
+                ProblemJson(
+                    Problem::new(
+                        StatusCode::INTERNAL_SERVER_ERROR,
+                        "internal_error",
+                        "the server failed; the fault was logged",
+                    )
+                    .into_body(),
+                )
+                .into_response()
+            }
+        };
+        if response.status() == StatusCode::METHOD_NOT_ALLOWED
+            && let Ok(allowed) = HeaderValue::from_str(allowed)
+        {
+            response.headers_mut().insert(header::ALLOW, allowed);
+        }
+        if response.status() == StatusCode::INTERNAL_SERVER_ERROR {
+            self.2.unhandled_error();
+        }
+        drain(unread).await;
+        let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(parent: &span, status = response.status().as_u16(), took_ms, "request");
+        Ok(response)
+    }
+}
+
+/// Where a path of the API with a slash too many leads (wire contract 1). Only ours: `//elsewhere/` would lead to another host.
+fn without_slash(uri: &Uri) -> Option<String> {
+    let path = uri.path();
+    let bare = path.trim_end_matches('/');
+    if bare == path || !bare.starts_with("/api/v1/") {
+        return None;
+    }
+    Some(
+        uri.query()
+            .map_or_else(|| bare.to_owned(), |query| format!("{bare}?{query}")),
+    )
+}
+
+type Unread = Arc<Mutex<BoxStream<'static, std::io::Result<Bytes>>>>;
+
+/// Keeps a hold on the request's body, to see what of it the handler left unread.
+fn share_body(request: &mut Request) -> Option<Unread> {
+    let body = request.take_body();
+    if body.is_empty() {
+        return None;
+    }
+    let shared: Unread = Arc::new(Mutex::new(body.into_bytes_stream().boxed()));
+    let pieces = futures::stream::unfold(Arc::clone(&shared), |shared| async move {
+        let piece = shared.lock().await.next().await;
+        piece.map(|piece| (piece, shared))
+    });
+    request.set_body(Body::from_bytes_stream(pieces));
+    Some(shared)
+}
+
+/// Reads what of a request nobody read, a bounded while: a client that is still writing would see a broken pipe in place of its refusal,
+/// and one that sent a body where none is looked at (an empty one, in chunks, with a GET) would find its connection closed under its
+/// next request.
+async fn drain(unread: Option<Unread>) {
+    const MAX_BYTES: usize = 8 << 20;
+    let Some(unread) = unread else { return };
+    let reading = async {
+        let mut rest = unread.lock().await;
+        let mut read = 0;
+        while let Some(Ok(piece)) = rest.next().await {
+            read += piece.len();
+            if read > MAX_BYTES {
+                return;
+            }
+        }
+    };
+    // Whether it ends well, badly or not in time makes no difference to the answer.
+    let _ = tokio::time::timeout(Duration::from_secs(2), reading).await;
+}
+
+fn of_framework(error: poem::Error, auth: bool) -> Response {
+    if error.is_from_response() {
+        return error.into_response();
+    }
+    let named = |name: &str, reason: &str, place| {
+        Problem::invalid(
+            &Invalid::one(Fault::value([name.into()], format!("cannot be read: {reason}"))),
+            place,
+        )
+    };
+    let problem = if error.is::<NotFoundError>() {
+        Problem::new(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            "there is nothing at this path",
+        )
+    } else if error.is::<MethodNotAllowedError>() {
+        Problem::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method_not_allowed",
+            "this path does not take this method",
+        )
+    } else if let Some(e) = error.downcast_ref::<ParseParamError>() {
+        named(e.name, &e.reason, "query")
+    } else if let Some(e) = error.downcast_ref::<OaiPathError>() {
+        named(e.name, &e.reason, "path")
+    } else if error.is::<ParsePathError>() {
+        Problem::invalid(&Invalid::value("the path is not UTF-8"), "path")
+    } else if let Some(e) = error.downcast_ref::<ParseRequestPayloadError>() {
+        Problem::invalid(&Invalid::value(e.reason.clone()), "body")
+    } else if error.is::<ContentTypeError>() {
+        Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_media_type",
+            error.to_string(),
+        )
+    } else if error.is::<SizedLimitError>() || error.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "body_too_large",
+            "the body is larger than is taken",
+        )
+    } else {
+        let status = error.status();
+        if status.is_server_error() {
+            tracing::error!(%error, "request failed in the framework");
+            Problem::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal_error",
+                "the server failed; the fault was logged",
+            )
+        } else {
+            Problem::new(StatusCode::BAD_REQUEST, "bad_request", error.to_string())
+        }
+    };
+    let problem = if auth { problem.for_auth() } else { problem };
+    ProblemJson(problem.into_body()).into_response()
+}

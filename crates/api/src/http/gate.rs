@@ -1,0 +1,127 @@
+//! The only way a handler gets a permit. Always the first argument: who may not ask learns nothing of shapes.
+
+use std::sync::Arc;
+
+use app::identity::Authenticate;
+use auth::{Action, Permit, Principal, Requirement};
+use poem::http::StatusCode;
+use poem::http::header::AUTHORIZATION;
+use poem::{Request, RequestBody};
+use poem_openapi::registry::{MetaSecurityScheme, Registry};
+use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
+
+use crate::http::problem::Problem;
+
+/// The name of the scheme; what follows it, after a space, is what the operation needs. [`crate::http::spec`] takes the two apart.
+pub(crate) const SCHEME: &str = "bearer";
+
+/// The caller may do `A`.
+pub(crate) struct Gate<A>(pub(crate) Permit<A>);
+
+/// What a requirement is called between here and [`crate::http::spec`].
+const fn security_name(requirement: Requirement) -> &'static str {
+    use auth::Role;
+    match requirement {
+        Requirement::Anyone | Requirement::AnyUser => "bearer",
+        Requirement::Authenticated => "bearer authenticated:",
+        Requirement::Known => "bearer known:",
+        Requirement::ScopeOrRole(scope, Role::Curator) => match scope.as_bytes() {
+            b"activity:read" => "bearer curator-scope:activity:read",
+            b"events:read" => "bearer curator-scope:events:read",
+            _ => panic!("name the new scope here, so that the OpenAPI document can state it"),
+        },
+        Requirement::ScopeOrRole(..) => {
+            panic!("name the new role here, so that the OpenAPI document can state it")
+        }
+        Requirement::Role(Role::Superadmin) => "bearer role:superadmin",
+        Requirement::Role(Role::Admin) => "bearer role:admin",
+        Requirement::Role(Role::Curator) => "bearer role:curator",
+        Requirement::Role(_) => "bearer role:depositor",
+        Requirement::Scope(scope) => match scope.as_bytes() {
+            b"conventions:write" => "bearer scope:conventions:write",
+            b"hooks:write" => "bearer scope:hooks:write",
+            b"ingestions:write" => "bearer scope:ingestions:write",
+            b"ingestions:read" => "bearer scope:ingestions:read",
+            b"ingesters:read" => "bearer scope:ingesters:read",
+            // Evaluated at compile time for every action that a route names.
+            _ => panic!("name the new scope here, so that the OpenAPI document can state it"),
+        },
+    }
+}
+
+impl<'a, A: Action> ApiExtractor<'a> for Gate<A> {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        registry.create_security_scheme(
+            SCHEME,
+            MetaSecurityScheme {
+                ty: "http",
+                description: Some("A JSON Web Token: of a user (HS256, from this node) or of a service account (EdDSA, from a configured issuer)."),
+                name: None,
+                key_in: None,
+                scheme: Some("bearer"),
+                bearer_format: Some("JWT"),
+                flows: None,
+                openid_connect_url: None,
+            },
+        );
+    }
+
+    fn security_schemes() -> Vec<&'static str> {
+        vec![const { security_name(A::REQUIREMENT) }]
+    }
+
+    fn has_security_fallback() -> bool {
+        matches!(A::REQUIREMENT, Requirement::Anyone | Requirement::Known)
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        _: &mut RequestBody,
+        _: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        match permit(request).await {
+            Ok(permit) => Ok(Self(permit)),
+            Err(problem) => {
+                let auth = request.original_uri().path().starts_with("/api/v1/auth/");
+                Err(if auth { problem.for_auth() } else { problem }.into())
+            }
+        }
+    }
+}
+
+async fn permit<A: Action>(request: &Request) -> Result<Permit<A>, Problem> {
+    if matches!(A::REQUIREMENT, Requirement::Anyone) {
+        // What is open to anyone asks nobody: not with a bad token (wire contract 3), and not while the database is away.
+        return Principal::anonymous()
+            .permit::<A>()
+            .map_err(|e| Problem::of_error(&e, "header"));
+    }
+    let authenticate = request.data::<Arc<Authenticate>>();
+    let authenticate = authenticate.ok_or_else(|| {
+        Problem::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal_error",
+            "no authenticator",
+        )
+    })?;
+    let principal = authenticate.run(bearer(request)).await?;
+    principal
+        .permit::<A>()
+        .map_err(|e| Problem::of_error(&e, "header"))
+}
+
+/// The token of `Authorization: Bearer <token>`; any other scheme is no token (wire contract 3).
+fn bearer(request: &Request) -> Option<&str> {
+    request
+        .headers()
+        .get(AUTHORIZATION)?
+        .to_str()
+        .ok()?
+        .strip_prefix("Bearer ")
+        .map(str::trim)
+        .filter(|token| !token.is_empty())
+}

@@ -1,0 +1,150 @@
+//! HTTP manners, around everything: request ids, HEAD, entity tags and conditional requests (RFC 9110 8.8.3, 13), compression, CORS for
+//! reads (Fetch standard, 3.2), rate limits with `Retry-After` (RFC 6585 4, RFC 9110 10.2.3).
+
+mod compression;
+mod cors;
+mod limits;
+mod tags;
+
+use std::sync::Arc;
+
+use poem::http::{HeaderValue, Method, StatusCode, header};
+use poem::{Body, Endpoint, IntoResponse, Middleware, Request, Response, Result};
+
+use crate::http::problem::{Problem, ProblemJson};
+
+pub use cors::Origins;
+use limits::Limits;
+
+/// The name of a request's id.
+pub(crate) const REQUEST_ID: &str = "x-request-id";
+/// The longest id of a request that is taken from outside.
+const MAX_ID: usize = 128;
+
+/// How the server behaves towards HTTP clients.
+#[derive(Clone, Debug, Default)]
+pub struct HttpOptions {
+    /// The origins whose pages may read; none by default.
+    pub origins: Origins,
+    /// How many queries by POST a client may make to one table in a minute; none is no limit.
+    pub table_posts_per_minute: Option<std::num::NonZeroU32>,
+    /// How many requests a client may make in a minute; none is no limit.
+    pub requests_per_minute: Option<std::num::NonZeroU32>,
+    /// The header in which a proxy says who its client is; its last entry counts. None: whoever is connected.
+    pub client_header: Option<String>,
+}
+
+/// The outermost layer.
+pub(crate) struct Layers(Arc<HttpOptions>, Arc<Limits>);
+
+impl Layers {
+    pub(crate) fn new(options: HttpOptions) -> Self {
+        let limits = Limits::new(&options);
+        Self(Arc::new(options), Arc::new(limits))
+    }
+}
+
+pub(crate) struct MannersEndpoint<E>(E, Arc<HttpOptions>, Arc<Limits>);
+
+impl<E: Endpoint<Output = Response> + 'static> Middleware<E> for Layers {
+    type Output = MannersEndpoint<E>;
+    fn transform(&self, endpoint: E) -> Self::Output {
+        MannersEndpoint(endpoint, Arc::clone(&self.0), Arc::clone(&self.1))
+    }
+}
+
+impl<E: Endpoint<Output = Response> + 'static> Endpoint for MannersEndpoint<E> {
+    type Output = Response;
+
+    async fn call(&self, mut request: Request) -> Result<Response> {
+        let id = request_id(&mut request);
+        let (options, limits) = (&self.1, &self.2);
+        let asked = cors::CorsRequest::of(&request, &options.origins);
+        let head = request.method() == Method::HEAD;
+        let read = head || request.method() == Method::GET;
+        let tag = request.headers().get(header::IF_NONE_MATCH).cloned();
+        let encoding = compression::Encoding::of(request.headers());
+        let path = request.uri().path().to_owned();
+        let mut response = if let Some(answer) = asked.preflight() {
+            answer
+        } else if let Err(wait) = limits.check(&request, options.client_header.as_deref()) {
+            too_many(wait)
+        } else {
+            if head {
+                request.set_method(Method::GET);
+            }
+            self.0.call(request).await?
+        };
+        if read && response.status() == StatusCode::OK {
+            response = tags::tagged(response, &path, tag.as_ref()).await;
+        }
+        if response.status() == StatusCode::SERVICE_UNAVAILABLE
+            && !response.headers().contains_key(header::RETRY_AFTER)
+        {
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        }
+        asked.allow(&mut response);
+        response = if head {
+            without_body(response, encoding).await
+        } else {
+            compression::compressed(response, encoding)
+        };
+        if let Ok(id) = HeaderValue::from_str(&id) {
+            response.headers_mut().insert(REQUEST_ID, id);
+        }
+        Ok(response)
+    }
+}
+
+/// The id that a client or a proxy gave, if it is fit for a log; else a new one. It is set in the request, for the log.
+fn request_id(request: &mut Request) -> String {
+    let fit = |id: &&str| {
+        (1..=MAX_ID).contains(&id.len())
+            && id
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+    };
+    let given = request
+        .headers()
+        .get(REQUEST_ID)
+        .and_then(|v| v.to_str().ok())
+        .filter(fit)
+        .map(str::to_owned);
+    let id = given.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        request.headers_mut().insert(REQUEST_ID, value);
+    }
+    id
+}
+
+fn too_many(wait: std::time::Duration) -> Response {
+    let seconds = wait.as_secs() + 1;
+    let problem = Problem::new(
+        StatusCode::TOO_MANY_REQUESTS,
+        "rate_limited",
+        format!("more requests of this kind than are taken in a minute; try again in {seconds} s"),
+    );
+    let mut response = ProblemJson(problem.into_body()).into_response();
+    response
+        .headers_mut()
+        .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    response
+}
+
+/// What GET would answer, without the content; its length where that is known without reading a stream or compressing.
+async fn without_body(mut response: Response, encoding: compression::Encoding) -> Response {
+    let body = response.take_body();
+    let compressed = compression::announce(&mut response, encoding);
+    if !compressed
+        && tags::is_short(&response)
+        && let Ok(bytes) = body.into_bytes().await
+    {
+        response
+            .headers_mut()
+            .insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
+    }
+    response.set_body(Body::empty());
+    response
+}

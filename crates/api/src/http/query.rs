@@ -1,0 +1,105 @@
+//! What several lists take as parameters of their query.
+
+use std::time::Duration;
+
+use domain::{Actor, Invalid, ServiceAccountId, UserId};
+
+use crate::http::problem::Problem;
+
+/// A parameter that breaks a rule.
+pub(crate) fn refused(field: &str, invalid: Invalid) -> Problem {
+    Problem::invalid(&invalid.of_field(field), "query")
+}
+
+/// A field of a body that breaks a rule.
+pub(crate) fn refused_body(field: &str, invalid: Invalid) -> Problem {
+    Problem::invalid(&invalid.of_field(field), "body")
+}
+
+/// How many are on a page, where nothing is said and at most.
+pub(crate) fn page_size(limit: Option<i64>, (usual, most): (u32, u32)) -> u32 {
+    limit.map_or(usual, |n| {
+        u32::try_from(n.clamp(1, i64::from(most))).unwrap_or(most)
+    })
+}
+
+/// For how long to wait: at most 30 s.
+pub(crate) fn wait(seconds: Option<i64>) -> Duration {
+    Duration::from_secs(seconds.unwrap_or(0).clamp(0, 30).unsigned_abs())
+}
+
+/// `user:<id>` or `service_account:<id>`.
+pub(crate) fn actor(text: &str) -> Result<Actor, Invalid> {
+    let rule = || Invalid::value("must be user:<id> or service_account:<id>, with a UUID as id");
+    match text.split_once(':') {
+        Some(("user", id)) => id.parse::<UserId>().map(Actor::User).map_err(|_| rule()),
+        Some(("service_account", id)) => id
+            .parse::<ServiceAccountId>()
+            .map(Actor::ServiceAccount)
+            .map_err(|_| rule()),
+        _ => Err(rule()),
+    }
+}
+
+/// A text of a body of at most so many bytes.
+pub(crate) fn bounded(field: &str, text: Option<String>, most: usize) -> Result<Option<String>, Problem> {
+    match text {
+        Some(text) if text.is_empty() || text.len() > most => Err(refused_body(
+            field,
+            Invalid::value(format!("must have 1 to {most} bytes")),
+        )),
+        other => Ok(other),
+    }
+}
+
+/// The bytes of a value as JSON, with every number written out, as PostgreSQL keeps it and gives it back: `1e308` has 309 digits.
+fn size(value: &serde_json::Value) -> usize {
+    use serde_json::Value;
+    match value {
+        Value::Number(number) => {
+            let text = number.to_string();
+            let exponent = text.split_once(['e', 'E']).map_or(0, |(_, exponent)| {
+                exponent
+                    .trim_start_matches(['+', '-'])
+                    .parse()
+                    .unwrap_or(usize::MAX)
+            });
+            text.len().saturating_add(exponent)
+        }
+        Value::Array(items) => items
+            .iter()
+            .map(size)
+            .fold(2, |all, one| all.saturating_add(one).saturating_add(1)),
+        Value::Object(map) => map.iter().fold(2, |all, (key, item)| {
+            all.saturating_add(key.len() + 4).saturating_add(size(item))
+        }),
+        other => other.to_string().len(),
+    }
+}
+
+/// A JSON value of a body of at most so many bytes.
+pub(crate) fn bounded_json(field: &str, value: &serde_json::Value, most: usize) -> Result<(), Problem> {
+    let size = size(value);
+    if size > most {
+        return Err(refused_body(
+            field,
+            Invalid::value(format!("must have at most {most} bytes as JSON, and has {size}")),
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn numbers_count_as_long_as_they_are_written_out() {
+        assert!(size(&json!([1e308, 1e-308])) > 600);
+        assert!(bounded_json("f", &json!(vec![1e308; 100]), 20_000).is_err());
+        assert!(bounded_json("f", &json!(vec![1.5; 100]), 1000).is_ok());
+        let value = json!({"a": [1, "x", null], "b": {"c": true}});
+        assert!(size(&value) >= value.to_string().len());
+    }
+}

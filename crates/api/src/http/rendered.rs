@@ -1,0 +1,97 @@
+//! JSON that is rendered already: what never changes is rendered once and sent as it is.
+
+use std::marker::PhantomData;
+
+use bytes::Bytes;
+use moka::sync::Cache;
+use poem::http::header::CONTENT_TYPE;
+use poem::{IntoResponse, Response};
+use poem_openapi::ApiResponse;
+use poem_openapi::payload::{Json, Payload};
+use poem_openapi::registry::{MetaResponses, MetaSchemaRef, Registry};
+use poem_openapi::types::{ToJSON, Type};
+use uuid::Uuid;
+
+/// The bytes of a `T` as JSON; in the OpenAPI document it is what `Json<T>` is.
+pub(crate) struct Rendered<T> {
+    body: Bytes,
+    of: PhantomData<fn() -> T>,
+}
+
+impl<T: ToJSON> Rendered<T> {
+    /// Renders `value`.
+    pub(crate) fn new(value: &T) -> Self {
+        // A JSON value always has a text.
+        Self::from_bytes(value.to_json().unwrap_or_default().to_string().into())
+    }
+
+    const fn from_bytes(body: Bytes) -> Self {
+        Self {
+            body,
+            of: PhantomData,
+        }
+    }
+}
+
+impl<T: Type> Payload for Rendered<T> {
+    const CONTENT_TYPE: &'static str = <Json<T> as Payload>::CONTENT_TYPE;
+
+    fn check_content_type(content_type: &str) -> bool {
+        <Json<T> as Payload>::check_content_type(content_type)
+    }
+
+    fn schema_ref() -> MetaSchemaRef {
+        T::schema_ref()
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+}
+
+impl<T: Type> IntoResponse for Rendered<T> {
+    fn into_response(self) -> Response {
+        Response::builder()
+            .header(CONTENT_TYPE, Self::CONTENT_TYPE)
+            .body(self.body)
+    }
+}
+
+impl<T: ToJSON> ApiResponse for Rendered<T> {
+    fn meta() -> MetaResponses {
+        <Json<T> as ApiResponse>::meta()
+    }
+
+    fn register(registry: &mut Registry) {
+        <Json<T> as ApiResponse>::register(registry);
+    }
+}
+
+/// Remembers what was rendered of immutable things, under a key that names all that was rendered.
+pub(crate) struct Renderings(Cache<(Uuid, bool), Bytes>);
+
+impl Renderings {
+    /// The most bytes that it holds, roughly.
+    const MAX_BYTES: u64 = 16 << 20;
+
+    /// One that remembers nothing yet.
+    pub(crate) fn new() -> Self {
+        let size = |_: &(Uuid, bool), body: &Bytes| u32::try_from(body.len() + 200).unwrap_or(u32::MAX);
+        Self(
+            Cache::builder()
+                .max_capacity(Self::MAX_BYTES)
+                .weigher(size)
+                .build(),
+        )
+    }
+
+    /// What is remembered under this key, or else `value`, which is remembered.
+    pub(crate) fn get<T: ToJSON>(&self, key: (Uuid, bool), value: impl FnOnce() -> T) -> Rendered<T> {
+        if let Some(body) = self.0.get(&key) {
+            return Rendered::from_bytes(body);
+        }
+        let rendered = Rendered::new(&value());
+        self.0.insert(key, rendered.body.clone());
+        rendered
+    }
+}

@@ -1,0 +1,229 @@
+//! `/auth/me`, `/auth/refresh`, `/auth/logout`, `/auth/config`, and tokens for devices (wire contract 1.10).
+
+use std::sync::Arc;
+
+use app::Committed;
+use app::identity::open_device::{DEVICE_INTERVAL, DEVICE_LIFETIME};
+use app::identity::tokens::Tokens;
+use auth::act;
+use poem_openapi::payload::Json;
+use poem_openapi::{Object, OpenApi, Tags};
+
+use crate::http::body::Body;
+use crate::http::gate::Gate;
+use crate::http::problem::Problem;
+use crate::services::Services;
+
+#[derive(Tags)]
+pub(crate) enum Tag {
+    /// Who is asking.
+    Auth,
+}
+
+pub(crate) struct AuthSessionApi(pub(crate) Arc<Services>);
+
+/// The caller.
+#[derive(Debug, Object)]
+struct Profile {
+    id: String,
+    display_name: String,
+    provider: String,
+    external_id: String,
+    /// The roles, in lower case.
+    roles: Vec<String>,
+}
+
+/// A refresh token.
+#[derive(Debug, Object)]
+struct RefreshBody {
+    refresh_token: String,
+}
+
+/// Tokens of a user.
+#[derive(Debug, Object)]
+struct TokenPair {
+    /// A JWT, for requests.
+    access_token: String,
+    /// Good once, for the next pair.
+    refresh_token: String,
+    /// Always `Bearer`.
+    token_type: String,
+    /// How long the access token is good, in seconds.
+    expires_in: u64,
+}
+
+impl From<Tokens> for TokenPair {
+    fn from(tokens: Tokens) -> Self {
+        Self {
+            access_token: tokens.access_token,
+            refresh_token: tokens.refresh_token,
+            token_type: "Bearer".to_owned(),
+            expires_in: tokens.expires_in,
+        }
+    }
+}
+
+/// That a sign-in was ended.
+#[derive(Debug, Object)]
+struct LoggedOut {
+    /// Always true.
+    success: bool,
+}
+
+impl From<Committed<()>> for LoggedOut {
+    fn from(_: Committed<()>) -> Self {
+        Self { success: true }
+    }
+}
+
+/// How people sign in.
+#[derive(Debug, Object)]
+struct AuthConfig {
+    /// The identity provider.
+    provider: String,
+    /// Our id there; none while none is configured.
+    client_id: Option<String>,
+    /// Who becomes superadmin at the first sign-in.
+    admin_orcids: Vec<String>,
+}
+
+/// A device's codes.
+#[derive(Debug, Object)]
+struct DeviceAuthorization {
+    /// The device's own.
+    device_code: String,
+    /// What a person types.
+    user_code: String,
+    /// Where they type it.
+    verification_uri: String,
+    /// How long the codes are good, in seconds.
+    expires_in: u64,
+    /// How often the device may ask, in seconds.
+    interval: u64,
+}
+
+/// `POST /auth/device/token`.
+#[derive(Debug, Object)]
+struct DeviceTokenBody {
+    device_code: String,
+    /// `urn:ietf:params:oauth:grant-type:device_code`.
+    grant_type: String,
+}
+
+#[OpenApi(tag = "Tag::Auth")]
+impl AuthSessionApi {
+    /// Read one's own profile.
+    #[oai(path = "/auth/me", method = "get", operation_id = "getProfile")]
+    async fn me(&self, Gate(permit): Gate<act::ReadOwnProfile>) -> Result<Json<Profile>, Problem> {
+        let profile = self
+            .0
+            .identity
+            .read_profile
+            .run(permit)
+            .await
+            .map_err(|e| Problem::from(e).for_auth())?;
+        Ok(Json(Profile {
+            id: profile.id.to_string(),
+            display_name: profile.display_name,
+            provider: profile.provider,
+            external_id: profile.external_id,
+            roles: profile.roles,
+        }))
+    }
+
+    /// Change a refresh token for the next pair of tokens.
+    ///
+    /// A refresh token is good once. One that comes twice ends the sign-in that it came from.
+    #[oai(path = "/auth/refresh", method = "post", operation_id = "refreshTokens")]
+    async fn refresh(
+        &self,
+        Gate(permit): Gate<act::SignIn>,
+        body: Body<RefreshBody>,
+    ) -> Result<Json<TokenPair>, Problem> {
+        let tokens = self
+            .0
+            .identity
+            .refresh_session
+            .run(permit, &body.0.refresh_token)
+            .await
+            .map_err(|e| Problem::from(e).for_auth())?;
+        Ok(Json(tokens.into_inner().into()))
+    }
+
+    /// End the sign-in that a refresh token came from.
+    #[oai(path = "/auth/logout", method = "post", operation_id = "logOut")]
+    async fn logout(
+        &self,
+        Gate(permit): Gate<act::SignIn>,
+        body: Body<RefreshBody>,
+    ) -> Result<Json<LoggedOut>, Problem> {
+        let ended = self
+            .0
+            .identity
+            .end_session
+            .run(permit, &body.0.refresh_token)
+            .await
+            .map_err(|e| Problem::from(e).for_auth())?;
+        Ok(Json(ended.into()))
+    }
+
+    /// Read how people sign in to this node.
+    #[oai(path = "/auth/config", method = "get", operation_id = "getAuthConfig")]
+    async fn config(&self, Gate(permit): Gate<act::ReadAuthConfig>) -> Result<Json<AuthConfig>, Problem> {
+        let options = self.0.identity.sign_in.options(&permit);
+        Ok(Json(AuthConfig {
+            provider: "orcid".to_owned(),
+            client_id: options.provider.as_ref().map(|p| p.client_id().to_owned()),
+            admin_orcids: options.admins.iter().cloned().collect(),
+        }))
+    }
+
+    /// Ask for a device to be let in (RFC 8628).
+    #[oai(path = "/auth/device", method = "post", operation_id = "openDevice")]
+    async fn open_device(
+        &self,
+        Gate(permit): Gate<act::SignIn>,
+    ) -> Result<Json<DeviceAuthorization>, Problem> {
+        let codes = self
+            .0
+            .identity
+            .open_device
+            .run(permit)
+            .await
+            .map_err(|e| Problem::from(e).for_auth())?
+            .into_inner();
+        Ok(Json(DeviceAuthorization {
+            verification_uri: format!(
+                "{}/api/v1/auth/device/verify?code={}",
+                self.0.node.base_url, codes.user_code
+            ),
+            device_code: codes.device_code,
+            user_code: codes.user_code,
+            expires_in: DEVICE_LIFETIME.as_secs(),
+            interval: DEVICE_INTERVAL,
+        }))
+    }
+
+    /// Fetch the tokens of a device that was let in.
+    ///
+    /// While nobody has said yes, the problem's `error` is `authorization_pending`.
+    #[oai(
+        path = "/auth/device/token",
+        method = "post",
+        operation_id = "fetchDeviceTokens"
+    )]
+    async fn device_tokens(
+        &self,
+        Gate(permit): Gate<act::SignIn>,
+        body: Body<DeviceTokenBody>,
+    ) -> Result<Json<TokenPair>, Problem> {
+        let tokens = self
+            .0
+            .identity
+            .fetch_device_tokens
+            .run(permit, &body.0.device_code, &body.0.grant_type)
+            .await
+            .map_err(|e| Problem::from(e).for_auth())?;
+        Ok(Json(tokens.into_inner().into()))
+    }
+}

@@ -1,0 +1,316 @@
+//! What browsers see of a sign-in: `/auth/login`, `/auth/callback`, and the pages of the device flow (wire contract 1.10, D28).
+
+use std::sync::Arc;
+
+use app::identity::sign_in::{Departure, Landing, Return};
+use auth::{SIGN_IN_SECONDS, act};
+use domain::kind::Coded as _;
+use poem::http::StatusCode;
+use poem::http::header::COOKIE;
+use poem_openapi::param::Query;
+use poem_openapi::payload::Html;
+use poem_openapi::{ApiResponse, Object, OpenApi};
+use url::form_urlencoded;
+
+use crate::http::body::FormBody;
+use crate::http::gate::Gate;
+use crate::http::problem::Problem;
+use crate::identity::auth_session::Tag;
+use crate::identity::pages;
+use crate::services::Services;
+
+/// The cookie that binds the form of the device page to the browser that was shown it: a page of somebody else cannot send the code of
+/// their own device in this person's name (RFC 8628 5.4). It is never sent from another site.
+const FORM_COOKIE: &str = "hallmark_device_form";
+/// How long a person may take to type a code, in seconds.
+const FORM_SECONDS: i64 = 900;
+
+/// The cookie that binds a sign-in to the browser that began it (D28).
+const COOKIE_NAME: &str = "hallmark_sign_in";
+
+pub(crate) struct AuthSignInApi(pub(crate) Arc<Services>);
+
+#[derive(Debug, ApiResponse)]
+enum Redirect {
+    /// Go there.
+    #[oai(status = 302)]
+    Found(
+        #[oai(header = "Location")] String,
+        /// Binds the sign-in to this browser, or ends that.
+        #[oai(header = "Set-Cookie")]
+        String,
+    ),
+    /// It failed; go there to read why.
+    #[oai(status = 307)]
+    Failed(
+        #[oai(header = "Location")] String,
+        #[oai(header = "Set-Cookie")] String,
+    ),
+}
+
+#[derive(Debug, ApiResponse)]
+enum Page {
+    /// A page for a person.
+    #[oai(status = 200)]
+    Shown(
+        Html<String>,
+        #[oai(header = "Content-Security-Policy")] String,
+        #[oai(header = "X-Frame-Options")] String,
+        #[oai(header = "Cache-Control")] String,
+        #[oai(header = "Set-Cookie")] Option<String>,
+    ),
+}
+
+impl Page {
+    fn of(html: String, cookie: Option<String>) -> Self {
+        Self::Shown(
+            Html(html),
+            "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'"
+                .to_owned(),
+            "DENY".to_owned(),
+            "no-store".to_owned(),
+            cookie,
+        )
+    }
+}
+
+/// What a person typed.
+#[derive(Debug, Object)]
+struct UserCodeForm {
+    /// The code that the device shows; case, spaces and hyphens do not matter.
+    user_code: String,
+    /// What the page's form holds, as its cookie does.
+    form_token: Option<String>,
+}
+
+fn query(pairs: &[(&str, &str)]) -> String {
+    form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(pairs)
+        .finish()
+}
+
+impl AuthSignInApi {
+    fn cookie(&self, value: &str, seconds: i64) -> String {
+        self.named_cookie(COOKIE_NAME, "Lax", value, seconds)
+    }
+
+    fn named_cookie(&self, name: &str, same_site: &str, value: &str, seconds: i64) -> String {
+        let secure = if self.0.node.base_url.starts_with("https://") {
+            "; Secure"
+        } else {
+            ""
+        };
+        format!(
+            "{name}={value}; Path=/api/v1/auth; Max-Age={seconds}; HttpOnly; SameSite={same_site}{secure}"
+        )
+    }
+
+    fn depart(&self, departure: Departure) -> Redirect {
+        let cookie = self.cookie(&departure.nonce, SIGN_IN_SECONDS);
+        Redirect::Found(departure.url, cookie)
+    }
+
+    fn land(&self, landing: Landing) -> Redirect {
+        let forget = self.cookie("", 0);
+        match landing {
+            Landing::Device => Redirect::Found("/api/v1/auth/device/complete".to_owned(), forget),
+            Landing::Home {
+                redirect_uri,
+                tokens,
+                user,
+            } => {
+                let expires_in = tokens.expires_in.to_string();
+                let auth = query(&[
+                    ("access_token", &tokens.access_token),
+                    ("refresh_token", &tokens.refresh_token),
+                    ("token_type", "Bearer"),
+                    ("expires_in", &expires_in),
+                    ("user_id", &user.id.to_string()),
+                    ("display_name", &user.display_name),
+                    ("provider", &user.provider),
+                    ("external_id", &user.external_id),
+                ]);
+                // In the fragment, which no server and no log sees.
+                Redirect::Found(format!("{redirect_uri}#auth={auth}"), forget)
+            }
+            Landing::Failed {
+                device: true,
+                description,
+                ..
+            } => {
+                let why = query(&[("error_description", &description)]);
+                Redirect::Failed(format!("/api/v1/auth/device/error?{why}"), forget)
+            }
+            Landing::Failed {
+                device: false,
+                error,
+                description,
+            } => {
+                let mut home = self.0.identity.sign_in.home().clone();
+                home.set_path("/auth/error");
+                home.set_query(Some(&query(&[
+                    ("error", &error),
+                    ("error_description", &description),
+                ])));
+                Redirect::Failed(home.into(), forget)
+            }
+        }
+    }
+}
+
+#[OpenApi(tag = "Tag::Auth")]
+impl AuthSignInApi {
+    /// Send a browser to the identity provider.
+    #[oai(path = "/auth/login", method = "get", operation_id = "logIn")]
+    async fn login(
+        &self,
+        Gate(permit): Gate<act::SignIn>,
+        /// The identity provider: `orcid`.
+        provider: Query<String>,
+        /// Where to go afterwards, with tokens; of an origin that the node allows.
+        redirect_uri: Query<Option<String>>,
+    ) -> Result<Redirect, Problem> {
+        let departure = self
+            .0
+            .identity
+            .sign_in
+            .begin(&permit, &provider.0, redirect_uri.0.as_deref())
+            .map_err(|e| Problem::of_error(&e, "query").for_auth())?;
+        Ok(self.depart(departure))
+    }
+
+    /// Take a browser back from the identity provider.
+    #[oai(path = "/auth/callback", method = "get", operation_id = "finishLogIn")]
+    async fn callback(
+        &self,
+        Gate(permit): Gate<act::SignIn>,
+        request: &poem::Request,
+        code: Query<Option<String>>,
+        state: Query<Option<String>>,
+        error: Query<Option<String>>,
+        error_description: Query<Option<String>>,
+    ) -> Result<Redirect, Problem> {
+        let back = Return {
+            code: code.0,
+            state: state.0,
+            error: error.0,
+            error_description: error_description.0,
+            nonce: cookie_of(request, COOKIE_NAME),
+        };
+        let landing = self
+            .0
+            .identity
+            .sign_in
+            .finish(&permit, back)
+            .await
+            .map_err(|e| Problem::from(e).for_auth())?;
+        Ok(self.land(landing))
+    }
+
+    /// Show the page on which a person types the code that a device shows.
+    #[oai(path = "/auth/device/verify", method = "get", operation_id = "showDevicePage")]
+    async fn verify_page(
+        &self,
+        Gate(permit): Gate<act::SignIn>,
+        code: Query<Option<String>>,
+        error_message: Query<Option<String>>,
+    ) -> Result<Page, Problem> {
+        // Where nobody can sign in, typing a code leads nowhere.
+        self.0
+            .identity
+            .sign_in
+            .begin(&permit, "orcid", None)
+            .map_err(|e| unknown_provider(&e))?;
+        let token = self.0.identity.sign_in.form_token();
+        let cookie = self.named_cookie(FORM_COOKIE, "Strict", &token, FORM_SECONDS);
+        let code = code.0.as_deref().unwrap_or_default();
+        let page = pages::device_code(code, &token, error_message.0.as_deref());
+        Ok(Page::of(page, Some(cookie)))
+    }
+
+    /// Take the code that a person typed, and send their browser to the identity provider.
+    #[oai(path = "/auth/device/verify", method = "post", operation_id = "verifyDevice")]
+    async fn verify(
+        &self,
+        Gate(permit): Gate<act::SignIn>,
+        request: &poem::Request,
+        body: FormBody<UserCodeForm>,
+    ) -> Result<Redirect, Problem> {
+        let typed = &body.0.user_code;
+        let shown = cookie_of(request, FORM_COOKIE).filter(|token| !token.is_empty());
+        if shown.is_none() || shown != body.0.form_token {
+            let back = query(&[(
+                "error_message",
+                "This form was not opened in this browser, or a while ago. Type the code once more.",
+            )]);
+            return Ok(Redirect::Found(
+                format!("/api/v1/auth/device/verify?{back}"),
+                self.cookie("", 0),
+            ));
+        }
+        match self.0.identity.sign_in.begin_device(&permit, typed).await {
+            Ok(departure) => Ok(self.depart(departure)),
+            Err(e) if e.kind() == domain::Kind::Invalid => {
+                let why = e.faults().first().map_or_else(String::new, |f| f.message.clone());
+                let shown: String = typed.chars().take(20).collect();
+                let back = query(&[("code", &shown), ("error_message", &format!("The code {why}."))]);
+                Ok(Redirect::Found(
+                    format!("/api/v1/auth/device/verify?{back}"),
+                    self.cookie("", 0),
+                ))
+            }
+            Err(e) => Err(unknown_provider(&e)),
+        }
+    }
+
+    /// Show that a device was let in.
+    #[oai(
+        path = "/auth/device/complete",
+        method = "get",
+        operation_id = "showDeviceComplete"
+    )]
+    async fn complete(&self, _gate: Gate<act::SignIn>) -> Page {
+        Page::of(
+            pages::message(
+                "The device is signed in",
+                "You can close this window and go back to it.",
+            ),
+            None,
+        )
+    }
+
+    /// Show why a device was not let in.
+    #[oai(path = "/auth/device/error", method = "get", operation_id = "showDeviceError")]
+    async fn error(&self, _gate: Gate<act::SignIn>, error_description: Query<Option<String>>) -> Page {
+        Page::of(
+            pages::message(
+                "The device was not signed in",
+                error_description.0.as_deref().unwrap_or("Something went wrong."),
+            ),
+            None,
+        )
+    }
+}
+
+/// On the pages of the device flow a provider that is not configured is a page that is not there (wire contract 1.10).
+fn unknown_provider(failure: &app::Failure) -> Problem {
+    if failure.code() == "unknown_provider" {
+        Problem::new(StatusCode::NOT_FOUND, "unknown_provider", failure.to_string()).for_auth()
+    } else {
+        Problem::of_error(failure, "body").for_auth()
+    }
+}
+
+/// What the browser's cookie holds.
+fn cookie_of(request: &poem::Request, cookie: &str) -> Option<String> {
+    request
+        .headers()
+        .get_all(COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(';'))
+        .find_map(|pair| {
+            let (name, value) = pair.trim().split_once('=')?;
+            (name == cookie).then(|| value.to_owned())
+        })
+}

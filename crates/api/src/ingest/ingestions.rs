@@ -1,0 +1,438 @@
+//! `/ingestions`: opening, pushing to, closing and reading ingest runs (wire contract 1.4; push mode is ours).
+
+use std::sync::Arc;
+
+use app::ingest::open_ingestion::OpenIngestionRequest;
+use app::ingest::push_decoder::PushFormat;
+use app::ingest::push_records::{PushReport, RefusedLine};
+use app::views::{IngestRunView, ReasonCount};
+use auth::act;
+use domain::ingest::csv::CsvOptions;
+use domain::ingest::run::ingest_run_srn;
+use domain::{ConventionSlug, IngestMode, Invalid};
+use poem::Body as RawBody;
+use poem_openapi::param::{Path, Query};
+use poem_openapi::payload::{Binary, Json};
+use poem_openapi::{ApiRequest, ApiResponse, Enum, Object, OpenApi, Tags};
+use serde_json::{Value, json};
+
+use crate::http::body::Body;
+use crate::http::gate::Gate;
+use crate::http::problem::{Problem, path};
+use crate::http::query::{page_size, refused_body};
+use crate::http::render::{iso_time, model_time};
+use crate::ingest::ingest_detail::{IngestRecordList, PAGE};
+use crate::services::Services;
+
+#[derive(Tags)]
+pub(crate) enum Tag {
+    /// Records on their way in.
+    Ingestions,
+}
+
+pub(crate) struct IngestionsApi(pub(crate) Arc<Services>);
+
+/// Where an ingest run's records come from.
+#[derive(Clone, Copy, Debug, Enum)]
+#[oai(rename = "IngestMode", rename_all = "snake_case")]
+enum Mode {
+    /// The client sends them.
+    Push,
+    /// The convention's ingester is pulled from.
+    Pull,
+}
+
+/// `POST /ingestions`.
+#[derive(Debug, Object)]
+#[oai(rename = "OpenIngestionBody")]
+struct OpenBody {
+    /// The convention's slug.
+    convention_id: String,
+    /// `pull` where nothing is said.
+    mode: Option<Mode>,
+    /// Records per batch, from 1 to 10000; 1000 where nothing is said.
+    batch_size: Option<i64>,
+    /// The most records of the run; for `pull` only.
+    limit: Option<i64>,
+    /// Only what changed after this time is pulled (`OSA_SINCE`); for `pull` only.
+    since: Option<String>,
+}
+
+/// An ingest run that was opened.
+#[derive(Debug, Object)]
+#[oai(rename = "OpenedIngestRun")]
+struct OpenedRun {
+    srn: String,
+    /// The run's id, for the paths below `/ingestions`.
+    id: String,
+    convention_id: String,
+    mode: String,
+    status: String,
+    started_at: String,
+}
+
+#[derive(Debug, ApiResponse)]
+enum OpenResponse {
+    /// Opened.
+    #[oai(status = 201)]
+    Created(Json<OpenedRun>),
+}
+
+/// An ingest run.
+#[derive(Debug, Object)]
+#[oai(rename = "IngestRunSummary")]
+pub(crate) struct RunSummary {
+    id: String,
+    convention_id: String,
+    mode: String,
+    status: String,
+    /// Whether all records have come.
+    ingestion_finished: bool,
+    batches_ingested: u32,
+    batches_completed: u32,
+    batches_failed: u32,
+    /// Records that came, repeats not counted.
+    received_count: u64,
+    /// Of these, equal to what was published before.
+    unchanged_count: u64,
+    /// How often the ingester was asked; for `pull` only.
+    pulls: u64,
+    /// How many records it gave.
+    pulled_count: u64,
+    /// How many of its lines were no records; `/pulls/{pull}` says why.
+    refused_count: u64,
+    published_count: u64,
+    rejected_count: u64,
+    errored_count: u64,
+    started_at: String,
+    completed_at: Option<String>,
+    failure_reason: Option<String>,
+    /// What kind of failure; `cancelled` where somebody ended the run.
+    failure_kind: Option<String>,
+}
+
+impl From<&IngestRunView> for RunSummary {
+    fn from(run: &IngestRunView) -> Self {
+        Self {
+            id: run.id.to_string(),
+            convention_id: run.convention.to_string(),
+            mode: run.mode.as_str().to_owned(),
+            status: run.status.as_str().to_owned(),
+            ingestion_finished: run.ingestion_finished,
+            batches_ingested: run.batches_ingested,
+            batches_completed: run.batches_completed,
+            batches_failed: run.batches_failed,
+            received_count: run.received,
+            unchanged_count: run.unchanged,
+            pulls: run.pulls,
+            pulled_count: run.pulled,
+            refused_count: run.refused,
+            published_count: run.published,
+            rejected_count: run.rejected,
+            errored_count: run.errored,
+            started_at: model_time(run.started_at),
+            completed_at: run.completed_at.map(model_time),
+            failure_reason: run.failure_reason.clone(),
+            failure_kind: run.failure_kind.clone(),
+        }
+    }
+}
+
+/// Ingest runs.
+#[derive(Debug, Object)]
+#[oai(rename = "IngestRunList")]
+struct RunList {
+    items: Vec<RunSummary>,
+}
+
+/// How many records were refused for one reason.
+#[derive(Debug, Object)]
+#[oai(rename = "RefusalReason")]
+struct Reason {
+    /// `rejected` or `errored`.
+    outcome: String,
+    hook_name: String,
+    reason: String,
+    records: u64,
+}
+
+/// An ingest run in full.
+#[derive(Debug, Object)]
+#[oai(rename = "IngestRun")]
+struct RunDetail {
+    #[oai(flatten)]
+    run: RunSummary,
+    batch_size: u32,
+    limit: Option<u64>,
+    schema_id: String,
+    /// Only what changed after this time is pulled.
+    since: Option<String>,
+    /// The time of the convention's schedule that the run is for.
+    scheduled_for: Option<String>,
+    /// Why records were refused, most frequent first, at most 100 reasons.
+    reasons: Vec<Reason>,
+}
+
+/// One fault of a line.
+#[derive(Debug, Object)]
+struct LineFault {
+    /// The way to it within the line: `["metadata", "mass"]`.
+    loc: Vec<Value>,
+    msg: String,
+    #[oai(rename = "type")]
+    rule: String,
+}
+
+/// A line that was not taken.
+#[derive(Debug, Object)]
+#[oai(rename = "RefusedLine")]
+struct Refused {
+    /// Its number in the body, from 1; for CSV, the line on which the row begins.
+    line: u64,
+    errors: Vec<LineFault>,
+}
+
+/// What became of a push.
+#[derive(Debug, Object)]
+#[oai(rename = "PushReport")]
+struct Pushed {
+    /// The number of this upload in its run.
+    upload: u32,
+    /// Lines that are new in this run.
+    accepted: u64,
+    /// Lines that are new in this run and equal to what is published; nothing is done about them.
+    unchanged: u64,
+    /// Lines that came before in this run, with the same content; nothing changed.
+    repeated: u64,
+    /// Lines that were not taken.
+    refused: u64,
+    /// The first 1000 of them.
+    refused_lines: Vec<Refused>,
+}
+
+impl From<PushReport> for Pushed {
+    fn from(report: PushReport) -> Self {
+        let fault = |f: domain::Fault| {
+            let step = |loc: domain::Loc| match loc {
+                domain::Loc::Key(key) => Value::String(key),
+                domain::Loc::Index(index) => json!(index),
+            };
+            LineFault {
+                loc: f.loc.into_iter().map(step).collect(),
+                msg: f.message,
+                rule: f.rule.to_owned(),
+            }
+        };
+        let refused = |line: RefusedLine| Refused {
+            line: line.line,
+            errors: line.faults.into_iter().map(fault).collect(),
+        };
+        Self {
+            upload: report.upload,
+            accepted: report.accepted,
+            unchanged: report.unchanged,
+            repeated: report.repeated,
+            refused: report.refused,
+            refused_lines: report.refused_lines.into_iter().map(refused).collect(),
+        }
+    }
+}
+
+/// A push, read as a stream.
+#[derive(ApiRequest)]
+enum PushBody {
+    /// JSON Lines: one `{"source_id": ..., "metadata": {...}}` a line.
+    #[oai(content_type = "application/x-ndjson")]
+    JsonLines(Binary<RawBody>),
+    /// CSV with a header row. A column fills the field of its name, or of its name in lower case with every run of other characters
+    /// than a-z and 0-9 as one underscore.
+    #[oai(content_type = "text/csv")]
+    Csv(Binary<RawBody>),
+}
+
+fn list(text: Option<String>) -> Vec<String> {
+    text.map(|t| {
+        t.split(',')
+            .map(|part| part.trim().to_owned())
+            .filter(|part| !part.is_empty())
+            .collect()
+    })
+    .unwrap_or_default()
+}
+
+#[OpenApi(tag = "Tag::Ingestions")]
+impl IngestionsApi {
+    /// Open an ingest run.
+    ///
+    /// A convention has at most one active run.
+    #[oai(path = "/ingestions", method = "post", operation_id = "openIngestion")]
+    async fn open(
+        &self,
+        Gate(permit): Gate<act::WriteIngestions>,
+        body: Body<OpenBody>,
+    ) -> Result<OpenResponse, Problem> {
+        let body = body.0;
+        let convention: ConventionSlug = body
+            .convention_id
+            .parse()
+            .map_err(|e: Invalid| Problem::invalid(&e.of_field("convention_id"), "body"))?;
+        let mode = match body.mode {
+            Some(Mode::Push) => IngestMode::Push,
+            Some(Mode::Pull) | None => IngestMode::Pull,
+        };
+        let since = match body.since.as_deref() {
+            None => None,
+            Some(text) => Some(domain::data::cell::parse_timestamp(text).ok_or_else(|| {
+                refused_body(
+                    "since",
+                    Invalid::value("must be a time such as 2026-01-31T12:00:00Z"),
+                )
+            })?),
+        };
+        let request = OpenIngestionRequest {
+            convention,
+            mode,
+            batch_size: body.batch_size,
+            limit: body.limit,
+            since,
+        };
+        let run = self.0.ingest.open_ingestion.run(permit, request).await?;
+        Ok(OpenResponse::Created(Json(OpenedRun {
+            srn: ingest_run_srn(&self.0.node.domain, run.id),
+            id: run.id.to_string(),
+            convention_id: run.convention.to_string(),
+            mode: run.mode.as_str().to_owned(),
+            status: run.status.as_str().to_owned(),
+            started_at: iso_time(run.started_at),
+        })))
+    }
+
+    /// Push records into an open run.
+    ///
+    /// Any number of times. A faulty line is told with its number and stops nothing else; a line that came before changes nothing, so a push
+    /// that broke off is sent again as it was.
+    #[oai(
+        path = "/ingestions/:id/records",
+        method = "post",
+        operation_id = "pushRecords"
+    )]
+    async fn push(
+        &self,
+        Gate(permit): Gate<act::WriteIngestions>,
+        id: Path<String>,
+        /// CSV only: the columns that identify a record, by comma; their values are joined by `:`. The column `source_id` or `id` where nothing is said.
+        source_id: Query<Option<String>>,
+        /// CSV only: texts that mean "no value", by comma. An empty cell always does.
+        null_values: Query<Option<String>>,
+        body: PushBody,
+    ) -> Result<Json<Pushed>, Problem> {
+        let run = path("id", &id.0)?;
+        let (format, body) = match body {
+            PushBody::JsonLines(body) => (PushFormat::JsonLines, body.0),
+            PushBody::Csv(body) => (
+                PushFormat::Csv(CsvOptions {
+                    id_columns: list(source_id.0),
+                    null_values: list(null_values.0),
+                }),
+                body.0,
+            ),
+        };
+        let stream = Box::pin(body.into_bytes_stream());
+        Ok(Json(
+            self.0
+                .ingest
+                .push_records
+                .run(permit, run, format, stream)
+                .await?
+                .into(),
+        ))
+    }
+
+    /// List the records of a run with their outcome and its reason, in the order in which they came.
+    #[oai(
+        path = "/ingestions/:id/records",
+        method = "get",
+        operation_id = "listIngestRecords"
+    )]
+    async fn records(
+        &self,
+        Gate(permit): Gate<act::ReadIngestions>,
+        id: Path<String>,
+        /// Only those with this outcome: `published`, `unchanged`, `rejected` or `errored`.
+        outcome: Query<Option<String>>,
+        /// The end of the page before.
+        cursor: Query<Option<String>>,
+        /// The most records of this page, from 1 to 1000; 50 where nothing is said.
+        limit: Query<Option<i64>>,
+    ) -> Result<Json<IngestRecordList>, Problem> {
+        let run = path("id", &id.0)?;
+        let most = page_size(limit.0, PAGE);
+        let read = &self.0.ingest.read_ingest_detail;
+        let page = read
+            .records(permit, run, outcome.0.as_deref(), cursor.0.as_deref(), most)
+            .await?;
+        Ok(Json(IngestRecordList {
+            items: page.items.into_iter().map(Into::into).collect(),
+            next_cursor: page.next,
+        }))
+    }
+
+    /// Close a run: no more records.
+    #[oai(
+        path = "/ingestions/:id/close",
+        method = "post",
+        operation_id = "closeIngestion"
+    )]
+    async fn close(
+        &self,
+        Gate(permit): Gate<act::WriteIngestions>,
+        id: Path<String>,
+    ) -> Result<Json<RunSummary>, Problem> {
+        let run = path("id", &id.0)?;
+        Ok(Json(
+            (&self.0.ingest.close_ingestion.run(permit, run).await?).into(),
+        ))
+    }
+
+    /// List the newest 50 runs.
+    #[oai(path = "/ingestions", method = "get", operation_id = "listIngestions")]
+    async fn list(&self, Gate(permit): Gate<act::ReadIngestions>) -> Result<Json<RunList>, Problem> {
+        Ok(Json(RunList {
+            items: self
+                .0
+                .ingest
+                .read_ingestions
+                .list(permit)
+                .await?
+                .iter()
+                .map(Into::into)
+                .collect(),
+        }))
+    }
+
+    /// Read a run.
+    #[oai(path = "/ingestions/:id", method = "get", operation_id = "getIngestion")]
+    async fn get(
+        &self,
+        Gate(permit): Gate<act::ReadIngestions>,
+        id: Path<String>,
+    ) -> Result<Json<RunDetail>, Problem> {
+        let run = path("id", &id.0)?;
+        let (run, reasons) = self.0.ingest.read_ingestions.get(permit, run).await?;
+        let reason = |r: ReasonCount| Reason {
+            outcome: r.outcome,
+            hook_name: r.hook,
+            reason: r.reason,
+            records: r.records,
+        };
+        Ok(Json(RunDetail {
+            run: (&run).into(),
+            batch_size: run.batch_size,
+            limit: run.limit,
+            schema_id: run.schema.to_string(),
+            since: run.since.map(model_time),
+            scheduled_for: run.scheduled_for.map(model_time),
+            reasons: reasons.into_iter().map(reason).collect(),
+        }))
+    }
+}

@@ -1,0 +1,31 @@
+//! Operations on tasks, delegations and the inbox.
+
+use std::sync::Arc;
+
+use crate::services::Services;
+
+pub(crate) mod claims;
+pub(crate) mod completions;
+pub(crate) mod delegations;
+pub(crate) mod inbox;
+pub(crate) mod tasks;
+
+/// The operations of this context.
+pub(crate) type Apis = (
+    tasks::TasksApi,
+    delegations::DelegationsApi,
+    claims::ClaimsApi,
+    completions::CompletionsApi,
+    inbox::InboxApi,
+);
+
+/// The operations of this context, over these use cases.
+pub(crate) fn apis(services: &Arc<Services>) -> Apis {
+    (
+        tasks::TasksApi(Arc::clone(services)),
+        delegations::DelegationsApi(Arc::clone(services)),
+        claims::ClaimsApi(Arc::clone(services)),
+        completions::CompletionsApi(Arc::clone(services)),
+        inbox::InboxApi(Arc::clone(services)),
+    )
+}

@@ -1,0 +1,133 @@
+//! `/inbox`: the ends of what the caller handed over (LED-7).
+
+use std::sync::Arc;
+
+use app::views::Message;
+use auth::act;
+use domain::Invalid;
+use poem_openapi::param::Query;
+use poem_openapi::payload::Json;
+use poem_openapi::{Object, OpenApi};
+use serde_json::Value;
+
+use crate::http::body::Body;
+use crate::http::gate::Gate;
+use crate::http::problem::Problem;
+use crate::http::query::{page_size, refused_body, wait};
+use crate::http::render::model_time;
+use crate::ledger::delegations::Tag;
+use crate::services::Services;
+
+/// Messages of a page, where nothing is said, and at most. Each may hold a result of 256 KiB.
+const PAGE: (u32, u32) = (20, 50);
+/// The most messages that one request acknowledges.
+const MAX_ACKNOWLEDGED: usize = 1000;
+
+pub(crate) struct InboxApi(pub(crate) Arc<Services>);
+
+/// The end of a delegation.
+#[derive(Debug, Object)]
+struct InboxMessage {
+    /// By this it is acknowledged.
+    message_id: i64,
+    delegation_id: String,
+    attempt: i64,
+    /// `completed`, `failed` or `stuck`.
+    status: String,
+    result: Option<Value>,
+    /// Why it failed or got stuck.
+    error_detail: Option<String>,
+    /// The delegation that goes on with its task.
+    redelegated_as: Option<String>,
+    arrived_at: String,
+}
+
+/// What was not acknowledged yet, oldest first.
+#[derive(Debug, Object)]
+struct InboxList {
+    items: Vec<InboxMessage>,
+}
+
+/// `POST /inbox/acknowledge`.
+#[derive(Debug, Object)]
+struct AcknowledgeBody {
+    /// At most 1000.
+    message_ids: Vec<i64>,
+}
+
+/// What was acknowledged by this request.
+#[derive(Debug, Object)]
+struct Acknowledged {
+    /// Those that waited. Others were acknowledged before, or are not the caller's.
+    message_ids: Vec<i64>,
+}
+
+impl From<Message> for InboxMessage {
+    fn from(message: Message) -> Self {
+        Self {
+            message_id: message.id,
+            delegation_id: message.delegation.to_string(),
+            attempt: message.attempt,
+            status: message.status.to_string(),
+            result: message.result,
+            error_detail: message.error_detail,
+            redelegated_as: message.redelegated_as,
+            arrived_at: model_time(message.arrived_at),
+        }
+    }
+}
+
+#[OpenApi(tag = "Tag::Delegations")]
+impl InboxApi {
+    /// Read the caller's inbox. What is not acknowledged comes again at every look.
+    #[oai(path = "/inbox", method = "get", operation_id = "listInbox")]
+    async fn list(
+        &self,
+        Gate(permit): Gate<act::UseDelegations>,
+        /// Only messages after this one, to look further without acknowledging. Begin without it again and again: a message may arrive with
+        /// a smaller number than one that was seen.
+        after: Query<Option<i64>>,
+        /// The most messages of this page, from 1 to 50.
+        limit: Query<Option<i64>>,
+        /// For how many seconds to wait where there is nothing, at most 30.
+        #[oai(name = "wait")]
+        seconds: Query<Option<i64>>,
+    ) -> Result<Json<InboxList>, Problem> {
+        let items = self
+            .0
+            .ledger
+            .read_inbox
+            .list(
+                permit,
+                after.0.unwrap_or(0),
+                page_size(limit.0, PAGE),
+                wait(seconds.0),
+            )
+            .await?;
+        Ok(Json(InboxList {
+            items: items.into_iter().map(Into::into).collect(),
+        }))
+    }
+
+    /// Acknowledge messages: they do not come again.
+    #[oai(
+        path = "/inbox/acknowledge",
+        method = "post",
+        operation_id = "acknowledgeInbox"
+    )]
+    async fn acknowledge(
+        &self,
+        Gate(permit): Gate<act::UseDelegations>,
+        body: Body<AcknowledgeBody>,
+    ) -> Result<Json<Acknowledged>, Problem> {
+        let ids = body.0.message_ids;
+        if ids.is_empty() || ids.len() > MAX_ACKNOWLEDGED {
+            let rule = format!("must have 1 to {MAX_ACKNOWLEDGED} entries");
+            return Err(refused_body("message_ids", Invalid::value(rule)));
+        }
+        let done = self.0.ledger.read_inbox.acknowledge(permit, &ids).await?;
+        Ok(Json(Acknowledged {
+            message_ids: done.into_inner(),
+        }))
+    }
+}

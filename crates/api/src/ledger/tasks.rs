@@ -1,0 +1,430 @@
+//! `/tasks`: work that somebody asks for, and who may see and operate it (AUD-5, AUD-6).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use app::ledger::create_task::{Created, TaskRequest};
+use app::ledger::share_task::Share;
+use app::views::{TaskFilter, TaskGrant, TaskView};
+use auth::act;
+use domain::ledger::task::{MAX_NAME_BYTES, MAX_PARAMS_BYTES, TaskAccess};
+use domain::{Invalid, ServiceAccountId, TaskId, UserId};
+use poem_openapi::param::{Path, Query};
+use poem_openapi::payload::Json;
+use poem_openapi::{ApiResponse, Enum, Object, OpenApi, Tags};
+use serde_json::Value;
+
+use crate::http::body::Body;
+use crate::http::gate::Gate;
+use crate::http::problem::{Problem, path};
+use crate::http::query::{actor, bounded, bounded_json, page_size, refused, refused_body};
+use crate::http::render::model_time;
+use crate::services::Services;
+
+/// Tasks of a page, where nothing is said, and at most.
+const PAGE: (u32, u32) = (50, 500);
+/// The most bytes of an idempotency key and of a reason.
+pub(crate) const MAX_KEY: usize = 200;
+pub(crate) const MAX_REASON: usize = 500;
+
+#[derive(Tags)]
+enum Tag {
+    /// Work that somebody asks for.
+    Tasks,
+}
+
+pub(crate) struct TasksApi(pub(crate) Arc<Services>);
+
+/// What the caller may do about a task.
+#[derive(Clone, Copy, Debug, Enum)]
+#[oai(rename_all = "snake_case")]
+enum Access {
+    /// See it.
+    Read,
+    /// See it, cancel it, say how it stands, and delegate it.
+    Operate,
+    /// All that, and share it.
+    Own,
+}
+
+/// What is granted about a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+#[oai(rename_all = "snake_case")]
+enum Grant {
+    /// To see it.
+    Read,
+    /// To see it, cancel it, say how it stands, and delegate it.
+    Operate,
+}
+
+/// `POST /tasks`.
+#[derive(Debug, Object)]
+struct NewTaskBody {
+    /// What kind of work: 1 to 64 characters a-z, 0-9, `_`, `-` or `.`, beginning with a letter; none of the server's own (`ingest_batch`).
+    kind: String,
+    /// For people.
+    name: String,
+    /// What the work needs; at most 64 KiB.
+    params: Option<BTreeMap<String, Value>>,
+    /// The same request with the same key is the same task; the key with another request is refused. Keys of two creators do not clash.
+    idempotency_key: Option<String>,
+}
+
+/// `PATCH /tasks/{task_id}`.
+#[derive(Debug, Object)]
+struct TaskStatusBody {
+    /// `running`, `completed` or `failed`.
+    status: String,
+    /// Why, for people.
+    detail: Option<String>,
+}
+
+/// Why something is called off.
+#[derive(Debug, Object)]
+pub(crate) struct CancelBody {
+    /// For people.
+    pub(crate) reason: Option<String>,
+}
+
+/// `PUT /tasks/{task_id}/grants/{grantee}`.
+#[derive(Debug, Object)]
+struct TaskGrantBody {
+    access: Grant,
+}
+
+/// A task.
+#[derive(Debug, Object)]
+struct Task {
+    id: String,
+    kind: String,
+    name: String,
+    params: Value,
+    /// `queued`, `running`, `completed`, `failed` or `cancelled`.
+    status: String,
+    /// Why it failed or was cancelled.
+    status_detail: Option<String>,
+    /// The user who asked for it.
+    creator_user_id: Option<String>,
+    /// The service account that asked for it. Nobody did where both are null: the server made it by itself.
+    creator_service_account_id: Option<String>,
+    created_at: String,
+    updated_at: String,
+    /// What the caller may do about it; only where one task is asked for.
+    #[oai(skip_serializing_if_is_none)]
+    access: Option<Access>,
+}
+
+/// Tasks, newest first.
+#[derive(Debug, Object)]
+struct TaskList {
+    items: Vec<Task>,
+    /// What to send as `cursor` for the tasks after these.
+    next_cursor: Option<String>,
+    /// Whether there may be more. A page may be short or empty and there may still be more, where a filter lets little through.
+    has_more: bool,
+}
+
+/// What somebody may do about a task.
+#[derive(Debug, Object)]
+struct TaskGrantItem {
+    /// `user:<id>` or `service_account:<id>`.
+    grantee: String,
+    access: Grant,
+    granted_by: String,
+    granted_at: String,
+}
+
+/// What was granted about a task, oldest first.
+#[derive(Debug, Object)]
+struct TaskGrantList {
+    items: Vec<TaskGrantItem>,
+}
+
+#[derive(Debug, ApiResponse)]
+enum NewTaskResponse {
+    /// Made.
+    #[oai(status = 201)]
+    Created(Json<Task>),
+    /// This request made it before.
+    #[oai(status = 200)]
+    Existing(Json<Task>),
+}
+
+#[derive(Debug, ApiResponse)]
+enum GrantResponse {
+    /// Done.
+    #[oai(status = 204)]
+    Done,
+}
+
+impl From<TaskView> for Task {
+    fn from(task: TaskView) -> Self {
+        Self {
+            id: task.id.to_string(),
+            kind: task.kind.to_string(),
+            name: task.name,
+            params: task.params,
+            status: task.status.to_string(),
+            status_detail: task.status_detail,
+            creator_user_id: task.creator.user().map(|id| id.to_string()),
+            creator_service_account_id: task.creator.service_account().map(|id| id.to_string()),
+            created_at: model_time(task.created_at),
+            updated_at: model_time(task.updated_at),
+            access: None,
+        }
+    }
+}
+
+impl From<TaskGrant> for TaskGrantItem {
+    fn from(grant: TaskGrant) -> Self {
+        Self {
+            grantee: grant.grantee.to_string(),
+            access: if grant.can_operate {
+                Grant::Operate
+            } else {
+                Grant::Read
+            },
+            granted_by: grant.granted_by.to_string(),
+            granted_at: model_time(grant.granted_at),
+        }
+    }
+}
+
+fn with_access((task, access): (TaskView, TaskAccess)) -> Json<Task> {
+    let access = match access {
+        TaskAccess::Read => Access::Read,
+        TaskAccess::Operate => Access::Operate,
+        TaskAccess::Own => Access::Own,
+    };
+    Json(Task {
+        access: Some(access),
+        ..task.into()
+    })
+}
+
+#[OpenApi(tag = "Tag::Tasks")]
+impl TasksApi {
+    /// Make a task.
+    #[oai(path = "/tasks", method = "post", operation_id = "createTask")]
+    async fn create(
+        &self,
+        Gate(permit): Gate<act::UseTasks>,
+        body: Body<NewTaskBody>,
+    ) -> Result<NewTaskResponse, Problem> {
+        let body = body.0;
+        let params = Value::Object(body.params.unwrap_or_default().into_iter().collect());
+        bounded_json("params", &params, MAX_PARAMS_BYTES)?;
+        let request = TaskRequest {
+            kind: body.kind.parse().map_err(|e| refused_body("kind", e))?,
+            name: bounded("name", Some(body.name), MAX_NAME_BYTES)?.unwrap_or_default(),
+            params,
+            idempotency_key: bounded("idempotency_key", body.idempotency_key, MAX_KEY)?,
+        };
+        let Created { view, is_new } = self
+            .0
+            .ledger
+            .create_task
+            .run(permit, request)
+            .await
+            .map_err(|e| Problem::of_error(&e, "body"))?;
+        let task = with_access((view, TaskAccess::Own));
+        Ok(if is_new {
+            NewTaskResponse::Created(task)
+        } else {
+            NewTaskResponse::Existing(task)
+        })
+    }
+
+    /// List the tasks that the caller may see, newest first.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a parameter of the query is an argument of its handler"
+    )]
+    #[oai(path = "/tasks", method = "get", operation_id = "listTasks")]
+    async fn list(
+        &self,
+        Gate(permit): Gate<act::UseTasks>,
+        /// Only those that this user asked for.
+        creator_user_id: Query<Option<String>>,
+        /// Only those that this service account asked for.
+        creator_service_account_id: Query<Option<String>>,
+        /// Only those of this kind.
+        kind: Query<Option<String>>,
+        /// Only those in this state.
+        status: Query<Option<String>>,
+        /// The `next_cursor` of the page before.
+        cursor: Query<Option<String>>,
+        /// The most tasks of this page, from 1 to 500.
+        limit: Query<Option<i64>>,
+    ) -> Result<Json<TaskList>, Problem> {
+        let rule = || Invalid::value("must be a UUID");
+        let creator = match (creator_user_id.0, creator_service_account_id.0) {
+            (None, None) => None,
+            (Some(id), None) => {
+                let id: UserId = id.parse().map_err(|_| refused("creator_user_id", rule()))?;
+                Some(domain::Actor::User(id))
+            }
+            (None, Some(id)) => {
+                let id: ServiceAccountId = id
+                    .parse()
+                    .map_err(|_| refused("creator_service_account_id", rule()))?;
+                Some(domain::Actor::ServiceAccount(id))
+            }
+            (Some(_), Some(_)) => {
+                let rule = Invalid::value("must not be given with creator_user_id: a task has one creator");
+                return Err(refused("creator_service_account_id", rule));
+            }
+        };
+        let filter = TaskFilter {
+            creator,
+            kind: kind
+                .0
+                .map(|kind| kind.parse().map_err(|e| refused("kind", e)))
+                .transpose()?,
+            status: status
+                .0
+                .map(|status| status.parse().map_err(|e| refused("status", e)))
+                .transpose()?,
+            ..TaskFilter::default()
+        };
+        let page = self
+            .0
+            .ledger
+            .read_tasks
+            .list(permit, filter, cursor.0.as_deref(), page_size(limit.0, PAGE))
+            .await
+            .map_err(|e| Problem::of_error(&e, "query"))?;
+        Ok(Json(TaskList {
+            items: page.items.into_iter().map(Into::into).collect(),
+            has_more: page.next.is_some(),
+            next_cursor: page.next,
+        }))
+    }
+
+    /// Read a task.
+    #[oai(path = "/tasks/:task_id", method = "get", operation_id = "getTask")]
+    async fn get(
+        &self,
+        Gate(permit): Gate<act::UseTasks>,
+        task_id: Path<String>,
+    ) -> Result<Json<Task>, Problem> {
+        let id: TaskId = path("task_id", &task_id.0)?;
+        Ok(with_access(self.0.ledger.read_tasks.get(&permit, id).await?))
+    }
+
+    /// Say how a task stands that is not delegated. What is delegated is moved by whoever holds it.
+    #[oai(path = "/tasks/:task_id", method = "patch", operation_id = "updateTask")]
+    async fn update(
+        &self,
+        Gate(permit): Gate<act::UseTasks>,
+        task_id: Path<String>,
+        body: Body<TaskStatusBody>,
+    ) -> Result<Json<Task>, Problem> {
+        let id: TaskId = path("task_id", &task_id.0)?;
+        let body = body.0;
+        let status = body.status.parse().map_err(|e| refused_body("status", e))?;
+        let detail = bounded("detail", body.detail, MAX_REASON)?;
+        let updated = self
+            .0
+            .ledger
+            .update_task
+            .run(permit, id, status, detail.as_deref())
+            .await
+            .map_err(|e| Problem::of_error(&e, "body"))?;
+        Ok(with_access(updated))
+    }
+
+    /// Cancel a task. A delegation of it ends; whoever holds that learns of it at the next heartbeat.
+    #[oai(path = "/tasks/:task_id/cancel", method = "post", operation_id = "cancelTask")]
+    async fn cancel(
+        &self,
+        Gate(permit): Gate<act::UseTasks>,
+        task_id: Path<String>,
+        body: Body<CancelBody>,
+    ) -> Result<Json<Task>, Problem> {
+        let id: TaskId = path("task_id", &task_id.0)?;
+        let reason = bounded("reason", body.0.reason, MAX_REASON)?;
+        Ok(with_access(
+            self.0
+                .ledger
+                .cancel_task
+                .run(permit, id, reason.as_deref())
+                .await?,
+        ))
+    }
+
+    /// List who else may see or operate a task; for its creator and admins.
+    #[oai(
+        path = "/tasks/:task_id/grants",
+        method = "get",
+        operation_id = "listTaskGrants"
+    )]
+    async fn grants(
+        &self,
+        Gate(permit): Gate<act::UseTasks>,
+        task_id: Path<String>,
+    ) -> Result<Json<TaskGrantList>, Problem> {
+        let id: TaskId = path("task_id", &task_id.0)?;
+        let items = self.0.ledger.read_tasks.grants(permit, id).await?;
+        Ok(Json(TaskGrantList {
+            items: items.into_iter().map(Into::into).collect(),
+        }))
+    }
+
+    /// Let somebody else see or operate a task, in place of what they were granted before; for its creator and admins.
+    #[oai(
+        path = "/tasks/:task_id/grants/:grantee",
+        method = "put",
+        operation_id = "grantTask"
+    )]
+    async fn grant(
+        &self,
+        Gate(permit): Gate<act::UseTasks>,
+        task_id: Path<String>,
+        /// `user:<id>` or `service_account:<id>`.
+        grantee: Path<String>,
+        body: Body<TaskGrantBody>,
+    ) -> Result<GrantResponse, Problem> {
+        let share = match body.0.access {
+            Grant::Read => Share::Read,
+            Grant::Operate => Share::Operate,
+        };
+        self.share(permit, &task_id.0, &grantee.0, share).await
+    }
+
+    /// Take back what somebody was granted about a task.
+    #[oai(
+        path = "/tasks/:task_id/grants/:grantee",
+        method = "delete",
+        operation_id = "revokeTaskGrant"
+    )]
+    async fn revoke(
+        &self,
+        Gate(permit): Gate<act::UseTasks>,
+        task_id: Path<String>,
+        grantee: Path<String>,
+    ) -> Result<GrantResponse, Problem> {
+        self.share(permit, &task_id.0, &grantee.0, Share::Nothing).await
+    }
+}
+
+impl TasksApi {
+    async fn share(
+        &self,
+        permit: auth::Permit<act::UseTasks>,
+        task_id: &str,
+        grantee: &str,
+        share: Share,
+    ) -> Result<GrantResponse, Problem> {
+        let id: TaskId = path("task_id", task_id)?;
+        let grantee = actor(grantee).map_err(|e| Problem::invalid(&e.of_field("grantee"), "path"))?;
+        self.0
+            .ledger
+            .share_task
+            .run(permit, id, grantee, share)
+            .await
+            .map_err(|e| Problem::of_error(&e, "path"))?
+            .into_inner();
+        Ok(GrantResponse::Done)
+    }
+}

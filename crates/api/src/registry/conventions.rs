@@ -1,0 +1,255 @@
+//! `/conventions`.
+
+use std::sync::Arc;
+
+use app::Committed;
+use app::registry::deploy::Deployed;
+use auth::act;
+use domain::registry::convention::Convention;
+use poem::http::StatusCode;
+use poem::{IntoResponse, Response};
+use poem_openapi::param::Path;
+use poem_openapi::payload::{Json, Payload};
+use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
+use poem_openapi::{ApiResponse, Object, OpenApi, Tags};
+
+use crate::http::body::Body;
+use crate::http::gate::Gate;
+use crate::http::problem::{Problem, path};
+use crate::http::render::model_time;
+use crate::registry::wire::WireSchemaId;
+use crate::registry::wire_deploy::{DeployBody, DocsBlock, WireFiles, WireIngester};
+use crate::services::Services;
+
+#[derive(Tags)]
+enum Tag {
+    /// What labs deploy.
+    Conventions,
+}
+
+pub(crate) struct ConventionsApi(pub(crate) Arc<Services>);
+
+/// What became of one hook of a deploy.
+#[derive(Debug, Object)]
+struct DeployedHook {
+    name: String,
+    /// The version that has the deployed content.
+    version: u32,
+    /// Whether it is new.
+    created: bool,
+    /// The version that is live; another one where an operator rolled back.
+    live_version: Option<u32>,
+}
+
+/// A deployed convention.
+#[derive(Debug, Object)]
+struct DeployedConvention {
+    slug: String,
+    title: String,
+    description: String,
+    schema_id: WireSchemaId,
+    /// The names of its hooks, in order.
+    hooks: Vec<String>,
+    created_at: String,
+    /// What became of each hook.
+    releases: Vec<DeployedHook>,
+    /// The ingest run that the ingester's `initial_run` asked for, if this deploy opened it.
+    initial_run: Option<String>,
+}
+
+#[derive(Debug, ApiResponse)]
+enum DeployResponse {
+    /// Deployed, or already so.
+    #[oai(status = 201)]
+    Created(Json<DeployedConvention>),
+}
+
+impl From<Committed<Deployed>> for DeployResponse {
+    fn from(done: Committed<Deployed>) -> Self {
+        let done = done.into_inner();
+        let c = done.convention;
+        let hook = |h: app::registry::deploy::DeployedHook| DeployedHook {
+            name: h.name.into(),
+            version: h.version.get(),
+            created: h.created,
+            live_version: h.live.map(domain::ReleaseVersion::get),
+        };
+        Self::Created(Json(DeployedConvention {
+            slug: c.slug.into(),
+            title: c.title,
+            description: c.description,
+            schema_id: (&c.schema).into(),
+            hooks: c.hooks.into_iter().map(Into::into).collect(),
+            created_at: model_time(c.created_at),
+            releases: done.hooks.into_iter().map(hook).collect(),
+            initial_run: done.initial_run.map(|run| run.to_string()),
+        }))
+    }
+}
+
+/// A convention in a list.
+#[derive(Debug, Object)]
+struct ConventionSummary {
+    /// Its slug.
+    id: String,
+    title: String,
+    description: String,
+    schema_id: WireSchemaId,
+    created_at: String,
+}
+
+/// Conventions.
+#[derive(Debug, Object)]
+struct ConventionList {
+    items: Vec<ConventionSummary>,
+}
+
+/// A convention.
+#[derive(Debug, Object)]
+struct ConventionDetail {
+    /// Its slug.
+    id: String,
+    title: String,
+    description: String,
+    schema_id: WireSchemaId,
+    file_requirements: WireFiles,
+    /// The names of its hooks, in order.
+    hooks: Vec<String>,
+    ingester: Option<WireIngester>,
+    /// `automatic`, or `required` where a curator decides about depositions.
+    curation: String,
+    docs: DocsBlock,
+    created_at: String,
+}
+
+impl From<Convention> for ConventionDetail {
+    fn from(c: Convention) -> Self {
+        Self {
+            id: c.slug.into(),
+            title: c.title,
+            description: c.description,
+            schema_id: (&c.schema).into(),
+            file_requirements: (&c.file_requirements).into(),
+            hooks: c.hooks.into_iter().map(Into::into).collect(),
+            ingester: c.ingester.map(Into::into),
+            curation: c.curation.as_str().to_owned(),
+            docs: c.docs.into(),
+            created_at: model_time(c.created_at),
+        }
+    }
+}
+
+/// A workbook.
+#[derive(Debug)]
+pub(crate) struct Xlsx(Vec<u8>);
+
+impl Payload for Xlsx {
+    const CONTENT_TYPE: &'static str = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
+    fn schema_ref() -> MetaSchemaRef {
+        MetaSchemaRef::Inline(Box::new(MetaSchema::new_with_format("string", "binary")))
+    }
+}
+
+impl IntoResponse for Xlsx {
+    fn into_response(self) -> Response {
+        Response::builder().content_type(Self::CONTENT_TYPE).body(self.0)
+    }
+}
+
+#[derive(Debug, ApiResponse)]
+pub(crate) enum TemplateResponse {
+    /// The template.
+    #[oai(status = 200)]
+    Workbook(Xlsx, #[oai(header = "Content-Disposition")] String),
+}
+
+/// The template of a convention with this title and schema, as a file.
+pub(crate) fn template_of(title: &str, schema: &domain::Schema) -> Result<TemplateResponse, Problem> {
+    let bytes = crate::registry::template::workbook(schema).map_err(|error| {
+        tracing::error!(%error, "a template could not be made");
+        Problem::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal_error",
+            "the server failed; the fault was logged",
+        )
+    })?;
+    // A header is ASCII without quotes; whatever else a title has is left out of the file's name.
+    let name: String = title
+        .to_lowercase()
+        .chars()
+        .map(|c| if c == ' ' { '_' } else { c })
+        .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
+        .collect();
+    Ok(TemplateResponse::Workbook(
+        Xlsx(bytes),
+        format!("attachment; filename=\"{name}_template.xlsx\""),
+    ))
+}
+
+#[OpenApi(tag = "Tag::Conventions")]
+impl ConventionsApi {
+    /// Deploy a convention.
+    ///
+    /// Registers its schema, hooks, releases and tables in one transaction. Declarative: the same body again changes nothing.
+    #[oai(path = "/conventions", method = "post", operation_id = "deployConvention")]
+    async fn deploy(
+        &self,
+        Gate(permit): Gate<act::DeployConvention>,
+        body: Body<DeployBody>,
+    ) -> Result<DeployResponse, Problem> {
+        let plan = body.0.into_plan().map_err(|e| Problem::invalid(&e, "body"))?;
+        Ok(self.0.registry.deploy.run(permit, plan).await?.into())
+    }
+
+    /// List conventions, newest first.
+    #[oai(path = "/conventions", method = "get", operation_id = "listConventions")]
+    async fn list(&self, Gate(permit): Gate<act::ReadConventions>) -> Result<Json<ConventionList>, Problem> {
+        let summary = |c: Convention| ConventionSummary {
+            id: c.slug.into(),
+            title: c.title,
+            description: c.description,
+            schema_id: (&c.schema).into(),
+            created_at: model_time(c.created_at),
+        };
+        Ok(Json(ConventionList {
+            items: self
+                .0
+                .registry
+                .read_conventions
+                .list(permit)
+                .await?
+                .into_iter()
+                .map(summary)
+                .collect(),
+        }))
+    }
+
+    /// Read a convention.
+    #[oai(path = "/conventions/:slug", method = "get", operation_id = "getConvention")]
+    async fn get(
+        &self,
+        Gate(permit): Gate<act::ReadConventions>,
+        slug: Path<String>,
+    ) -> Result<Json<ConventionDetail>, Problem> {
+        let slug = path("slug", &slug.0)?;
+        Ok(Json(
+            self.0.registry.read_conventions.get(permit, &slug).await?.into(),
+        ))
+    }
+
+    /// Read the spreadsheet template of a convention.
+    #[oai(
+        path = "/conventions/:slug/template",
+        method = "get",
+        operation_id = "getConventionTemplate"
+    )]
+    async fn template(
+        &self,
+        Gate(permit): Gate<act::ReadTemplates>,
+        slug: Path<String>,
+    ) -> Result<TemplateResponse, Problem> {
+        let slug = path("slug", &slug.0)?;
+        let (convention, schema) = self.0.registry.read_conventions.template(permit, &slug).await?;
+        template_of(&convention.title, &schema)
+    }
+}

@@ -1,0 +1,98 @@
+//! `/hooks/runs`.
+
+use std::sync::Arc;
+
+use auth::act;
+use domain::HookRun;
+use poem_openapi::param::Path;
+use poem_openapi::payload::Json;
+use poem_openapi::{Object, OpenApi};
+
+use crate::http::gate::Gate;
+use crate::http::problem::{Problem, path};
+use crate::http::render::{LogText, model_time};
+use crate::registry::hooks::Tag;
+use crate::services::Services;
+
+pub(crate) struct HookRunsApi(pub(crate) Arc<Services>);
+
+/// A hook run.
+#[derive(Debug, Object)]
+#[oai(rename = "HookRun")]
+pub(crate) struct RunDetail {
+    id: String,
+    release_id: String,
+    /// `passed`, `failed` or `error`.
+    status: String,
+    started_at: String,
+    finished_at: String,
+    /// How long the hook itself ran, in seconds, over all tries.
+    duration_s: f64,
+    /// How often it was run again with more memory.
+    oom_retries: u32,
+    has_logs: bool,
+    /// Which worker ran it.
+    worker: String,
+    /// Why it failed.
+    failure: Option<String>,
+    /// How many records it passed; unknown for runs of old servers.
+    passed: Option<u64>,
+    /// How many it rejected.
+    rejected: Option<u64>,
+    /// How many it could not judge.
+    errored: Option<u64>,
+}
+
+impl From<HookRun> for RunDetail {
+    fn from(run: HookRun) -> Self {
+        Self {
+            id: run.id.to_string(),
+            release_id: run.release.to_string(),
+            status: run.status.as_str().to_owned(),
+            started_at: model_time(run.started_at),
+            finished_at: model_time(run.finished_at),
+            duration_s: run.duration_s,
+            oom_retries: run.oom_retries,
+            has_logs: run.log_ref.is_some(),
+            worker: run.worker,
+            failure: run.failure,
+            passed: run.counts.map(|c| c.passed),
+            rejected: run.counts.map(|c| c.rejected),
+            errored: run.counts.map(|c| c.errored),
+        }
+    }
+}
+
+#[OpenApi(tag = "Tag::Hooks")]
+impl HookRunsApi {
+    /// Read a hook run.
+    ///
+    /// Everybody may read a run that made public rows; why a run failed, and other runs, are for admins.
+    #[oai(path = "/hooks/runs/:run_id", method = "get", operation_id = "getHookRun")]
+    async fn run(
+        &self,
+        Gate(permit): Gate<act::ReadHookRuns>,
+        run_id: Path<String>,
+    ) -> Result<Json<RunDetail>, Problem> {
+        let run = path("run_id", &run_id.0)?;
+        Ok(Json(self.0.data.read_provenance.run(permit, run).await?.into()))
+    }
+
+    /// Read what a failed run printed.
+    ///
+    /// For admins, for who asked for the work, and for whom they let read its task; to all others there is no such run. It may hold
+    /// whatever the hook was given.
+    #[oai(
+        path = "/hooks/runs/:run_id/logs",
+        method = "get",
+        operation_id = "getHookRunLogs"
+    )]
+    async fn logs(
+        &self,
+        Gate(permit): Gate<act::ReadRunLogs>,
+        run_id: Path<String>,
+    ) -> Result<LogText, Problem> {
+        let run = path("run_id", &run_id.0)?;
+        Ok(LogText(self.0.data.read_run_logs.run(permit, run).await?))
+    }
+}

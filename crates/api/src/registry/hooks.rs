@@ -1,0 +1,294 @@
+//! `/hooks`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use app::Committed;
+use app::registry::create_release::Released;
+use app::views::HookSummary;
+use auth::act;
+use domain::registry::hook::HookRelease;
+use domain::{HookName, Invalid};
+use poem_openapi::param::Path;
+use poem_openapi::payload::Json;
+use poem_openapi::{ApiResponse, Object, OpenApi, Tags};
+use serde_json::Value;
+
+use crate::http::body::Body;
+use crate::http::gate::Gate;
+use crate::http::problem::{Problem, path};
+use crate::http::render::model_time;
+use crate::http::rendered::{Rendered, Renderings};
+use crate::registry::wire::{WireFeature, WireLimits, WireYank};
+use crate::registry::wire_deploy::NewReleaseBody;
+use crate::services::Services;
+
+#[derive(Tags)]
+pub(crate) enum Tag {
+    /// The hook registry: what ran, and what runs next.
+    Hooks,
+}
+
+pub(crate) struct HooksApi(Arc<Services>, Renderings);
+
+impl HooksApi {
+    pub(crate) fn new(services: &Arc<Services>) -> Self {
+        Self(Arc::clone(services), Renderings::new())
+    }
+}
+
+/// A release, as its submission answers.
+#[derive(Debug, Object)]
+struct SubmittedRelease {
+    hook_name: String,
+    version: u32,
+    id: String,
+    digest: String,
+    source_ref: String,
+    built_at: String,
+    /// Whether this version is live.
+    live: bool,
+    /// That it was withdrawn, while it is: then it cannot be made live.
+    yanked: Option<WireYank>,
+}
+
+#[derive(Debug, ApiResponse)]
+enum SubmitResponse {
+    /// The hook has a release of this digest, config and limits; nothing changed.
+    #[oai(status = 200)]
+    Existing(Json<SubmittedRelease>),
+    /// A new release; it is live.
+    #[oai(status = 201)]
+    Created(Json<SubmittedRelease>),
+}
+
+impl From<Committed<Released>> for SubmitResponse {
+    fn from(done: Committed<Released>) -> Self {
+        let Released {
+            release,
+            created,
+            live,
+        } = done.into_inner();
+        let body = Json(SubmittedRelease {
+            live: live == Some(release.version),
+            hook_name: release.hook.into(),
+            version: release.version.get(),
+            id: release.id.to_string(),
+            digest: release.release.content.digest.to_string(),
+            source_ref: release.release.source_ref,
+            built_at: model_time(release.built_at),
+            yanked: release.yanked.map(Into::into),
+        });
+        if created {
+            Self::Created(body)
+        } else {
+            Self::Existing(body)
+        }
+    }
+}
+
+/// The live release of a hook in a list.
+#[derive(Debug, Object)]
+struct LiveSummary {
+    version: u32,
+    digest: String,
+    source_ref: String,
+    built_at: String,
+}
+
+/// A hook in a list.
+#[derive(Debug, Object)]
+struct HookItem {
+    name: String,
+    feature: WireFeature,
+    live_release: Option<LiveSummary>,
+}
+
+/// Hooks.
+#[derive(Debug, Object)]
+struct HookList {
+    items: Vec<HookItem>,
+}
+
+/// A release in a history.
+#[derive(Debug, Object)]
+struct ReleaseItem {
+    version: u32,
+    digest: String,
+    image: String,
+    source_ref: String,
+    /// Who released it: `user:<id>` or `service_account:<id>`.
+    built_by: String,
+    built_at: String,
+    /// That it was withdrawn, while it is.
+    yanked: Option<WireYank>,
+}
+
+/// A hook's releases, newest first.
+#[derive(Debug, Object)]
+struct ReleaseHistory {
+    hook_name: String,
+    live_version: Option<u32>,
+    releases: Vec<ReleaseItem>,
+}
+
+/// A release.
+#[derive(Debug, Object)]
+struct ReleaseDetail {
+    hook_name: String,
+    version: u32,
+    id: String,
+    image: String,
+    digest: String,
+    config: BTreeMap<String, Value>,
+    limits: WireLimits,
+    source_ref: String,
+    /// Who released it: `user:<id>` or `service_account:<id>`.
+    built_by: String,
+    built_at: String,
+    live: bool,
+    /// That it was withdrawn, while it is.
+    yanked: Option<WireYank>,
+}
+
+impl ReleaseDetail {
+    fn new(release: HookRelease, live: bool) -> Self {
+        Self {
+            hook_name: release.hook.into(),
+            version: release.version.get(),
+            id: release.id.to_string(),
+            image: release.release.image,
+            digest: release.release.content.digest.to_string(),
+            limits: (&release.release.content.limits).into(),
+            config: release.release.content.config.into_iter().collect(),
+            source_ref: release.release.source_ref,
+            built_by: release.built_by.to_string(),
+            built_at: model_time(release.built_at),
+            live,
+            yanked: release.yanked.map(Into::into),
+        }
+    }
+}
+
+/// The version of a path: a positive number; what no hook can have is an unknown version.
+pub(crate) fn version(text: &str) -> Result<u32, Problem> {
+    let number = text.parse::<u64>().map_err(|_| {
+        Problem::invalid(
+            &Invalid::value("must be a whole number from 1").of_field("version"),
+            "path",
+        )
+    })?;
+    Ok(u32::try_from(number).unwrap_or(u32::MAX))
+}
+
+#[OpenApi(tag = "Tag::Hooks")]
+impl HooksApi {
+    /// Submit a release.
+    ///
+    /// New content becomes the next version and is live at once. Content that exists is answered with its release.
+    #[oai(
+        path = "/hooks/:name/releases",
+        method = "post",
+        operation_id = "createHookRelease"
+    )]
+    async fn create_release(
+        &self,
+        Gate(permit): Gate<act::WriteHooks>,
+        name: Path<String>,
+        body: Body<NewReleaseBody>,
+    ) -> Result<SubmitResponse, Problem> {
+        let name: HookName = path("name", &name.0)?;
+        let release = body.0.into_domain().map_err(|e| Problem::invalid(&e, "body"))?;
+        Ok(self
+            .0
+            .registry
+            .create_release
+            .run(permit, name, release)
+            .await?
+            .into())
+    }
+
+    /// List hooks, by name.
+    #[oai(path = "/hooks", method = "get", operation_id = "listHooks")]
+    async fn list(&self, Gate(permit): Gate<act::ReadHooks>) -> Result<Json<HookList>, Problem> {
+        let live = |r: HookRelease| LiveSummary {
+            version: r.version.get(),
+            digest: r.release.content.digest.to_string(),
+            source_ref: r.release.source_ref,
+            built_at: model_time(r.built_at),
+        };
+        let item = |h: HookSummary| HookItem {
+            name: h.name.into(),
+            feature: (&h.contract).into(),
+            live_release: h.live.map(live),
+        };
+        Ok(Json(HookList {
+            items: self
+                .0
+                .registry
+                .read_hooks
+                .list(permit)
+                .await?
+                .into_iter()
+                .map(item)
+                .collect(),
+        }))
+    }
+
+    /// Read a hook's releases, newest first.
+    #[oai(
+        path = "/hooks/:name/releases",
+        method = "get",
+        operation_id = "listHookReleases"
+    )]
+    async fn history(
+        &self,
+        Gate(permit): Gate<act::ReadHooks>,
+        name: Path<String>,
+    ) -> Result<Json<ReleaseHistory>, Problem> {
+        let name: HookName = path("name", &name.0)?;
+        let (hook, releases) = self.0.registry.read_hooks.history(permit, &name).await?;
+        let item = |r: HookRelease| ReleaseItem {
+            version: r.version.get(),
+            digest: r.release.content.digest.to_string(),
+            image: r.release.image,
+            source_ref: r.release.source_ref,
+            built_by: r.built_by.to_string(),
+            built_at: model_time(r.built_at),
+            yanked: r.yanked.map(Into::into),
+        };
+        let live_version = hook.live.map(|release| release.version.get());
+        Ok(Json(ReleaseHistory {
+            hook_name: hook.name.into(),
+            live_version,
+            releases: releases.into_iter().map(item).collect(),
+        }))
+    }
+
+    /// Read a release.
+    #[oai(
+        path = "/hooks/:name/releases/:version",
+        method = "get",
+        operation_id = "getHookRelease"
+    )]
+    async fn release(
+        &self,
+        Gate(permit): Gate<act::ReadHooks>,
+        name: Path<String>,
+        #[oai(name = "version")] number: Path<String>,
+    ) -> Result<Rendered<ReleaseDetail>, Problem> {
+        let name: HookName = path("name", &name.0)?;
+        let (release, live) = self
+            .0
+            .registry
+            .read_hooks
+            .release(permit, &name, version(&number.0)?)
+            .await?;
+        // A release never changes; whether it is live is asked for each time, and so is its yank, which a rendering would not show.
+        if release.yanked.is_some() {
+            return Ok(Rendered::new(&ReleaseDetail::new(release, live)));
+        }
+        let key = (release.id.as_uuid(), live);
+        Ok(self.1.get(key, || ReleaseDetail::new(release, live)))
+    }
+}

@@ -1,0 +1,61 @@
+//! Who may do what about a delegation: its caller calls it off and hands it out again, its callee ends it, and admins act as the caller.
+
+use auth::{Permit, act};
+use domain::ledger::delegation::DelegationError;
+use domain::{DelegationId, Party};
+use ports::ledger::{DelegationFacts, DelegationView};
+use ports::{LedgerQueries, Repos};
+
+use crate::access::task::Asker;
+use crate::failure::Failure;
+
+/// The party that somebody is who may do this. Nobody who is not known gets a permit, so the server itself is never here.
+pub(crate) fn party<A>(permit: &Permit<A>) -> Result<Party, Failure> {
+    Party::of(&permit.actor()).ok_or_else(|| auth::AuthError::MissingToken.into())
+}
+
+/// Who asks: a party and its rights.
+pub(crate) struct By {
+    pub(crate) asker: Asker,
+    pub(crate) party: String,
+}
+
+impl By {
+    pub(crate) fn of(permit: &Permit<act::UseDelegations>) -> Result<Self, Failure> {
+        Ok(Self {
+            party: party(permit)?.to_string(),
+            asker: Asker::of(permit),
+        })
+    }
+}
+
+/// The delegation as it is now.
+pub(crate) async fn viewed(ledger: &dyn LedgerQueries, id: &DelegationId) -> Result<DelegationView, Failure> {
+    let view = ledger.delegation(id).await?;
+    Ok(view.ok_or_else(|| DelegationError::UnknownDelegation(id.to_string()))?)
+}
+
+/// What is known of a delegation, for its caller and for admins; its callee may see it and not do this.
+pub(crate) async fn callers(
+    repos: &mut dyn Repos,
+    by: &By,
+    what: &'static str,
+    id: &DelegationId,
+) -> Result<DelegationFacts, Failure> {
+    let unknown = || DelegationError::UnknownDelegation(id.to_string());
+    let facts = repos.delegations().find(id).await?.ok_or_else(unknown)?;
+    // The server hands its own work out again by itself; its tasks are cancelled as tasks.
+    let is_own = facts.caller.starts_with("hallmark:");
+    if !is_own && (facts.caller == by.party || by.asker.manages_all) {
+        return Ok(facts);
+    }
+    if facts.callee == by.party || by.asker.manages_all {
+        return Err(DelegationError::NotAllowed {
+            id: id.to_string(),
+            what,
+            who: "caller",
+        }
+        .into());
+    }
+    Err(unknown().into())
+}

@@ -1,0 +1,78 @@
+//! Who asks for something about a deposition, and the deposition as they may have it (wire contract 1.5).
+
+use auth::{Permit, act};
+use domain::deposit::deposition::{DepositionError, DepositionUse, may};
+use domain::{Actor, DepositionId, DepositionStatus, NodeDomain, UserId};
+use ports::Repos;
+use ports::deposit::LockedDeposition;
+
+use crate::failure::Failure;
+
+/// Who asks.
+pub(crate) struct DepositionAsker {
+    pub(crate) actor: Actor,
+    pub(crate) is_curator: bool,
+}
+
+impl DepositionAsker {
+    pub(crate) fn of<A>(permit: &Permit<A>) -> Self {
+        Self {
+            actor: permit.actor(),
+            is_curator: permit.principal().may::<act::CurateDepositions>(),
+        }
+    }
+
+    /// The user who asks; machines have no depositions.
+    pub(crate) fn user(&self) -> Result<UserId, DepositionError> {
+        self.actor
+            .user()
+            .ok_or(DepositionError::NotAllowed(DepositionUse::Write))
+    }
+
+    pub(crate) fn need(&self, what: DepositionUse, owner: UserId) -> Result<(), DepositionError> {
+        if may(what, owner, self.actor.user(), self.is_curator) {
+            Ok(())
+        } else {
+            Err(DepositionError::NotAllowed(what))
+        }
+    }
+}
+
+/// The id that a client's SRN names.
+pub(crate) fn id_of(srn: &str, node: &NodeDomain) -> Result<DepositionId, DepositionError> {
+    DepositionId::from_srn(srn, node)
+        .map_err(|e| e.of_field("srn"))?
+        .ok_or_else(|| DepositionError::Unknown(srn.chars().take(200).collect()))
+}
+
+/// Locks a deposition for a use, if whoever asks may do that, and its state allows it.
+pub(crate) async fn lock(
+    repos: &mut dyn Repos,
+    id: &DepositionId,
+    asker: &DepositionAsker,
+    what: DepositionUse,
+    (status, needs): (DepositionStatus, &'static str),
+) -> Result<LockedDeposition, Failure> {
+    let locked = repos.depositions().lock(id).await?;
+    let locked = locked.ok_or_else(|| DepositionError::Unknown(id.to_string()))?;
+    asker.need(what, locked.owner)?;
+    if locked.status != status {
+        return Err(DepositionError::State {
+            status: locked.status,
+            needs,
+        }
+        .into());
+    }
+    Ok(locked)
+}
+
+/// What only a draft allows.
+pub(crate) const DRAFT: (DepositionStatus, &str) = (
+    DepositionStatus::Draft,
+    "only a draft can be changed or submitted",
+);
+/// What only a deposition under review allows.
+pub(crate) const IN_REVIEW: (DepositionStatus, &str) = (
+    DepositionStatus::InReview,
+    "only one that is in review can be decided about",
+);

@@ -1,0 +1,345 @@
+//! Reading tables: catalogue, manifest, records and feature rows (wire contract 7).
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use auth::{Permit, act};
+use domain::data::filter::{FilterLimits, RawFilter};
+use domain::data::page::PageScope;
+use domain::data::record::{DataError, RecordRef};
+use domain::data::sort::parse_sort;
+use domain::{Cell, HookName, NodeDomain, Schema, SchemaRef};
+use ports::data::{PageKey, RecordView, RowStream, Settled, Table, TableColumn, TableKind, TableQuery};
+use ports::{Clock, DataQueries, RegistryQueries};
+use serde_json::Value;
+use time::OffsetDateTime;
+
+use crate::cursor::{self, Listed};
+use crate::data::table_counts::{Counted, TableCounter};
+use crate::data::table_scope::Tables;
+use crate::failure::Failure;
+
+/// One page of a table.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// The columns, in wire order.
+    pub columns: Vec<TableColumn>,
+    /// The rows.
+    pub rows: Vec<Vec<Cell>>,
+    /// Where the next page begins; none on the last one.
+    pub next_cursor: Option<String>,
+}
+
+/// A table with its counts.
+#[derive(Clone, Debug)]
+pub struct CountedTable {
+    /// The table.
+    pub table: Table,
+    /// Its counts.
+    pub counts: Counted,
+}
+
+/// What a schema has to read.
+#[derive(Clone, Debug)]
+pub struct Manifest {
+    /// The schema: the newest version in scope.
+    pub schema: Schema,
+    /// Its tables, records first.
+    pub tables: Vec<CountedTable>,
+}
+
+/// One entry of the catalogue.
+#[derive(Clone, Debug)]
+pub struct CatalogueEntry {
+    /// The schema version.
+    pub schema: SchemaRef,
+    /// Its feature tables.
+    pub features: Vec<HookName>,
+}
+
+/// Reads tables.
+pub struct ReadData {
+    tables: Tables,
+    counts: TableCounter,
+    clock: Arc<dyn Clock>,
+    node: NodeDomain,
+}
+
+/// What a reader asks of a table.
+#[derive(Clone, Debug, Default)]
+pub struct TableRequest {
+    /// A filter, as JSON (wire contract 7.4).
+    pub filter: Option<Value>,
+    /// The order (wire contract 7.3).
+    pub sort: Option<String>,
+    /// What was current then; none is now.
+    pub as_of: Option<OffsetDateTime>,
+    /// The cursor of the page before.
+    pub cursor: Option<String>,
+}
+
+/// A table, and what is read of it.
+struct Reading {
+    table: Table,
+    query: TableQuery,
+    scope: PageScope,
+    after: Option<PageKey>,
+}
+
+/// For how long a read waits until what was current at a time is settled.
+const MAX_WAIT: Duration = Duration::from_secs(5);
+
+impl ReadData {
+    /// A use case on these queries.
+    pub fn new(
+        data: Arc<dyn DataQueries>,
+        registry: Arc<dyn RegistryQueries>,
+        clock: Arc<dyn Clock>,
+        node: NodeDomain,
+    ) -> Self {
+        Self {
+            counts: TableCounter::new(Arc::clone(&data), Arc::clone(&clock)),
+            tables: Tables::new(data, registry),
+            clock,
+            node,
+        }
+    }
+
+    /// The node's domain.
+    pub const fn node(&self) -> &NodeDomain {
+        &self.node
+    }
+
+    /// Every schema version with its feature tables.
+    pub async fn catalogue(&self, _permit: &Permit<act::ReadData>) -> Result<Vec<CatalogueEntry>, Failure> {
+        let features = self.tables.data.schema_features().await?;
+        let entry = |schema: Schema| {
+            let of_schema = features
+                .iter()
+                .filter(|(reference, _)| *reference == schema.reference);
+            CatalogueEntry {
+                features: of_schema.map(|(_, hook)| hook.clone()).collect(),
+                schema: schema.reference,
+            }
+        };
+        Ok(self.tables.data.schemas().await?.into_iter().map(entry).collect())
+    }
+
+    /// The tables of a schema, counted: exactly as they are now, or as they were when they were last counted.
+    pub async fn manifest(
+        &self,
+        _permit: &Permit<act::ReadData>,
+        schema: &str,
+        exact: bool,
+    ) -> Result<Manifest, Failure> {
+        let (scope, tables) = self.tables.all(schema).await?;
+        let mut counted = Vec::with_capacity(tables.len());
+        for table in tables {
+            counted.push(CountedTable {
+                counts: self.counts.count(&table, exact).await?,
+                table,
+            });
+        }
+        Ok(Manifest {
+            schema: scope.newest,
+            tables: counted,
+        })
+    }
+
+    /// One page of a table; `feature` is the table's name, `None` for the records.
+    pub async fn page(
+        &self,
+        _permit: &Permit<act::ReadData>,
+        schema: &str,
+        feature: Option<&str>,
+        asked: &TableRequest,
+        limit: u32,
+    ) -> Result<Page, Failure> {
+        let reading = self.reading(schema, feature, asked).await?;
+        let Reading {
+            table,
+            query,
+            scope,
+            after,
+        } = reading;
+        // One row more than asked says whether there is another page.
+        let data = &self.tables.data;
+        let mut rows = data.page(&table, &query, after.as_ref(), limit + 1).await?;
+        let more = rows.len() > limit as usize;
+        rows.truncate(limit as usize);
+        let last = rows.last().filter(|_| more).and_then(|row| key_of(&table, row));
+        Ok(Page {
+            next_cursor: last.map(|key| cursor::encode(&scope, &key)),
+            columns: table.columns,
+            rows,
+        })
+    }
+
+    /// All rows of a table after a cursor, as a stream.
+    pub async fn stream(
+        &self,
+        _permit: &Permit<act::ReadData>,
+        schema: &str,
+        feature: Option<&str>,
+        asked: &TableRequest,
+    ) -> Result<(Vec<TableColumn>, RowStream), Failure> {
+        let reading = self.reading(schema, feature, asked).await?;
+        let rows = self
+            .tables
+            .data
+            .stream(&reading.table, &reading.query, reading.after)?;
+        Ok((reading.table.columns, rows))
+    }
+
+    async fn reading(
+        &self,
+        schema: &str,
+        feature: Option<&str>,
+        asked: &TableRequest,
+    ) -> Result<Reading, Failure> {
+        let (scope, table) = self.tables.one(schema, feature).await?;
+        let filter = match &asked.filter {
+            None => None,
+            Some(value) => {
+                let raw = RawFilter::parse(value, FilterLimits::default()).map_err(DataError::Query)?;
+                Some(self.tables.filter(&scope, &table, &raw).await?)
+            }
+        };
+        let sort = asked.sort.as_deref().unwrap_or_default();
+        let query = TableQuery {
+            filter,
+            sort: parse_sort(sort, |name| column_of(&table, name)).map_err(DataError::Query)?,
+            as_of: asked.as_of,
+        };
+        let scope = page_scope(&table, &query, asked.filter.as_ref());
+        let after = asked.cursor.as_deref();
+        let after = after
+            .map(|text| {
+                let listed = match table.kind {
+                    TableKind::Records => Listed::Records,
+                    TableKind::Feature(_) => Listed::Rows,
+                };
+                cursor::decode(&scope, listed, text)
+            })
+            .transpose()?;
+        if let Some(at) = query.as_of {
+            self.settle(at).await?;
+        }
+        Ok(Reading {
+            table,
+            query,
+            scope,
+            after,
+        })
+    }
+
+    /// Waits until what was current then will not change any more: else the same question could have two answers.
+    async fn settle(&self, at: OffsetDateTime) -> Result<(), Failure> {
+        let begun = self.clock.now();
+        let mut pause = Duration::from_millis(20);
+        loop {
+            match self.tables.data.settled(at).await? {
+                Settled::Yes => return Ok(()),
+                Settled::Ahead => return Err(DataError::AsOfAhead.into()),
+                Settled::NotYet if self.clock.now() - begun > MAX_WAIT => {
+                    return Err(DataError::AsOfUnsettled.into());
+                }
+                Settled::NotYet => {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(Duration::from_millis(500));
+                }
+            }
+        }
+    }
+
+    /// The hooks whose tables a schema version has.
+    pub(crate) async fn hooks_of(&self, schema: &SchemaRef) -> Result<BTreeSet<HookName>, Failure> {
+        Ok(self.tables.scope(&schema.to_string()).await?.hooks)
+    }
+
+    /// The newest schema version that `{schema}` of a path means.
+    pub(crate) async fn newest(&self, schema: &str) -> Result<SchemaRef, Failure> {
+        Ok(self.tables.scope(schema).await?.newest.reference)
+    }
+
+    /// The columns of a feature table, in wire order.
+    pub async fn columns(
+        &self,
+        _permit: &Permit<act::ReadData>,
+        schema: &str,
+        feature: &str,
+    ) -> Result<Vec<TableColumn>, Failure> {
+        Ok(self.tables.one(schema, Some(feature)).await?.1.columns)
+    }
+
+    /// A feature table without its columns.
+    pub(crate) async fn feature_table(&self, schema: &str, feature: &str) -> Result<Table, Failure> {
+        self.tables.feature(schema, feature).await
+    }
+
+    /// A record: the version asked for, or the newest.
+    pub async fn record(
+        &self,
+        _permit: &Permit<act::ReadData>,
+        reference: &str,
+    ) -> Result<RecordView, Failure> {
+        let parsed: RecordRef = reference
+            .parse()
+            .map_err(|e: domain::Invalid| DataError::from(e.of_field("id")))?;
+        Ok(self
+            .tables
+            .data
+            .record(&self.node, parsed)
+            .await?
+            .ok_or_else(|| DataError::UnknownRecord(reference.to_owned()))?)
+    }
+}
+
+/// The name of the column that a text of an order means: some have another name (wire contract 7.3).
+fn column_of(table: &Table, name: &str) -> Option<String> {
+    let name = match (&table.kind, name) {
+        (TableKind::Records, "id") => "srn",
+        (TableKind::Records, "published_at") => "created_at",
+        (_, name) => name,
+    };
+    table
+        .columns
+        .iter()
+        .find(|c| c.name == name)
+        .map(|c| c.name.clone())
+}
+
+/// A cursor fits the table, filter, order and time that gave it (D22).
+fn page_scope(table: &Table, query: &TableQuery, filter: Option<&Value>) -> PageScope {
+    let sort: Vec<String> = query.sort.iter().map(ToString::to_string).collect();
+    let as_of = query.as_of.map(|at| at.unix_timestamp_nanos().to_string());
+    PageScope::of(&[
+        table.schema.as_str(),
+        &table.versions.join(","),
+        table.name(),
+        &sort.join(","),
+        &filter.map(Value::to_string).unwrap_or_default(),
+        &as_of.unwrap_or_default(),
+    ])
+}
+
+fn key_of(table: &Table, row: &[Cell]) -> Option<PageKey> {
+    let cell = |name: &str| {
+        table
+            .columns
+            .iter()
+            .position(|c| c.implicit && c.name == name)
+            .and_then(|index| row.get(index))
+    };
+    match table.kind {
+        TableKind::Records => match (cell("created_at"), cell("srn")) {
+            (Some(Cell::Timestamp(at)), Some(Cell::Text(srn))) => Some(PageKey::Record(*at, srn.clone())),
+            _ => None,
+        },
+        TableKind::Feature(_) => match cell("id") {
+            Some(Cell::Integer(id)) => Some(PageKey::Row(*id)),
+            _ => None,
+        },
+    }
+}

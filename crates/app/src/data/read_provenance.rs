@@ -1,0 +1,115 @@
+//! Where a row comes from (PRV-6), and hook runs.
+
+use std::sync::Arc;
+
+use auth::{Action, Permit, act};
+use domain::work::run::ProvenanceError;
+use domain::{Actor, HookRun, NodeDomain, RunId};
+use ports::ProvenanceQueries;
+use ports::data::{Identity, RowTrace};
+
+use crate::data::read_data::ReadData;
+use crate::failure::Failure;
+
+/// Traces rows.
+pub struct ReadProvenance {
+    provenance: Arc<dyn ProvenanceQueries>,
+    data: Arc<ReadData>,
+    node: NodeDomain,
+}
+
+impl ReadProvenance {
+    /// A use case on these queries.
+    pub fn new(provenance: Arc<dyn ProvenanceQueries>, data: Arc<ReadData>, node: NodeDomain) -> Self {
+        Self {
+            provenance,
+            data,
+            node,
+        }
+    }
+
+    /// A hook run: for admins any, and why it failed; for everybody else one whose rows are public. Of others nobody else learns whether
+    /// they exist.
+    pub async fn run(&self, permit: Permit<act::ReadHookRuns>, id: RunId) -> Result<HookRun, Failure> {
+        let all = permit.principal().may::<act::ReadAllHookRuns>();
+        let found = self.provenance.run(id).await?;
+        if all {
+            return Ok(found.ok_or(ProvenanceError::UnknownRun(id))?);
+        }
+        match found {
+            Some(run) if self.provenance.has_rows(run.id).await? => Ok(HookRun { failure: None, ..run }),
+            _ => {
+                permit.also::<act::ReadAllHookRuns>()?;
+                Err(ProvenanceError::UnknownRun(id).into())
+            }
+        }
+    }
+
+    /// Everything that a row of a feature table came from.
+    pub async fn trace(
+        &self,
+        permit: Permit<act::ReadProvenance>,
+        schema: &str,
+        feature: &str,
+        row: i64,
+    ) -> Result<RowTrace, Failure> {
+        let table = self.data.feature_table(schema, feature).await?;
+        let unknown = || ProvenanceError::UnknownRow {
+            feature: feature.to_owned(),
+            schema: schema.to_owned(),
+            row,
+        };
+        let trace = self.provenance.trace(&self.node, &table, row).await?;
+        let mut trace = trace.ok_or_else(unknown)?;
+        let reader = Reader::of(&permit);
+        for identity in people(&mut trace) {
+            reader.redact(identity);
+        }
+        Ok(trace)
+    }
+}
+
+/// Everybody that a trace tells of.
+fn people(trace: &mut RowTrace) -> Vec<&mut Identity> {
+    let mut people = vec![&mut trace.built_by];
+    if let Some(source) = &mut trace.source {
+        people.extend([&mut source.opened_by, &mut source.pushed_by]);
+    }
+    if let Some(deposition) = &mut trace.deposition {
+        people.push(&mut deposition.owner);
+        people.extend(&mut deposition.curated_by);
+    }
+    if let Some(task) = &mut trace.task {
+        people.push(&mut task.creator);
+    }
+    people
+}
+
+/// What a reader may know of people: curators who everybody is, everybody who they themselves are. Others see ids, by which those who may
+/// can find out.
+pub(crate) struct Reader {
+    own: Actor,
+    all: bool,
+}
+
+impl Reader {
+    pub(crate) fn of<A: Action>(permit: &Permit<A>) -> Self {
+        Self {
+            own: permit.actor(),
+            all: permit.principal().may::<act::ReadPersonalData>(),
+        }
+    }
+
+    /// Whether the reader may know who this is.
+    pub(crate) fn may_name(&self, actor: &Actor) -> bool {
+        self.all || !matches!(actor, Actor::User(_)) || self.own == *actor
+    }
+
+    /// Takes a person's name away where the reader may not know it. A service account is no person.
+    pub(crate) fn redact(&self, identity: &mut Identity) {
+        if !self.may_name(&identity.actor) {
+            identity.name = None;
+            identity.authority = None;
+        }
+    }
+}

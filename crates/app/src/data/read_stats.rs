@@ -1,0 +1,64 @@
+//! `/stats` and `/metrics` (wire contract 1.8): figures of the whole archive, counted now and then and not for every reader (D31).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use auth::{Permit, act};
+use ports::data::{Sample, Stats};
+use ports::{Clock, StatsQueries};
+use time::OffsetDateTime;
+
+use crate::cached::Cached;
+use crate::failure::Failure;
+use crate::metrics::Metrics;
+
+/// How long stats are kept (wire contract 1.8).
+const STATS_KEPT: Duration = Duration::from_mins(5);
+/// How long figures are kept, which are asked for by scrapers.
+const FIGURES_KEPT: Duration = Duration::from_secs(10);
+
+/// Reads figures.
+pub struct ReadStats {
+    stats: Arc<dyn StatsQueries>,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+    counted: Cached<Stats>,
+    figures: Cached<Vec<Sample>>,
+}
+
+impl ReadStats {
+    /// A use case on these ports.
+    pub fn new(stats: Arc<dyn StatsQueries>, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
+        Self {
+            stats,
+            clock,
+            metrics,
+            counted: Cached::new(),
+            figures: Cached::new(),
+        }
+    }
+
+    /// How much the archive holds, and when that was counted.
+    pub async fn stats(&self, _permit: Permit<act::ReadData>) -> Result<(Stats, OffsetDateTime), Failure> {
+        let counted = self.counted.get(&*self.clock, STATS_KEPT, self.stats.stats());
+        let (at, stats) = counted.await?;
+        Ok((stats, at))
+    }
+
+    /// How the work goes: of the whole archive, and of this server. Without a database this server still tells its own.
+    pub async fn figures(&self, _permit: Permit<act::ReadHealth>) -> Vec<Sample> {
+        let read = self.figures.get(&*self.clock, FIGURES_KEPT, self.stats.figures());
+        let mut figures = match read.await {
+            Ok((_, figures)) => figures,
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the archive's figures could not be read"
+                );
+                Vec::new()
+            }
+        };
+        figures.extend(self.metrics.figures(self.stats.pool()));
+        figures
+    }
+}

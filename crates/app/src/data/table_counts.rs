@@ -1,0 +1,144 @@
+//! Counts of tables without counting them for every reader (D31): a count is kept for as long as counting again would be out of
+//! proportion, and its time is told with it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ports::data::{Table, TableCounts, TableQuery};
+use ports::{Clock, DataQueries, StoreError};
+use time::OffsetDateTime;
+use tokio::sync::Semaphore;
+
+/// A count that took no longer is made again while its reader waits.
+const QUICK: Duration = Duration::from_millis(100);
+/// A count is kept for so many times as long as it took: at most a twentieth of one connection counts.
+const KEPT: u32 = 20;
+/// How long the first reader of a table waits for its count; then the planner's estimate must do.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// How many tables are counted at one time.
+const AT_ONCE: usize = 2;
+
+/// The counts of a table, with their time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counted {
+    /// Rows.
+    pub rows: u64,
+    /// Distinct records among them; none for an estimate.
+    pub records: Option<u64>,
+    /// When they were counted.
+    pub counted_at: OffsetDateTime,
+    /// Whether nobody counted them: the database's own guess.
+    pub estimated: bool,
+}
+
+/// What is known of one table's count.
+#[derive(Debug, Default)]
+struct CachedCount {
+    counted: Mutex<Option<(Counted, Duration)>>,
+    /// Held by who counts: at one time a table is counted once, however many ask.
+    counting: tokio::sync::Mutex<()>,
+}
+
+impl CachedCount {
+    fn counted(&self) -> Option<(Counted, Duration)> {
+        *self.counted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Counts tables.
+pub(crate) struct TableCounter {
+    data: Arc<dyn DataQueries>,
+    clock: Arc<dyn Clock>,
+    kept: Mutex<HashMap<String, Arc<CachedCount>>>,
+    /// Tables that are counted at one time.
+    places: Arc<Semaphore>,
+}
+
+impl TableCounter {
+    pub(crate) fn new(data: Arc<dyn DataQueries>, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            data,
+            clock,
+            kept: Mutex::default(),
+            places: Arc::new(Semaphore::new(AT_ONCE)),
+        }
+    }
+
+    /// The counts of a table: as of now if `exact`, or if counting is quick; else as they were when it was last counted, which is done
+    /// again meanwhile.
+    pub(crate) async fn count(&self, table: &Table, exact: bool) -> Result<Counted, StoreError> {
+        let kept = {
+            let mut all = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(all.entry(key(table)).or_default())
+        };
+        if let (Some((counted, took)), false) = (kept.counted(), exact) {
+            let age = self.clock.now() - counted.counted_at;
+            if age < took.saturating_mul(KEPT) {
+                return Ok(counted);
+            }
+            if took > QUICK {
+                // Whoever counts already will do.
+                if kept.counting.try_lock().is_ok() {
+                    drop(self.counting(&kept, table));
+                }
+                return Ok(counted);
+            }
+        }
+        let counting = self.counting(&kept, table);
+        let ended = |ended: Result<Result<Counted, StoreError>, tokio::task::JoinError>| {
+            ended.map_err(|e| StoreError::Internal(e.into()))?
+        };
+        if exact {
+            return ended(counting.await);
+        }
+        match tokio::time::timeout(PATIENCE, counting).await {
+            Ok(counted) => ended(counted),
+            Err(_) => Ok(Counted {
+                rows: self.data.estimated_rows(table).await?,
+                records: None,
+                counted_at: self.clock.now(),
+                estimated: true,
+            }),
+        }
+    }
+
+    /// Counts, whoever waits for it; or waits for a count that began after this call and is as good.
+    fn counting(
+        &self,
+        kept: &Arc<CachedCount>,
+        table: &Table,
+    ) -> tokio::task::JoinHandle<Result<Counted, StoreError>> {
+        let (data, clock, places) = (
+            Arc::clone(&self.data),
+            Arc::clone(&self.clock),
+            Arc::clone(&self.places),
+        );
+        let (kept, table, asked) = (Arc::clone(kept), table.clone(), self.clock.now());
+        tokio::spawn(async move {
+            let _turn = kept.counting.lock().await;
+            if let Some((counted, _)) = kept.counted()
+                && counted.counted_at >= asked
+            {
+                return Ok(counted);
+            }
+            let _place = places.acquire().await;
+            let begun = clock.now();
+            let TableCounts { rows, records } = data.counts(&table, &TableQuery::default()).await?;
+            let counted = Counted {
+                rows,
+                records: Some(records),
+                counted_at: begun,
+                estimated: false,
+            };
+            let took = (clock.now() - begun).unsigned_abs();
+            *kept.counted.lock().unwrap_or_else(PoisonError::into_inner) = Some((counted, took));
+            Ok(counted)
+        })
+    }
+}
+
+fn key(table: &Table) -> String {
+    format!("{} {} {}", table.schema, table.versions.join(","), table.name())
+}

@@ -1,0 +1,74 @@
+//! `POST /depositions`: a new draft.
+
+use std::sync::Arc;
+
+use auth::{Permit, act};
+use domain::deposit::deposition::DepositionError;
+use domain::{Actor, ConventionSlug, DepositionId, Event, UserId};
+use ports::{Committed, Ids, Store, UnitOfWork};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::access::deposition::DepositionAsker;
+use crate::failure::Failure;
+use crate::retry::retried;
+
+/// Creates depositions.
+pub struct CreateDeposition {
+    store: Arc<dyn Store>,
+    ids: Arc<dyn Ids>,
+}
+
+impl CreateDeposition {
+    /// A use case on these ports.
+    pub fn new(store: Arc<dyn Store>, ids: Arc<dyn Ids>) -> Self {
+        Self { store, ids }
+    }
+
+    /// Makes a draft of the caller's.
+    pub async fn run(
+        &self,
+        permit: Permit<act::UseDepositions>,
+        convention: ConventionSlug,
+    ) -> Result<Committed<DepositionId>, Failure> {
+        let asker = DepositionAsker::of(&permit);
+        let owner = asker.user()?;
+        // The first characters of a time-ordered UUID are the same for some seconds; mixed, they differ.
+        let id = DepositionId::of(Uuid::new_v5(&Uuid::NAMESPACE_OID, self.ids.new_id().as_bytes()));
+        retried!(self.attempt(&asker.actor, owner, &convention, &id))
+    }
+
+    async fn attempt(
+        &self,
+        actor: &Actor,
+        owner: UserId,
+        convention: &ConventionSlug,
+        id: &DepositionId,
+    ) -> Result<Committed<DepositionId>, Failure> {
+        let mut uow = UnitOfWork::begin(&*self.store).await?;
+        if uow.conventions().find(convention).await?.is_none() {
+            return Err(DepositionError::UnknownConvention(convention.clone()).into());
+        }
+        uow.depositions().create(id, convention, owner).await?;
+        let payload = json!({"deposition_id": id.as_str(), "convention_id": convention.as_str(), "owner_id": owner.to_string()});
+        uow.activity()
+            .append(&event("DepositionCreatedEvent", id, actor, payload))
+            .await?;
+        Ok(uow.commit(id.clone()).await?)
+    }
+}
+
+/// An event of a deposition, with the data keys of wire contract 1.7.
+pub(crate) fn event(
+    kind: &'static str,
+    id: &DepositionId,
+    actor: &Actor,
+    payload: serde_json::Value,
+) -> Event {
+    Event {
+        kind,
+        subject: format!("deposition:{id}"),
+        actor: actor.clone(),
+        payload,
+    }
+}

@@ -1,0 +1,120 @@
+//! `POST /auth/device`: a device asks to be let in (RFC 8628 3.1, 3.2).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use auth::{Permit, act};
+use domain::identity::SessionError;
+use domain::registry::digest::hex;
+use ports::{Committed, Store, UnitOfWork};
+
+use crate::failure::Failure;
+use crate::identity::tokens::{TokenMaker, hash};
+use crate::retry::retried;
+
+/// How long a device's code is good.
+pub const DEVICE_LIFETIME: Duration = Duration::from_secs(900);
+/// How often a device may ask, in seconds.
+pub const DEVICE_INTERVAL: u64 = 5;
+/// The most devices that wait at once: anybody may ask, so it is bounded.
+const MAX_WAITING: u32 = 5000;
+/// No vowels and nothing that reads like something else (wire contract 1.10).
+const ALPHABET: &[u8; 27] = b"BCDFGHJKLMNPQRSTVWXZ2346789";
+
+/// A device's codes.
+#[derive(Clone)]
+pub struct DeviceCodes {
+    /// The device's own: 64 hexadecimal digits.
+    pub device_code: String,
+    /// What a person types: `XXXX-XXXX`.
+    pub user_code: String,
+}
+
+/// Takes requests of devices.
+pub struct OpenDevice {
+    store: Arc<dyn Store>,
+    tokens: Arc<TokenMaker>,
+}
+
+impl OpenDevice {
+    /// A use case on this store.
+    pub fn new(store: Arc<dyn Store>, tokens: Arc<TokenMaker>) -> Self {
+        Self { store, tokens }
+    }
+
+    /// Takes one.
+    pub async fn run(&self, _permit: Permit<act::SignIn>) -> Result<Committed<DeviceCodes>, Failure> {
+        // One code in 280 thousand million; a second try is for the day that it is taken.
+        for _ in 0..2 {
+            if let Some(codes) = retried!(self.attempt())? {
+                return Ok(codes);
+            }
+        }
+        Err(SessionError::TooManyDevices.into())
+    }
+
+    async fn attempt(&self) -> Result<Option<Committed<DeviceCodes>>, Failure> {
+        let codes = DeviceCodes {
+            device_code: hex(&self.tokens.randomness.bytes()),
+            user_code: self.user_code(),
+        };
+        let mut uow = UnitOfWork::begin(&*self.store).await?;
+        let kept = uow
+            .sessions()
+            .keep_device(
+                hash(&codes.device_code),
+                &codes.user_code,
+                DEVICE_LIFETIME,
+                MAX_WAITING,
+            )
+            .await?;
+        if kept {
+            Ok(Some(uow.commit(codes).await?))
+        } else {
+            Ok(None)
+        }
+    }
+
+    fn user_code(&self) -> String {
+        let mut code = String::with_capacity(9);
+        while code.len() < 9 {
+            for byte in self.tokens.randomness.bytes() {
+                // 243 is nine times 27: the bytes above it would favour the first letters.
+                if byte < 243 && code.len() < 9 {
+                    if code.len() == 4 {
+                        code.push('-');
+                    }
+                    code.push(char::from(ALPHABET[usize::from(byte % 27)]));
+                }
+            }
+        }
+        code
+    }
+}
+
+/// What somebody typed, as the code that it must be: case, spaces and hyphens do not matter.
+pub fn normal_user_code(typed: &str) -> Option<String> {
+    let code: String = typed
+        .chars()
+        .filter(|c| !c.is_whitespace() && *c != '-')
+        .take(9)
+        .map(|c| c.to_ascii_uppercase())
+        .collect();
+    let fits = code.len() == 8 && code.bytes().all(|b| ALPHABET.contains(&b));
+    fits.then(|| format!("{}-{}", &code[..4], &code[4..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_typed_code_is_read_whatever_its_case_spaces_and_hyphens() {
+        for typed in ["BCDF-2346", "bcdf2346", " b c d f - 2 3 4 6 "] {
+            assert_eq!(normal_user_code(typed).as_deref(), Some("BCDF-2346"), "{typed}");
+        }
+        for bad in ["", "BCDF-234", "BCDF-23466", "AEIO-2346", "BCDF-234é"] {
+            assert_eq!(normal_user_code(bad), None, "{bad}");
+        }
+    }
+}

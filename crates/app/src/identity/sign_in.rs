@@ -1,0 +1,346 @@
+//! `/auth/login`, `/auth/callback` and `/auth/device/verify`: OAuth 2.0 with PKCE, bound to the browser that began it (D28).
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use auth::{Permit, Role, SIGN_IN_SECONDS, SignInState, act};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use domain::identity::SessionError;
+use domain::{Actor, Event, Invalid, UserId};
+use ports::identity::{ExternalIdentity, UserProfile};
+use ports::{Committed, IdentityProvider, IdentityProviderError, Store, UnitOfWork};
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use tokio::sync::Semaphore;
+use url::Url;
+
+use crate::failure::Failure;
+use crate::identity::open_device::normal_user_code;
+use crate::identity::tokens::{TokenMaker, Tokens};
+use crate::retry::retried;
+
+/// How people sign in to this node.
+pub struct SignInOptions {
+    /// Where they sign in, if anywhere.
+    pub provider: Option<Arc<dyn IdentityProvider>>,
+    /// Our address for the provider: `.../api/v1/auth/callback`.
+    pub callback_url: String,
+    /// Where a browser goes when nothing else was asked for.
+    pub home: Url,
+    /// Where browsers may be sent with tokens, besides the home: origins, as `https://host[:port]` (D28).
+    pub allowed_origins: Vec<String>,
+    /// External ids that become superadmin at their first sign-in.
+    pub admins: BTreeSet<String>,
+    /// What others become at their first sign-in.
+    pub base_role: Option<Role>,
+}
+
+/// Where a browser is to go, and what its cookie is to hold meanwhile.
+#[derive(Clone, Debug)]
+pub struct Departure {
+    /// The provider's address.
+    pub url: String,
+    /// What the cookie is to hold.
+    pub nonce: String,
+}
+
+/// What a browser comes back with.
+#[derive(Clone, Debug, Default)]
+pub struct Return {
+    /// The provider's code.
+    pub code: Option<String>,
+    /// Our state.
+    pub state: Option<String>,
+    /// What went wrong there.
+    pub error: Option<String>,
+    /// The same in words.
+    pub error_description: Option<String>,
+    /// What the cookie holds.
+    pub nonce: Option<String>,
+}
+
+/// Where a browser that came back goes on.
+pub enum Landing {
+    /// To where it wanted, with tokens.
+    Home {
+        /// Where it wanted.
+        redirect_uri: String,
+        /// The tokens.
+        tokens: Tokens,
+        /// The user.
+        user: UserProfile,
+    },
+    /// The device was let in.
+    Device,
+    /// It failed.
+    Failed {
+        /// Whether a device had asked.
+        device: bool,
+        /// What went wrong.
+        error: String,
+        /// The same in words.
+        description: String,
+    },
+}
+
+/// Signs people in.
+pub struct SignIn {
+    store: Arc<dyn Store>,
+    tokens: Arc<TokenMaker>,
+    options: SignInOptions,
+    /// Anybody can come back with a code: only so many calls to the provider are under way at once.
+    asking: Semaphore,
+}
+
+/// The most calls to the identity provider at once.
+const MAX_ASKING: usize = 16;
+
+impl SignIn {
+    /// A use case on this store.
+    pub fn new(store: Arc<dyn Store>, tokens: Arc<TokenMaker>, options: SignInOptions) -> Self {
+        Self {
+            store,
+            tokens,
+            options,
+            asking: Semaphore::new(MAX_ASKING),
+        }
+    }
+
+    /// How people sign in, for administrators: the provider's name, our id there, and who becomes superadmin.
+    pub fn options(&self, _permit: &Permit<act::ReadAuthConfig>) -> &SignInOptions {
+        &self.options
+    }
+
+    /// What binds a form to the browser that is shown it.
+    pub fn form_token(&self) -> String {
+        self.tokens.secret()
+    }
+
+    /// Where a failed sign-in is told.
+    pub fn home(&self) -> &Url {
+        &self.options.home
+    }
+
+    /// Sends a browser to the provider; with tokens it will come back to `redirect_uri`, which must be of an allowed origin.
+    pub fn begin(
+        &self,
+        _permit: &Permit<act::SignIn>,
+        provider: &str,
+        redirect_uri: Option<&str>,
+    ) -> Result<Departure, Failure> {
+        let redirect_uri = match redirect_uri {
+            Some(text) => self.allowed(text)?,
+            None => self.options.home.clone(),
+        };
+        self.depart(provider, redirect_uri.into(), None)
+    }
+
+    /// Sends the browser of somebody who typed a device's code to the provider.
+    pub async fn begin_device(
+        &self,
+        _permit: &Permit<act::SignIn>,
+        typed: &str,
+    ) -> Result<Departure, Failure> {
+        let unknown = || Invalid::value("is no code that a device shows").of_field("user_code");
+        let code = normal_user_code(typed).ok_or_else(unknown)?;
+        let mut uow = UnitOfWork::begin(&*self.store).await?;
+        let request = uow.sessions().lock_user_code(&code).await?;
+        drop(uow);
+        match request {
+            Some(request) if !request.expired && request.user.is_none() => {
+                let name = self.options.provider.as_ref().map_or("orcid", |p| p.name());
+                self.depart(name, String::new(), Some(code))
+            }
+            Some(_) => Err(
+                Invalid::value("was used, or its time is over; ask the device for a new one")
+                    .of_field("user_code")
+                    .into(),
+            ),
+            None => Err(unknown().into()),
+        }
+    }
+
+    fn depart(
+        &self,
+        provider: &str,
+        redirect_uri: String,
+        user_code: Option<String>,
+    ) -> Result<Departure, Failure> {
+        let known = self.options.provider.as_ref().filter(|p| p.name() == provider);
+        let known =
+            known.ok_or_else(|| SessionError::UnknownProvider(provider.chars().take(64).collect()))?;
+        let nonce = self.tokens.secret();
+        let minter = &self.tokens.minter;
+        let state = minter.state(&SignInState {
+            nonce: nonce.clone(),
+            redirect_uri,
+            provider: provider.to_owned(),
+            exp: self.tokens.clock.now().unix_timestamp() + SIGN_IN_SECONDS,
+            user_code,
+        });
+        // RFC 7636 4.2.
+        let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(minter.code_verifier(&nonce)));
+        Ok(Departure {
+            url: known.authorization_url(&self.options.callback_url, &state, &challenge),
+            nonce,
+        })
+    }
+
+    /// A redirect target of an allowed origin; nothing else ever gets tokens.
+    fn allowed(&self, text: &str) -> Result<Url, Invalid> {
+        let refuse = || {
+            Invalid::value("must be a URL of an origin that auth.redirect_origins or frontend.url names")
+                .of_field("redirect_uri")
+        };
+        let url = Url::parse(text).map_err(|_| refuse())?;
+        let origin = url.origin().ascii_serialization();
+        let fits = url.username().is_empty()
+            && url.password().is_none()
+            && url.fragment().is_none()
+            && matches!(url.scheme(), "http" | "https")
+            && (url.origin() == self.options.home.origin() || self.options.allowed_origins.contains(&origin));
+        if fits { Ok(url) } else { Err(refuse()) }
+    }
+
+    /// Takes a browser that came back.
+    pub async fn finish(&self, _permit: &Permit<act::SignIn>, back: Return) -> Result<Landing, Failure> {
+        let failed = |device, error: &str, description: &str| {
+            Ok(Landing::Failed {
+                device,
+                error: error.to_owned(),
+                description: description.to_owned(),
+            })
+        };
+        let Some(state) = &back.state else {
+            return failed(
+                false,
+                "oauth_state_missing",
+                "the answer of the identity provider has no state",
+            );
+        };
+        let now = self.tokens.clock.now().unix_timestamp();
+        // Another browser's state, however valid, is not this browser's sign-in.
+        let state = self.tokens.minter.read_state(state, now);
+        let Some(state) = state.filter(|s| back.nonce.as_deref() == Some(&s.nonce)) else {
+            return failed(
+                false,
+                "oauth_state_invalid",
+                "this sign-in was not begun in this browser, or it took longer than five minutes",
+            );
+        };
+        let device = state.user_code.is_some();
+        if let Some(error) = &back.error {
+            let description = back
+                .error_description
+                .as_deref()
+                .unwrap_or("the identity provider refused");
+            return failed(device, error, description);
+        }
+        let Some(code) = &back.code else {
+            return failed(
+                device,
+                "missing_code",
+                "the answer of the identity provider has no code",
+            );
+        };
+        let Some(provider) = &self.options.provider else {
+            return failed(
+                device,
+                "unknown_provider",
+                "this node has no identity provider any more",
+            );
+        };
+        let Ok(_asking) = self.asking.try_acquire() else {
+            return failed(
+                device,
+                "idp_unavailable",
+                "too many people sign in at this moment; try again",
+            );
+        };
+        let verifier = self.tokens.minter.code_verifier(&state.nonce);
+        let identity = match provider
+            .identify(code, &self.options.callback_url, &verifier)
+            .await
+        {
+            Ok(identity) => identity,
+            Err(error) => {
+                tracing::warn!(%error, "a sign-in failed at the identity provider");
+                let code = match error {
+                    IdentityProviderError::Refused => "oauth_error",
+                    IdentityProviderError::Unavailable(_) => "idp_unavailable",
+                };
+                return failed(
+                    device,
+                    code,
+                    "the identity provider did not say who you are; try again",
+                );
+            }
+        };
+        Ok(retried!(self.land(&state, &identity, provider.name()))?.into_inner())
+    }
+
+    async fn land(
+        &self,
+        state: &SignInState,
+        identity: &ExternalIdentity,
+        provider: &str,
+    ) -> Result<Committed<Landing>, Failure> {
+        let mut uow = UnitOfWork::begin(&*self.store).await?;
+        // The device before the user, as when it fetches its tokens: two who lock in two orders wait for each other.
+        let request = match &state.user_code {
+            Some(code) => uow.sessions().lock_user_code(code).await?,
+            None => None,
+        };
+        let (user, is_new) = uow
+            .identities()
+            .sign_in(
+                UserId::from_uuid(self.tokens.ids.new_id()),
+                provider,
+                &identity.external_id,
+                &identity.display_name,
+            )
+            .await?;
+        let first = if self.options.admins.contains(&identity.external_id) {
+            Some(Role::Superadmin)
+        } else {
+            self.options.base_role
+        };
+        if let Some(role) = first.filter(|_| is_new) {
+            let id = self.tokens.ids.new_id();
+            uow.identities()
+                .grant_role(id, user.id, role.as_str(), None)
+                .await?;
+        }
+        uow.activity()
+            .append(&Event {
+                kind: "UserAuthenticated",
+                subject: format!("user:{}", user.id),
+                actor: Actor::User(user.id),
+                payload: json!({"user_id": user.id.to_string(), "provider": provider, "external_id": identity.external_id}),
+            })
+            .await?;
+        let Some(code) = &state.user_code else {
+            let tokens = self.tokens.issue(&mut *uow, &user, None).await?;
+            let landing = Landing::Home {
+                redirect_uri: state.redirect_uri.clone(),
+                tokens,
+                user,
+            };
+            return Ok(uow.commit(landing).await?);
+        };
+        let landing = match request {
+            Some(request) if !request.expired && request.user.is_none() => {
+                uow.sessions().authorize_device(code, user.id).await?;
+                Landing::Device
+            }
+            _ => Landing::Failed {
+                device: true,
+                error: "expired_token".to_owned(),
+                description: "the device's code was used, or its time is over; ask the device for a new one"
+                    .to_owned(),
+            },
+        };
+        Ok(uow.commit(landing).await?)
+    }
+}

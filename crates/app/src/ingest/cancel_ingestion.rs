@@ -1,0 +1,79 @@
+//! `POST /ingestions/{id}/cancel`: ends an active run before its time (D20). What is published stays.
+
+use std::sync::Arc;
+
+use auth::{Permit, act};
+use domain::ingest::run::IngestError;
+use domain::ledger::delegation::preview;
+use domain::{Actor, IngestRunId, IngestStatus, TaskStatus};
+use ports::ingest::IngestRunView;
+use ports::{Committed, IngestQueries, Store, StoreError, UnitOfWork};
+
+use crate::failure::Failure;
+use crate::ingest::ending::end_run;
+use crate::retry::retried;
+
+/// Cancels ingest runs.
+pub struct CancelIngestion {
+    store: Arc<dyn Store>,
+    ingests: Arc<dyn IngestQueries>,
+}
+
+impl CancelIngestion {
+    /// A use case on these ports.
+    pub fn new(store: Arc<dyn Store>, ingests: Arc<dyn IngestQueries>) -> Self {
+        Self { store, ingests }
+    }
+
+    /// Cancels one; gives it as it stands then. Its records without an outcome are errored, its tasks cancelled; who works on them learns
+    /// of it at the next beat. Cancelling a run that was cancelled changes nothing; what ended otherwise cannot be cancelled.
+    pub async fn run(
+        &self,
+        permit: Permit<act::WriteIngestions>,
+        run: IngestRunId,
+        reason: Option<&str>,
+    ) -> Result<IngestRunView, Failure> {
+        let actor = permit.actor();
+        let why = match reason {
+            Some(reason) => format!("cancelled by {actor}: {reason}"),
+            None => format!("cancelled by {actor}"),
+        };
+        let was = retried!(self.attempt(&actor, run, &preview(&why)))?.into_inner();
+        let view = self.ingests.run(run).await?.ok_or(IngestError::UnknownRun(run))?;
+        if !was.is_active() && view.failure_kind.as_deref() != Some(CANCELLED) {
+            return Err(IngestError::Over { run, status: was }.into());
+        }
+        Ok(view)
+    }
+
+    /// Leases are locked before runs everywhere, so what is open is called off first; then the run is locked, which keeps new work out,
+    /// and looked at again.
+    /// Gives the state in which the run was found.
+    async fn attempt(
+        &self,
+        actor: &Actor,
+        run: IngestRunId,
+        why: &str,
+    ) -> Result<Committed<IngestStatus>, Failure> {
+        let mut uow = UnitOfWork::begin(&*self.store).await?;
+        uow.activity().acting(actor).await?;
+        let open = uow.pulls().open_delegations(run).await?;
+        uow.delegations()
+            .call_off(&open, why, TaskStatus::Cancelled)
+            .await?;
+        let locked = uow
+            .ingests()
+            .lock(run)
+            .await?
+            .ok_or(IngestError::UnknownRun(run))?;
+        if !uow.pulls().open_delegations(run).await?.is_empty() {
+            // A batch was cut or a pull queued in between: done again, that one is found.
+            return Err(StoreError::Contended("the run got more work in this moment".into()).into());
+        }
+        end_run(&mut uow, run, CANCELLED, why, actor).await?;
+        Ok(uow.commit(locked.status).await?)
+    }
+}
+
+/// The failure kind of a run that was cancelled; its status is `failed`, which every client knows.
+pub const CANCELLED: &str = "cancelled";

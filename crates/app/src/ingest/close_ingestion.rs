@@ -1,0 +1,66 @@
+//! `POST /ingestions/{id}/close`: no more lines; what waits becomes the last batch. Repeating it changes nothing.
+
+use std::sync::Arc;
+
+use auth::{Permit, act};
+use domain::ingest::run::IngestError;
+use domain::{Actor, IngestMode, IngestRunId};
+use ports::ingest::IngestRunView;
+use ports::{Committed, IngestQueries, Store, UnitOfWork, WorkQueue};
+
+use crate::failure::Failure;
+use crate::ingest::batches::cut_batches;
+use crate::ingest::ending::completed_event;
+use crate::retry::retried;
+
+/// Closes ingest runs.
+pub struct CloseIngestion {
+    store: Arc<dyn Store>,
+    queue: Arc<dyn WorkQueue>,
+    ingests: Arc<dyn IngestQueries>,
+}
+
+impl CloseIngestion {
+    /// A use case on this store.
+    pub fn new(store: Arc<dyn Store>, queue: Arc<dyn WorkQueue>, ingests: Arc<dyn IngestQueries>) -> Self {
+        Self {
+            store,
+            queue,
+            ingests,
+        }
+    }
+
+    /// Closes one; gives it as it stands then.
+    pub async fn run(
+        &self,
+        permit: Permit<act::WriteIngestions>,
+        run: IngestRunId,
+    ) -> Result<IngestRunView, Failure> {
+        let actor = permit.actor();
+        if retried!(self.attempt(&actor, run))?.into_inner() > 0 {
+            self.queue.notify();
+        }
+        Ok(self.ingests.run(run).await?.ok_or(IngestError::UnknownRun(run))?)
+    }
+
+    async fn attempt(&self, actor: &Actor, run: IngestRunId) -> Result<Committed<u32>, Failure> {
+        let mut uow = UnitOfWork::begin(&*self.store).await?;
+        let locked = uow
+            .ingests()
+            .lock(run)
+            .await?
+            .ok_or(IngestError::UnknownRun(run))?;
+        if locked.mode == IngestMode::Pull {
+            return Err(IngestError::NotPushed(run).into());
+        }
+        if locked.ingestion_finished || !locked.status.is_active() {
+            return Ok(uow.commit(0).await?);
+        }
+        let cut = cut_batches(&mut *uow, run, &locked, actor, true).await?;
+        uow.ingests().close(run).await?;
+        if uow.ingests().complete_if_done(run).await? {
+            uow.activity().append(&completed_event(run)).await?;
+        }
+        Ok(uow.commit(cut).await?)
+    }
+}

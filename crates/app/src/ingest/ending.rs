@@ -1,0 +1,68 @@
+//! How ingest runs and their batches end before their time, and how a run that is done is announced.
+
+use domain::ingest::run::IngestError;
+use domain::{Actor, Event, IngestRunId};
+use ports::UnitOfWork;
+use serde_json::json;
+
+use crate::failure::Failure;
+use crate::ingest::batches::BatchParams;
+use crate::ingest::pulls::queue_next_pull;
+
+/// Ends a run before its time, if it is active; gives whether it was.
+pub(crate) async fn end_run(
+    uow: &mut UnitOfWork,
+    run: IngestRunId,
+    kind: &str,
+    why: &str,
+    actor: &Actor,
+) -> Result<bool, Failure> {
+    let locked = uow
+        .ingests()
+        .lock(run)
+        .await?
+        .ok_or(IngestError::UnknownRun(run))?;
+    if !locked.status.is_active() {
+        return Ok(false);
+    }
+    uow.pulls().abort(run, kind, why).await?;
+    uow.activity()
+        .append(&Event {
+            kind: "IngestRunFailed",
+            subject: format!("ingest_run:{run}"),
+            actor: actor.clone(),
+            payload: json!({"ingest_run_id": run.to_string(), "convention_id": locked.convention.as_str(), "failure_kind": kind, "failure_reason": why}),
+        })
+        .await?;
+    Ok(true)
+}
+
+/// What is told of records whose batch was given up.
+pub(crate) const EXHAUSTED: &str = "retries_exhausted";
+
+/// Marks a batch as failed for the reason `code`, and ends its run if it was the last.
+pub(crate) async fn give_up_batch(
+    uow: &mut UnitOfWork,
+    params: BatchParams,
+    code: &str,
+    why: &str,
+) -> Result<(), Failure> {
+    uow.ingests().lock(params.run()).await?;
+    uow.ingests()
+        .fail_batch(params.run(), params.batch, code, why)
+        .await?;
+    queue_next_pull(&mut **uow, params.run()).await?;
+    if uow.ingests().complete_if_done(params.run()).await? {
+        uow.activity().append(&completed_event(params.run())).await?;
+    }
+    Ok(())
+}
+
+pub(crate) fn completed_event(run: IngestRunId) -> Event {
+    Event {
+        kind: "IngestCompleted",
+        subject: format!("ingest_run:{run}"),
+        actor: Actor::System,
+        payload: json!({"ingest_run_id": run.to_string()}),
+    }
+}

@@ -1,0 +1,156 @@
+//! Reading what became of an ingest run in detail: its batches with their hooks, its records with reasons, its pulls.
+
+use std::sync::Arc;
+
+use auth::{Permit, act};
+use domain::data::page::PageScope;
+use domain::ingest::run::IngestError;
+use domain::{Actor, IngestRunId, Invalid};
+use ports::data::PageKey;
+use ports::ingest::{BatchView, IngestRecordView, PullView, RefusedLineView};
+use ports::{Blobs, ByteStream, IngestDetailQueries, IngestQueries, StoreError};
+
+use crate::access::task::Asker;
+use crate::cursor::{self, Listed};
+use crate::failure::Failure;
+use crate::page::Page;
+
+/// What records may have as their outcome.
+pub const OUTCOMES: [&str; 4] = ["published", "unchanged", "rejected", "errored"];
+
+/// Reads ingest runs in detail.
+pub struct ReadIngestDetail {
+    ingests: Arc<dyn IngestQueries>,
+    detail: Arc<dyn IngestDetailQueries>,
+    blobs: Arc<dyn Blobs>,
+}
+
+impl ReadIngestDetail {
+    /// A use case on these ports.
+    pub fn new(
+        ingests: Arc<dyn IngestQueries>,
+        detail: Arc<dyn IngestDetailQueries>,
+        blobs: Arc<dyn Blobs>,
+    ) -> Self {
+        Self {
+            ingests,
+            detail,
+            blobs,
+        }
+    }
+
+    async fn known(&self, run: IngestRunId) -> Result<Actor, Failure> {
+        let found = self.ingests.run(run).await?;
+        Ok(found.ok_or(IngestError::UnknownRun(run))?.opened_by)
+    }
+
+    /// Batches by number, at most `most`, after the end of the page `cursor`.
+    pub async fn batches(
+        &self,
+        _permit: Permit<act::ReadIngestions>,
+        run: IngestRunId,
+        cursor: Option<&str>,
+        most: u32,
+    ) -> Result<Page<BatchView>, Failure> {
+        self.known(run).await?;
+        let scope = PageScope::of(&["batches", &run.to_string()]);
+        let after = number(&scope, cursor)?.and_then(|n| u32::try_from(n).ok());
+        let items = self.detail.batches(run, after, most).await?;
+        Ok(page(&scope, items, most, |batch| i64::from(batch.batch)))
+    }
+
+    /// Records in the order in which they came; of one outcome if one is named.
+    pub async fn records(
+        &self,
+        _permit: Permit<act::ReadIngestions>,
+        run: IngestRunId,
+        outcome: Option<&str>,
+        cursor: Option<&str>,
+        most: u32,
+    ) -> Result<Page<IngestRecordView>, Failure> {
+        if outcome.is_some_and(|outcome| !OUTCOMES.contains(&outcome)) {
+            let why = format!("must be one of {}", OUTCOMES.join(", "));
+            return Err(Invalid::value(why).of_field("outcome").into());
+        }
+        self.known(run).await?;
+        let scope = PageScope::of(&["ingest_records", &run.to_string(), outcome.unwrap_or_default()]);
+        let after = number(&scope, cursor)?;
+        let items = self.detail.records(run, outcome, after, most).await?;
+        Ok(page(&scope, items, most, |record| record.seq))
+    }
+
+    /// Pulls by number.
+    pub async fn pulls(
+        &self,
+        _permit: Permit<act::ReadIngestions>,
+        run: IngestRunId,
+        cursor: Option<&str>,
+        most: u32,
+    ) -> Result<Page<PullView>, Failure> {
+        self.known(run).await?;
+        let scope = PageScope::of(&["pulls", &run.to_string()]);
+        let after = number(&scope, cursor)?.and_then(|n| u64::try_from(n).ok());
+        let items = self.detail.pulls(run, after, most).await?;
+        Ok(page(&scope, items, most, |pull| {
+            i64::try_from(pull.pull).unwrap_or(i64::MAX)
+        }))
+    }
+
+    /// One pull, with the lines that were no records.
+    pub async fn pull(
+        &self,
+        _permit: Permit<act::ReadIngestions>,
+        run: IngestRunId,
+        pull: u64,
+    ) -> Result<(PullView, Vec<RefusedLineView>), Failure> {
+        self.known(run).await?;
+        let found = self.find_pull(run, pull).await?;
+        Ok((found, self.detail.refusals(run, pull).await?))
+    }
+
+    /// What the ingester printed in a pull that was given up: for admins and for who opened the run (PRV-8).
+    pub async fn pull_log(
+        &self,
+        permit: Permit<act::ReadRunLogs>,
+        run: IngestRunId,
+        pull: u64,
+    ) -> Result<ByteStream, Failure> {
+        let asker = Asker::of(&permit);
+        let opened_by = self.known(run).await?;
+        if asker.access(&opened_by, None).is_none() {
+            return Err(IngestError::UnknownRun(run).into());
+        }
+        let none = || IngestError::NoLog { run, pull };
+        let key = self.find_pull(run, pull).await?.log_ref.ok_or_else(none)?;
+        let (_, content) = self.blobs.get_stream(&key).await?.ok_or_else(none)?;
+        Ok(content)
+    }
+
+    async fn find_pull(&self, run: IngestRunId, pull: u64) -> Result<PullView, Failure> {
+        let found = self.detail.pulls(run, pull.checked_sub(1), 1).await?.pop();
+        Ok(found
+            .filter(|found| found.pull == pull)
+            .ok_or(IngestError::UnknownPull { run, pull })?)
+    }
+}
+
+/// The number that a cursor of this list ends with.
+fn number(scope: &PageScope, cursor: Option<&str>) -> Result<Option<i64>, Failure> {
+    match cursor
+        .map(|text| cursor::decode(scope, Listed::Rows, text))
+        .transpose()?
+    {
+        None => Ok(None),
+        Some(PageKey::Row(number)) => Ok(Some(number)),
+        Some(_) => Err(StoreError::Internal("a cursor of numbers gave none".into()).into()),
+    }
+}
+
+fn page<T>(scope: &PageScope, items: Vec<T>, most: u32, key: impl Fn(&T) -> i64) -> Page<T> {
+    let full = items.len() >= most as usize;
+    let next = items
+        .last()
+        .filter(|_| full)
+        .map(|last| cursor::encode(scope, &PageKey::Row(key(last))));
+    Page { items, next }
+}

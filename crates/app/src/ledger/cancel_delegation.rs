@@ -1,0 +1,80 @@
+//! `POST /delegations/{id}/cancel`: a caller does not need any more what it handed over.
+
+use std::sync::Arc;
+
+use auth::{Permit, act};
+use domain::ledger::delegation::{DelegationError, preview};
+use domain::{DelegationId, DelegationStatus, TaskStatus};
+use ports::ledger::{DelegationFacts, DelegationView};
+use ports::{Committed, LedgerQueries, Notifier, Store, UnitOfWork, inbox_topic};
+
+use crate::access::delegation::{By, callers, viewed};
+use crate::failure::Failure;
+use crate::retry::retried;
+
+/// Calls delegations off.
+pub struct CancelDelegation {
+    store: Arc<dyn Store>,
+    ledger: Arc<dyn LedgerQueries>,
+    notifier: Arc<dyn Notifier>,
+}
+
+impl CancelDelegation {
+    /// A use case on these ports.
+    pub fn new(store: Arc<dyn Store>, ledger: Arc<dyn LedgerQueries>, notifier: Arc<dyn Notifier>) -> Self {
+        Self {
+            store,
+            ledger,
+            notifier,
+        }
+    }
+
+    /// Ends it as failed, whoever holds it; the holder learns of it at the next beat, and what it brings is refused. Its task waits again.
+    /// Again changes nothing.
+    pub async fn run(
+        &self,
+        permit: Permit<act::UseDelegations>,
+        id: &DelegationId,
+        reason: Option<&str>,
+    ) -> Result<DelegationView, Failure> {
+        let by = By::of(&permit)?;
+        let why = match reason {
+            Some(reason) => format!("called off by {}: {reason}", by.party),
+            None => format!("called off by {}", by.party),
+        };
+        let facts = retried!(self.attempt(&by, id, &preview(&why)))?.into_inner();
+        self.notifier.notify(&inbox_topic(&facts.caller));
+        viewed(&*self.ledger, id).await
+    }
+
+    async fn attempt(
+        &self,
+        by: &By,
+        id: &DelegationId,
+        why: &str,
+    ) -> Result<Committed<DelegationFacts>, Failure> {
+        let mut uow = UnitOfWork::begin(&*self.store).await?;
+        let facts = callers(&mut *uow, by, "call off", id).await?;
+        uow.activity().acting(&by.asker.actor).await?;
+        let ended = uow
+            .delegations()
+            .call_off(std::slice::from_ref(id), why, TaskStatus::Queued)
+            .await?;
+        if !ended.is_empty() {
+            return Ok(uow.commit(facts).await?);
+        }
+        let facts = callers(&mut *uow, by, "call off", id).await?;
+        let was_cancelled = facts
+            .ended_with
+            .as_deref()
+            .is_some_and(|end| end.starts_with("called off by "));
+        if facts.status == DelegationStatus::Failed && was_cancelled {
+            return Ok(uow.commit(facts).await?);
+        }
+        Err(DelegationError::Over {
+            id: id.to_string(),
+            status: facts.status,
+        }
+        .into())
+    }
+}

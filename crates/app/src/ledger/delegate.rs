@@ -1,0 +1,216 @@
+//! `POST /delegations`: the durable fact that a task was handed to a callee (LED-1, LED-3).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use auth::{Permit, act};
+use domain::ledger::delegation::{DelegationError, MAX_DEPTH};
+use domain::ledger::task::{TaskAccess, TaskError};
+use domain::{DelegationId, Party, TaskId};
+use ports::ledger::{Deadline, Delegated, DelegationView, NewDelegation, RequestKey};
+use ports::{Committed, LedgerQueries, Notifier, Store, TaskQueries, UnitOfWork, work_topic};
+use serde_json::{Value, json};
+
+use crate::access::delegation::{party, viewed};
+use crate::access::task::{Asker, need, seen};
+use crate::failure::Failure;
+use crate::ledger::create_task::Created;
+use crate::request_hash::request_hash;
+use crate::retry::retried;
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub struct DelegationRequest {
+    /// The id, which the caller chooses.
+    pub id: DelegationId,
+    /// To whom.
+    pub callee: Party,
+    /// The task, if it is about one.
+    pub task: Option<TaskId>,
+    /// What it is about, for people.
+    pub preview: String,
+    /// What the callee needs.
+    pub input: Option<Value>,
+    /// The caller's key: two delegations of one caller with one key are one.
+    pub idempotency_key: Option<String>,
+    /// The delegation that the caller holds, and under which attempt, if this one is for that.
+    pub parent: Option<(DelegationId, i64)>,
+    /// How long until its time is over; six hours where nothing is said.
+    pub deadline: Option<Duration>,
+    /// How long it waits before it can be claimed.
+    pub delay: Duration,
+    /// How often it is handed out again by itself after it got stuck.
+    pub max_retries: u32,
+}
+
+impl DelegationRequest {
+    /// Without the id: the same request with the same key is the same delegation, under the id that it got first.
+    fn hash(&self) -> [u8; 32] {
+        request_hash(&json!({
+            "callee_id": self.callee.as_str(), "task_id": self.task.map(|id| id.to_string()),
+            "preview": self.preview, "input": self.input, "idempotency_key": self.idempotency_key,
+            "parent": self.parent.as_ref().map(|(id, _)| id.as_str()), "deadline_s": self.deadline.map(|d| d.as_secs()),
+            "delay_s": self.delay.as_secs(), "max_retries": self.max_retries,
+        }))
+    }
+}
+
+/// Hands over.
+pub struct Delegate {
+    store: Arc<dyn Store>,
+    tasks: Arc<dyn TaskQueries>,
+    ledger: Arc<dyn LedgerQueries>,
+    notifier: Arc<dyn Notifier>,
+}
+
+impl Delegate {
+    /// A use case on these ports.
+    pub fn new(
+        store: Arc<dyn Store>,
+        tasks: Arc<dyn TaskQueries>,
+        ledger: Arc<dyn LedgerQueries>,
+        notifier: Arc<dyn Notifier>,
+    ) -> Self {
+        Self {
+            store,
+            tasks,
+            ledger,
+            notifier,
+        }
+    }
+
+    /// Writes it down and queues it, or finds what the caller wrote down with the same id or key; either with another request is refused.
+    ///
+    /// A task is delegated by those who may operate it, to one callee at a time; below a delegation by its holder only.
+    pub async fn run(
+        &self,
+        permit: Permit<act::UseDelegations>,
+        request: DelegationRequest,
+    ) -> Result<Created<DelegationView>, Failure> {
+        let asker = Asker::of(&permit);
+        let caller = party(&permit)?;
+        let hash = request.hash();
+        let (id, is_new) = retried!(self.attempt(&asker, &caller, &request, hash))?.into_inner();
+        if is_new {
+            self.notifier.notify(&work_topic(request.callee.as_str()));
+        }
+        let view = viewed(&*self.ledger, &id).await?;
+        Ok(Created { view, is_new })
+    }
+
+    async fn attempt(
+        &self,
+        asker: &Asker,
+        caller: &Party,
+        request: &DelegationRequest,
+        hash: [u8; 32],
+    ) -> Result<Committed<(DelegationId, bool)>, Failure> {
+        let mut uow = UnitOfWork::begin(&*self.store).await?;
+        // A request that comes again finds what it made, whatever became of its task and its parent meanwhile.
+        let key = request.idempotency_key.as_deref();
+        let existing = uow
+            .delegations()
+            .find_existing(&request.id, caller.as_str(), key)
+            .await?;
+        if let Some(id) = existing {
+            let id = same(&mut uow, &id, caller, request, hash).await?;
+            return Ok(uow.commit((id, false)).await?);
+        }
+        uow.activity().acting(&asker.actor).await?;
+        let nesting = match &request.parent {
+            None => None,
+            Some((parent, attempt)) => {
+                let held = uow
+                    .delegations()
+                    .hold_parent(parent, Some(*attempt), caller.as_str())
+                    .await?
+                    .ok_or_else(|| DelegationError::ParentNotHeld(parent.to_string()))?;
+                if held.depth > MAX_DEPTH {
+                    return Err(DelegationError::TooDeep.into());
+                }
+                Some(held)
+            }
+        };
+        if let Some(task) = request.task {
+            // Checked before anything is locked, so that no caller can hold up tasks of others.
+            seen(&*self.tasks, asker, task, "delegate", TaskAccess::Operate).await?;
+            let locked = uow.tasks().lock(task, &asker.actor).await?;
+            let access = locked
+                .as_ref()
+                .and_then(|task| asker.access(&task.creator, task.grant));
+            need(task, "delegate", access, TaskAccess::Operate)?;
+            if locked.is_some_and(|task| task.kind.is_own()) {
+                return Err(TaskError::WorkerJobs(task).into());
+            }
+        }
+        let new = NewDelegation {
+            id: request.id.clone(),
+            task: request.task,
+            caller: caller.to_string(),
+            callee: request.callee.to_string(),
+            preview: request.preview.clone(),
+            input: request.input.clone(),
+            request: Some(RequestKey {
+                key: request.idempotency_key.clone(),
+                hash,
+            }),
+            nesting,
+            deadline: request.deadline.map_or(Deadline::Default, Deadline::In),
+            may_expire: true,
+            retry_count: 0,
+            retry_of: None,
+            max_retries: request.max_retries,
+            delay: request.delay,
+        };
+        match uow.delegations().create(&new).await? {
+            Delegated::New => Ok(uow.commit((request.id.clone(), true)).await?),
+            Delegated::Existing(id) => {
+                let id = same(&mut uow, &id, caller, request, hash).await?;
+                Ok(uow.commit((id, false)).await?)
+            }
+            Delegated::TaskOver(status) => Err(over(request.task, |task| TaskError::Over { task, status })),
+            Delegated::TaskDelegated(id) => {
+                let delegation = id.to_string();
+                Err(over(request.task, |task| TaskError::Delegated {
+                    task,
+                    delegation,
+                }))
+            }
+        }
+    }
+}
+
+fn over(task: Option<TaskId>, error: impl FnOnce(TaskId) -> TaskError) -> Failure {
+    task.map_or_else(
+        || {
+            DelegationError::OtherRequest {
+                what: "delegation_id",
+            }
+            .into()
+        },
+        |task| error(task).into(),
+    )
+}
+
+/// The delegation that there is, if this request made it.
+async fn same(
+    uow: &mut UnitOfWork,
+    id: &DelegationId,
+    caller: &Party,
+    request: &DelegationRequest,
+    hash: [u8; 32],
+) -> Result<DelegationId, Failure> {
+    let facts = uow.delegations().find(id).await?;
+    let facts = facts.ok_or_else(|| DelegationError::UnknownDelegation(id.to_string()))?;
+    if facts.caller == caller.as_str() && facts.request_hash == Some(hash) {
+        return Ok(facts.id);
+    }
+    Err(DelegationError::OtherRequest {
+        what: if facts.id == request.id {
+            "delegation_id"
+        } else {
+            "idempotency_key"
+        },
+    }
+    .into())
+}

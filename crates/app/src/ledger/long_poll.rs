@@ -1,0 +1,104 @@
+//! A long poll: woken by a hint, or looking again after a while; bounded in time and in number.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ports::Notifier;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::Instant;
+
+use crate::failure::Failure;
+
+/// The longest that a caller may wait.
+pub(crate) const MAX_WAIT: Duration = Duration::from_secs(30);
+/// How often one who waits looks when nothing wakes them: what was delayed becomes ready without a hint.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// How many may wait at one time; whoever comes when that many wait is answered at once.
+const MAX_WAITING: usize = 1000;
+/// How many of these may wait for the same, a callee's work or a caller's messages.
+const MAX_OF_A_TOPIC: usize = 50;
+
+/// Waits for what others do.
+pub(crate) struct LongPoll {
+    notifier: Arc<dyn Notifier>,
+    places: Semaphore,
+    /// How many wait for each topic.
+    topics: Mutex<HashMap<String, usize>>,
+}
+
+/// One who waits for a topic, until it is dropped.
+struct Place<'a> {
+    waiting: &'a LongPoll,
+    topic: &'a str,
+    _permit: SemaphorePermit<'a>,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut topics = self.waiting.topics();
+        if let Some(count) = topics.get_mut(self.topic) {
+            *count -= 1;
+            if *count == 0 {
+                topics.remove(self.topic);
+            }
+        }
+    }
+}
+
+impl LongPoll {
+    pub(crate) fn new(notifier: Arc<dyn Notifier>) -> Self {
+        Self {
+            notifier,
+            places: Semaphore::new(MAX_WAITING),
+            topics: Mutex::default(),
+        }
+    }
+
+    fn topics(&self) -> MutexGuard<'_, HashMap<String, usize>> {
+        self.topics.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A place for one more who waits, if there is one: nobody can take everybody's.
+    fn place<'a>(&'a self, topic: &'a str) -> Option<Place<'a>> {
+        let permit = self.places.try_acquire().ok()?;
+        let mut topics = self.topics();
+        let count = topics.entry(topic.to_owned()).or_default();
+        if *count >= MAX_OF_A_TOPIC {
+            return None;
+        }
+        *count += 1;
+        Some(Place {
+            waiting: self,
+            topic,
+            _permit: permit,
+        })
+    }
+
+    /// Looks until something is there or the time is over.
+    pub(crate) async fn until_some<T, F: Future<Output = Result<Vec<T>, Failure>>>(
+        &self,
+        topic: &str,
+        wait: Duration,
+        mut look: impl FnMut() -> F,
+    ) -> Result<Vec<T>, Failure> {
+        let until = Instant::now() + wait.min(MAX_WAIT);
+        // Before the first look: what comes after that look is not missed.
+        let mut listening = self.notifier.subscribe(topic);
+        let mut place = None;
+        loop {
+            let found = look().await?;
+            let left = until.saturating_duration_since(Instant::now());
+            if !found.is_empty() || left.is_zero() {
+                return Ok(found);
+            }
+            if place.is_none() {
+                let Some(taken) = self.place(topic) else {
+                    return Ok(found);
+                };
+                place = Some(taken);
+            }
+            listening.wait(left.min(LOOK_EVERY)).await;
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Reading the ledger (LED-9): one delegation, what is in flight, what is stuck, what there was.
+
+use std::sync::Arc;
+
+use auth::{Permit, act};
+use domain::data::page::PageScope;
+use domain::ledger::delegation::DelegationError;
+use domain::{DelegationId, Invalid, Party};
+use ports::LedgerQueries;
+use ports::data::PageKey;
+use ports::ledger::{AttemptEntry, DelegationFilter, DelegationStates, DelegationView, Payload, Side};
+
+use crate::access::delegation::party;
+use crate::access::task::Asker;
+use crate::cursor::{self, Listed};
+use crate::failure::Failure;
+use crate::page::Page;
+
+/// Reads the ledger.
+pub struct ReadDelegations {
+    ledger: Arc<dyn LedgerQueries>,
+}
+
+impl ReadDelegations {
+    /// A use case on the ledger.
+    pub fn new(ledger: Arc<dyn LedgerQueries>) -> Self {
+        Self { ledger }
+    }
+
+    /// One delegation, for its caller, its callee and admins; for everybody else there is none.
+    pub async fn get(
+        &self,
+        permit: &Permit<act::UseDelegations>,
+        id: &DelegationId,
+    ) -> Result<(DelegationView, Payload), Failure> {
+        let view = self.visible(permit, id).await?;
+        let payload = self.ledger.payload(id).await?;
+        Ok((view, payload))
+    }
+
+    /// Who held it and how that ended, what came too late included, oldest first.
+    pub async fn attempts(
+        &self,
+        permit: Permit<act::UseDelegations>,
+        id: &DelegationId,
+    ) -> Result<Vec<AttemptEntry>, Failure> {
+        self.visible(&permit, id).await?;
+        Ok(self.ledger.attempts(id).await?)
+    }
+
+    async fn visible(
+        &self,
+        permit: &Permit<act::UseDelegations>,
+        id: &DelegationId,
+    ) -> Result<DelegationView, Failure> {
+        let asks = party(permit)?;
+        let found = self.ledger.delegation(id).await?;
+        let is_theirs = |view: &DelegationView| {
+            view.caller == asks.as_str() || view.callee == asks.as_str() || Asker::of(permit).manages_all
+        };
+        let view = found.filter(is_theirs);
+        Ok(view.ok_or_else(|| DelegationError::UnknownDelegation(id.to_string()))?)
+    }
+
+    /// Delegations of a party, newest first: its own for everybody, those of others for admins, who may also ask what of all is stuck.
+    pub async fn list(
+        &self,
+        permit: Permit<act::UseDelegations>,
+        side: Option<Side>,
+        of: Option<Party>,
+        states: DelegationStates,
+        cursor: Option<&str>,
+        most: u32,
+    ) -> Result<Page<DelegationView>, Failure> {
+        let asks = party(&permit)?;
+        let manages_all = Asker::of(&permit).manages_all;
+        if of.as_ref().is_some_and(|of| *of != asks) && !manages_all {
+            let rule =
+                Invalid::value("must be left out, or name the caller: only admins see what others hand over");
+            return Err(rule.of_field("party").into());
+        }
+        let party = match (side, of) {
+            (Some(side), of) => Some((side, of.unwrap_or(asks).to_string())),
+            (None, None) if states == DelegationStates::Stuck && manages_all => None,
+            (None, _) => {
+                let rule = Invalid::value(
+                    "must be caller or callee; only admins leave it out, and only with state=stuck",
+                );
+                return Err(rule.of_field("side").into());
+            }
+        };
+        let scope = PageScope::of(&[
+            "delegations",
+            &format!("{states:?}"),
+            &party
+                .as_ref()
+                .map(|(side, name)| format!("{side:?} {name}"))
+                .unwrap_or_default(),
+        ]);
+        let after = match cursor {
+            Some(text) => match cursor::decode(&scope, Listed::Records, text)? {
+                PageKey::Record(at, id) => Some((at, id)),
+                _ => None,
+            },
+            None => None,
+        };
+        let filter = DelegationFilter { party, states, after };
+        let mut items = self.ledger.delegations(&filter, most + 1).await?;
+        let has_more = items.len() > most as usize;
+        items.truncate(most as usize);
+        let end = items.last().filter(|_| has_more);
+        Ok(Page {
+            next: end.map(|view| {
+                let key = PageKey::Record(view.created_at, view.id.to_string());
+                cursor::encode(&scope, &key)
+            }),
+            items,
+        })
+    }
+}

@@ -1,0 +1,273 @@
+//! What this server process counts of its own work, for `/metrics` and `/ready` (wire contract 1.8).
+//!
+//! The store's figures are of the whole archive and outlive a server. These begin at zero with every process, as Prometheus expects of
+//! counters, and are to be summed over the servers. Their labels are names of hooks and words of ours, so their number is bounded.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use domain::TaskKind;
+use domain::work::failure::{FailureAction, FailureKind};
+use ports::data::{Family, Part, Sample, family};
+
+use crate::OWN_WORKERS;
+
+/// Every family that a server counts itself.
+pub const METERS: &[Family] = &[
+    family(
+        HOOK_FAILURES,
+        "counter",
+        "Attempts at hooks that failed, and what was done about them; of this server.",
+    ),
+    family(
+        STAGES,
+        "counter",
+        "Units of work that this server was done with, by what became of them.",
+    ),
+    family(
+        DELIVERIES,
+        "counter",
+        "Delegations to this server's workers, by what became of them.",
+    ),
+    family(
+        DISPATCH,
+        "summary",
+        "How long this server worked on what was delivered to it, in seconds.",
+    ),
+    family(
+        ERRORS,
+        "counter",
+        "Requests and units of work that this server failed for no reason that it foresees.",
+    ),
+    family(BUSY, "gauge", "Workers of this server that have work."),
+    family(TOTAL, "gauge", "Workers of this server."),
+    family(
+        CHECKED_OUT,
+        "gauge",
+        "Connections to the database that this server uses.",
+    ),
+    family(SIZE, "gauge", "Connections to the database that this server has."),
+    family(
+        OVERFLOW,
+        "gauge",
+        "Connections beyond the pool's size; there never are any.",
+    ),
+];
+
+const HOOK_FAILURES: &str = "osa_hook_failures_total";
+const STAGES: &str = "osa_workflow_stages_total";
+const DELIVERIES: &str = "osa_deliveries_total";
+const DISPATCH: &str = "osa_dispatch_duration_seconds";
+const ERRORS: &str = "osa_unhandled_errors_total";
+const BUSY: &str = "osa_workers_busy";
+const TOTAL: &str = "osa_workers_total";
+const CHECKED_OUT: &str = "osa_db_pool_checked_out";
+const SIZE: &str = "osa_db_pool_size";
+const OVERFLOW: &str = "osa_db_pool_overflow";
+
+/// How often the queue may be asked in vain before the workers count as broken, at least.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What became of a unit of work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WorkEnd {
+    /// Its end is written, whatever it is.
+    Done,
+    /// It failed, and will be taken up again.
+    Failed,
+    /// It was taken away, before its end was written.
+    Lost,
+}
+
+impl WorkEnd {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Lost => "lost",
+        }
+    }
+}
+
+type Key = (&'static str, Part, Vec<(&'static str, String)>);
+
+/// Counts the work of one server.
+pub struct Metrics {
+    workers: u32,
+    patience: Duration,
+    state: Mutex<State>,
+}
+
+struct State {
+    counted: BTreeMap<Key, f64>,
+    /// Units of work that are held now.
+    held: u32,
+    /// When the queue answered last.
+    answered: Instant,
+}
+
+impl State {
+    fn add(&mut self, family: &'static str, part: Part, labels: &[(&'static str, &str)], by: f64) {
+        let labels = labels
+            .iter()
+            .map(|(name, value)| (*name, (*value).to_owned()))
+            .collect();
+        *self.counted.entry((family, part, labels)).or_default() += by;
+    }
+}
+
+impl Metrics {
+    /// Of so many workers, which look for work as often as `poll` says.
+    pub fn new(workers: u32, poll: Duration) -> Self {
+        Self {
+            workers,
+            patience: PATIENCE.max(poll.saturating_mul(3)),
+            state: Mutex::new(State {
+                counted: BTreeMap::new(),
+                held: 0,
+                answered: Instant::now(),
+            }),
+        }
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An attempt at a hook failed, and this was done about it.
+    pub(crate) fn hook_failed(&self, hook: &str, kind: &FailureKind, decision: FailureAction) {
+        let labels = [
+            ("hook", hook),
+            ("kind", kind.as_str()),
+            ("decision", decision.as_str()),
+        ];
+        self.state().add(HOOK_FAILURES, Part::Whole, &labels, 1.0);
+    }
+
+    /// A request or a unit of work failed for a reason that nobody foresaw.
+    pub fn unhandled_error(&self) {
+        self.state().add(ERRORS, Part::Whole, &[], 1.0);
+    }
+
+    /// The queue was asked for work, and answered.
+    pub(crate) fn queue_answered(&self) {
+        self.state().answered = Instant::now();
+    }
+
+    /// A unit of work was begun.
+    pub(crate) fn begun(&self) {
+        self.state().held += 1;
+    }
+
+    /// A unit of work is no longer held, however it ended.
+    pub(crate) fn let_go(&self) {
+        let mut state = self.state();
+        state.held = state.held.saturating_sub(1);
+        // Until now there was no need to ask.
+        state.answered = Instant::now();
+    }
+
+    /// A unit of work of this kind came to this end after so long.
+    pub(crate) fn ended(&self, kind: &str, end: WorkEnd, took: Duration) {
+        let workflow = if kind == TaskKind::SUBMISSION {
+            "deposition"
+        } else {
+            "ingest"
+        };
+        let stage = [("workflow", workflow), ("stage", kind), ("outcome", end.as_str())];
+        let group = ("consumer_group", OWN_WORKERS);
+        // One lock, so that no reader sees a half of it.
+        let mut state = self.state();
+        state.add(STAGES, Part::Whole, &stage, 1.0);
+        state.add(DELIVERIES, Part::Whole, &[group, ("status", end.as_str())], 1.0);
+        state.add(DISPATCH, Part::Sum, &[group], took.as_secs_f64());
+        state.add(DISPATCH, Part::Count, &[group], 1.0);
+    }
+
+    /// Whether the workers do their work: the queue has answered them lately, or they are busy. If not, why.
+    pub fn workers(&self) -> Result<(), &'static str> {
+        let state = self.state();
+        if state.held > 0 || state.answered.elapsed() < self.patience {
+            Ok(())
+        } else {
+            Err("the workers could not ask for work lately")
+        }
+    }
+
+    /// Everything that was counted, with the connections of the pool: in use, and all.
+    pub(crate) fn figures(&self, (used, size): (u32, u32)) -> Vec<Sample> {
+        let state = self.state();
+        let mut figures: Vec<Sample> = state
+            .counted
+            .iter()
+            .map(|((family, part, labels), value)| Sample {
+                family,
+                part: *part,
+                labels: labels.clone(),
+                value: *value,
+            })
+            .collect();
+        if !state.counted.keys().any(|(family, ..)| *family == ERRORS) {
+            // So that its first increase is seen as one.
+            figures.push(Sample::plain(ERRORS, 0.0));
+        }
+        figures.push(Sample::plain(BUSY, state.held.min(self.workers).into()));
+        figures.push(Sample::plain(TOTAL, self.workers.into()));
+        figures.push(Sample::plain(CHECKED_OUT, used.into()));
+        figures.push(Sample::plain(SIZE, size.into()));
+        figures.push(Sample::plain(OVERFLOW, 0.0));
+        figures
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(metrics: &Metrics, family: &str, part: Part) -> f64 {
+        let figures = metrics.figures((1, 2));
+        let of = figures
+            .iter()
+            .filter(|figure| figure.family == family && figure.part == part);
+        of.map(|figure| figure.value).sum()
+    }
+
+    #[test]
+    fn work_is_counted_by_its_end_and_its_time() {
+        let metrics = Metrics::new(2, Duration::from_secs(1));
+        metrics.ended(TaskKind::INGEST_BATCH, WorkEnd::Done, Duration::from_secs(2));
+        metrics.ended(TaskKind::SUBMISSION, WorkEnd::Lost, Duration::from_secs(3));
+        assert!((value(&metrics, STAGES, Part::Whole) - 2.0).abs() < f64::EPSILON);
+        assert!((value(&metrics, DISPATCH, Part::Sum) - 5.0).abs() < f64::EPSILON);
+        assert!((value(&metrics, DISPATCH, Part::Count) - 2.0).abs() < f64::EPSILON);
+        assert!(value(&metrics, ERRORS, Part::Whole).abs() < f64::EPSILON);
+        metrics.unhandled_error();
+        assert!((value(&metrics, ERRORS, Part::Whole) - 1.0).abs() < f64::EPSILON);
+        let known: Vec<&str> = METERS.iter().map(|family| family.name).collect();
+        assert!(
+            metrics
+                .figures((0, 0))
+                .iter()
+                .all(|figure| known.contains(&figure.family))
+        );
+    }
+
+    #[test]
+    fn workers_without_an_answer_are_broken_unless_they_are_busy() {
+        let mut metrics = Metrics::new(1, Duration::ZERO);
+        assert_eq!(metrics.workers(), Ok(()));
+        metrics.patience = Duration::ZERO;
+        assert!(metrics.workers().is_err());
+        metrics.begun();
+        assert_eq!(metrics.workers(), Ok(()));
+        assert!((value(&metrics, BUSY, Part::Whole) - 1.0).abs() < f64::EPSILON);
+        metrics.patience = PATIENCE;
+        metrics.let_go();
+        assert_eq!(
+            metrics.workers(),
+            Ok(()),
+            "it has not asked since because it was busy"
+        );
+    }
+}

@@ -1,0 +1,55 @@
+//! Conventions, schemas, hooks and their releases.
+
+use crate::port_set::Ports;
+
+pub mod create_release;
+pub mod deploy;
+pub(crate) mod hook_limiter;
+pub mod read_conventions;
+pub mod read_hooks;
+pub mod read_schemas;
+pub mod register_schema;
+pub mod set_live;
+pub mod unyank_release;
+pub mod yank_release;
+
+pub use create_release::CreateRelease;
+pub use deploy::Deploy;
+pub use read_conventions::ReadConventions;
+pub use read_hooks::ReadHooks;
+pub use read_schemas::ReadSchemas;
+pub use register_schema::RegisterSchema;
+pub use set_live::SetLive;
+pub use unyank_release::UnyankRelease;
+pub use yank_release::YankRelease;
+
+/// The use cases of conventions, schemas, hooks and releases.
+#[expect(missing_docs, reason = "each field is named after its use case")]
+pub struct Registry {
+    pub deploy: Deploy,
+    pub create_release: CreateRelease,
+    pub set_live: SetLive,
+    pub yank_release: YankRelease,
+    pub unyank_release: UnyankRelease,
+    pub register_schema: RegisterSchema,
+    pub read_conventions: ReadConventions,
+    pub read_hooks: ReadHooks,
+    pub read_schemas: ReadSchemas,
+}
+
+impl Registry {
+    /// The use cases over these adapters.
+    pub fn new(ports: &Ports) -> Self {
+        Self {
+            deploy: Deploy::new(ports.store.clone(), ports.ids.clone(), ports.queue.clone()),
+            create_release: CreateRelease::new(ports.store.clone(), ports.ids.clone()),
+            set_live: SetLive::new(ports.store.clone()),
+            yank_release: YankRelease::new(ports.store.clone()),
+            unyank_release: UnyankRelease::new(ports.store.clone()),
+            register_schema: RegisterSchema::new(ports.store.clone()),
+            read_conventions: ReadConventions::new(ports.registry.clone()),
+            read_hooks: ReadHooks::new(ports.registry.clone()),
+            read_schemas: ReadSchemas::new(ports.registry.clone()),
+        }
+    }
+}

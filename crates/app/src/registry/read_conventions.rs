@@ -1,0 +1,64 @@
+//! Reading conventions.
+
+use std::sync::Arc;
+
+use auth::{Permit, act};
+use domain::registry::convention::{Convention, ConventionError};
+use domain::{ConventionSlug, Schema};
+use ports::{RegistryQueries, StoreError};
+
+use crate::failure::Failure;
+
+/// Reads conventions.
+pub struct ReadConventions {
+    registry: Arc<dyn RegistryQueries>,
+}
+
+impl ReadConventions {
+    /// A use case on these queries.
+    pub fn new(registry: Arc<dyn RegistryQueries>) -> Self {
+        Self { registry }
+    }
+
+    /// Every convention, newest first.
+    pub async fn list(&self, _permit: Permit<act::ReadConventions>) -> Result<Vec<Convention>, Failure> {
+        Ok(self.registry.conventions().await?)
+    }
+
+    /// The conventions that have an ingester, newest first.
+    pub async fn with_ingester(
+        &self,
+        _permit: Permit<act::ReadIngesters>,
+    ) -> Result<Vec<Convention>, Failure> {
+        let mut all = self.registry.conventions().await?;
+        all.retain(|convention| convention.ingester.is_some());
+        Ok(all)
+    }
+
+    /// One convention.
+    pub async fn get(
+        &self,
+        _permit: Permit<act::ReadConventions>,
+        slug: &ConventionSlug,
+    ) -> Result<Convention, Failure> {
+        Ok(self
+            .registry
+            .convention(slug)
+            .await?
+            .ok_or_else(|| ConventionError::Unknown(slug.to_string()))?)
+    }
+
+    /// A convention and the schema version that it points at, for whoever fills in its template.
+    pub async fn template(
+        &self,
+        _permit: Permit<act::ReadTemplates>,
+        slug: &ConventionSlug,
+    ) -> Result<(Convention, Schema), Failure> {
+        let convention = self.registry.convention(slug).await?;
+        let convention = convention.ok_or_else(|| ConventionError::Unknown(slug.to_string()))?;
+        let schema = self.registry.schema(&convention.schema).await?;
+        let (schema, _) =
+            schema.ok_or_else(|| StoreError::corrupt("conventions", "a convention without its schema"))?;
+        Ok((convention, schema))
+    }
+}

@@ -1,0 +1,69 @@
+//! `POST /hooks/{name}/releases/{version}/unyank`: takes a yank back. The pointer stays where it is.
+
+use std::sync::Arc;
+
+use auth::{HookGrant, Permit, act};
+use domain::registry::hook::HookError;
+use domain::{Event, HookName, Reason};
+use ports::{Committed, Store, UnitOfWork};
+use serde_json::json;
+
+use crate::failure::Failure;
+use crate::registry::set_live::release_of;
+use crate::registry::yank_release::Yanked;
+use crate::retry::retried;
+
+/// Takes yanks back.
+pub struct UnyankRelease {
+    store: Arc<dyn Store>,
+}
+
+impl UnyankRelease {
+    /// A use case on this store.
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        Self { store }
+    }
+
+    /// Takes one back. A release that is not yanked stays as it is.
+    pub async fn run(
+        &self,
+        permit: Permit<act::WriteHooks>,
+        hook: HookName,
+        version: u32,
+        reason: Option<Reason>,
+    ) -> Result<Committed<Yanked>, Failure> {
+        let grant = permit.over_hook(&hook)?;
+        retried!(self.attempt(&grant, version, reason.as_ref()))
+    }
+
+    async fn attempt(
+        &self,
+        grant: &HookGrant,
+        version: u32,
+        reason: Option<&Reason>,
+    ) -> Result<Committed<Yanked>, Failure> {
+        let hook = grant.hook();
+        let mut uow = UnitOfWork::begin(&*self.store).await?;
+        let locked = uow
+            .hooks()
+            .lock(hook, None)
+            .await?
+            .ok_or_else(|| HookError::UnknownHook(hook.clone()))?;
+        let mut release = release_of(&mut *uow, hook, version).await?;
+        let live = locked.live.map(|(_, version)| version);
+        if release.yanked.take().is_some() {
+            uow.hooks()
+                .unyank(hook, release.id, grant.actor(), reason)
+                .await?;
+            uow.activity()
+                .append(&Event {
+                    kind: "HookReleaseUnyanked",
+                    subject: format!("hook:{hook}"),
+                    actor: grant.actor().clone(),
+                    payload: json!({"hook_name": hook.as_str(), "version": version, "reason": reason.map(Reason::as_str)}),
+                })
+                .await?;
+        }
+        Ok(uow.commit(Yanked { release, live }).await?)
+    }
+}

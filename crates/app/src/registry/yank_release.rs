@@ -1,0 +1,94 @@
+//! `POST /hooks/{name}/releases/{version}/yank`: withdraws a release. It stays readable, its rows stay, and it cannot be made live.
+
+use std::sync::Arc;
+
+use auth::{HookGrant, Permit, act};
+use domain::registry::hook::{HookError, HookRelease};
+use domain::{Event, HookName, Invalid, Reason, ReleaseVersion};
+use ports::{Committed, Store, UnitOfWork};
+use serde_json::json;
+
+use crate::failure::Failure;
+use crate::registry::set_live::{move_under_lock, release_of};
+use crate::retry::retried;
+
+/// A release after it was yanked, or the yank taken back; everything in it was true under the hook's lock.
+#[derive(Clone, Debug)]
+pub struct Yanked {
+    /// The release.
+    pub release: HookRelease,
+    /// Which version is live.
+    pub live: Option<ReleaseVersion>,
+}
+
+/// Yanks releases.
+pub struct YankRelease {
+    store: Arc<dyn Store>,
+}
+
+impl YankRelease {
+    /// A use case on this store.
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        Self { store }
+    }
+
+    /// Yanks one. The live release is yanked only together with a move of the pointer to `fallback`. Yanking again changes nothing:
+    /// the first reason stands.
+    pub async fn run(
+        &self,
+        permit: Permit<act::WriteHooks>,
+        hook: HookName,
+        version: u32,
+        reason: Reason,
+        fallback: Option<u32>,
+    ) -> Result<Committed<Yanked>, Failure> {
+        if fallback == Some(version) {
+            let rule = Invalid::value("must be another release than the one that is yanked");
+            return Err(rule.of_field("fallback_version").into());
+        }
+        let grant = permit.over_hook(&hook)?;
+        retried!(self.attempt(&grant, version, &reason, fallback))
+    }
+
+    async fn attempt(
+        &self,
+        grant: &HookGrant,
+        version: u32,
+        reason: &Reason,
+        fallback: Option<u32>,
+    ) -> Result<Committed<Yanked>, Failure> {
+        let hook = grant.hook();
+        let mut uow = UnitOfWork::begin(&*self.store).await?;
+        let locked = uow
+            .hooks()
+            .lock(hook, None)
+            .await?
+            .ok_or_else(|| HookError::UnknownHook(hook.clone()))?;
+        let mut release = release_of(&mut *uow, hook, version).await?;
+        let mut live = locked.live.map(|(_, version)| version);
+        if release.yanked.is_some() {
+            return Ok(uow.commit(Yanked { release, live }).await?);
+        }
+        if live == Some(release.version) {
+            let fallback = fallback.ok_or_else(|| HookError::YankedLive {
+                hook: hook.clone(),
+                version: release.version,
+            })?;
+            let fallback = release_of(&mut *uow, hook, fallback).await?;
+            let why = reason.of_fallback(release.version);
+            move_under_lock(&mut *uow, grant, &locked, &fallback, Some(&why)).await?;
+            live = Some(fallback.version);
+        }
+        let yank = uow.hooks().yank(hook, release.id, grant.actor(), reason).await?;
+        uow.activity()
+            .append(&Event {
+                kind: "HookReleaseYanked",
+                subject: format!("hook:{hook}"),
+                actor: grant.actor().clone(),
+                payload: json!({"hook_name": hook.as_str(), "version": version, "reason": reason.as_str(), "live_version": live.map(ReleaseVersion::get)}),
+            })
+            .await?;
+        release.yanked = Some(yank);
+        Ok(uow.commit(Yanked { release, live }).await?)
+    }
+}

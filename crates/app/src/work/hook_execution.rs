@@ -1,0 +1,222 @@
+//! Running one hook over the records of a unit of work, with more memory where it needs it (PRV-5).
+//!
+//! Invariant: a hook is run again with more memory at most three times per run, and the number that is stored is the true one, whatever
+//! died in between. Who can break it: a server that is killed between two attempts. So what a killed attempt left is kept before the next
+//! one starts, under the claim's fence, and whoever takes the run up goes on from there (D30).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::work::failure::{FailureAction, FailureKind, Stage, Tried};
+use domain::work::outcome::HookOutput;
+use domain::{RecordOutcome, RunStatus, SourceId};
+use ports::work::Pin;
+use ports::{Attempt, HookJob, HookRecord, RunStamp, Runner, StagedFiles};
+
+use crate::failure::Failure;
+
+/// What became of it: an outcome for every record.
+#[derive(Clone, Debug)]
+pub struct HookExecution {
+    /// Each record's outcome.
+    pub outcomes: BTreeMap<SourceId, RecordOutcome>,
+    /// The failure that the run ended with.
+    pub failure: Option<FailureKind>,
+    /// What is to be done about that: keep this, do the unit again, or end it all.
+    pub action: Option<FailureAction>,
+    /// How often it was run again with more memory.
+    pub oom_retries: u32,
+    /// How long the hook itself ran, over all tries.
+    pub duration: Duration,
+    /// The logs of the tries that failed, one after the other.
+    pub log: Vec<u8>,
+}
+
+impl HookExecution {
+    /// The run's status.
+    pub fn status(&self) -> RunStatus {
+        self.failure
+            .as_ref()
+            .map_or(RunStatus::Passed, FailureKind::run_status)
+    }
+}
+
+/// An attempt that was killed for memory.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Killed {
+    /// Its memory limit, in bytes.
+    pub limit: u64,
+    /// What the hook had said until then.
+    pub output: HookOutput,
+    /// What it had printed.
+    pub log: Vec<u8>,
+    /// How long it had run.
+    pub duration: Duration,
+}
+
+/// Keeps what killed attempts of one run left.
+#[async_trait]
+pub trait Checkpoints: Send + Sync {
+    /// Those of earlier attempts at this run, in order.
+    async fn load(&self, pin: &Pin) -> Result<Vec<Killed>, Failure>;
+    /// Keeps the `oom_retries`-th, before the next attempt starts.
+    async fn save(&self, pin: &Pin, oom_retries: u32, killed: &Killed) -> Result<(), Failure>;
+}
+
+/// What a hook is run over.
+#[derive(Clone, Copy, Debug)]
+pub struct Work<'a> {
+    /// The pinned release.
+    pub pin: &'a Pin,
+    /// The records.
+    pub records: &'a [HookRecord],
+    /// Their files.
+    pub files: Option<&'a StagedFiles>,
+    /// How often the unit of work was handed back.
+    pub retries: u32,
+}
+
+/// Runs the pinned release over the records. An error is the store's; whatever the hook or the runner did is in the answer.
+pub async fn execute(
+    runner: &dyn Runner,
+    checkpoints: &dyn Checkpoints,
+    work: Work<'_>,
+) -> Result<HookExecution, Failure> {
+    let pin = work.pin;
+    let mut done = HookExecution {
+        outcomes: BTreeMap::new(),
+        failure: None,
+        action: None,
+        oom_retries: 0,
+        duration: Duration::ZERO,
+        log: Vec::new(),
+    };
+    let mut remaining: Vec<HookRecord> = work.records.to_vec();
+    let mut limits = pin.release.release.content.limits;
+    for killed in checkpoints.load(pin).await? {
+        done.take(&killed.output, pin, &mut remaining);
+        done.add_log(&FailureKind::Oom(killed.limit), &killed.log);
+        done.duration += killed.duration;
+        done.oom_retries += 1;
+        limits.memory = limits.memory.doubled();
+    }
+    // Small ones first: if one record alone is too much, the others are done before it.
+    let small_first =
+        |records: &mut Vec<HookRecord>| records.sort_by(|a, b| a.size_hint_mb.total_cmp(&b.size_hint_mb));
+    if done.oom_retries > 0 {
+        small_first(&mut remaining);
+    }
+    // An empty record list passes without a run (wire contract 5.1).
+    while !remaining.is_empty() {
+        let content = &pin.release.release.content;
+        let job = HookJob {
+            run: pin.run,
+            hook: pin.release.hook.clone(),
+            release: pin.release.id,
+            image: pin.release.release.image.clone(),
+            digest: content.digest.clone(),
+            config: content.config.clone(),
+            limits,
+            records: remaining,
+            files: work.files.cloned(),
+        };
+        let attempt = attempted(runner, &job).await;
+        remaining = job.records;
+        done.duration += attempt.duration;
+        // Memory comes first, then a rejection of the whole run whatever the exit status (wire contract 5.1).
+        done.failure = match (attempt.failure, attempt.output.whole_run_rejection()) {
+            (Some(oom @ FailureKind::Oom(_)), _) => Some(oom),
+            (_, Some(message)) => Some(FailureKind::RejectedRun(message)),
+            (failure, None) => failure,
+        };
+        let tried = Tried {
+            oom_retries: done.oom_retries,
+            retries: work.retries,
+        };
+        done.action = done
+            .failure
+            .as_ref()
+            .map(|failure| failure.action(Stage::Hook, tried));
+        if let Some(failure) = done.failure.clone() {
+            done.add_log(&failure, &attempt.log);
+        }
+        if matches!(done.action, Some(FailureAction::Retry | FailureAction::Abort)) {
+            return Ok(done);
+        }
+        if done.action != Some(FailureAction::ErrorAll) {
+            done.take(&attempt.output, pin, &mut remaining);
+        }
+        if done.action == Some(FailureAction::RetryWithMoreMemory) {
+            if remaining.is_empty() {
+                // It was killed after it had judged every record: nothing is left to do again.
+                (done.failure, done.action) = (None, None);
+                break;
+            }
+            done.oom_retries += 1;
+            let killed = Killed {
+                limit: limits.memory.bytes(),
+                output: attempt.output,
+                log: attempt.log,
+                duration: attempt.duration,
+            };
+            checkpoints.save(pin, done.oom_retries, &killed).await?;
+            limits.memory = limits.memory.doubled();
+            small_first(&mut remaining);
+            continue;
+        }
+        let rest = match &done.failure {
+            Some(FailureKind::RejectedRun(reason)) => RecordOutcome::Rejected(reason.clone()),
+            Some(failure) => RecordOutcome::Errored(failure.to_string()),
+            None => RecordOutcome::Errored(
+                "the hook ended with success and reported no outcome for this record".to_owned(),
+            ),
+        };
+        done.outcomes
+            .extend(remaining.drain(..).map(|record| (record.id, rest.clone())));
+    }
+    Ok(done)
+}
+
+impl HookExecution {
+    /// Takes the outcomes that an output holds; the first outcome of a record stands. What has one no longer remains.
+    fn take(&mut self, output: &HookOutput, pin: &Pin, remaining: &mut Vec<HookRecord>) {
+        let asked: BTreeSet<SourceId> = remaining.iter().map(|record| record.id.clone()).collect();
+        self.outcomes.extend(output.outcomes(&pin.contract, &asked));
+        remaining.retain(|record| !self.outcomes.contains_key(&record.id));
+    }
+
+    fn add_log(&mut self, failure: &FailureKind, log: &[u8]) {
+        self.log.extend_from_slice(format!("--- {failure}\n").as_bytes());
+        self.log.extend_from_slice(log);
+    }
+}
+
+/// One attempt. A runner that failed is one more way in which an attempt can fail, and so is an output that belongs to another run (PRV-3).
+async fn attempted(runner: &dyn Runner, job: &HookJob) -> Attempt {
+    let expected = RunStamp {
+        run: job.run,
+        release: job.release,
+    };
+    let failed = |why: String| Attempt {
+        failure: Some(FailureKind::Runtime(why)),
+        output: HookOutput::default(),
+        stamp: None,
+        log: Vec::new(),
+        duration: Duration::ZERO,
+        peak_memory_bytes: None,
+    };
+    match runner.run(job).await {
+        Ok(attempt) if attempt.stamp == Some(expected) => attempt,
+        Ok(attempt) if attempt.stamp.is_none() && attempt.output == HookOutput::default() => attempt,
+        Ok(_) => failed("run.json beside the output does not speak of this run".to_owned()),
+        // Not its causes: they may hold what the hook printed.
+        Err(error) => {
+            tracing::error!(%error, hook = %job.hook, "the runner failed");
+            failed(error.to_string())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,278 @@
+//! The memory loop and the failure policy, with a runner that plays back attempts.
+
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+use domain::registry::hook::{HookRelease, NewRelease, ReleaseContent};
+use domain::work::outcome::HookOutput;
+use domain::{Actor, Cardinality, FeatureContract, Limits, ReleaseId, ReleaseVersion, RunId, TaskId, UserId};
+use ports::{Blobs, PullAttempt, PullJob, RecordFile, RunnerError};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::*;
+
+/// Plays back attempts, and notes what each was given: memory and record ids.
+struct Playback {
+    attempts: Mutex<Vec<Result<Attempt, RunnerError>>>,
+    given: Mutex<Vec<(u64, Vec<String>)>>,
+}
+
+#[async_trait]
+impl Runner for Playback {
+    fn name(&self, _image: &str) -> &'static str {
+        "playback"
+    }
+    async fn stage(
+        &self,
+        _image: &str,
+        _task: TaskId,
+        _blobs: &dyn Blobs,
+        _files: &[RecordFile],
+    ) -> Result<StagedFiles, RunnerError> {
+        unreachable!("no record has files here")
+    }
+    async fn pull(&self, _job: &PullJob) -> Result<PullAttempt, RunnerError> {
+        unreachable!("nothing is pulled here")
+    }
+    async fn check(&self) -> Result<bool, RunnerError> {
+        Ok(false)
+    }
+    async fn run(&self, job: &HookJob) -> Result<Attempt, RunnerError> {
+        self.given.lock().unwrap().push((
+            job.limits.memory.bytes() >> 20,
+            job.records.iter().map(|r| r.id.to_string()).collect(),
+        ));
+        self.attempts.lock().unwrap().remove(0)
+    }
+}
+
+/// Keeps checkpoints in memory.
+#[derive(Default)]
+struct Cached(Mutex<Vec<Killed>>);
+
+#[async_trait]
+impl Checkpoints for Cached {
+    async fn load(&self, _pin: &Pin) -> Result<Vec<Killed>, Failure> {
+        Ok(self.0.lock().unwrap().clone())
+    }
+    async fn save(&self, _pin: &Pin, oom_retries: u32, killed: &Killed) -> Result<(), Failure> {
+        let mut kept = self.0.lock().unwrap();
+        kept.push(killed.clone());
+        assert_eq!(kept.len(), oom_retries as usize);
+        Ok(())
+    }
+}
+
+const STAMP: RunStamp = RunStamp {
+    run: RunId::from_uuid(Uuid::nil()),
+    release: ReleaseId::from_uuid(Uuid::nil()),
+};
+
+fn attempt(failure: Option<FailureKind>, passed: &[&str]) -> Attempt {
+    let features: String = passed
+        .iter()
+        .map(|id| format!("{{\"id\":\"{id}\",\"features\":[]}}\n"))
+        .collect();
+    let output = HookOutput {
+        features: features.into_bytes(),
+        ..HookOutput::default()
+    };
+    Attempt {
+        failure,
+        output,
+        stamp: Some(STAMP),
+        log: b"log\n".to_vec(),
+        duration: Duration::from_secs(1),
+        peak_memory_bytes: None,
+    }
+}
+
+async fn run(attempts: Vec<Attempt>) -> (HookExecution, Vec<(u64, Vec<String>)>) {
+    run_from(&Cached::default(), attempts.into_iter().map(Ok).collect(), 0).await
+}
+
+/// The same, beside what was kept before, and after so many times that the unit was handed back.
+async fn run_from(
+    kept: &Cached,
+    attempts: Vec<Result<Attempt, RunnerError>>,
+    retries: u32,
+) -> (HookExecution, Vec<(u64, Vec<String>)>) {
+    let limits = Limits::parse(10, "512m", "1").unwrap();
+    let content = ReleaseContent {
+        digest: format!("sha256:{}", "0".repeat(64)).parse().unwrap(),
+        config: serde_json::Map::new(),
+        limits,
+    };
+    let pin = Pin {
+        run: RunId::from_uuid(Uuid::nil()),
+        release: HookRelease {
+            id: ReleaseId::from_uuid(Uuid::nil()),
+            hook: "h".parse().unwrap(),
+            version: ReleaseVersion::FIRST,
+            release: NewRelease {
+                image: "file:/x".into(),
+                content,
+                source_ref: "git:1".into(),
+            },
+            built_by: Actor::User(UserId::LOCAL_ADMIN),
+            built_at: OffsetDateTime::UNIX_EPOCH,
+            yanked: None,
+        },
+        contract: FeatureContract {
+            cardinality: Cardinality::One,
+            columns: vec![],
+        },
+    };
+    let record = |id: &str, size: f64| HookRecord {
+        id: id.parse().unwrap(),
+        metadata: serde_json::Map::new(),
+        size_hint_mb: size,
+    };
+    let records = [record("a", 3.0), record("b", 2.0), record("c", 1.0)];
+    let runner = Playback {
+        attempts: Mutex::new(attempts),
+        given: Mutex::new(vec![]),
+    };
+    let work = Work {
+        pin: &pin,
+        records: &records,
+        files: None,
+        retries,
+    };
+    let done = execute(&runner, kept, work).await.unwrap();
+    let given = runner.given.lock().unwrap().clone();
+    (done, given)
+}
+
+fn of<'a>(done: &'a HookExecution, id: &str) -> &'a RecordOutcome {
+    &done.outcomes[&id.parse::<SourceId>().unwrap()]
+}
+
+// proves PRV-5
+#[tokio::test]
+async fn memory_is_doubled_for_the_records_without_an_outcome_smallest_first() {
+    let oom = Some(FailureKind::Oom(1));
+    let (done, given) = run(vec![
+        attempt(oom.clone(), &["a"]),
+        attempt(oom, &[]),
+        attempt(None, &["b", "c"]),
+    ])
+    .await;
+    assert_eq!(
+        given,
+        [
+            (512, vec!["a".into(), "b".into(), "c".into()]),
+            (1024, vec!["c".into(), "b".into()]),
+            (2048, vec!["c".into(), "b".into()])
+        ]
+    );
+    assert_eq!(
+        (done.oom_retries, done.status(), done.outcomes.len()),
+        (2, RunStatus::Passed, 3)
+    );
+    assert_eq!(done.duration, Duration::from_secs(3));
+}
+
+// proves PRV-5
+#[tokio::test]
+async fn after_three_more_tries_the_rest_is_errored_and_the_count_is_true() {
+    let oom = || attempt(Some(FailureKind::Oom(1)), &[]);
+    let (done, given) = run(vec![oom(), oom(), oom(), oom()]).await;
+    assert_eq!(
+        given.iter().map(|(memory, _)| *memory).collect::<Vec<_>>(),
+        [512, 1024, 2048, 4096]
+    );
+    assert_eq!((done.oom_retries, done.status()), (3, RunStatus::Error));
+    assert!(matches!(of(&done, "a"), RecordOutcome::Errored(why) if why.contains("memory")));
+}
+
+#[tokio::test]
+async fn what_a_crashed_hook_reported_stands_and_the_rest_is_errored() {
+    let (done, _) = run(vec![attempt(Some(FailureKind::HookExit(3)), &["b"])]).await;
+    assert_eq!(of(&done, "b"), &RecordOutcome::Passed(vec![]));
+    assert!(matches!(of(&done, "a"), RecordOutcome::Errored(why) if why.contains("status 3")));
+    assert_eq!(done.status(), RunStatus::Failed);
+    assert!(String::from_utf8(done.log).unwrap().contains("log"));
+}
+
+// proves PIP-5
+#[tokio::test]
+async fn an_image_that_is_not_the_releases_ends_it_all() {
+    let mut unusable = attempt(Some(FailureKind::ImageUnusable("digest".into())), &[]);
+    unusable.stamp = None;
+    let (done, _) = run(vec![unusable]).await;
+    assert_eq!(done.action, Some(FailureAction::Abort));
+    assert!(done.outcomes.is_empty());
+}
+
+// proves PIP-3
+#[tokio::test]
+async fn a_timeout_is_tried_again_and_then_what_the_hook_reported_stands() {
+    let timeout = || vec![Ok(attempt(Some(FailureKind::Timeout(10)), &["a"]))];
+    for retries in [0, 1] {
+        let (done, _) = run_from(&Cached::default(), timeout(), retries).await;
+        assert_eq!(
+            (done.action, done.outcomes.len()),
+            (Some(FailureAction::Retry), 0)
+        );
+    }
+    let (done, _) = run_from(&Cached::default(), timeout(), 2).await;
+    assert_eq!(of(&done, "a"), &RecordOutcome::Passed(vec![]));
+    assert!(matches!(of(&done, "b"), RecordOutcome::Errored(why) if why.contains("10 s")));
+}
+
+// proves PRV-5
+#[tokio::test]
+async fn a_run_that_is_taken_up_by_another_server_goes_on_where_memory_ran_out() {
+    let kept = Cached::default();
+    let oom = |passed: &[&str]| Ok(attempt(Some(FailureKind::Oom(1)), passed));
+    let gone = || Err(RunnerError::new("go on", "the server was killed"));
+    let (done, _) = run_from(&kept, vec![oom(&["b"]), oom(&[]), gone()], 0).await;
+    assert_eq!(done.action, Some(FailureAction::Retry));
+    let (done, given) = run_from(&kept, vec![oom(&["c"]), Ok(attempt(None, &["a"]))], 0).await;
+    assert_eq!(
+        given,
+        [(2048, vec!["c".into(), "a".into()]), (4096, vec!["a".into()])]
+    );
+    assert_eq!(
+        (done.oom_retries, done.status(), done.outcomes.len()),
+        (3, RunStatus::Passed, 3)
+    );
+    assert_eq!(done.duration, Duration::from_secs(4));
+    assert_eq!(String::from_utf8(done.log).unwrap().matches("log\n").count(), 3);
+}
+
+// proves PRV-3
+#[tokio::test]
+async fn an_output_that_is_not_stamped_with_its_run_counts_for_nothing() {
+    let mut other = attempt(None, &["a", "b", "c"]);
+    other.stamp = Some(RunStamp {
+        run: RunId::from_uuid(Uuid::from_u128(1)),
+        ..STAMP
+    });
+    let mut missing = attempt(None, &["a", "b", "c"]);
+    missing.stamp = None;
+    for wrong in [other, missing] {
+        let (done, _) = run(vec![wrong]).await;
+        assert!(matches!(&done.failure, Some(FailureKind::Runtime(why)) if why.contains("run.json")));
+        assert!(done.outcomes.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_record_that_the_hook_is_silent_about_is_errored_though_it_ended_well() {
+    let (done, _) = run(vec![attempt(None, &["a", "b"])]).await;
+    assert!(matches!(of(&done, "c"), RecordOutcome::Errored(why) if why.contains("no outcome")));
+    assert_eq!(done.status(), RunStatus::Passed);
+}
+
+#[tokio::test]
+async fn a_rejection_of_the_whole_run_rejects_what_has_no_outcome() {
+    let mut rejecting = attempt(Some(FailureKind::HookExit(1)), &["a"]);
+    rejecting.output.progress = b"{\"status\":\"rejected\",\"message\":\"no data\"}\n".to_vec();
+    let (done, _) = run(vec![rejecting]).await;
+    assert_eq!(of(&done, "b"), &RecordOutcome::Rejected("no data".into()));
+    assert_eq!(of(&done, "a"), &RecordOutcome::Passed(vec![]));
+    assert_eq!(done.status(), RunStatus::Failed);
+}

@@ -1,0 +1,450 @@
+//! One pull of an ingest run: ask the ingester for its next records, and store what it gave.
+//!
+//! Invariant: what a pull gave, the session that it left, the run's counts and the next pull are stored in the one transaction that also
+//! ends the pull's delegation (D27). Who can break it: a server that dies anywhere before that commit (nothing of the pull exists, and
+//! the next attempt starts from the session before), a worker that was taken for dead (its claim is refused), an ingester that dies
+//! after it wrote half of its records (an attempt that failed gives nothing).
+//!
+//! How far pulling runs ahead of the hooks is bounded: the next pull is queued while fewer than [`MAX_AHEAD`] batches wait, by the
+//! pull before it or by the batch that makes room, both under the run's lock, so that neither can miss the other.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use domain::ingest::pulled::{has_more, pull_limit, session};
+use domain::ingest::run::IngestError;
+use domain::kind::{Coded as _, Kind};
+use domain::ledger::delegation::{MAX_RETRIES, preview};
+use domain::work::failure::{FailureAction, FailureKind, Stage, Tried};
+use domain::{Actor, Event, FieldDefinition, IngesterDefinition};
+use ports::ingest::{LineResult, LockedIngestRun};
+use ports::ledger::DelegationEnd;
+use ports::{Claim, Committed, PullEnd, PullJob, RecordFile, Store, StoreError, UnitOfWork, WorkQueue};
+use serde_json::json;
+
+use crate::failure::Failure;
+use crate::ingest::batches::cut_batches;
+use crate::ingest::ending::{completed_event, end_run};
+use crate::ingest::pulled::{Given, MAX_TOLD, PulledReader, ReadError};
+use crate::ingest::pulls::{PullParams, queue_next_pull};
+use crate::metrics::WorkEnd;
+use crate::retry::retried;
+use crate::work::claims::{Finished, end_claim, fail_for_now};
+use crate::work::run_hooks::RunHooks;
+
+/// How many lines one statement writes.
+const LINES_AT_ONCE: usize = 500;
+
+/// Pulls from ingesters.
+pub struct PullRecords {
+    store: Arc<dyn Store>,
+    queue: Arc<dyn WorkQueue>,
+    hooks: Arc<RunHooks>,
+}
+
+/// What a pull starts from.
+struct Prepared {
+    run: LockedIngestRun,
+    fields: Vec<FieldDefinition>,
+    ingester: Option<IngesterDefinition>,
+    failures: u32,
+}
+
+/// Why a pull gave nothing.
+struct Failed {
+    kind: FailureKind,
+    log_ref: Option<String>,
+    duration_s: f64,
+}
+
+impl PullRecords {
+    /// A use case on these ports.
+    pub fn new(store: Arc<dyn Store>, queue: Arc<dyn WorkQueue>, hooks: Arc<RunHooks>) -> Self {
+        Self { store, queue, hooks }
+    }
+
+    /// Does what a claim is about. An error leaves the claim to be taken away when its lease runs out.
+    pub async fn run(&self, claim: &Claim) -> Result<WorkEnd, Failure> {
+        let params: PullParams =
+            serde_json::from_value(claim.params.clone()).map_err(|e| StoreError::corrupt("tasks", e))?;
+        let prepared = retried!(self.prepare(claim, params))?.into_inner();
+        if !prepared.run.status.is_active() || prepared.run.pulls != params.pull {
+            end_claim(&*self.store, claim, "the ingest run has ended").await?;
+            return Ok(WorkEnd::Done);
+        }
+        let prefix = format!("ingests/{}/pulls/{}", params.run(), params.pull);
+        // Of attempts at this pull that came to nothing. Whoever still writes there has lost the claim.
+        self.hooks.blobs.delete_all(&prefix).await?;
+        let given = self.ask(claim, &prepared, &prefix).await?;
+        let finished = match &given {
+            Ok(given) => match retried!(self.finish(claim, params, &prepared, given)) {
+                Ok(finished) => {
+                    let (finished, listed) = finished.into_inner();
+                    self.remove_unlisted(given, &listed).await;
+                    finished
+                }
+                // What the database refuses now it refuses again.
+                Err(failure) if failure.kind() == Kind::Bug => {
+                    tracing::error!(error = &failure as &dyn std::error::Error, delegation = %claim.delegation, "a pull could not be stored");
+                    let why = "what the ingester gave could not be stored".to_owned();
+                    let failed = Failed {
+                        kind: FailureKind::Upstream(why),
+                        log_ref: None,
+                        duration_s: given.duration_s,
+                    };
+                    self.settle(claim, params, &prepared, &failed).await?
+                }
+                Err(failure) => return Err(failure),
+            },
+            Err(failed) => self.settle(claim, params, &prepared, failed).await?,
+        };
+        match finished {
+            Finished::Done => {
+                self.queue.notify();
+                if given.is_ok() {
+                    return Ok(WorkEnd::Done);
+                }
+            }
+            Finished::RunIsOver => end_claim(&*self.store, claim, "the ingest run has ended").await?,
+            Finished::Late => {
+                tracing::warn!(delegation = %claim.delegation, attempt = claim.attempt, "a pull came too late and was refused: it was given to another worker");
+                self.queue
+                    .refuse_late(
+                        claim,
+                        "the pull was done, but after it was given to another worker",
+                    )
+                    .await?;
+            }
+        }
+        // Only what this very attempt wrote: another one may be at work below the same prefix.
+        self.hooks
+            .blobs
+            .delete_all(&attempt_prefix(&prefix, claim))
+            .await?;
+        Ok(if finished == Finished::Late {
+            WorkEnd::Lost
+        } else {
+            WorkEnd::Done
+        })
+    }
+
+    async fn prepare(&self, claim: &Claim, params: PullParams) -> Result<Committed<Prepared>, Failure> {
+        let run = params.run();
+        let unknown = || IngestError::UnknownRun(run);
+        let mut uow = UnitOfWork::begin(&*self.store).await?;
+        let locked = uow.ingests().lock(run).await?.ok_or_else(unknown)?;
+        let schema = uow.ingests().schema(run).await?.ok_or_else(unknown)?;
+        // Read anew for every pull, so that a deploy in the middle of a run is heard (wire contract 6.2).
+        let convention = uow.conventions().find(&locked.convention).await?;
+        let failures = uow.delegations().failures_of_task(claim.task).await?;
+        Ok(uow
+            .commit(Prepared {
+                run: locked,
+                fields: schema.fields,
+                ingester: convention.and_then(|convention| convention.ingester),
+                failures,
+            })
+            .await?)
+    }
+
+    /// Asks the ingester. The outer error is the store's.
+    async fn ask(
+        &self,
+        claim: &Claim,
+        prepared: &Prepared,
+        prefix: &str,
+    ) -> Result<Result<Given, Failed>, Failure> {
+        let failed = |kind: FailureKind| Failed {
+            kind,
+            log_ref: None,
+            duration_s: 0.0,
+        };
+        let run = &prepared.run;
+        let Some(ingester) = &prepared.ingester else {
+            let why = format!("convention {} has no ingester any more", run.convention);
+            return Ok(Err(failed(FailureKind::Misconfigured(why))));
+        };
+        let digest = match ingester.digest.parse() {
+            Ok(digest) => digest,
+            Err(invalid) => {
+                return Ok(Err(failed(FailureKind::ImageUnusable(format!(
+                    "its digest {invalid}"
+                )))));
+            }
+        };
+        let job = PullJob {
+            task: claim.task,
+            convention: run.convention.clone(),
+            image: ingester.image.clone(),
+            digest,
+            config: ingester.config.clone().unwrap_or_default(),
+            limits: ingester.limits,
+            session: run.session.clone(),
+            limit: pull_limit(run.batch_size, run.limit, run.pulled),
+            since: run.since,
+            offset: run.pulled,
+        };
+        let attempt = match self.hooks.runner.pull(&job).await {
+            Ok(attempt) => attempt,
+            // Not its causes: they may hold what the ingester printed.
+            Err(error) => {
+                tracing::error!(%error, convention = %run.convention, "the runner failed");
+                return Ok(Err(failed(FailureKind::Runtime(error.to_string()))));
+            }
+        };
+        let reader = PulledReader {
+            blobs: &*self.hooks.blobs,
+            prefix: &attempt_prefix(prefix, claim),
+            fields: &prepared.fields,
+            left: run.limit.map(|limit| limit.saturating_sub(run.pulled)),
+        };
+        let read = match attempt.failure.clone() {
+            Some(kind) => Err(kind),
+            None => match attempt.session.as_deref().map(session).transpose() {
+                Ok(session) => match reader.read(&attempt).await {
+                    Ok(given) => Ok(Given {
+                        session,
+                        duration_s: attempt.duration.as_secs_f64(),
+                        ..given
+                    }),
+                    Err(ReadError::Store(error)) => return Err(error.into()),
+                    Err(ReadError::Runner(error)) => Err(FailureKind::Runtime(error.to_string())),
+                },
+                Err(invalid) => Err(FailureKind::Upstream(format!("session.json {invalid}"))),
+            },
+        };
+        match read {
+            Ok(given) => Ok(Ok(given)),
+            Err(kind) => {
+                let key = format!(
+                    "logs/pulls/{}/{}-{}.log",
+                    claim.task, claim.delegation, claim.attempt
+                );
+                Ok(Err(Failed {
+                    log_ref: self.hooks.keep_log(key, &attempt.log).await,
+                    duration_s: attempt.duration.as_secs_f64(),
+                    kind,
+                }))
+            }
+        }
+    }
+
+    /// Removes the files of records that are not new: nothing refers to them. What stays because this fails takes up space only.
+    async fn remove_unlisted(&self, given: &Given, listed: &BTreeSet<String>) {
+        for file in given.files.iter().filter(|file| !listed.contains(&file.key)) {
+            if let Err(error) = self.hooks.blobs.delete(&file.key).await {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    key = file.key,
+                    "a file that is not new could not be removed"
+                );
+            }
+        }
+    }
+
+    async fn finish(
+        &self,
+        claim: &Claim,
+        params: PullParams,
+        prepared: &Prepared,
+        given: &Given,
+    ) -> Result<Committed<(Finished, BTreeSet<String>)>, Failure> {
+        let run = params.run();
+        let none = BTreeSet::new;
+        let mut uow = UnitOfWork::begin(&*self.store).await?;
+        let preview = format!("{} records, {} lines refused", given.lines.len(), given.refused);
+        let end = DelegationEnd::Completed {
+            result: None,
+            preview,
+        };
+        if !uow
+            .delegations()
+            .finish(&claim.delegation, claim.attempt, end)
+            .await?
+        {
+            return Ok(uow.commit((Finished::Late, none())).await?);
+        }
+        let locked = uow
+            .ingests()
+            .lock(run)
+            .await?
+            .ok_or(IngestError::UnknownRun(run))?;
+        if !locked.status.is_active() {
+            drop(uow);
+            return Ok(UnitOfWork::begin(&*self.store)
+                .await?
+                .commit((Finished::RunIsOver, none()))
+                .await?);
+        }
+        let upload = uow.ingests().next_upload(run, &Actor::System).await?;
+        let mut refusals = given.refusals.clone();
+        let (mut refused, mut new) = (given.refused, BTreeSet::new());
+        for lines in given.lines.chunks(LINES_AT_ONCE) {
+            let results = uow
+                .ingests()
+                .add_lines(run, &locked.convention, upload, lines)
+                .await?;
+            for (line, result) in lines.iter().zip(results) {
+                let id = &line.record.source_id;
+                match result {
+                    LineResult::Accepted => {
+                        new.insert(id);
+                    }
+                    LineResult::Unchanged | LineResult::Repeated => {}
+                    LineResult::Contradicts => {
+                        refused += 1;
+                        let why = "an earlier pull of this run gave other content for this id; a run holds one content per id";
+                        refusals.push((line.line, Some(id.to_string()), why.to_owned()));
+                    }
+                }
+            }
+        }
+        refusals.truncate(MAX_TOLD);
+        let files: Vec<RecordFile> = given
+            .files
+            .iter()
+            .filter(|file| new.contains(&file.record))
+            .cloned()
+            .collect();
+        uow.pulls().add_files(run, &files).await?;
+        cut_batches(&mut *uow, run, &locked, &locked.opened_by, true).await?;
+        let records = given.lines.len() as u64;
+        let more = has_more(
+            given.session.is_some(),
+            given.told,
+            locked.limit,
+            locked.pulled + records,
+        );
+        let ingester = prepared.ingester.as_ref();
+        uow.pulls()
+            .end_pull(
+                &PullEnd {
+                    run,
+                    pull: params.pull,
+                    task: claim.task,
+                    records,
+                    refused,
+                    refusals: &refusals,
+                    session: given.session.as_ref(),
+                    failure: None,
+                    log_ref: None,
+                    image: image(ingester),
+                    duration_s: given.duration_s,
+                },
+                more,
+            )
+            .await?;
+        uow.activity().append(&ready_event(params, more)).await?;
+        queue_next_pull(&mut *uow, run).await?;
+        if uow.ingests().complete_if_done(run).await? {
+            uow.activity().append(&completed_event(run)).await?;
+        }
+        Ok(uow
+            .commit((Finished::Done, files.into_iter().map(|file| file.key).collect()))
+            .await?)
+    }
+
+    /// Does about a failure what the policy says (wire contract 6.4).
+    async fn settle(
+        &self,
+        claim: &Claim,
+        params: PullParams,
+        prepared: &Prepared,
+        failed: &Failed,
+    ) -> Result<Finished, Failure> {
+        let retries = if claim.retry_count < MAX_RETRIES {
+            prepared.failures
+        } else {
+            u32::MAX
+        };
+        let tried = Tried {
+            oom_retries: 0,
+            retries,
+        };
+        let action = failed.kind.action(Stage::Pull, tried);
+        tracing::warn!(delegation = %claim.delegation, kind = failed.kind.as_str(), why = %failed.kind, ?action, "a pull failed");
+        Ok(retried!(self.settle_once(claim, params, prepared, failed, action))?.into_inner())
+    }
+
+    async fn settle_once(
+        &self,
+        claim: &Claim,
+        params: PullParams,
+        prepared: &Prepared,
+        failed: &Failed,
+        action: FailureAction,
+    ) -> Result<Committed<Finished>, Failure> {
+        let run = params.run();
+        let why = preview(&failed.kind.to_string());
+        let mut uow = UnitOfWork::begin(&*self.store).await?;
+        if action == FailureAction::Retry {
+            let ended = fail_for_now(&mut uow, claim, &params.name(), &why, MAX_RETRIES).await?;
+            let finished = if ended.is_some() {
+                Finished::Done
+            } else {
+                Finished::Late
+            };
+            return Ok(uow.commit(finished).await?);
+        }
+        let end = DelegationEnd::Failed(why.clone());
+        if !uow
+            .delegations()
+            .finish(&claim.delegation, claim.attempt, end)
+            .await?
+        {
+            return Ok(uow.commit(Finished::Late).await?);
+        }
+        if action == FailureAction::Abort {
+            end_run(&mut uow, run, failed.kind.as_str(), &why, &Actor::System).await?;
+            return Ok(uow.commit(Finished::Done).await?);
+        }
+        let locked = uow
+            .ingests()
+            .lock(run)
+            .await?
+            .ok_or(IngestError::UnknownRun(run))?;
+        if locked.status.is_active() {
+            let ingester = prepared.ingester.as_ref();
+            uow.pulls()
+                .end_pull(
+                    &PullEnd {
+                        run,
+                        pull: params.pull,
+                        task: claim.task,
+                        records: 0,
+                        refused: 0,
+                        refusals: &[],
+                        session: None,
+                        failure: Some((failed.kind.as_str(), &why)),
+                        log_ref: failed.log_ref.as_deref(),
+                        image: image(ingester),
+                        duration_s: failed.duration_s,
+                    },
+                    false,
+                )
+                .await?;
+            if uow.ingests().complete_if_done(run).await? {
+                uow.activity().append(&completed_event(run)).await?;
+            }
+        }
+        Ok(uow.commit(Finished::Done).await?)
+    }
+}
+
+fn attempt_prefix(prefix: &str, claim: &Claim) -> String {
+    format!("{prefix}/{}-{}", claim.delegation, claim.attempt)
+}
+
+fn image(ingester: Option<&IngesterDefinition>) -> [&str; 3] {
+    ingester.map_or([""; 3], |i| [&i.image, &i.digest, &i.source_ref])
+}
+
+fn ready_event(params: PullParams, more: bool) -> Event {
+    let run = params.run();
+    Event {
+        kind: "IngesterBatchReady",
+        subject: format!("ingest_run:{run}"),
+        actor: Actor::System,
+        payload: json!({"ingest_run_id": run.to_string(), "batch_index": params.pull, "has_more": more}),
+    }
+}

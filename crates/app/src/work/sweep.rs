@@ -1,0 +1,167 @@
+//! Taking delegations back from callees that died or fell silent, or that let their time pass, and handing them out again (LED-5, LED-6).
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::ledger::delegation::{MAX_RETRIES, backoff};
+use domain::{Actor, SubmissionStatus, TaskKind};
+use ports::ledger::{Stuck, Swept};
+use ports::{Committed, Notifier, Store, StoreError, UnitOfWork, WorkerIdentity, inbox_topic, work_topic};
+
+use crate::deposit::submissions::give_back;
+use crate::failure::Failure;
+use crate::ingest::ending::{EXHAUSTED, end_run, give_up_batch};
+use crate::ingest::pulls::PullParams;
+use crate::own_tasks::{delegation, is_own};
+use crate::retry::retried;
+
+/// How many delegations one transaction takes back.
+const MAX_AT_ONCE: u32 = 100;
+
+/// Sweeps.
+pub struct Sweep {
+    store: Arc<dyn Store>,
+    notifier: Arc<dyn Notifier>,
+}
+
+/// What a transaction looks for.
+#[derive(Clone, Copy)]
+enum TableParams {
+    /// Leases whose holder is silent, dead or late.
+    Leases,
+    /// What waits past its deadline.
+    LongPoll,
+}
+
+/// What one transaction took back.
+struct Taken {
+    count: usize,
+    held_back: u64,
+    topics: BTreeSet<String>,
+}
+
+impl Sweep {
+    /// A use case on these ports.
+    pub fn new(store: Arc<dyn Store>, notifier: Arc<dyn Notifier>) -> Self {
+        Self { store, notifier }
+    }
+
+    /// Takes back what is silent for longer than `silence`, past its deadline, or held by an earlier boot of `worker`; gives how many.
+    pub async fn run(&self, worker: &WorkerIdentity, silence: Duration) -> Result<usize, Failure> {
+        let mut all = 0;
+        for wanted in [TableParams::Leases, TableParams::LongPoll] {
+            loop {
+                let taken = retried!(self.once(wanted, worker, silence))?.into_inner();
+                all += taken.count;
+                taken.topics.iter().for_each(|topic| self.notifier.notify(topic));
+                if taken.held_back > 0 {
+                    tracing::error!(
+                        held_back = taken.held_back,
+                        "so many callees fell silent at once that it looks like a fault of the network or the database; they get as much time again"
+                    );
+                }
+                if taken.count < MAX_AT_ONCE as usize {
+                    break;
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    async fn once(
+        &self,
+        wanted: TableParams,
+        worker: &WorkerIdentity,
+        silence: Duration,
+    ) -> Result<Committed<Taken>, Failure> {
+        let mut uow = UnitOfWork::begin(&*self.store).await?;
+        let swept = match wanted {
+            TableParams::Leases => uow.delegations().take_stuck(worker, silence, MAX_AT_ONCE).await?,
+            TableParams::LongPoll => Swept {
+                stuck: uow.delegations().take_expired(MAX_AT_ONCE).await?,
+                held_back: 0,
+            },
+        };
+        let taken = Taken {
+            topics: go_on(&mut uow, &swept.stuck).await?,
+            count: swept.stuck.len(),
+            held_back: swept.held_back,
+        };
+        Ok(uow.commit(taken).await?)
+    }
+}
+
+/// Hands out again what is stuck, or gives its task up; gives who is to be woken.
+async fn go_on(uow: &mut UnitOfWork, stuck: &[Stuck]) -> Result<BTreeSet<String>, Failure> {
+    let mut topics = BTreeSet::new();
+    for one in stuck {
+        tracing::warn!(delegation = %one.id, retry_count = one.retry_count, why = one.why, "a delegation is stuck");
+        if is_own(&one.caller) {
+            go_on_with_own(uow, one).await?;
+        } else {
+            go_on_for_caller(uow, one).await?;
+            topics.insert(inbox_topic(&one.caller));
+        }
+        topics.insert(work_topic(&one.callee));
+    }
+    Ok(topics)
+}
+
+async fn go_on_for_caller(uow: &mut UnitOfWork, stuck: &Stuck) -> Result<(), Failure> {
+    // After its deadline nobody could do it any more.
+    let next = (!stuck.expired && stuck.retry_count < stuck.max_retries)
+        .then(|| stuck.id.retry(stuck.retry_count + 1));
+    let next = match next {
+        Some(next)
+            if uow
+                .delegations()
+                .redelegate(&stuck.id, &next, backoff(stuck.retry_count + 1), false)
+                .await? =>
+        {
+            Some(next)
+        }
+        _ => None,
+    };
+    if let (None, Some((task, ..))) = (&next, &stuck.task) {
+        uow.delegations().give_up(*task, &stuck.why).await?;
+    }
+    uow.delegations().notify_stuck(stuck, next.as_ref()).await?;
+    Ok(())
+}
+
+async fn go_on_with_own(uow: &mut UnitOfWork, stuck: &Stuck) -> Result<(), Failure> {
+    let Some((task, kind, params)) = &stuck.task else {
+        return Ok(());
+    };
+    if stuck.retry_count < MAX_RETRIES {
+        let retry = stuck.retry_count + 1;
+        // The first times at once: a restart is no fault of the task.
+        let delay = retry
+            .checked_sub(3)
+            .filter(|n| *n > 0)
+            .map_or(Duration::ZERO, backoff);
+        uow.delegations()
+            .create(&delegation(*task, kind.as_str(), retry, &stuck.preview, delay))
+            .await?;
+        return Ok(());
+    }
+    uow.delegations().give_up(*task, &stuck.why).await?;
+    let why = format!("given up after {MAX_RETRIES} retries: {}", stuck.why);
+    match kind.as_str() {
+        TaskKind::INGEST_BATCH => give_up_batch(uow, params_of(params)?, EXHAUSTED, &why).await?,
+        TaskKind::INGEST_PULL => {
+            let pull: PullParams = params_of(params)?;
+            end_run(uow, pull.run(), EXHAUSTED, &why, &Actor::System).await?;
+        }
+        TaskKind::SUBMISSION => {
+            give_back(uow, *task, SubmissionStatus::Failed, &[why], &Actor::System).await?;
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+fn params_of<T: serde::de::DeserializeOwned>(params: &serde_json::Value) -> Result<T, Failure> {
+    Ok(serde_json::from_value(params.clone()).map_err(|e| StoreError::corrupt("tasks", e))?)
+}

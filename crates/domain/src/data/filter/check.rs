@@ -1,0 +1,211 @@
+//! From a filter's shape to a filter whose columns exist and whose values have their types.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::raw::{RawNode, RawPredicate};
+use super::{Filter, FilterColumn, FilterOp, FilterValue, QueryError, RawFilter};
+use crate::data::cell::{Cell, ColumnType};
+use crate::kind::{Fault, Loc};
+use crate::names::HookName;
+use crate::registry::schema::shortened;
+
+/// The most values of a list.
+const MAX_VALUES: usize = 1000;
+
+/// What a column may be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FilterColumnType {
+    /// Its type.
+    pub column_type: ColumnType,
+    /// Whether it holds terms of an ontology: they are the same or not, and parts of them mean nothing.
+    pub term: bool,
+}
+
+impl FilterColumnType {
+    /// A column of this type that holds no terms.
+    pub const fn of(column_type: ColumnType) -> Self {
+        Self {
+            column_type,
+            term: false,
+        }
+    }
+
+    /// What may be asked (wire contract 7.4).
+    pub const fn operators(self) -> &'static [FilterOp] {
+        use FilterOp::{Contains, Eq, Gt, Gte, In, IsNull, Lt, Lte, Neq};
+        match self.column_type {
+            ColumnType::Text if self.term => &[Eq, Neq, In, IsNull],
+            ColumnType::Text => &[Eq, Neq, In, Contains, IsNull],
+            ColumnType::Number | ColumnType::Integer | ColumnType::Date | ColumnType::Timestamp => {
+                &[Eq, Neq, Gt, Gte, Lt, Lte, In, IsNull]
+            }
+            ColumnType::Uuid => &[Eq, Neq, In, IsNull],
+            ColumnType::Boolean | ColumnType::Json => &[Eq, IsNull],
+        }
+    }
+}
+
+/// The columns that a filter may name.
+#[derive(Clone, Debug, Default)]
+pub struct ColumnScope {
+    /// Those that the server adds to the table that is read.
+    pub implicit: BTreeMap<String, FilterColumnType>,
+    /// The fields of the records' metadata.
+    pub metadata: BTreeMap<String, FilterColumnType>,
+    /// The columns of feature tables; at least those of the hooks that the filter names, where the schema has them.
+    pub features: BTreeMap<HookName, BTreeMap<String, FilterColumnType>>,
+}
+
+impl RawFilter {
+    /// The filter over these columns.
+    pub fn check(&self, scope: &ColumnScope) -> Result<Filter, QueryError> {
+        node(&self.root, scope)
+    }
+}
+
+fn node(raw: &RawNode, scope: &ColumnScope) -> Result<Filter, QueryError> {
+    let all = |operands: &[RawNode]| {
+        operands
+            .iter()
+            .map(|o| node(o, scope))
+            .collect::<Result<Vec<_>, _>>()
+    };
+    match raw {
+        RawNode::Predicate(raw) => predicate(raw, scope),
+        RawNode::And(operands) => all(operands).map(Filter::And),
+        RawNode::Or(operands) => all(operands).map(Filter::Or),
+        RawNode::Not(operand) => Ok(Filter::Not(Box::new(node(operand, scope)?))),
+    }
+}
+
+fn fault(code: &'static str, at: &[Loc], key: &str, message: String) -> QueryError {
+    let mut loc = at.to_vec();
+    loc.push(key.into());
+    QueryError::new(code, Fault::value(loc, message))
+}
+
+/// Some names to choose from, for who mistyped one.
+fn among<'a>(names: impl Iterator<Item = &'a String>) -> String {
+    let names: Vec<&str> = names.take(20).map(String::as_str).collect();
+    if names.is_empty() {
+        "none".to_owned()
+    } else {
+        names.join(", ")
+    }
+}
+
+fn column_type(raw: &RawPredicate, scope: &ColumnScope) -> Result<FilterColumnType, QueryError> {
+    match &raw.column {
+        FilterColumn::Implicit(name) => scope.implicit.get(name).copied().ok_or_else(|| {
+            fault(
+                "unknown_column",
+                &raw.at,
+                "field",
+                format!(
+                    "{:?} is no column that the server adds to this table ({}); fields are metadata.<field>, columns of hooks features.<hook>.<column>",
+                    shortened(name),
+                    among(scope.implicit.keys())
+                ),
+            )
+        }),
+        FilterColumn::Metadata(name) => scope.metadata.get(name).copied().ok_or_else(|| {
+            fault(
+                "unknown_metadata_field",
+                &raw.at,
+                "field",
+                format!(
+                    "{:?} is no field of the schema, whose fields are {}",
+                    shortened(name),
+                    among(scope.metadata.keys())
+                ),
+            )
+        }),
+        FilterColumn::Feature { hook, column } => {
+            let columns = scope.features.get(hook).ok_or_else(|| {
+                fault(
+                    "unknown_feature_column",
+                    &raw.at,
+                    "field",
+                    format!("{hook} is no hook of this schema"),
+                )
+            })?;
+            columns.get(column).copied().ok_or_else(|| {
+                fault(
+                    "unknown_feature_column",
+                    &raw.at,
+                    "field",
+                    format!(
+                        "{:?} is no column of {hook}, whose columns are {}",
+                        shortened(column),
+                        among(columns.keys())
+                    ),
+                )
+            })
+        }
+    }
+}
+
+fn predicate(raw: &RawPredicate, scope: &ColumnScope) -> Result<Filter, QueryError> {
+    let of = column_type(raw, scope)?;
+    if !of.operators().contains(&raw.op) {
+        let may: Vec<&str> = of.operators().iter().map(|op| op.as_str()).collect();
+        return Err(fault(
+            "unsupported_operator",
+            &raw.at,
+            "op",
+            format!(
+                "{} cannot be asked of this column; it takes {}",
+                raw.op.as_str(),
+                may.join(", ")
+            ),
+        ));
+    }
+    let bad = |message: String| fault("invalid_value_for_op", &raw.at, "value", message);
+    let one = |value: &Value| cell(value, of.column_type).map_err(|rule| bad(rule.to_owned()));
+    let asked = |op: FilterOp, value: FilterValue| Filter::Predicate {
+        column: raw.column.clone(),
+        column_type: of.column_type,
+        op,
+        value,
+    };
+    let value = match raw.op {
+        FilterOp::IsNull => return Ok(asked(FilterOp::IsNull, FilterValue::Nothing)),
+        FilterOp::Eq if raw.value.is_null() => return Ok(asked(FilterOp::IsNull, FilterValue::Nothing)),
+        FilterOp::Neq if raw.value.is_null() => {
+            return Ok(asked(FilterOp::IsNotNull, FilterValue::Nothing));
+        }
+        FilterOp::In => {
+            let list = raw.value.as_array().ok_or_else(|| bad("must be a list".into()))?;
+            if list.len() > MAX_VALUES {
+                return Err(bad(format!("must have at most {MAX_VALUES} values")));
+            }
+            if list.iter().any(Value::is_null) {
+                return Err(bad(
+                    "must hold no null; ask for missing values with is_null".into()
+                ));
+            }
+            FilterValue::Many(list.iter().map(one).collect::<Result<_, _>>()?)
+        }
+        _ if raw.value.is_null() => {
+            return Err(bad("must not be null; ask for missing values with is_null".into()));
+        }
+        _ => FilterValue::One(one(&raw.value)?),
+    };
+    Ok(asked(raw.op, value))
+}
+
+/// The value as the column has it. Text takes texts only: comparing a text with a number would be a guess.
+fn cell(value: &Value, column: ColumnType) -> Result<Cell, &'static str> {
+    match (column, value) {
+        (ColumnType::Text, Value::String(_)) => Cell::from_json(value, column),
+        (ColumnType::Text, _) => Err("must be a text"),
+        // A day is its first moment, so that `gte` a date works on points in time.
+        (ColumnType::Timestamp, Value::String(text)) if text.len() == 10 => {
+            Cell::from_json(&Value::String(format!("{text}T00:00:00Z")), column)
+                .map_err(|_| "must be a date, or a date and time with an offset (RFC 3339)")
+        }
+        _ => Cell::from_json(value, column),
+    }
+}

@@ -1,0 +1,192 @@
+//! Records: published, immutable, versioned units of data (wire contract 4.7).
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::str::FromStr;
+
+use uuid::Uuid;
+
+use crate::data::filter::QueryError;
+use crate::ids::{IngestRunId, RecordId};
+use crate::ingest::run::SourceId;
+use crate::kind::{Coded, Invalid, Kind};
+use crate::names::{ConventionSlug, NodeDomain};
+
+/// A record at one version: `urn:osa:<domain>:rec:<id>@<version>`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RecordSrn {
+    /// The node that published it.
+    pub node: NodeDomain,
+    /// The record.
+    pub id: RecordId,
+    /// Which version, from 1.
+    pub version: NonZeroU32,
+}
+
+impl fmt::Display for RecordSrn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "urn:osa:{}:rec:{}@{}", self.node, self.id, self.version)
+    }
+}
+
+impl FromStr for RecordSrn {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let rule = || Invalid::value("must be urn:osa:<domain>:rec:<uuid>@<version>");
+        let lower = text.trim().to_ascii_lowercase();
+        let parts: Vec<&str> = lower.split(':').collect();
+        let ["urn", "osa", node, "rec", reference] = parts.as_slice() else {
+            return Err(rule());
+        };
+        let RecordRef {
+            id,
+            version: Some(version),
+        } = reference.parse().map_err(|_| rule())?
+        else {
+            return Err(rule());
+        };
+        Ok(Self {
+            node: node.parse().map_err(|_| rule())?,
+            id,
+            version,
+        })
+    }
+}
+
+/// A reference to a record on this node: `<id>`, the newest version, or `<id>@<n>`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordRef {
+    /// The record.
+    pub id: RecordId,
+    /// The version, if one is named.
+    pub version: Option<NonZeroU32>,
+}
+
+impl FromStr for RecordRef {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let rule = || Invalid::value("must be a record's id, a UUID, and may name a version: <id>@<n>");
+        let (id, version) = text.split_once('@').map_or((text, None), |(id, v)| (id, Some(v)));
+        let id = Uuid::parse_str(id).map(RecordId::from_uuid).map_err(|_| rule())?;
+        let number = |v: &str| {
+            v.parse::<NonZeroU32>()
+                .ok()
+                .filter(|n| i32::try_from(n.get()).is_ok())
+        };
+        match version {
+            None => Ok(Self { id, version: None }),
+            Some(v) => number(v).map(|n| Self { id, version: Some(n) }).ok_or_else(rule),
+        }
+    }
+}
+
+/// Where a record came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RecordSource {
+    /// A line of an ingest run.
+    Ingest {
+        /// The convention.
+        convention: ConventionSlug,
+        /// The run.
+        run: IngestRunId,
+        /// The source's own id of it.
+        source_id: SourceId,
+    },
+}
+
+/// Why no record or table can be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DataError {
+    /// What was sent breaks a rule.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// The name is a path of the server itself, which no schema has.
+    #[error("{0:?} is a reserved name: no schema has it")]
+    Reserved(String),
+    /// There is no such schema, or not in that version.
+    #[error("there is no schema {0}")]
+    UnknownSchema(String),
+    /// The schema has no such feature table.
+    #[error("schema {schema} has no feature table {feature}")]
+    UnknownFeature {
+        /// The schema.
+        schema: String,
+        /// The table asked for.
+        feature: String,
+    },
+    /// There is no such record, or not in that version.
+    #[error("there is no record {0}")]
+    UnknownRecord(String),
+    /// The cursor is none that this table gave.
+    #[error("cursor: {0}")]
+    Cursor(&'static str),
+    /// The filter or the order breaks a rule.
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    /// What will be is not known yet.
+    #[error("as_of: lies ahead of the archive's clock; what will be current then is not known yet")]
+    AsOfAhead,
+    /// What was current then may still change.
+    #[error(
+        "as_of: the archive is still writing what may belong to a time before it; ask again in a moment, or for an earlier time"
+    )]
+    AsOfUnsettled,
+}
+
+impl Coded for DataError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Invalid(_) | Self::Cursor(_) | Self::Query(_) | Self::AsOfAhead => Kind::Invalid,
+            Self::AsOfUnsettled => Kind::Conflict,
+            _ => Kind::NotFound,
+        }
+    }
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Invalid(e) => e.code(),
+            Self::Reserved(_) => "reserved_name",
+            Self::UnknownSchema(_) => "schema_not_found",
+            Self::UnknownFeature { .. } => "feature_not_found",
+            Self::UnknownRecord(_) => "record_not_found",
+            Self::Cursor(_) => "invalid_cursor",
+            Self::Query(e) => e.code(),
+            Self::AsOfAhead => "as_of_ahead",
+            Self::AsOfUnsettled => "as_of_unsettled",
+        }
+    }
+    fn faults(&self) -> &[crate::kind::Fault] {
+        match self {
+            Self::Invalid(e) => e.faults(),
+            Self::Query(e) => e.faults(),
+            _ => &[],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn record_references_may_name_a_version() {
+        let id = "018f4e2a-6b1c-7c3e-9d52-0a1b2c3d4e5f";
+        assert_eq!(id.parse::<RecordRef>().unwrap().version, None);
+        assert_eq!(
+            format!("{id}@2").parse::<RecordRef>().unwrap().version,
+            NonZeroU32::new(2)
+        );
+        for bad in [
+            "",
+            "x",
+            "018f",
+            &format!("{id}@0"),
+            &format!("{id}@"),
+            &format!("{id}@1.0"),
+            &format!("{id}@99999999999"),
+        ] {
+            assert!(bad.parse::<RecordRef>().is_err(), "{bad:?}");
+        }
+    }
+}

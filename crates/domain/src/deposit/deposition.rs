@@ -1,0 +1,403 @@
+//! Depositions: a person's draft on its way to becoming a record (PIP-1, wire contract 1.5 and 6.1).
+
+use std::fmt;
+use std::str::FromStr;
+
+use uuid::Uuid;
+
+use crate::deposit::file::FileName;
+use crate::ids::{TaskId, UserId};
+use crate::kind::{Coded, Fault, Invalid, Kind};
+use crate::names::{ConventionSlug, NodeDomain};
+use crate::registry::convention::FileRequirements;
+
+/// The largest metadata of a deposition, in bytes of JSON.
+pub const MAX_METADATA_BYTES: usize = 1024 * 1024;
+/// The most files of a deposition, whatever its convention says.
+pub const MAX_FILES: u64 = 10_000;
+
+/// The id of a deposition within its node: the first 20 characters of a UUID.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DepositionId(String);
+
+impl DepositionId {
+    /// The id that is made of this UUID.
+    pub fn of(uuid: Uuid) -> Self {
+        Self(uuid.to_string().chars().take(20).collect())
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The task of its `number`-th submission. The same however often that is asked for.
+    pub fn submission(&self, number: u64) -> TaskId {
+        TaskId::of_submission(&self.0, number)
+    }
+
+    /// The SRN of the deposition at this node.
+    pub fn srn(&self, node: &NodeDomain) -> String {
+        format!("urn:osa:{node}:dep:{self}")
+    }
+
+    /// The id that an SRN of this node names; `None` if it is one of another node.
+    pub fn from_srn(text: &str, node: &NodeDomain) -> Result<Option<Self>, Invalid> {
+        let rule = || Invalid::value("must be urn:osa:<domain>:dep:<id>");
+        let lower = text.trim().to_ascii_lowercase();
+        let parts: Vec<&str> = lower.split(':').collect();
+        let ["urn", "osa", domain, "dep", id] = parts.as_slice() else {
+            return Err(rule());
+        };
+        let domain: NodeDomain = domain.parse().map_err(|_| rule())?;
+        let id: Self = id.parse().map_err(|_| rule())?;
+        Ok((domain == *node).then_some(id))
+    }
+}
+
+impl fmt::Display for DepositionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for DepositionId {
+    type Err = Invalid;
+
+    /// The local part of an SRN (wire contract 4.7).
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        if (3..=64).contains(&text.len()) && text.bytes().all(plain) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(Invalid::value("must be 3 to 64 characters a-z, 0-9 or -"))
+        }
+    }
+}
+
+/// Whether a curator decides about what passed every hook.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Curation {
+    /// What passed is published.
+    #[default]
+    Automatic,
+    /// A curator approves or rejects.
+    Required,
+}
+
+impl Curation {
+    /// The name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Automatic => "automatic",
+            Self::Required => "required",
+        }
+    }
+}
+
+impl FromStr for Curation {
+    type Err = Invalid;
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        match text {
+            "automatic" => Ok(Self::Automatic),
+            "required" => Ok(Self::Required),
+            _ => Err(Invalid::value("must be automatic or required")),
+        }
+    }
+}
+
+/// Where a deposition stands (wire contract 6.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DepositionStatus {
+    /// Its owner works on it.
+    Draft,
+    /// Its hooks are run.
+    InValidation,
+    /// It passed every hook, and a curator is to decide.
+    InReview,
+    /// It was published.
+    Accepted,
+}
+
+impl DepositionStatus {
+    /// The name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Draft => "draft",
+            Self::InValidation => "in_validation",
+            Self::InReview => "in_review",
+            Self::Accepted => "accepted",
+        }
+    }
+}
+
+impl FromStr for DepositionStatus {
+    type Err = Invalid;
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        [Self::Draft, Self::InValidation, Self::InReview, Self::Accepted]
+            .into_iter()
+            .find(|s| s.as_str() == text)
+            .ok_or_else(|| Invalid::value("must be draft, in_validation, in_review or accepted"))
+    }
+}
+
+/// The state of a submission, as `GET /validation/runs/{id}` tells it (wire contract 1.8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SubmissionStatus {
+    /// Nobody works on it yet.
+    Pending,
+    /// Its hooks are run.
+    Running,
+    /// It passed.
+    Completed,
+    /// A hook or a curator rejected it.
+    Rejected,
+    /// It could not be judged.
+    Failed,
+}
+
+impl SubmissionStatus {
+    /// The name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Running => "running",
+            Self::Completed => "completed",
+            Self::Rejected => "rejected",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// The verdict in one word: none while there is none, and none where nothing was judged.
+    pub const fn summary(self) -> Option<&'static str> {
+        match self {
+            Self::Completed => Some("passed"),
+            Self::Rejected => Some("rejected"),
+            Self::Pending | Self::Running | Self::Failed => None,
+        }
+    }
+}
+
+impl FromStr for SubmissionStatus {
+    type Err = Invalid;
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        [
+            Self::Pending,
+            Self::Running,
+            Self::Completed,
+            Self::Rejected,
+            Self::Failed,
+        ]
+        .into_iter()
+        .find(|s| s.as_str() == text)
+        .ok_or_else(|| Invalid::value("must be pending, running, completed, rejected or failed"))
+    }
+}
+
+/// What a deposition is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DepositionUse {
+    /// Reading it and its files.
+    Read,
+    /// Changing it, its files, submitting it.
+    Write,
+    /// Approving or rejecting it.
+    Curate,
+}
+
+/// Whether somebody may do this to a deposition of this owner (wire contract 1.5): its owner and curators read, only its owner writes,
+/// even where an admin asks, and curators decide, but not about their own.
+pub fn may(what: DepositionUse, owner: UserId, asker: Option<UserId>, is_curator: bool) -> bool {
+    let owns = asker == Some(owner);
+    match what {
+        DepositionUse::Read => owns || is_curator,
+        DepositionUse::Write => owns,
+        DepositionUse::Curate => is_curator && !owns,
+    }
+}
+
+impl FileRequirements {
+    /// Whether a file of this name may be uploaded beside so many others.
+    pub fn check_upload(&self, name: &FileName, others: u64) -> Result<(), Invalid> {
+        let ending = name.ending();
+        if !self.accepted_types.is_empty()
+            && !self
+                .accepted_types
+                .iter()
+                .any(|accepted| accepted.eq_ignore_ascii_case(&ending))
+        {
+            return Err(Invalid::value(format!(
+                "{:?} has the ending {ending:?}; this convention takes {}",
+                name.as_str(),
+                self.accepted_types.join(", ")
+            ))
+            .of_field("file"));
+        }
+        if others >= self.most_files() {
+            return Err(Invalid::value(format!(
+                "this convention takes at most {} files",
+                self.most_files()
+            ))
+            .of_field("file"));
+        }
+        Ok(())
+    }
+
+    /// The most files of a deposition.
+    pub fn most_files(&self) -> u64 {
+        u64::try_from(self.max_count).unwrap_or(0).min(MAX_FILES)
+    }
+
+    /// The greatest size of a file, in bytes.
+    pub fn most_bytes(&self) -> u64 {
+        u64::try_from(self.max_file_size).unwrap_or(0)
+    }
+
+    /// Whether a deposition with so many files may be submitted.
+    pub fn check_count(&self, files: u64) -> Result<(), Invalid> {
+        let least = u64::try_from(self.min_count).unwrap_or(0);
+        if files < least {
+            return Err(Invalid::value(format!(
+                "has {files} files; this convention asks for at least {least}"
+            ))
+            .of_field("files"));
+        }
+        Ok(())
+    }
+}
+
+/// Why something about a deposition was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DepositionError {
+    /// What was sent breaks a rule.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// There is no such convention.
+    #[error("there is no convention {0}")]
+    UnknownConvention(ConventionSlug),
+    /// There is no such deposition.
+    #[error("there is no deposition {0}")]
+    Unknown(String),
+    /// It has no such file.
+    #[error("the deposition has no file {0:?}")]
+    UnknownFile(String),
+    /// There is no such validation run.
+    #[error("there is no validation run {0}")]
+    UnknownValidation(TaskId),
+    /// Only somebody else may do this.
+    #[error("{}", match .0 {
+        DepositionUse::Read => "only its owner and curators may read a deposition",
+        DepositionUse::Write => "only its owner may change a deposition",
+        DepositionUse::Curate => "only a curator who is not its owner decides about a deposition",
+    })]
+    NotAllowed(DepositionUse),
+    /// Its state does not allow it.
+    #[error("the deposition is {}; {needs}", status.as_str())]
+    State {
+        /// Its state.
+        status: DepositionStatus,
+        /// What would be needed.
+        needs: &'static str,
+    },
+}
+
+impl Coded for DepositionError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Invalid(_) => Kind::Invalid,
+            Self::UnknownConvention(_)
+            | Self::Unknown(_)
+            | Self::UnknownFile(_)
+            | Self::UnknownValidation(_) => Kind::NotFound,
+            Self::NotAllowed(_) => Kind::Forbidden,
+            Self::State { .. } => Kind::Conflict,
+        }
+    }
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Invalid(e) => e.code(),
+            Self::UnknownConvention(_)
+            | Self::Unknown(_)
+            | Self::UnknownFile(_)
+            | Self::UnknownValidation(_) => "NotFoundError",
+            Self::NotAllowed(_) => "access_denied",
+            Self::State { .. } => "InvalidStateError",
+        }
+    }
+    fn faults(&self) -> &[Fault] {
+        if let Self::Invalid(e) = self {
+            e.faults()
+        } else {
+            &[]
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(n: u128) -> UserId {
+        UserId::from_uuid(Uuid::from_u128(n))
+    }
+
+    // proves PIP-1
+    #[test]
+    fn owners_write_curators_read_and_nobody_decides_about_their_own() {
+        use DepositionUse::{Curate, Read, Write};
+        let owner = user(1);
+        for (asker, curator, expected) in [
+            (Some(owner), false, [true, true, false]),
+            (Some(owner), true, [true, true, false]),
+            (Some(user(2)), false, [false, false, false]),
+            (Some(user(2)), true, [true, false, true]),
+            (None, false, [false, false, false]),
+        ] {
+            let may = [Read, Write, Curate].map(|what| may(what, owner, asker, curator));
+            assert_eq!(may, expected, "{asker:?} {curator}");
+        }
+    }
+
+    #[test]
+    fn an_srn_names_a_deposition_of_its_node() {
+        let node: NodeDomain = "archive.example.org".parse().unwrap();
+        let id = DepositionId::of(Uuid::from_u128(7));
+        assert_eq!(id.as_str().len(), 20);
+        assert_eq!(
+            DepositionId::from_srn(&id.srn(&node), &node).unwrap(),
+            Some(id.clone())
+        );
+        let elsewhere = "urn:osa:other.org:dep:abc";
+        assert_eq!(DepositionId::from_srn(elsewhere, &node).unwrap(), None);
+        for bad in [
+            "",
+            "abc",
+            "urn:osa:other.org:rec:abc",
+            "urn:osa:other.org:dep:a/b",
+            "urn:osa:x:dep:a:b",
+        ] {
+            assert!(DepositionId::from_srn(bad, &node).is_err(), "{bad:?}");
+        }
+        assert_ne!(id.submission(1), id.submission(2));
+    }
+
+    #[test]
+    fn uploads_keep_the_conventions_rules() {
+        let rules = FileRequirements {
+            accepted_types: vec![".cif".into()],
+            min_count: 1,
+            max_count: 2,
+            max_file_size: 10,
+        };
+        let name: FileName = "A.CIF".parse().unwrap();
+        assert!(rules.check_upload(&name, 1).is_ok());
+        assert!(rules.check_upload(&name, 2).is_err());
+        assert!(rules.check_upload(&"a.txt".parse().unwrap(), 0).is_err());
+        assert!(rules.check_count(0).is_err() && rules.check_count(1).is_ok());
+        let all = FileRequirements {
+            accepted_types: vec![],
+            ..rules
+        };
+        assert!(all.check_upload(&"readme".parse().unwrap(), 0).is_ok());
+    }
+}

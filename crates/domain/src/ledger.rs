@@ -1,0 +1,4 @@
+//! Tasks and delegations.
+
+pub mod delegation;
+pub mod task;

@@ -1,0 +1,8 @@
+//! Conventions, schemas, hooks, releases and their versions.
+
+pub mod convention;
+pub mod digest;
+pub mod hook;
+pub mod limits;
+pub mod schema;
+pub mod version;

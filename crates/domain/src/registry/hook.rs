@@ -1,0 +1,426 @@
+//! Hooks and their releases (REG): a stable identity with a fixed output contract, and the immutable,
+//! numbered artifacts that fulfil it.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
+use time::OffsetDateTime;
+
+use crate::data::activity::Actor;
+use crate::data::cell::{ColumnType, has_nul};
+use crate::ids::ReleaseId;
+use crate::kind::{Coded, Fault, Invalid, Kind, Loc};
+use crate::names::{ColumnName, HookName, NameError};
+use crate::registry::digest::Digest;
+use crate::registry::limits::Limits;
+use crate::registry::version::ReleaseVersion;
+
+mod history;
+pub use history::{LiveMove, MAX_REASON_BYTES, Reason, Yank};
+
+/// The most columns a feature table may have.
+pub const MAX_COLUMNS: usize = 500;
+/// The most bytes of a release's `config`, as JSON.
+pub const MAX_CONFIG_BYTES: usize = 256 * 1024;
+
+/// How many rows a hook computes for one record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cardinality {
+    /// At most one.
+    One,
+    /// Any number.
+    Many,
+}
+
+impl Cardinality {
+    /// The name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::One => "one",
+            Self::Many => "many",
+        }
+    }
+}
+
+/// The JSON type of a feature column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JsonType {
+    /// A string.
+    String,
+    /// A number.
+    Number,
+    /// A whole number.
+    Integer,
+    /// True or false.
+    Boolean,
+    /// A list.
+    Array,
+    /// An object.
+    Object,
+}
+
+impl JsonType {
+    /// The name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::String => "string",
+            Self::Number => "number",
+            Self::Integer => "integer",
+            Self::Boolean => "boolean",
+            Self::Array => "array",
+            Self::Object => "object",
+        }
+    }
+}
+
+/// One column of a feature table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ColumnDef {
+    /// Its name.
+    pub name: ColumnName,
+    /// Its JSON type.
+    pub json_type: JsonType,
+    /// Its format (`date`, `date-time`, `uuid`); others are kept and mean nothing.
+    pub format: Option<String>,
+    /// Whether every row must have a value.
+    pub required: bool,
+    /// What it means.
+    pub description: Option<String>,
+    /// Its unit.
+    pub unit: Option<String>,
+}
+
+impl ColumnDef {
+    /// The type of the table's column (wire contract 4.2).
+    pub fn column_type(&self) -> ColumnType {
+        match (self.json_type, self.format.as_deref()) {
+            (JsonType::String, Some("date-time")) => ColumnType::Timestamp,
+            (JsonType::String, Some("date")) => ColumnType::Date,
+            (JsonType::String, Some("uuid")) => ColumnType::Uuid,
+            (JsonType::String, _) => ColumnType::Text,
+            (JsonType::Number, _) => ColumnType::Number,
+            (JsonType::Integer, _) => ColumnType::Integer,
+            (JsonType::Boolean, _) => ColumnType::Boolean,
+            (JsonType::Array | JsonType::Object, _) => ColumnType::Json,
+        }
+    }
+}
+
+/// What a hook promises to write: fixed for the hook's life, but for descriptions and units (REG-1, D14).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FeatureContract {
+    /// Rows per record.
+    pub cardinality: Cardinality,
+    /// The columns, in order.
+    pub columns: Vec<ColumnDef>,
+}
+
+impl FeatureContract {
+    /// Checks what no single column can.
+    pub fn check(&self) -> Result<(), Invalid> {
+        let mut faults = Vec::new();
+        if self.columns.len() > MAX_COLUMNS {
+            faults.push(Fault::value(
+                ["columns".into()],
+                format!("must have at most {MAX_COLUMNS} columns"),
+            ));
+        }
+        let mut seen = BTreeSet::new();
+        for (index, column) in self.columns.iter().enumerate() {
+            if !seen.insert(&column.name) {
+                let loc = [Loc::from("columns"), index.into(), "name".into()];
+                faults.push(Fault::value(
+                    loc,
+                    format!("{:?} stands twice; column names are unique", column.name.as_str()),
+                ));
+            }
+        }
+        Invalid::unless_empty(faults)
+    }
+
+    /// Where `other` breaks the contract: cardinality, and name, type, format, required and order of the columns.
+    /// Empty when the two are the same contract; descriptions and units may differ (D14).
+    pub fn differences(&self, other: &Self) -> Vec<String> {
+        let mut found = Vec::new();
+        if self.cardinality != other.cardinality {
+            found.push(format!(
+                "cardinality is {}, not {}",
+                self.cardinality.as_str(),
+                other.cardinality.as_str()
+            ));
+        }
+        for index in 0..self.columns.len().max(other.columns.len()) {
+            match (self.columns.get(index), other.columns.get(index)) {
+                (Some(a), Some(b)) if a.name != b.name => found.push(format!(
+                    "column {} is {:?}, not {:?}",
+                    index + 1,
+                    a.name.as_str(),
+                    b.name.as_str()
+                )),
+                (Some(a), Some(b)) => {
+                    let name = a.name.as_str();
+                    if a.json_type != b.json_type {
+                        found.push(format!(
+                            "column {name:?} is of type {}, not {}",
+                            a.json_type.as_str(),
+                            b.json_type.as_str()
+                        ));
+                    }
+                    if a.format != b.format {
+                        let show = |f: &Option<String>| f.clone().unwrap_or_else(|| "none".to_owned());
+                        found.push(format!(
+                            "column {name:?} has the format {}, not {}",
+                            show(&a.format),
+                            show(&b.format)
+                        ));
+                    }
+                    if a.required != b.required {
+                        found.push(format!(
+                            "column {name:?} is {}",
+                            if a.required { "required" } else { "optional" }
+                        ));
+                    }
+                }
+                (Some(a), None) => found.push(format!("column {:?} is missing", a.name.as_str())),
+                (None, Some(b)) => found.push(format!("column {:?} is not part of it", b.name.as_str())),
+                (None, None) => {}
+            }
+        }
+        found
+    }
+}
+
+/// A hook: its name, its contract, and which release is live.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hook {
+    /// Its name, and its feature table's.
+    pub name: HookName,
+    /// What it writes.
+    pub contract: FeatureContract,
+    /// The live release, once there is one.
+    pub live: Option<ReleaseVersion>,
+}
+
+/// What makes two releases of a hook the same: digest, config and limits (REG-3). `source_ref` and the image's
+/// name are not part of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReleaseContent {
+    /// Which bytes.
+    pub digest: Digest,
+    /// What the hook is given as `config.json`.
+    pub config: Map<String, Value>,
+    /// What it may use.
+    pub limits: Limits,
+}
+
+impl ReleaseContent {
+    /// A key that is equal for equal contents only: SHA-256 over an unambiguous form of the three.
+    pub fn key(&self) -> [u8; 32] {
+        let limits = format!(
+            "{}/{}/{}",
+            self.limits.timeout_seconds,
+            self.limits.memory.bytes(),
+            self.limits.cpu.millicores()
+        );
+        let mut hash = Sha256::new();
+        for part in [
+            self.digest.as_str(),
+            &canonical_json(&Value::Object(self.config.clone())),
+            &limits,
+        ] {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part.as_bytes());
+        }
+        hash.finalize().into()
+    }
+}
+
+/// JSON with sorted keys and no spaces: the same text for the same value, whatever order a client wrote it in.
+pub fn canonical_json(value: &Value) -> String {
+    fn write(value: &Value, out: &mut String) {
+        match value {
+            Value::Object(map) => {
+                let mut keys: Vec<_> = map.keys().collect();
+                keys.sort_unstable();
+                out.push('{');
+                for (n, key) in keys.into_iter().enumerate() {
+                    if n > 0 {
+                        out.push(',');
+                    }
+                    out.push_str(&Value::from(key.as_str()).to_string());
+                    out.push(':');
+                    write(&map[key], out);
+                }
+                out.push('}');
+            }
+            Value::Array(items) => {
+                out.push('[');
+                for (n, item) in items.iter().enumerate() {
+                    if n > 0 {
+                        out.push(',');
+                    }
+                    write(item, out);
+                }
+                out.push(']');
+            }
+            other => out.push_str(&other.to_string()),
+        }
+    }
+    let mut out = String::new();
+    write(value, &mut out);
+    out
+}
+
+/// A release that somebody submits.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewRelease {
+    /// Where the image is: a registry reference, or `file:<path>` for the process runner.
+    pub image: String,
+    /// What is run, with what, within which limits.
+    pub content: ReleaseContent,
+    /// The commit it was built from, as the client says.
+    pub source_ref: String,
+}
+
+impl NewRelease {
+    /// Checks the free texts and the size of the config.
+    pub fn check(&self) -> Result<(), Invalid> {
+        let mut faults = Vec::new();
+        for (name, text) in [("image", &self.image), ("source_ref", &self.source_ref)] {
+            if text.trim().is_empty() {
+                faults.push(Fault::value([name.into()], "must not be blank"));
+            } else if text.len() > 1024 || text.chars().any(char::is_control) {
+                faults.push(Fault::value(
+                    [name.into()],
+                    "must have at most 1024 bytes and no control characters",
+                ));
+            }
+        }
+        let config = Value::Object(self.content.config.clone());
+        if has_nul(&config) {
+            faults.push(Fault::value(
+                ["config".into()],
+                "must not contain the character NUL",
+            ));
+        }
+        if config.to_string().len() > MAX_CONFIG_BYTES {
+            faults.push(Fault::value(
+                ["config".into()],
+                format!("must have at most {MAX_CONFIG_BYTES} bytes as JSON"),
+            ));
+        }
+        Invalid::unless_empty(faults)
+    }
+}
+
+/// An immutable, numbered artifact of a hook.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HookRelease {
+    /// Its id.
+    pub id: ReleaseId,
+    /// The hook.
+    pub hook: HookName,
+    /// Its number.
+    pub version: ReleaseVersion,
+    /// What was submitted.
+    pub release: NewRelease,
+    /// Who released it (REG-7).
+    pub built_by: Actor,
+    /// When.
+    pub built_at: OffsetDateTime,
+    /// That it was withdrawn, while it is.
+    pub yanked: Option<Yank>,
+}
+
+/// Why the registry refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HookError {
+    /// What was sent breaks a rule.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// The name cannot be a hook's.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// There is no such hook.
+    #[error("there is no hook {0}")]
+    UnknownHook(HookName),
+    /// The hook has no such release.
+    #[error("hook {hook} has no release {version}")]
+    UnknownVersion {
+        /// The hook.
+        hook: HookName,
+        /// The version asked for.
+        version: u32,
+    },
+    /// The hook exists with another contract (REG-1).
+    #[error("hook {hook} exists with another output contract, which never changes: {}", .differences.join("; "))]
+    ContractDiffers {
+        /// The hook.
+        hook: HookName,
+        /// Each difference, seen from the contract that stands.
+        differences: Vec<String>,
+    },
+    /// A yanked release cannot be made live.
+    #[error("release {version} of hook {hook} is yanked and cannot be made live: {reason}")]
+    Yanked {
+        /// The hook.
+        hook: HookName,
+        /// The release.
+        version: ReleaseVersion,
+        /// Why it was yanked.
+        reason: String,
+    },
+    /// The live release cannot be yanked while nothing takes its place.
+    #[error(
+        "release {version} of hook {hook} is live; name in fallback_version which release takes its place"
+    )]
+    YankedLive {
+        /// The hook.
+        hook: HookName,
+        /// The release.
+        version: ReleaseVersion,
+    },
+    /// Every number that PostgreSQL's `integer` can hold is used up.
+    #[error("hook {0} has used up its version numbers")]
+    VersionsExhausted(HookName),
+}
+
+impl Coded for HookError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Invalid(_) => Kind::Invalid,
+            Self::Name(e) => e.kind(),
+            Self::UnknownHook(_) | Self::UnknownVersion { .. } => Kind::NotFound,
+            Self::ContractDiffers { .. }
+            | Self::VersionsExhausted(_)
+            | Self::Yanked { .. }
+            | Self::YankedLive { .. } => Kind::Conflict,
+        }
+    }
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Invalid(e) => e.code(),
+            Self::Name(e) => e.code(),
+            Self::UnknownHook(_) => "hook_not_found",
+            Self::UnknownVersion { .. } => "release_not_found",
+            Self::ContractDiffers { .. } => "ConflictError",
+            Self::Yanked { .. } => "release_yanked",
+            Self::YankedLive { .. } => "release_is_live",
+            Self::VersionsExhausted(_) => "versions_exhausted",
+        }
+    }
+    fn faults(&self) -> &[Fault] {
+        match self {
+            Self::Invalid(e) => e.faults(),
+            Self::Name(e) => e.faults(),
+            _ => &[],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

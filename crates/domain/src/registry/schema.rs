@@ -1,0 +1,385 @@
+//! Schemas: typed metadata fields, how a schema may grow, and how metadata is checked against one
+//! (wire contract 4.1, 4.6).
+
+use std::collections::BTreeSet;
+
+use regex::Regex;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::data::cell::{Cell, ColumnType};
+use crate::kind::{Fault, Invalid, Loc};
+use crate::names::ColumnName;
+use crate::registry::version::SchemaRef;
+
+/// The most fields a schema may have. PostgreSQL takes 1600 columns; 500 leaves room for every later minor version.
+pub const MAX_FIELDS: usize = 500;
+
+/// After how many faults of one record no more are looked for.
+pub const MAX_FAULTS: usize = 100;
+
+/// What a field holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FieldType {
+    /// Any text.
+    Text,
+    /// A number.
+    Number,
+    /// A calendar date.
+    Date,
+    /// True or false.
+    Boolean,
+    /// A term of an ontology.
+    Term,
+    /// A URL.
+    Url,
+}
+
+impl FieldType {
+    /// The column that holds it.
+    pub const fn column(self) -> ColumnType {
+        match self {
+            Self::Text | Self::Term | Self::Url => ColumnType::Text,
+            Self::Number => ColumnType::Number,
+            Self::Date => ColumnType::Date,
+            Self::Boolean => ColumnType::Boolean,
+        }
+    }
+
+    /// The type's name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Number => "number",
+            Self::Date => "date",
+            Self::Boolean => "boolean",
+            Self::Term => "term",
+            Self::Url => "url",
+        }
+    }
+}
+
+/// How many values a field has. Stored and shown; it has no effect (wire contract 4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FieldCardinality {
+    /// One value.
+    ExactlyOne,
+    /// At least one.
+    OneOrMore,
+    /// Any number.
+    ZeroOrMore,
+}
+
+/// What a value of a field must fulfil beyond its type.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FieldConstraints {
+    /// The kind of constraint, as the client wrote it (`text`, `number`, ...).
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// Least length of a text, in characters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_length: Option<u64>,
+    /// Greatest length of a text, in characters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_length: Option<u64>,
+    /// A regular expression that must be found in a text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pattern: Option<String>,
+    /// Least number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_value: Option<f64>,
+    /// Greatest number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_value: Option<f64>,
+    /// Whether only whole numbers are taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub integer_only: Option<bool>,
+    /// The unit of a number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
+    /// The ontology of a term.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ontology_srn: Option<String>,
+    /// The term below which a term must lie.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub root_term: Option<String>,
+}
+
+/// One field of a schema.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FieldDefinition {
+    /// The field's name, and its column's.
+    pub name: ColumnName,
+    /// What it holds.
+    #[serde(rename = "type")]
+    pub field_type: FieldType,
+    /// Whether every record must have a value.
+    pub required: bool,
+    /// How many values it has.
+    pub cardinality: FieldCardinality,
+    /// What it means.
+    pub description: Option<String>,
+    /// What its values must fulfil.
+    pub constraints: Option<FieldConstraints>,
+    /// Some values, for people.
+    pub examples: Vec<String>,
+}
+
+/// One version of a schema.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Schema {
+    /// Which schema and version.
+    pub reference: SchemaRef,
+    /// Its title; for a schema that came with a convention, the convention's.
+    pub title: String,
+    /// Its fields, in order; at least one, names unique.
+    pub fields: Vec<FieldDefinition>,
+}
+
+impl Schema {
+    /// Checks what no single field can: at least one, not too many, names unique, patterns that compile.
+    pub fn check(&self) -> Result<(), Invalid> {
+        let mut faults = Vec::new();
+        if self.fields.is_empty() {
+            faults.push(Fault::value(["fields".into()], "must have at least one field"));
+        }
+        if self.fields.len() > MAX_FIELDS {
+            faults.push(Fault::value(
+                ["fields".into()],
+                format!("must have at most {MAX_FIELDS} fields"),
+            ));
+        }
+        let mut seen = BTreeSet::new();
+        for (index, field) in self.fields.iter().enumerate() {
+            if !seen.insert(&field.name) {
+                faults.push(Fault::value(
+                    at(index, "name"),
+                    format!("{:?} stands twice; field names are unique", field.name.as_str()),
+                ));
+            }
+            let pattern = field.constraints.as_ref().and_then(|c| c.pattern.as_deref());
+            if let Some(Err(why)) = pattern.map(compile) {
+                let mut loc = at(index, "constraints");
+                loc.push("pattern".into());
+                faults.push(Fault::value(loc, why));
+            }
+        }
+        Invalid::unless_empty(faults)
+    }
+
+    /// Whether this new version may follow `older`, the newest lower version of its major: it keeps every
+    /// field with its column type, adds only optional ones and tightens none (wire contract 4.6, D15).
+    pub fn check_extends(&self, older: &Self) -> Result<(), Invalid> {
+        let mut faults = Vec::new();
+        let fields = || Loc::from("fields");
+        for old in &older.fields {
+            let Some((index, new)) = self.fields.iter().enumerate().find(|(_, f)| f.name == old.name) else {
+                faults.push(Fault::value(
+                    [fields()],
+                    format!(
+                        "field {:?} of {} is gone; within a major version fields stay",
+                        old.name.as_str(),
+                        older.reference
+                    ),
+                ));
+                continue;
+            };
+            if new.field_type.column() != old.field_type.column() {
+                let message = format!(
+                    "changes from {} ({}) to {}; a new type needs a new major version",
+                    old.field_type.as_str(),
+                    older.reference,
+                    new.field_type.as_str()
+                );
+                faults.push(Fault::value(at(index, "type"), message));
+            }
+            if new.required && !old.required {
+                faults.push(Fault::value(
+                    at(index, "required"),
+                    format!(
+                        "was optional in {}; within a major version it stays so",
+                        older.reference
+                    ),
+                ));
+            }
+        }
+        for (index, new) in self.fields.iter().enumerate() {
+            if new.required && !older.fields.iter().any(|old| old.name == new.name) {
+                faults.push(Fault::value(
+                    at(index, "required"),
+                    format!(
+                        "is new since {}; a field added within a major version is optional",
+                        older.reference
+                    ),
+                ));
+            }
+        }
+        Invalid::unless_empty(faults)
+    }
+
+    /// The names of the fields in which this differs from `other`, in this order; an order that differs counts as `"(order)"`.
+    pub fn differences(&self, other: &Self) -> Vec<String> {
+        let mut names = Vec::new();
+        for field in &self.fields {
+            if other.fields.iter().find(|f| f.name == field.name) != Some(field) {
+                names.push(field.name.to_string());
+            }
+        }
+        for field in &other.fields {
+            if !self.fields.iter().any(|f| f.name == field.name) {
+                names.push(field.name.to_string());
+            }
+        }
+        let order = |s: &Self| s.fields.iter().map(|f| f.name.clone()).collect::<Vec<_>>();
+        if names.is_empty() && order(self) != order(other) {
+            names.push("(order)".to_owned());
+        }
+        names
+    }
+}
+
+fn at(index: usize, key: &str) -> Vec<Loc> {
+    vec!["fields".into(), index.into(), key.into()]
+}
+
+fn compile(pattern: &str) -> Result<Regex, String> {
+    // A bound on the compiled size: a pattern comes from outside.
+    regex::RegexBuilder::new(pattern)
+        .size_limit(1 << 20)
+        .build()
+        .map_err(|e| format!("is no regular expression: {e}"))
+}
+
+/// A schema with its patterns compiled, for checking many records.
+#[derive(Debug)]
+pub struct MetadataChecker {
+    fields: Vec<(FieldDefinition, Option<Regex>)>,
+}
+
+impl MetadataChecker {
+    /// A checker of this schema. A pattern that does not compile was refused at deploy and checks nothing here.
+    pub fn new(fields: &[FieldDefinition]) -> Self {
+        let compiled = |f: &FieldDefinition| {
+            f.constraints
+                .as_ref()
+                .and_then(|c| c.pattern.as_deref())
+                .and_then(|p| compile(p).ok())
+        };
+        Self {
+            fields: fields.iter().map(|f| (f.clone(), compiled(f))).collect(),
+        }
+    }
+
+    /// The fields, in order.
+    pub fn fields(&self) -> impl Iterator<Item = &FieldDefinition> {
+        self.fields.iter().map(|(field, _)| field)
+    }
+
+    /// The typed cells of metadata that was checked when it came in, in the order of the fields; `None` if a type no longer
+    /// fits. Constraints are not checked again: on its way through the database a number may have got another text.
+    pub fn cells(&self, metadata: &Map<String, Value>) -> Option<Vec<Cell>> {
+        let cell = |field: &FieldDefinition| match metadata.get(field.name.as_str()) {
+            None => Some(Cell::Null),
+            Some(value) => Cell::from_json(value, field.field_type.column()).ok(),
+        };
+        self.fields().map(cell).collect()
+    }
+
+    /// The typed cells of `metadata`, in the order of the fields, or every fault.
+    pub fn check(&self, metadata: &Map<String, Value>) -> Result<Vec<Cell>, Invalid> {
+        let mut faults = Vec::new();
+        let mut cells = Vec::with_capacity(self.fields.len());
+        for (field, pattern) in &self.fields {
+            let name = field.name.as_str();
+            let cell = match metadata.get(name) {
+                None | Some(Value::Null) => {
+                    if field.required {
+                        faults.push(Fault::missing([name.into()], "is required"));
+                    }
+                    Cell::Null
+                }
+                Some(value) => match Cell::from_json(value, field.field_type.column()) {
+                    Ok(cell) => {
+                        if let Some(rule) = field
+                            .constraints
+                            .as_ref()
+                            .and_then(|c| broken_constraint(&cell, c, pattern.as_ref()))
+                        {
+                            faults.push(Fault::value([name.into()], rule));
+                        }
+                        cell
+                    }
+                    Err(rule) => {
+                        faults.push(Fault::value([name.into()], rule));
+                        Cell::Null
+                    }
+                },
+            };
+            cells.push(cell);
+        }
+        for key in metadata.keys() {
+            if faults.len() >= MAX_FAULTS {
+                break;
+            }
+            if !self.fields.iter().any(|(field, _)| field.name.as_str() == key) {
+                faults.push(Fault {
+                    loc: vec![shortened(key).into()],
+                    message: "is no field of the schema".to_owned(),
+                    rule: "extra_forbidden",
+                });
+            }
+        }
+        Invalid::unless_empty(faults).map(|()| cells)
+    }
+}
+
+/// A client's text, short enough for a message.
+pub fn shortened(text: &str) -> String {
+    const MOST: usize = 80;
+    if text.chars().count() <= MOST {
+        text.to_owned()
+    } else {
+        text.chars().take(MOST).chain(['…']).collect()
+    }
+}
+
+fn broken_constraint(cell: &Cell, c: &FieldConstraints, pattern: Option<&Regex>) -> Option<String> {
+    match cell {
+        Cell::Text(text) => {
+            let length = text.chars().count() as u64;
+            if c.min_length.is_some_and(|min| length < min) {
+                return Some(format!(
+                    "must have at least {} characters",
+                    c.min_length.unwrap_or_default()
+                ));
+            }
+            if c.max_length.is_some_and(|max| length > max) {
+                return Some(format!(
+                    "must have at most {} characters",
+                    c.max_length.unwrap_or_default()
+                ));
+            }
+            pattern
+                .filter(|p| !p.is_match(text))
+                .map(|p| format!("must match {p}"))
+        }
+        Cell::Number(number) => {
+            if c.integer_only == Some(true) && number.fract() != 0.0 {
+                return Some("must be a whole number".to_owned());
+            }
+            if let Some(min) = c.min_value.filter(|min| number < min) {
+                return Some(format!("must be at least {min}"));
+            }
+            c.max_value
+                .filter(|max| number > max)
+                .map(|max| format!("must be at most {max}"))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,92 @@
+//! Tests of the rules of `schema`.
+
+use serde_json::json;
+
+use super::*;
+
+fn field(name: &str, field_type: FieldType, required: bool) -> FieldDefinition {
+    FieldDefinition {
+        name: name.parse().unwrap(),
+        field_type,
+        required,
+        cardinality: FieldCardinality::ExactlyOne,
+        description: None,
+        constraints: None,
+        examples: vec![],
+    }
+}
+
+fn schema(version: &str, fields: Vec<FieldDefinition>) -> Schema {
+    Schema {
+        reference: format!("s-s@{version}").parse().unwrap(),
+        title: "S".into(),
+        fields,
+    }
+}
+
+#[test]
+fn a_minor_version_may_only_add_optional_fields() {
+    let old = schema(
+        "1.0.0",
+        vec![
+            field("a", FieldType::Number, true),
+            field("b", FieldType::Text, false),
+        ],
+    );
+    let grown = schema(
+        "1.1.0",
+        vec![
+            field("a", FieldType::Number, false),
+            field("b", FieldType::Url, false),
+            field("c", FieldType::Date, false),
+        ],
+    );
+    assert_eq!(grown.check_extends(&old), Ok(()));
+    let bad = schema(
+        "1.1.0",
+        vec![
+            field("a", FieldType::Text, true),
+            field("c", FieldType::Date, true),
+        ],
+    );
+    let faults = bad.check_extends(&old).unwrap_err().faults;
+    assert_eq!(
+        faults.iter().map(Fault::path).collect::<Vec<_>>(),
+        ["fields[0].type", "fields", "fields[1].required"]
+    );
+}
+
+#[test]
+fn metadata_is_checked_whole_and_every_fault_names_its_field() {
+    let mut mass = field("mass", FieldType::Number, true);
+    mass.constraints = Some(FieldConstraints {
+        min_value: Some(0.0),
+        integer_only: Some(true),
+        ..FieldConstraints::default()
+    });
+    let mut code = field("code", FieldType::Text, false);
+    code.constraints = Some(FieldConstraints {
+        pattern: Some("^[A-Z]+$".into()),
+        ..FieldConstraints::default()
+    });
+    let checker = MetadataChecker::new(&[mass, code, field("seen", FieldType::Date, true)]);
+    let wrong = json!({"mass": -1, "code": "abc", "extra": 1});
+    let faults = checker.check(wrong.as_object().unwrap()).unwrap_err().faults;
+    assert_eq!(
+        faults.iter().map(Fault::path).collect::<Vec<_>>(),
+        ["mass", "code", "seen", "extra"]
+    );
+    let right = json!({"mass": 3750, "code": null, "seen": "2007-11-11"});
+    assert_eq!(checker.check(right.as_object().unwrap()).unwrap().len(), 3);
+}
+
+#[test]
+fn differences_name_fields_both_ways_and_order() {
+    let (a, b) = (
+        field("a", FieldType::Text, true),
+        field("b", FieldType::Text, true),
+    );
+    let one = schema("1.0.0", vec![a.clone(), b.clone()]);
+    assert_eq!(one.differences(&schema("1.0.0", vec![b, a.clone()])), ["(order)"]);
+    assert_eq!(one.differences(&schema("1.0.0", vec![a])), ["b"]);
+}

@@ -1,0 +1,5 @@
+//! Hook runs: outcomes, failures and the failure policy.
+
+pub mod failure;
+pub mod outcome;
+pub mod run;

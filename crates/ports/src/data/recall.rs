@@ -1,0 +1,71 @@
+//! Reads of what a release made.
+
+use async_trait::async_trait;
+use domain::{Cell, HookName, ReleaseId, RunId};
+use time::OffsetDateTime;
+
+use crate::data::{PageKey, RowStream, TableColumn};
+use crate::error::StoreError;
+
+/// Which of what a release made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recall {
+    /// The hook, whose table the rows are in.
+    pub hook: HookName,
+    /// The release.
+    pub release: ReleaseId,
+    /// Only what this run made.
+    pub run: Option<RunId>,
+    /// Only rows written at this time or later.
+    pub since: Option<OffsetDateTime>,
+    /// Only rows written before this time.
+    pub until: Option<OffsetDateTime>,
+    /// Only rows that tables show now: not superseded, of records' newest versions.
+    pub current: bool,
+}
+
+/// How much a release made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RecallCounts {
+    /// Runs that made rows.
+    pub runs: u64,
+    /// Rows.
+    pub rows: u64,
+    /// Rows of these that were superseded since.
+    pub superseded: u64,
+    /// Distinct records that have these rows.
+    pub records: u64,
+    /// When the first was written.
+    pub first_at: Option<OffsetDateTime>,
+    /// When the last was.
+    pub last_at: Option<OffsetDateTime>,
+}
+
+/// What a release made (PRV-7).
+#[async_trait]
+pub trait RecallQueries: Send + Sync {
+    /// How much. [`StoreError::TooSlow`] when it cannot be counted in bounded time.
+    async fn recall_counts(&self, recall: &Recall) -> Result<RecallCounts, StoreError>;
+    /// At most `limit` rows after `after`, by run and id: `id`, `record_srn`, `run_id`, `created_at`, `superseded_by`, then the columns
+    /// of the hook.
+    async fn recalled_rows(
+        &self,
+        recall: &Recall,
+        columns: &[TableColumn],
+        after: Option<&PageKey>,
+        limit: u32,
+    ) -> Result<Vec<Vec<Cell>>, StoreError>;
+    /// All of them.
+    fn recalled_rows_stream(&self, recall: &Recall, columns: &[TableColumn])
+    -> Result<RowStream, StoreError>;
+    /// At most `limit` records after `after`, by run and SRN: `record_srn`, `schema_id`, `run_id`, its rows, those that were not superseded,
+    /// and when they were written. A record is told for each run that made rows for it.
+    async fn recalled_records(
+        &self,
+        recall: &Recall,
+        after: Option<&PageKey>,
+        limit: u32,
+    ) -> Result<Vec<Vec<Cell>>, StoreError>;
+    /// All of them.
+    fn recalled_records_stream(&self, recall: &Recall) -> Result<RowStream, StoreError>;
+}

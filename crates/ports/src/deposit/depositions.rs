@@ -1,0 +1,116 @@
+//! Depositions, their files, and their submissions.
+
+use async_trait::async_trait;
+use domain::{
+    ConventionSlug, DepositionId, DepositionStatus, FileName, HookName, RecordSrn, RunId, SchemaRef,
+    SubmissionStatus, TaskId, UserId,
+};
+use serde_json::{Map, Value};
+
+use crate::deposit::DepositionFile;
+use crate::error::StoreError;
+
+/// A deposition whose row is locked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LockedDeposition {
+    /// The convention.
+    pub convention: ConventionSlug,
+    /// Whose it is.
+    pub owner: UserId,
+    /// Where it stands.
+    pub status: DepositionStatus,
+    /// Its metadata.
+    pub metadata: Map<String, Value>,
+    /// How often it was submitted.
+    pub submissions: u64,
+}
+
+/// A submission, as it was frozen.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Submission {
+    /// Its task, which is also its id as a validation run.
+    pub task: TaskId,
+    /// The deposition.
+    pub deposition: DepositionId,
+    /// Which submission of it, from 1.
+    pub number: u64,
+    /// The metadata that is judged.
+    pub metadata: Map<String, Value>,
+    /// The schema version that it was checked against.
+    pub schema: SchemaRef,
+    /// Where it stands.
+    pub status: SubmissionStatus,
+}
+
+/// What a hook said of a submission.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SubmissionResult {
+    /// The hook.
+    pub hook: HookName,
+    /// Its run.
+    pub run: RunId,
+    /// `passed`, `rejected` or `errored`.
+    pub outcome: &'static str,
+    /// Why, if it did not pass.
+    pub reason: Option<String>,
+    /// Where the rows are kept that it computed, if it passed.
+    pub key: Option<String>,
+}
+
+/// Depositions, in a unit of work.
+#[async_trait]
+pub trait Depositions: Send {
+    /// The SRN of a deposition at this node.
+    fn srn(&self, id: &DepositionId) -> String;
+    /// Keeps a new draft.
+    async fn create(
+        &mut self,
+        id: &DepositionId,
+        convention: &ConventionSlug,
+        owner: UserId,
+    ) -> Result<(), StoreError>;
+    /// Locks one until the end of the unit of work.
+    async fn lock(&mut self, id: &DepositionId) -> Result<Option<LockedDeposition>, StoreError>;
+    /// Replaces the metadata of a locked one.
+    async fn set_metadata(
+        &mut self,
+        id: &DepositionId,
+        metadata: &Map<String, Value>,
+    ) -> Result<(), StoreError>;
+    /// The files of one, by name.
+    async fn files(&mut self, id: &DepositionId) -> Result<Vec<DepositionFile>, StoreError>;
+    /// Keeps a file of a locked one, in place of what had its name; gives what is kept, and the key of what it replaced.
+    async fn put_file(
+        &mut self,
+        id: &DepositionId,
+        name: &FileName,
+        key: &str,
+        bytes: u64,
+        sha256: [u8; 32],
+    ) -> Result<(DepositionFile, Option<String>), StoreError>;
+    /// Removes a file of a locked one; gives its key, if there was one.
+    async fn remove_file(&mut self, id: &DepositionId, name: &FileName)
+    -> Result<Option<String>, StoreError>;
+    /// Freezes a locked one as its next submission, whose task is kept already.
+    async fn submit(&mut self, submission: &Submission) -> Result<(), StoreError>;
+    /// The newest submission of a deposition.
+    async fn submission(&mut self, task: TaskId) -> Result<Option<Submission>, StoreError>;
+    /// Says that a submission is being worked on.
+    async fn begin_validation(&mut self, task: TaskId) -> Result<(), StoreError>;
+    /// Keeps what the hooks said of a submission; their runs are kept already.
+    async fn add_results(&mut self, task: TaskId, results: &[SubmissionResult]) -> Result<(), StoreError>;
+    /// What the hooks said of a submission, in their order.
+    async fn results(&mut self, task: TaskId) -> Result<Vec<SubmissionResult>, StoreError>;
+    /// Ends a submission, and moves its locked deposition on.
+    async fn end_submission(
+        &mut self,
+        submission: &Submission,
+        status: SubmissionStatus,
+        reasons: &[String],
+        deposition: DepositionStatus,
+    ) -> Result<(), StoreError>;
+    /// Keeps who decided about a submission.
+    async fn set_curator(&mut self, task: TaskId, curator: UserId) -> Result<(), StoreError>;
+    /// Says that a locked deposition was published as this record.
+    async fn accept(&mut self, id: &DepositionId, record: &RecordSrn) -> Result<(), StoreError>;
+}

@@ -1,0 +1,108 @@
+//! Reads of depositions.
+
+use async_trait::async_trait;
+use domain::{
+    ConventionSlug, DepositionId, DepositionStatus, FileName, HookName, RecordSrn, ReleaseVersion, RunId,
+    SubmissionStatus, TaskId, UserId,
+};
+use serde_json::{Map, Value};
+use time::OffsetDateTime;
+
+use crate::error::StoreError;
+
+/// A file of a deposition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DepositionFile {
+    /// Its name.
+    pub name: FileName,
+    /// Where it is kept.
+    pub key: String,
+    /// Its size.
+    pub bytes: u64,
+    /// SHA-256 of its content.
+    pub sha256: [u8; 32],
+    /// When it was uploaded.
+    pub uploaded_at: OffsetDateTime,
+}
+
+/// A deposition as it is read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DepositionView {
+    /// Its id.
+    pub id: DepositionId,
+    /// The convention.
+    pub convention: ConventionSlug,
+    /// Whose it is.
+    pub owner: UserId,
+    /// Where it stands.
+    pub status: DepositionStatus,
+    /// Its metadata.
+    pub metadata: Map<String, Value>,
+    /// How many files it has.
+    pub file_count: u64,
+    /// What it was published as.
+    pub record: Option<RecordSrn>,
+    /// Its newest submission: its id, where it stands, and why it did not pass.
+    pub submission: Option<(TaskId, SubmissionStatus, Vec<String>)>,
+    /// When it was made.
+    pub created_at: OffsetDateTime,
+    /// When it last changed.
+    pub updated_at: OffsetDateTime,
+}
+
+/// One hook of a validation run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ValidationResult {
+    /// The hook.
+    pub hook: HookName,
+    /// Its run.
+    pub run: RunId,
+    /// The version of the release that ran.
+    pub version: ReleaseVersion,
+    /// `passed`, `rejected` or `errored`.
+    pub outcome: String,
+    /// Why, if it did not pass.
+    pub reason: Option<String>,
+    /// How long it ran, in seconds.
+    pub duration_s: f64,
+    /// How often it was run again with more memory.
+    pub oom_retries: u32,
+}
+
+/// A validation run: the run of the hooks over a submission.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ValidationView {
+    /// Its id, which is that of its task.
+    pub id: TaskId,
+    /// The deposition.
+    pub deposition: DepositionId,
+    /// Whose it is.
+    pub owner: UserId,
+    /// Where it stands.
+    pub status: SubmissionStatus,
+    /// Why it did not pass.
+    pub reasons: Vec<String>,
+    /// What each hook said.
+    pub results: Vec<ValidationResult>,
+    /// When it was submitted.
+    pub submitted_at: OffsetDateTime,
+    /// When it ended.
+    pub completed_at: Option<OffsetDateTime>,
+}
+
+/// Reads of depositions.
+#[async_trait]
+pub trait DepositionQueries: Send + Sync {
+    /// One deposition.
+    async fn deposition(&self, id: &DepositionId) -> Result<Option<DepositionView>, StoreError>;
+    /// Depositions, newest first, at most `most`; of one owner if one is named. And how many there are.
+    async fn depositions(
+        &self,
+        owner: Option<UserId>,
+        most: u32,
+    ) -> Result<(Vec<DepositionView>, u64), StoreError>;
+    /// The files of a deposition, by name.
+    async fn deposition_files(&self, id: &DepositionId) -> Result<Vec<DepositionFile>, StoreError>;
+    /// A validation run.
+    async fn validation(&self, id: TaskId) -> Result<Option<ValidationView>, StoreError>;
+}

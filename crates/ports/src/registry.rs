@@ -1,0 +1,11 @@
+//! Conventions, schemas, hooks and releases.
+
+mod conventions;
+mod hooks;
+mod queries;
+mod schemas;
+
+pub use conventions::Conventions;
+pub use hooks::{Hooks, LockedHook};
+pub use queries::{HookSummary, RegistryQueries};
+pub use schemas::Schemas;

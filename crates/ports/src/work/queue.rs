@@ -1,0 +1,58 @@
+//! The work queue: claiming and holding delegations (ledger.md 6). Each call is a transaction of its own; *finishing* and
+//! *taking back* are not here but in [`crate::Delegations`], because they belong to the transaction of their effects.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::{DelegationId, TaskId, TaskKind};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::error::StoreError;
+
+/// Which process holds a lease. A restarted process is another holder, so the boot id is new at every start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkerIdentity {
+    /// The worker's lasting name: that of its data directory.
+    pub name: String,
+    /// New at every process start.
+    pub boot: Uuid,
+}
+
+/// A delegation that was claimed; the token for every later write to it is (id, attempt).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Claim {
+    /// The delegation.
+    pub delegation: DelegationId,
+    /// The number of this claim.
+    pub attempt: i64,
+    /// The task it is about.
+    pub task: TaskId,
+    /// What kind of task.
+    pub kind: TaskKind,
+    /// The task's parameters.
+    pub params: Value,
+    /// How often the task was delegated before.
+    pub retry_count: u32,
+    /// Who holds it.
+    pub worker: WorkerIdentity,
+}
+
+/// Claims and leases, by the database's clock.
+#[async_trait]
+pub trait WorkQueue: Send + Sync {
+    /// Claims at most `most` delegations for the callee that this queue serves, oldest first. Two claimers never get the same one.
+    async fn claim(&self, worker: &WorkerIdentity, most: u32) -> Result<Vec<Claim>, StoreError>;
+
+    /// Beats for these claims; gives those that are still held. What is missing from the answer was taken away.
+    async fn heartbeat(&self, claims: &[(DelegationId, i64)]) -> Result<Vec<DelegationId>, StoreError>;
+
+    /// Keeps a late result out of the effects and in the attempt log (LED-6).
+    async fn refuse_late(&self, claim: &Claim, what: &str) -> Result<(), StoreError>;
+
+    /// Waits until there may be something to claim, at most `most`.
+    async fn wait(&self, most: Duration);
+
+    /// Wakes the workers of every process, soon; called after the commit that queued something.
+    fn notify(&self);
+}

@@ -1,0 +1,178 @@
+//! Reads of the activity log: a feed that nobody who follows it can miss an entry of (LED-8).
+//!
+//! The order is (writing transaction, sequence), and only entries of transactions older than every open one are shown
+//! (`pg_snapshot_xmin`): whoever commits later gets a place behind all that was ever shown. So the feed waits for the oldest open
+//! transaction of the whole server; what writes the log is short.
+
+use async_trait::async_trait;
+use domain::{Actor, EntryId, ServiceAccountId, UserId};
+use ports::data::{ActivityEntry, ActivityFilter, ActivityPage};
+use ports::{ActivityQueries, StoreError};
+use serde_json::Value;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::store::error::store_error;
+use crate::store::rows::actor;
+use crate::store::tx::PgStore;
+
+const TABLE: &str = "activity_log";
+/// How many entries one look goes over at most, where a filter lets only some of them through.
+const MAX_LOOKED_AT: i64 = 5000;
+
+/// An entry that was looked at; what it says is there only if it fits the filter.
+struct Looked {
+    transaction: String,
+    sequence: i64,
+    kind: Option<String>,
+    subject: Option<String>,
+    actor_user_id: Option<Uuid>,
+    actor_service_account_id: Option<Uuid>,
+    payload: Option<Value>,
+    created_at: Option<OffsetDateTime>,
+}
+
+/// `query_as!` of entries: an index's own condition, the side of the cursor, the order. $1 and $2 are the cursor, $3 how many are looked
+/// at, $4 kinds, $5 and $6 an actor, $7 a subject; every statement has them all.
+macro_rules! entries {
+    // As the index on actors has it, so that the planner knows it again.
+    (actor, $side:tt, $order:tt, $arguments:expr) => {
+        entries!(
+            "coalesce(actor_user_id, actor_service_account_id) = coalesce($5::uuid, $6::uuid) and (actor_user_id is not null or actor_service_account_id is not null)",
+            $side, $order, $arguments
+        )
+    };
+    ($through:tt, $side:tt, $order:tt, $arguments:expr) => {
+        sqlx::query_as!(
+            Looked,
+            r#"select s.transaction_id::text as "transaction!", s.sequence, f.kind as "kind?", f.subject as "subject?", f.actor_user_id as "actor_user_id?",
+                 f.actor_service_account_id as "actor_service_account_id?", f.payload as "payload?", f.created_at as "created_at?"
+               from (select * from activity_log where (transaction_id, sequence) "# + $side + r#" ($1::text::xid8, $2)
+                       and transaction_id < pg_snapshot_xmin(pg_current_snapshot()) and "# + $through + r#"
+                     order by transaction_id "# + $order + ", sequence " + $order + r#" limit $3) s
+               left join lateral (select s.* where (cardinality($4::text[]) = 0 or s.kind = any($4))
+                 and ($5::uuid is null or s.actor_user_id = $5) and ($6::uuid is null or s.actor_service_account_id = $6)
+                 and ($7::text is null or s.subject = $7)) f on true
+               order by s.transaction_id "# + $order + ", s.sequence " + $order,
+            $arguments.0,
+            $arguments.1,
+            $arguments.2,
+            $arguments.3 as &[String],
+            $arguments.4 as Option<Uuid>,
+            $arguments.5 as Option<Uuid>,
+            $arguments.6 as Option<&str>
+        )
+    };
+}
+
+#[async_trait]
+impl ActivityQueries for PgStore {
+    async fn activity(&self, filter: &ActivityFilter, most: u32) -> Result<ActivityPage, StoreError> {
+        let most = most as usize;
+        let user = filter.actor.as_ref().and_then(Actor::user).map(UserId::as_uuid);
+        let account = filter
+            .actor
+            .as_ref()
+            .and_then(Actor::service_account)
+            .map(ServiceAccountId::as_uuid);
+        let by_actor = user.is_some() || account.is_some();
+        let filtered = by_actor || filter.subject.is_some() || !filter.kinds.is_empty();
+        let looked_at = if filtered {
+            MAX_LOOKED_AT
+        } else {
+            i64::try_from(most).unwrap_or(MAX_LOOKED_AT)
+        };
+        let start = if filter.newest_first {
+            (u64::MAX.to_string(), i64::MAX)
+        } else {
+            ("0".to_owned(), 0)
+        };
+        let (transaction, sequence) = filter
+            .after
+            .map_or(start, |id| (id.transaction.to_string(), id.sequence));
+        let subject = filter.subject.as_deref();
+        let arguments = (
+            transaction,
+            sequence,
+            looked_at,
+            filter.kinds.as_slice(),
+            user,
+            account,
+            subject,
+        );
+        // Each index has a statement of its own in each direction.
+        let rows = match (subject, by_actor, filter.newest_first) {
+            (Some(_), _, false) => {
+                entries!("subject = $7", ">", "asc", arguments)
+                    .fetch_all(&self.pool)
+                    .await
+            }
+            (Some(_), _, true) => {
+                entries!("subject = $7", "<", "desc", arguments)
+                    .fetch_all(&self.pool)
+                    .await
+            }
+            (None, true, false) => entries!(actor, ">", "asc", arguments).fetch_all(&self.pool).await,
+            (None, true, true) => {
+                entries!(actor, "<", "desc", arguments)
+                    .fetch_all(&self.pool)
+                    .await
+            }
+            (None, false, false) => {
+                entries!("true", ">", "asc", arguments)
+                    .fetch_all(&self.pool)
+                    .await
+            }
+            (None, false, true) => {
+                entries!("true", "<", "desc", arguments)
+                    .fetch_all(&self.pool)
+                    .await
+            }
+        }
+        .map_err(store_error)?;
+        let all_looked_at = i64::try_from(rows.len()).unwrap_or(i64::MAX) < looked_at;
+        let mut page = ActivityPage {
+            has_more: !all_looked_at,
+            ..ActivityPage::default()
+        };
+        let mut rows = rows.into_iter();
+        for row in rows.by_ref() {
+            let id = EntryId {
+                transaction: row
+                    .transaction
+                    .parse()
+                    .map_err(|e: std::num::ParseIntError| StoreError::corrupt(TABLE, e))?,
+                sequence: row.sequence,
+            };
+            page.next = Some(id);
+            if let (Some(kind), Some(subject), Some(payload), Some(created_at)) =
+                (row.kind, row.subject, row.payload, row.created_at)
+            {
+                page.entries.push(ActivityEntry {
+                    id,
+                    kind,
+                    subject,
+                    actor: actor(row.actor_user_id, row.actor_service_account_id),
+                    payload,
+                    created_at,
+                });
+                if page.entries.len() == most {
+                    break;
+                }
+            }
+        }
+        page.has_more |= rows.len() > 0;
+        Ok(page)
+    }
+
+    async fn has_entry(&self, id: EntryId) -> Result<bool, StoreError> {
+        sqlx::query_scalar!(
+            r#"select exists (select 1 from activity_log where transaction_id = $1::text::xid8 and sequence = $2) as "there!""#,
+            id.transaction.to_string(),
+            id.sequence
+        )
+        .fetch_one(&self.pool)
+        .await
+        .map_err(store_error)
+    }
+}

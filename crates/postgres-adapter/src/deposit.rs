@@ -1,0 +1,4 @@
+//! Depositions.
+
+pub(crate) mod depositions;
+pub(crate) mod queries;

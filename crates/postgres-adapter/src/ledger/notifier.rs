@@ -1,0 +1,199 @@
+//! Wake-ups (ledger.md 6.6): `NOTIFY` inside a writing transaction would serialise commits (ledger.md 1.5), so writers leave a note and one
+//! task per process sends at most one `NOTIFY` per [`PgNotifier::COALESCE`]. Missing one costs a poll's wait, never work.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use ports::{Notifier, Subscription};
+use sqlx::PgPool;
+use sqlx::postgres::PgListener;
+use tokio::sync::{Notify, watch};
+
+const CHANNEL: &str = "hallmark_work";
+/// PostgreSQL refuses a payload of 8000 bytes and more.
+const MAX_PAYLOAD: usize = 7000;
+/// From how many topics on those are let go that nobody listens for any more.
+const MANY_TOPICS: usize = 1000;
+
+/// Wake-ups across the processes that share a database.
+#[derive(Debug)]
+pub struct PgNotifier {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// Counts up at every hint.
+    topics: Mutex<HashMap<String, watch::Sender<u64>>>,
+    /// What other processes are to be told.
+    outgoing: Mutex<BTreeSet<String>>,
+    to_send: Notify,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    fn bump(&self, topic: &str) {
+        if let Some(sender) = locked(&self.topics).get(topic) {
+            sender.send_modify(|hints| *hints = hints.wrapping_add(1));
+        }
+    }
+
+    fn bump_all(&self) {
+        for sender in locked(&self.topics).values() {
+            sender.send_modify(|hints| *hints = hints.wrapping_add(1));
+        }
+    }
+}
+
+impl PgNotifier {
+    /// The least time between two `NOTIFY`s of one process.
+    pub const COALESCE: Duration = Duration::from_millis(25);
+
+    /// Sends and listens until it is dropped.
+    pub fn start(pool: &PgPool) -> Self {
+        let shared = Arc::new(Shared::default());
+        drop(tokio::spawn(send_loop(pool.clone(), Arc::downgrade(&shared))));
+        drop(tokio::spawn(listen_loop(pool.clone(), Arc::downgrade(&shared))));
+        Self { shared }
+    }
+}
+
+impl Notifier for PgNotifier {
+    fn subscribe(&self, topic: &str) -> Box<dyn Subscription> {
+        let mut topics = locked(&self.shared.topics);
+        if topics.len() >= MANY_TOPICS {
+            topics.retain(|_, sender| sender.receiver_count() > 0);
+        }
+        let sender = topics
+            .entry(topic.to_owned())
+            .or_insert_with(|| watch::Sender::new(0));
+        Box::new(WatchSubscription(sender.subscribe()))
+    }
+
+    fn notify(&self, topic: &str) {
+        self.shared.bump(topic);
+        locked(&self.shared.outgoing).insert(topic.to_owned());
+        self.shared.to_send.notify_one();
+    }
+}
+
+struct WatchSubscription(watch::Receiver<u64>);
+
+#[async_trait]
+impl Subscription for WatchSubscription {
+    async fn wait(&mut self, most: Duration) {
+        let ended = tokio::time::timeout(most, self.0.changed()).await;
+        if matches!(ended, Ok(Err(_))) {
+            // Whoever would wake is gone. Without this, a caller that looks again after each wait would spin.
+            tokio::time::sleep(most).await;
+        }
+    }
+}
+
+/// Topics in as few payloads as hold them, one per line.
+fn payloads(topics: &BTreeSet<String>) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    for topic in topics {
+        match all.last_mut() {
+            Some(last) if last.len() + topic.len() < MAX_PAYLOAD => {
+                last.push('\n');
+                last.push_str(topic);
+            }
+            _ => all.push(topic.clone()),
+        }
+    }
+    all
+}
+
+async fn send_loop(pool: PgPool, shared: Weak<Shared>) {
+    loop {
+        let topics = {
+            let Some(shared) = shared.upgrade() else { return };
+            // Woken at least once a second to see whether somebody is still there.
+            let told = tokio::time::timeout(Duration::from_secs(1), shared.to_send.notified()).await;
+            if told.is_err() {
+                BTreeSet::new()
+            } else {
+                std::mem::take(&mut *locked(&shared.outgoing))
+            }
+        };
+        if pool.is_closed() {
+            return;
+        }
+        if topics.is_empty() {
+            continue;
+        }
+        let sent = sqlx::query!(
+            "select pg_notify($1, payload) from unnest($2::text[]) payload",
+            CHANNEL,
+            &payloads(&topics)
+        )
+        .fetch_all(&pool)
+        .await;
+        if let Err(error) = sent {
+            tracing::debug!(%error, "no wake-up was sent; others will poll");
+        }
+        tokio::time::sleep(PgNotifier::COALESCE).await;
+    }
+}
+
+async fn listen_loop(pool: PgPool, shared: Weak<Shared>) {
+    while shared.strong_count() > 0 && !pool.is_closed() {
+        if let Err(error) = listen(&pool, &shared).await {
+            tracing::debug!(%error, "not listening for wake-ups; everybody polls");
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+}
+
+/// Listens until nobody is there or the connection fails. It is always drained: a listener that is not read holds back vacuum.
+async fn listen(pool: &PgPool, shared: &Weak<Shared>) -> Result<(), sqlx::Error> {
+    let mut listener = PgListener::connect_with(pool).await?;
+    listener.listen(CHANNEL).await?;
+    if let Some(shared) = shared.upgrade() {
+        // Whatever was sent while nobody listened.
+        shared.bump_all();
+    }
+    loop {
+        let told = tokio::time::timeout(Duration::from_secs(1), listener.try_recv()).await;
+        let Some(shared) = shared.upgrade() else {
+            return Ok(());
+        };
+        if pool.is_closed() {
+            return Ok(());
+        }
+        match told {
+            Ok(Ok(Some(notification))) => notification
+                .payload()
+                .lines()
+                .for_each(|topic| shared.bump(topic)),
+            // The connection was lost and is made anew: what came between is not known.
+            Ok(Ok(None)) => shared.bump_all(),
+            Ok(Err(error)) => return Err(error),
+            Err(_) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn payloads_hold_every_topic_and_stay_below_what_postgresql_takes() {
+        let topics: BTreeSet<String> = (0..1000).map(|n| format!("work:user:{n:036}")).collect();
+        let payloads = payloads(&topics);
+        assert!(payloads.len() > 1 && payloads.iter().all(|p| p.len() < 8000));
+        let read: BTreeSet<String> = payloads
+            .iter()
+            .flat_map(|p| p.lines())
+            .map(str::to_owned)
+            .collect();
+        assert_eq!(read, topics);
+    }
+}

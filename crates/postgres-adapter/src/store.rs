@@ -1,0 +1,10 @@
+//! The store: pool, transactions, errors, migrations.
+
+pub(crate) mod copy;
+pub(crate) mod error;
+pub(crate) mod file_store;
+pub(crate) mod migrate;
+pub(crate) mod pool;
+pub(crate) mod read_batcher;
+pub(crate) mod rows;
+pub(crate) mod tx;

@@ -1,0 +1,145 @@
+//! From stored values to domain types: what does not read back is told as such, with its table.
+
+use std::str::FromStr;
+
+use domain::registry::hook::{HookRelease, NewRelease, ReleaseContent, Yank};
+use domain::{Actor, Limits, ReleaseId, ReleaseVersion, ServiceAccountId, UserId};
+use ports::StoreError;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+/// A stored text as the type that it is.
+pub(crate) fn parsed<T>(table: &'static str, text: &str) -> Result<T, StoreError>
+where
+    T: FromStr,
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    text.parse().map_err(|e: T::Err| StoreError::corrupt(table, e))
+}
+
+/// A stored document as the type that it is.
+pub(crate) fn document<T: DeserializeOwned>(table: &'static str, value: Value) -> Result<T, StoreError> {
+    serde_json::from_value(value).map_err(|e| StoreError::corrupt(table, e))
+}
+
+/// A stored object.
+pub(crate) fn object(table: &'static str, value: Value) -> Result<Map<String, Value>, StoreError> {
+    match value {
+        Value::Object(map) => Ok(map),
+        _ => Err(StoreError::corrupt(table, "not an object")),
+    }
+}
+
+/// A number that cannot be negative.
+pub(crate) fn count(table: &'static str, number: i64) -> Result<u64, StoreError> {
+    u64::try_from(number).map_err(|e| StoreError::corrupt(table, e))
+}
+
+/// A small number that cannot be negative.
+pub(crate) fn small(table: &'static str, number: impl Into<i64>) -> Result<u32, StoreError> {
+    u32::try_from(number.into()).map_err(|e| StoreError::corrupt(table, e))
+}
+
+/// A SHA-256.
+pub(crate) fn hash(table: &'static str, bytes: &[u8]) -> Result<[u8; 32], StoreError> {
+    bytes
+        .try_into()
+        .map_err(|e: std::array::TryFromSliceError| StoreError::corrupt(table, e))
+}
+
+/// A version number.
+pub(crate) fn release_version(number: i32) -> Result<ReleaseVersion, StoreError> {
+    u32::try_from(number)
+        .ok()
+        .and_then(ReleaseVersion::new)
+        .ok_or_else(|| StoreError::corrupt("hook_releases", "version below 1"))
+}
+
+/// The actor of a pair of columns.
+/// A count as PostgreSQL holds it; no count of ours comes near the end of that.
+pub(crate) fn signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+pub(crate) fn actor(user: Option<Uuid>, service_account: Option<Uuid>) -> Actor {
+    Actor::from_ids(
+        user.map(UserId::from_uuid),
+        service_account.map(ServiceAccountId::from_uuid),
+    )
+}
+
+/// `query_as!` of releases: what follows `FROM hook_releases r`, and its arguments. Every read of a release goes through here, so
+/// that none can forget to tell of a yank.
+macro_rules! releases {
+    ($tail:tt $(, $argument:expr)* $(,)?) => {
+        sqlx::query_as!(
+            $crate::store::rows::ReleaseRow,
+            r#"select r.id, r.hook_name, r.version, r.image, r.digest, r.config, r.limits, r.source_ref,
+                 r.built_by_user_id, r.built_by_service_account_id, r.built_at,
+                 y.reason as "yank_reason?", y.changed_by_user_id as "yanked_by_user_id?",
+                 y.changed_by_service_account_id as "yanked_by_service_account_id?", y.changed_at as "yanked_at?",
+                 exists (select 1 from hooks where name = r.hook_name and live_release_id = r.id) as "live!"
+               from hook_releases r
+               left join lateral (select yanked, reason, changed_by_user_id, changed_by_service_account_id, changed_at
+                                  from hook_release_yanks where release_id = r.id order by change desc limit 1) y on y.yanked "#
+                + $tail
+            $(, $argument)*
+        )
+    };
+}
+pub(crate) use releases;
+
+/// A row of `hook_releases`, with its yank.
+pub(crate) struct ReleaseRow {
+    pub(crate) id: Uuid,
+    pub(crate) hook_name: String,
+    pub(crate) version: i32,
+    pub(crate) image: String,
+    pub(crate) digest: String,
+    pub(crate) config: Value,
+    pub(crate) limits: Value,
+    pub(crate) source_ref: String,
+    pub(crate) built_by_user_id: Option<Uuid>,
+    pub(crate) built_by_service_account_id: Option<Uuid>,
+    pub(crate) built_at: OffsetDateTime,
+    pub(crate) yank_reason: Option<String>,
+    pub(crate) yanked_by_user_id: Option<Uuid>,
+    pub(crate) yanked_by_service_account_id: Option<Uuid>,
+    pub(crate) yanked_at: Option<OffsetDateTime>,
+    /// Whether it is live, in the snapshot of the read.
+    pub(crate) live: bool,
+}
+
+impl ReleaseRow {
+    pub(crate) fn release(self) -> Result<HookRelease, StoreError> {
+        const TABLE: &str = "hook_releases";
+        Ok(HookRelease {
+            id: ReleaseId::from_uuid(self.id),
+            hook: parsed(TABLE, &self.hook_name)?,
+            version: release_version(self.version)?,
+            release: NewRelease {
+                image: self.image,
+                content: ReleaseContent {
+                    digest: parsed(TABLE, &self.digest)?,
+                    config: object(TABLE, self.config)?,
+                    limits: document::<Limits>(TABLE, self.limits)?,
+                },
+                source_ref: self.source_ref,
+            },
+            built_by: actor(self.built_by_user_id, self.built_by_service_account_id),
+            built_at: self.built_at,
+            yanked: self.yanked_at.map(|at| Yank {
+                reason: self.yank_reason.unwrap_or_default(),
+                by: actor(self.yanked_by_user_id, self.yanked_by_service_account_id),
+                at,
+            }),
+        })
+    }
+}
+
+/// A document for a `jsonb` column.
+pub(crate) fn json<T: serde::Serialize>(value: &T) -> Result<Value, StoreError> {
+    serde_json::to_value(value).map_err(|e| StoreError::Internal(e.into()))
+}

@@ -1,0 +1,137 @@
+//! The unit of work: one transaction that is every repository.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use domain::NodeDomain;
+use ports::{
+    Activity, Conventions, Delegations, Depositions, Features, Hooks, Identities, Ingests, Pulls, Records,
+    Repos, Runs, Schemas, Sessions, Store, StoreError, Tasks, Tx,
+};
+use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+use time::OffsetDateTime;
+use tokio::sync::Semaphore;
+
+use crate::registry::release_reads::ReleaseReads;
+use crate::store::error::store_error;
+
+/// Opens units of work, and is every query port.
+#[derive(Clone, Debug)]
+pub struct PgStore {
+    pub(crate) pool: PgPool,
+    pub(crate) node: NodeDomain,
+    /// Streams hold a connection for as long as their readers read, so only a part of the pool is theirs.
+    pub(crate) streams: Arc<Semaphore>,
+    /// Reads may look at a whole table for as long as they may take, so only a part of the pool is theirs, too.
+    pub(crate) reads: Arc<Semaphore>,
+    /// Reads of releases that are asked for at one time.
+    pub(crate) releases: Arc<ReleaseReads>,
+}
+
+impl PgStore {
+    /// A store on this pool, for this node.
+    pub fn new(pool: PgPool, node: NodeDomain) -> Self {
+        let most = pool.options().get_max_connections() as usize;
+        Self {
+            pool,
+            node,
+            streams: Arc::new(Semaphore::new((most / 4).max(1))),
+            reads: Arc::new(Semaphore::new((most / 2).max(1))),
+            releases: Arc::default(),
+        }
+    }
+}
+
+/// One open transaction.
+pub(crate) struct PgTx {
+    tx: Transaction<'static, Postgres>,
+    failed: bool,
+    pub(crate) node: NodeDomain,
+    published_at: Option<OffsetDateTime>,
+}
+
+impl PgTx {
+    /// The one time of everything that this unit of work publishes and supersedes. Taken when it is first needed, under the locks of the
+    /// records' heads: a record's versions have times in their order, whoever began first.
+    pub(crate) async fn published_at(&mut self) -> Result<OffsetDateTime, StoreError> {
+        if let Some(at) = self.published_at {
+            return Ok(at);
+        }
+        let at = sqlx::query_scalar!(r#"select clock_timestamp() as "at!""#)
+            .fetch_one(self.conn())
+            .await
+            .map_err(|e| self.fail(e))?;
+        self.published_at = Some(at);
+        Ok(at)
+    }
+
+    pub(crate) fn conn(&mut self) -> &mut PgConnection {
+        &mut self.tx
+    }
+
+    /// Maps a statement's failure and remembers it: PostgreSQL would answer COMMIT with a silent rollback.
+    pub(crate) fn fail(&mut self, error: sqlx::Error) -> StoreError {
+        self.failed = true;
+        store_error(error)
+    }
+
+    /// Remembers that this unit of work went wrong.
+    pub(crate) fn poison(&mut self, error: StoreError) -> StoreError {
+        self.failed = true;
+        error
+    }
+}
+
+#[async_trait]
+impl Store for PgStore {
+    async fn open(&self) -> Result<Box<dyn Tx>, StoreError> {
+        let pool = self.pool.clone();
+        // sqlx 0.9.0: a `begin` that is dropped half-way leaves the pooled connection inside a transaction. A spawned one is never dropped.
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the one place where a transaction opens"
+        )]
+        let begun = tokio::spawn(async move { pool.begin().await });
+        let tx = begun
+            .await
+            .map_err(|e| StoreError::Internal(e.into()))?
+            .map_err(store_error)?;
+        Ok(Box::new(PgTx {
+            tx,
+            failed: false,
+            node: self.node.clone(),
+            published_at: None,
+        }))
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        sqlx::query_scalar!(r#"select 1 as "one!""#)
+            .fetch_one(&self.pool)
+            .await
+            .map(|_| ())
+            .map_err(store_error)
+    }
+}
+
+#[async_trait]
+impl Tx for PgTx {
+    async fn commit(self: Box<Self>) -> Result<(), StoreError> {
+        if self.failed {
+            return Err(StoreError::Poisoned);
+        }
+        self.tx.commit().await.map_err(store_error)
+    }
+}
+
+macro_rules! is_every_repository {
+    ($($name:ident: $port:ident),+) => {
+        impl Repos for PgTx {
+            $(fn $name(&mut self) -> &mut dyn $port { self })+
+        }
+    };
+}
+is_every_repository!(
+    schemas: Schemas, hooks: Hooks, conventions: Conventions, features: Features, ingests: Ingests, pulls: Pulls, depositions: Depositions,
+    records: Records, runs: Runs, tasks: Tasks, delegations: Delegations, activity: Activity,
+    identities: Identities, sessions: Sessions
+);

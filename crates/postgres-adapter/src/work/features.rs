@@ -1,0 +1,97 @@
+//! Feature tables and their rows.
+
+use async_trait::async_trait;
+use domain::{FeatureContract, HookName, RunId};
+use ports::work::RecordRows;
+use ports::{Features, StoreError};
+use sqlx::AssertSqlSafe;
+
+use crate::dynamic;
+use crate::store::copy::copy_in;
+use crate::store::tx::PgTx;
+
+#[async_trait]
+impl Features for PgTx {
+    async fn create_table(&mut self, hook: &HookName, contract: &FeatureContract) -> Result<(), StoreError> {
+        // Under the hook's row lock, so the answer stays true until the statement below. DDL is left out where the table exists: it
+        // would lock the tables that it refers to.
+        let exists = sqlx::query_scalar!(
+            r#"select exists (select 1 from pg_catalog.pg_tables where schemaname = 'features' and tablename = $1) as "exists!""#,
+            hook.as_str()
+        )
+        .fetch_one(self.conn())
+        .await
+        .map_err(|e| self.fail(e))?;
+        if !exists {
+            sqlx::raw_sql(AssertSqlSafe(dynamic::create_feature_table(hook, contract)))
+                .execute(self.conn())
+                .await
+                .map_err(|e| self.fail(e))?;
+        }
+        Ok(())
+    }
+
+    async fn replace(
+        &mut self,
+        hook: &HookName,
+        contract: &FeatureContract,
+        run: RunId,
+        rows: &[RecordRows],
+    ) -> Result<u64, StoreError> {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the table's name is known at run time only"
+        )]
+        let there: bool = sqlx::query_scalar(AssertSqlSafe(dynamic::has_rows_of_run(hook)))
+            .bind(run.as_uuid())
+            .fetch_one(self.conn())
+            .await
+            .map_err(|e| self.fail(e))?;
+        if there {
+            return Ok(0);
+        }
+        let srns: Vec<String> = rows.iter().map(|(srn, _)| srn.to_string()).collect();
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the table's name is known at run time only"
+        )]
+        let superseded = sqlx::query(AssertSqlSafe(dynamic::supersede(hook)))
+            .bind(run.as_uuid())
+            .bind(&srns)
+            .execute(self.conn())
+            .await
+            .map_err(|e| self.fail(e))?;
+        let at = self.published_at().await?;
+        if superseded.rows_affected() > 0 {
+            sqlx::query!(
+                "insert into supersessions (run_id, superseded_at) values ($1, $2) on conflict do nothing",
+                run.as_uuid(),
+                at
+            )
+            .execute(self.conn())
+            .await
+            .map_err(|e| self.fail(e))?;
+        }
+        let at = domain::Cell::Timestamp(at);
+        let run = run.to_string();
+        let mut lines: Vec<(&String, &Vec<domain::Cell>)> = Vec::new();
+        for ((_, rows), srn) in rows.iter().zip(&srns) {
+            lines.extend(rows.iter().map(|row| (srn, row)));
+        }
+        copy_in(
+            self.conn(),
+            dynamic::copy_features(hook, contract),
+            lines.into_iter(),
+            |buffer, (srn, row)| {
+                buffer.text(srn);
+                buffer.text(&run);
+                buffer.cell(&at);
+                for cell in row {
+                    buffer.cell(cell);
+                }
+            },
+        )
+        .await
+        .map_err(|e| self.fail(e))
+    }
+}
