@@ -126,7 +126,10 @@ fn a_delegation_goes_from_hand_to_hand_and_its_result_into_the_callers_inbox() {
         .post("/claims/heartbeat", &json!({"claims": [{"delegation_id": "d/1 ü", "attempt": 1}, {"delegation_id": "none", "attempt": 1}]}))
         .expect(200);
     assert_eq!(heartbeat["held"][0]["delegation_id"], json!("d/1 ü"));
-    assert_eq!(heartbeat["lost"], json!([{"delegation_id": "none", "attempt": 1}]));
+    assert_eq!(
+        heartbeat["lost"],
+        json!([{"delegation_id": "none", "attempt": 1}])
+    );
     let seen = caller.client.get(&format!("/delegations/{id}")).expect(200);
     assert!(
         seen["last_heartbeat"].as_str().unwrap() > before.as_str(),

@@ -6,6 +6,7 @@ pub(crate) mod body;
 pub(crate) mod edge;
 pub(crate) mod gate;
 pub(crate) mod listen;
+pub(crate) mod markdown;
 pub(crate) mod middleware;
 pub(crate) mod problem;
 pub(crate) mod query;

@@ -6,6 +6,7 @@ use crate::services::Services;
 
 pub(crate) mod ingest_detail;
 pub(crate) mod ingestions;
+pub(crate) mod wire;
 
 /// The operations of this context.
 pub(crate) type Apis = (ingestions::IngestionsApi, ingest_detail::IngestDetailApi);

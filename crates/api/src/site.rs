@@ -6,26 +6,17 @@ mod metrics;
 mod tables;
 mod traces;
 
+use crate::http::gate::anyone;
 use std::sync::Arc;
 
-use auth::{Action, Permit, Principal};
 use poem::http::{HeaderMap, HeaderValue, StatusCode, header};
 use poem::{IntoResponse, Request, Response, Route};
-use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, Registry};
-use poem_openapi::types::Type as _;
 use serde_json::json;
 
 use crate::http::problem::Problem;
 use crate::services::Services;
 
 pub(crate) use documents::schema_description;
-
-/// A permit of what is open to anyone.
-pub(crate) fn anyone<A: Action>() -> Result<Permit<A>, Problem> {
-    Principal::anonymous()
-        .permit::<A>()
-        .map_err(|e| Problem::of_error(&e, "header"))
-}
 
 /// The routes, in the order in which they match.
 pub(crate) fn add(route: Route, services: &Arc<Services>) -> Route {
@@ -101,34 +92,6 @@ fn html(status: StatusCode, text: String) -> Response {
         .headers_mut()
         .insert(header::VARY, HeaderValue::from_static("Accept"));
     response
-}
-
-/// A document in Markdown.
-pub(crate) struct Markdown(pub(crate) Response);
-
-impl IntoResponse for Markdown {
-    fn into_response(self) -> Response {
-        self.0
-    }
-}
-
-impl poem_openapi::ApiResponse for Markdown {
-    fn meta() -> MetaResponses {
-        MetaResponses {
-            responses: vec![MetaResponse {
-                description: "The description.",
-                status: Some(200),
-                status_range: None,
-                content: vec![MetaMediaType {
-                    content_type: pages::MARKDOWN,
-                    schema: String::schema_ref(),
-                }],
-                headers: Vec::new(),
-            }],
-        }
-    }
-
-    fn register(_registry: &mut Registry) {}
 }
 
 pub(crate) fn markdown(text: String) -> Response {

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::kind::Invalid;
 
 /// The name space of every id that Hallmark derives (`UUIDv5`, RFC 9562 5.5).
-const HALLMARK: Uuid = Uuid::from_u128(0x6861_6c6c_6d61_726b_8000_0000_0000_0001);
+pub(crate) const HALLMARK: Uuid = Uuid::from_u128(0x6861_6c6c_6d61_726b_8000_0000_0000_0001);
 
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {$(
@@ -57,63 +57,6 @@ ids! {
 impl UserId {
     /// The local administrator that dev mode seeds (wire contract 3).
     pub const LOCAL_ADMIN: Self = Self(Uuid::from_u128(0x0000_0000_0000_7000_8000_0000_0000_00a1));
-}
-
-impl RunId {
-    /// The run of `hook` for a unit of work. It is the same however often the unit is attempted, so that
-    /// a unit that is delivered twice records nothing twice (PRV-4).
-    pub fn of_unit(task: TaskId, hook: &crate::names::HookName) -> Self {
-        Self(Uuid::new_v5(
-            &task.as_uuid(),
-            format!("hook-run:{hook}").as_bytes(),
-        ))
-    }
-}
-
-impl TaskId {
-    /// The task that runs the hooks over one batch of an ingest run.
-    pub fn of_batch(run: IngestRunId, batch: u32) -> Self {
-        Self(Uuid::new_v5(&run.as_uuid(), format!("batch:{batch}").as_bytes()))
-    }
-}
-
-impl TaskId {
-    /// The task that runs the hooks over the `number`-th submission of a deposition.
-    pub(crate) fn of_submission(deposition: &str, number: u64) -> Self {
-        Self(Uuid::new_v5(
-            &HALLMARK,
-            format!("submission:{deposition}:{number}").as_bytes(),
-        ))
-    }
-
-    /// The task that asks the ingester of an ingest run for its next records.
-    pub fn of_pull(run: IngestRunId, pull: u64) -> Self {
-        Self(Uuid::new_v5(&run.as_uuid(), format!("pull:{pull}").as_bytes()))
-    }
-}
-
-impl RecordId {
-    /// The record that a source of a convention knows by `source`: the same in every ingest run, so that
-    /// what changed becomes its next version.
-    pub fn of_source(
-        convention: &crate::names::ConventionSlug,
-        source: &crate::ingest::run::SourceId,
-    ) -> Self {
-        Self(Uuid::new_v5(
-            &HALLMARK,
-            format!("record:{convention}:{}", source.as_str()).as_bytes(),
-        ))
-    }
-}
-
-impl RecordId {
-    /// The record that a deposition becomes.
-    pub fn of_deposition(deposition: &crate::deposit::deposition::DepositionId) -> Self {
-        Self(Uuid::new_v5(
-            &HALLMARK,
-            format!("record-of-deposition:{deposition}").as_bytes(),
-        ))
-    }
 }
 
 impl ServiceAccountId {

@@ -21,6 +21,7 @@ pub mod deposit;
 pub mod identity;
 pub mod ids;
 pub mod ingest;
+pub mod json;
 pub mod kind;
 pub mod ledger;
 pub mod names;
@@ -32,8 +33,8 @@ pub use data::cell::{Cell, ColumnType};
 pub use data::filter::{Filter, FilterColumn, FilterOp, FilterValue};
 pub use data::record::{RecordSource, RecordSrn};
 pub use data::sort::SortKey;
-pub use deposit::deposition::{Curation, DepositionId, DepositionStatus, SubmissionStatus};
-pub use deposit::file::FileName;
+pub use deposit::deposition::{DepositionId, DepositionStatus, SubmissionStatus};
+pub use deposit::file::{FileName, FileRequirements};
 pub use ids::{IngestRunId, RecordId, ReleaseId, RunId, ServiceAccountId, TaskId, UserId};
 pub use ingest::run::{IngestMode, IngestStatus, SourceId};
 pub use ingest::schedule::Schedule;
@@ -41,9 +42,7 @@ pub use kind::{Fault, Invalid, Kind, Loc};
 pub use ledger::delegation::{DelegationId, DelegationStatus, Party};
 pub use ledger::task::{TaskAccess, TaskKind, TaskStatus};
 pub use names::{ColumnName, ConventionSlug, HookName, NodeDomain, SchemaId};
-pub use registry::convention::{
-    Convention, ConventionDocs, ConventionExample, FileRequirements, IngesterDefinition,
-};
+pub use registry::convention::{Convention, ConventionDocs, ConventionExample, Curation, IngesterDefinition};
 pub use registry::digest::Digest;
 pub use registry::hook::{
     Cardinality, ColumnDef, FeatureContract, Hook, HookRelease, JsonType, LiveMove, NewRelease, Reason,

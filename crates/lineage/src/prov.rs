@@ -2,7 +2,7 @@
 
 mod document;
 
-use domain::registry::hook::canonical_json;
+use domain::json::canonical_json;
 use domain::{Actor, RecordSrn, RunId};
 use serde_json::Value;
 

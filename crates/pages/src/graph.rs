@@ -3,7 +3,8 @@
 //! Three lanes run down, side by side: where the record came from, who asked for the work, and which release did it.
 //! Each ends in the run, which is as wide as all of them, so that every arrow is straight; below it is the row.
 
-use crate::provenance::{Source, TracePage, TracedDelegation, TracedTask, Who};
+use crate::model::{Source, Who};
+use crate::provenance::{TracePage, TracedDelegation, TracedTask};
 use crate::text::{duration, fitted, fitted_end, people_time, short_digest, value_text};
 
 /// Around everything.

@@ -37,12 +37,12 @@ pub use error::error_page;
 pub use front::front_page;
 pub use model::{
     Column, ConventionEntry, Count, ErrorPage, FieldValue, FrontPage, HookEntry, LiveRelease, Node,
-    RecordFeature, RecordPage, RowOf, SchemaEntry, TableEntry, TableKind, TablePage, TableRow, Totals,
+    RecordFeature, RecordPage, RowOf, SchemaEntry, Source, TableEntry, TableKind, TablePage, TableRow,
+    Totals, Who,
 };
 pub use parts::{CONTENT_SECURITY_POLICY, HTML, MARKDOWN, STYLESHEET};
 pub use provenance::{
-    Source, TracePage, TracedDelegation, TracedRecord, TracedRelease, TracedRow, TracedRun, TracedTask, Who,
-    Yanked,
+    TracePage, TracedDelegation, TracedRecord, TracedRelease, TracedRow, TracedRun, TracedTask, Yanked,
 };
 pub use record::record_page;
 pub use schema_doc::schema_md;

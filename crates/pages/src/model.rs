@@ -3,8 +3,6 @@
 use serde_json::Value;
 use time::OffsetDateTime;
 
-use crate::provenance::Source;
-
 /// What every page knows of the node.
 #[derive(Clone, Debug)]
 pub struct Node {
@@ -257,4 +255,54 @@ pub struct ErrorPage {
     pub title: String,
     /// What happened, in a sentence.
     pub detail: String,
+}
+
+/// Where a record came in.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// It was published from a deposition.
+    Deposition {
+        /// The deposition.
+        srn: String,
+        /// Its convention.
+        convention: String,
+        /// Which submission of it was published, from 1.
+        submission: u64,
+        /// When it was submitted.
+        submitted_at: OffsetDateTime,
+        /// Who submitted it.
+        owner: Who,
+        /// Who approved it, where a curator had to.
+        curated_by: Option<Who>,
+    },
+    /// It came by an ingest run.
+    Ingest {
+        /// The convention.
+        convention: String,
+        /// The ingest run.
+        ingest_run: String,
+        /// The source's own id of the record.
+        source_id: String,
+        /// Which upload of the run.
+        upload: i32,
+        /// The line in that upload.
+        line: i64,
+        /// The batch.
+        batch: Option<i32>,
+        /// Who opened the run.
+        opened_by: Who,
+        /// Who sent the upload.
+        pushed_by: Who,
+    },
+}
+
+/// A principal, as pages show it.
+#[derive(Clone, Debug)]
+pub struct Who {
+    /// `user:<id>`, `service_account:<id>` or `system`.
+    pub id: String,
+    /// A user's name, or a service account's subject.
+    pub name: Option<String>,
+    /// A user's identity provider, or a service account's issuer.
+    pub authority: Option<String>,
 }

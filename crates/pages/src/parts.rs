@@ -4,9 +4,8 @@ use maud::{DOCTYPE, Markup, html};
 use serde_json::Value;
 use time::OffsetDateTime;
 
-use crate::model::{Column, Node, RowOf, TableRow};
+use crate::model::{Column, Node, RowOf, TableRow, Who};
 use crate::paths;
-use crate::provenance::Who;
 use crate::text::{cut, finished, machine_time, people_time, value_text};
 
 /// The stylesheet of every page, to be served as [`paths::STYLE`].

@@ -2,10 +2,9 @@
 
 use maud::{Markup, html};
 
-use crate::model::{FieldValue, RecordFeature, RecordPage};
+use crate::model::{FieldValue, RecordFeature, RecordPage, Source};
 use crate::parts::{code, column_name, page, rows, said, time, value, who};
 use crate::paths;
-use crate::provenance::Source;
 
 /// A record: its metadata, where it came in, and what was computed for it.
 pub fn record_page(record: &RecordPage) -> String {

@@ -1,13 +1,12 @@
 //! Finds the programs of PostgreSQL.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use tokio::process::Command;
 
-use crate::{error::Error, options::BinarySearch};
+use crate::error::Error;
+use crate::options::BinarySearch;
 
 /// Where packages put PostgreSQL: the parent directory, how the entry's name begins, and the path
 /// of the programs below the entry.
@@ -78,18 +77,9 @@ impl Binaries {
         }
     }
 
-    /// Finds the programs for the data directory `data`, which may be missing still. Downloads
-    /// go to `downloads`, with the feature `fetch`.
-    pub(crate) async fn find(search: &BinarySearch, data: &Path, downloads: &Path) -> Result<Self, Error> {
-        let needed = version_of(data)?;
-        let chosen = Self::choose(search, needed, data).await;
-        #[cfg(feature = "fetch")]
-        if *search == BinarySearch::System && !matches!(chosen, Ok(Some(_))) {
-            return crate::fetch::fetch(needed, downloads).await;
-        }
-        #[cfg(not(feature = "fetch"))]
-        let _ = downloads;
-        match chosen? {
+    /// Finds the installed programs for the data directory `data`, which may be missing still.
+    pub(crate) async fn find(search: &BinarySearch, data: &Path) -> Result<Self, Error> {
+        match Self::choose(search, version_of(data)?, data).await? {
             Some(found) => Ok(found),
             None => Err(Error::BinariesMissing {
                 looked: places(search),
@@ -162,7 +152,7 @@ fn places(search: &BinarySearch) -> String {
 }
 
 /// The major version that made a data directory; `None` when there is none yet.
-fn version_of(data: &Path) -> Result<Option<u32>, Error> {
+pub(crate) fn version_of(data: &Path) -> Result<Option<u32>, Error> {
     if !data.exists() {
         return Ok(None);
     }

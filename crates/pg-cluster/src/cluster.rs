@@ -1,28 +1,21 @@
 //! A running cluster.
 
-use std::{
-    fs::File,
-    path::{Path, PathBuf},
-    process::ExitStatus,
-    time::Duration,
-};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::{
-    account::Account,
-    binaries::Binaries,
-    directory::{self, Directory},
-    error::{Error, io},
-    initdb, occupants,
-    options::Options,
-    psql::Psql,
-    socket::{self, SocketDirectory},
-    supervisor::{Plan, Supervisor},
-};
-
-/// The superuser that [`Cluster::url`] connects as, and the owner of all databases.
-pub const ROLE: &str = "hallmark";
+use crate::account::Account;
+use crate::binaries::Binaries;
+use crate::directory::{self, Directory};
+use crate::error::{Error, io};
+use crate::options::{BinarySearch, Options};
+use crate::psql::Psql;
+use crate::socket::SocketDirectory;
+use crate::supervisor::{Plan, Supervisor};
+use crate::{endpoint, initdb, occupants};
 
 /// Makes a database unless it is there.
 const CREATE: &str = r"SELECT format('CREATE DATABASE %I', :'name')
@@ -46,6 +39,24 @@ pub struct Cluster {
     lock: File,
 }
 
+/// The programs for the data directory `data`, which may be missing still: what is installed, or, with the feature `fetch`, a download.
+async fn programs(search: &BinarySearch, data: &Path, directory: &Directory) -> Result<Binaries, Error> {
+    let found = Binaries::find(search, data).await;
+    #[cfg(feature = "fetch")]
+    if *search == BinarySearch::System
+        && matches!(
+            found,
+            Err(Error::BinariesMissing { .. } | Error::VersionMissing { .. })
+        )
+    {
+        let needed = crate::binaries::version_of(data)?;
+        return crate::fetch::fetch(needed, &directory.root().join("postgresql")).await;
+    }
+    #[cfg(not(feature = "fetch"))]
+    let _ = directory;
+    found
+}
+
 impl Cluster {
     /// Starts PostgreSQL in a directory, which is made when missing, and waits until it accepts
     /// connections. Needs a tokio runtime with I/O and time.
@@ -62,7 +73,7 @@ impl Cluster {
         let directory = Directory::new(root);
         let lock = directory.lock(options.lock_wait).await?;
         let data = directory.data();
-        let binaries = Binaries::find(&options.binaries, &data, &directory.root().join("postgresql")).await?;
+        let binaries = programs(&options.binaries, &data, &directory).await?;
         let password = directory.password()?;
         if data.exists() {
             occupants::wait_gone(&data, options.lock_wait).await?;
@@ -122,7 +133,7 @@ impl Cluster {
     /// The URL of a database of this cluster, existing or not, for libpq programs (psql, pgbench)
     /// and sqlx. It holds the superuser's password: do not log it.
     pub fn url(&self, database: &str) -> String {
-        socket::url(&self.psql.socket_directory, &self.psql.password, database)
+        endpoint::url(&self.psql.socket_directory, &self.psql.password, database)
     }
 
     /// The directory that the unix socket is in.

@@ -1,16 +1,17 @@
 //! Makes the data directory, whole or not at all.
 
-use std::{fs, path::Path, process::Stdio, time::Duration};
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
 
-use crate::{
-    account::Account,
-    binaries::Binaries,
-    cluster::ROLE,
-    directory::{self, Directory},
-    error::{Error, io},
-    occupants,
-    options::Durability,
-};
+use crate::account::Account;
+use crate::binaries::Binaries;
+use crate::directory::{self, Directory};
+use crate::endpoint::ROLE;
+use crate::error::{Error, io};
+use crate::occupants;
+use crate::options::Durability;
 
 /// Makes the data directory unless it is there. `wait` is for an `initdb` that an earlier owner,
 /// killed meanwhile, has left at work.

@@ -49,6 +49,7 @@ mod account;
 mod binaries;
 mod cluster;
 mod directory;
+mod endpoint;
 mod error;
 #[cfg(feature = "fetch")]
 mod fetch;
@@ -59,6 +60,7 @@ mod psql;
 mod socket;
 mod supervisor;
 
-pub use cluster::{Cluster, ROLE};
+pub use cluster::Cluster;
+pub use endpoint::ROLE;
 pub use error::Error;
 pub use options::{BinarySearch, Durability, Options};

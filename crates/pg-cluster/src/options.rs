@@ -1,8 +1,11 @@
 //! What a caller may choose about a cluster.
 
-use std::{io, path::PathBuf, time::Duration};
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
 
-use crate::{directory, error::Error, socket};
+use crate::error::Error;
+use crate::{directory, endpoint};
 
 /// How much a cluster does for its data to survive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -124,7 +127,7 @@ impl Options {
         }
         all.extend(self.settings.iter().cloned());
         // Last, as the URL depends on them. The port is only part of the socket's name.
-        all.push(("port".to_owned(), socket::PORT.to_string()));
+        all.push(("port".to_owned(), endpoint::PORT.to_string()));
         all.push(("unix_socket_permissions".to_owned(), "0700".to_owned()));
         // A list; quotes make it one path, whatever is in it.
         let quoted = format!("\"{}\"", socket_directory.replace('"', "\"\""));

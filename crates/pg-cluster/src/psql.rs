@@ -1,10 +1,13 @@
 //! Asks the server something, through `psql`: this crate has no client of its own.
 
-use std::{fmt, path::PathBuf, process::Stdio};
+use std::fmt;
+use std::path::PathBuf;
+use std::process::Stdio;
 
-use tokio::{io::AsyncWriteExt, process::Command};
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
 
-use crate::{cluster::ROLE, socket};
+use crate::endpoint::{self, ROLE};
 
 /// What is needed to ask.
 pub(crate) struct Psql {
@@ -49,7 +52,7 @@ impl Psql {
                 "-U",
                 ROLE,
             ])
-            .args(["-h", &self.socket_directory, "-p", &socket::PORT.to_string()])
+            .args(["-h", &self.socket_directory, "-p", &endpoint::PORT.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -2,15 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::{
-    account::Account,
-    cluster::ROLE,
-    directory::{self, Directory},
-    error::Error,
-};
+use crate::account::Account;
+use crate::directory::{self, Directory};
+use crate::endpoint::PORT;
+use crate::error::Error;
 
-/// The number in the socket's name. Nothing listens on a TCP port.
-pub(crate) const PORT: u16 = 5432;
 /// The longest path of a socket, in bytes: 107 on Linux, 103 on macOS.
 const LONGEST: usize = 103;
 
@@ -53,37 +49,11 @@ fn fits(directory: &Path) -> bool {
     directory.as_os_str().len() + format!("/.s.PGSQL.{PORT}").len() <= LONGEST
 }
 
-/// The URL of a database, for libpq and for sqlx.
-pub(crate) fn url(socket_directory: &str, password: &str, database: &str) -> String {
-    let (database, host) = (encode(database), encode(socket_directory));
-    format!("postgres://{ROLE}:{password}@localhost/{database}?host={host}&port={PORT}")
-}
-
-/// Percent-encodes all that is not unreserved in a URL.
-fn encode(text: &str) -> String {
-    let encode = |byte: u8| {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            char::from(byte).to_string()
-        } else {
-            format!("%{byte:02X}")
-        }
-    };
-    text.bytes().map(encode).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
-    use super::{fits, url};
-
-    #[test]
-    fn a_url_is_encoded() {
-        assert_eq!(
-            url("/tmp/a b,c", "0f", "my db?"),
-            "postgres://hallmark:0f@localhost/my%20db%3F?host=%2Ftmp%2Fa%20b%2Cc&port=5432"
-        );
-    }
+    use super::fits;
 
     #[test]
     fn a_path_of_103_bytes_fits() {

@@ -30,10 +30,9 @@ pub use registry::{
 
 use std::time::Duration;
 
+use domain::deposit::file::FileRequirements;
 use domain::ingest::run::PushedRecord;
-use domain::registry::convention::{
-    ConventionDocs, ConventionExample, DeployPlan, FileRequirements, HookDeploy,
-};
+use domain::registry::convention::{ConventionDocs, ConventionExample, DeployPlan, HookDeploy};
 use domain::registry::hook::{NewRelease, ReleaseContent};
 use domain::registry::schema::MetadataChecker;
 use domain::{

@@ -7,9 +7,9 @@ mod queries;
 mod randomness;
 mod sessions;
 
-pub use identities::{Disabled, Identities};
+pub use identities::Identities;
 pub use keys::{KeyDocument, KeySource};
 pub use provider::{ExternalIdentity, IdentityProvider, IdentityProviderError};
-pub use queries::{IdentityQueries, RoleAssignment, ServiceAccountView, UserProfile};
+pub use queries::{Disabled, IdentityQueries, RoleAssignment, ServiceAccountView, UserProfile};
 pub use randomness::Randomness;
 pub use sessions::{DeviceRequest, RefreshToken, Sessions};

@@ -1,5 +1,11 @@
 //! The configuration, typed. `docs/configuration.md` lists every key.
 
+pub(crate) mod auth;
+mod http;
+pub(crate) mod value;
+
+use crate::config::value::LenientBool;
+use crate::config::value::{Secret, url};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,28 +13,12 @@ use std::time::Duration;
 use domain::NodeDomain;
 use url::Url;
 
-pub(crate) use crate::config_auth::AuthConfig;
+pub(crate) use crate::config::auth::AuthConfig;
 use crate::source::{ConfigFaults, Source};
 
 /// The secret that osa-py signs local tokens with (wire contract 3): known to everybody, so it is taken in dev mode and on loopback only.
 pub(crate) const WELL_KNOWN_SECRET: &str =
     "osa-local-dev-jwt-secret-CHANGE-IN-PRODUCTION-not-suitable-for-real-use";
-
-/// A text that must not reach a log.
-pub(crate) struct Secret(pub(super) String);
-
-impl Secret {
-    /// The text.
-    pub(crate) fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("[secret]")
-    }
-}
 
 /// The whole configuration.
 #[derive(Debug)]
@@ -125,20 +115,6 @@ word!(Sandbox { "auto" => Auto, "never" => Never });
 word!(Backend { "auto" => Auto, "process" => Process, "oci" => Oci });
 word!(LogFormat { "human" => Human, "json" => Json });
 
-/// `true`, `1`, `yes`, `on` and their opposites, as OSA's settings take them.
-pub(super) struct LenientBool(pub(super) bool);
-
-impl std::str::FromStr for LenientBool {
-    type Err = ();
-    fn from_str(text: &str) -> Result<Self, ()> {
-        match text.to_ascii_lowercase().as_str() {
-            "true" | "1" | "yes" | "on" => Ok(Self(true)),
-            "false" | "0" | "no" | "off" | "" => Ok(Self(false)),
-            _ => Err(()),
-        }
-    }
-}
-
 impl Config {
     /// The configuration, or every fault of it.
     pub(crate) fn read(mut source: Source) -> Result<Self, ConfigFaults> {
@@ -198,7 +174,7 @@ impl Config {
             seed_local_admin: s
                 .parsed::<LenientBool>("seed_local_admin", "must be true or false")
                 .is_some_and(|t| t.0),
-            http: crate::config_http::read(s),
+            http: crate::config::http::read(s),
             auth: AuthConfig::read(s),
             worker,
             sandbox: s
@@ -275,18 +251,6 @@ impl Config {
             None => format!("https://{}", self.domain),
         }
     }
-}
-
-/// An address; a fault where the text is none.
-pub(crate) fn url(s: &mut Source, key: &str) -> Option<Url> {
-    let url: Option<Url> = s.parsed(key, "must be a URL such as https://archive.example.org");
-    if url
-        .as_ref()
-        .is_some_and(|url| !matches!(url.scheme(), "http" | "https"))
-    {
-        s.fault(format!("{key}: must be an http or https URL"));
-    }
-    url
 }
 
 /// `postgresql+asyncpg://` and the like are `postgresql://` (wire contract 8).
@@ -392,7 +356,7 @@ mod tests {
         );
         let config = Config::read(source).unwrap();
         assert_eq!(config.domain.as_str(), "c.example");
-        assert_eq!(config.auth.base_role, Some(auth::Role::Depositor));
+        assert_eq!(config.auth.base_role, Some(::auth::Role::Depositor));
         assert_eq!(config.auth.orcid.unwrap().client_id, "APP-1");
         assert_eq!(
             config.auth.admins.into_iter().collect::<Vec<_>>(),

@@ -2,8 +2,6 @@
 
 mod commands;
 mod config;
-mod config_auth;
-mod config_http;
 mod database;
 mod home;
 mod runners;

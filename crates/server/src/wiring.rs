@@ -25,8 +25,8 @@ use storage_adapter::BlobStore;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use crate::config::auth::Key;
 use crate::config::{Config, WELL_KNOWN_SECRET};
-use crate::config_auth::Key;
 use crate::home::Home;
 use crate::runners::Runners;
 

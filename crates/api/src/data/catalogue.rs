@@ -16,11 +16,12 @@ use crate::data::table::{
 };
 use crate::data::trace::RowTraceBody;
 use crate::http::body::Body;
-use crate::http::gate::Gate;
+use crate::http::gate::{Gate, anyone};
+use crate::http::markdown::Markdown;
 use crate::http::problem::Problem;
 use crate::http::render::model_time;
 use crate::services::Services;
-use crate::site::{Markdown, anyone, schema_description};
+use crate::site::schema_description;
 
 #[derive(Tags)]
 pub(crate) enum Tag {
@@ -32,14 +33,6 @@ pub(crate) enum Tag {
 const RECORDS: &str = "records";
 
 pub(crate) struct DataApi(pub(crate) Arc<Services>);
-
-/// A row's id in a path.
-pub(crate) fn row_id(text: &str) -> Result<i64, Problem> {
-    text.parse::<i64>().map_err(|_| {
-        let invalid = Invalid::value("must be a whole number").of_field("row_id");
-        Problem::invalid(&invalid, "path")
-    })
-}
 
 /// A record.
 #[derive(Debug, Object)]
@@ -358,7 +351,7 @@ impl DataApi {
         feature: Path<String>,
         row_id: Path<String>,
     ) -> Result<Json<RowTraceBody>, Problem> {
-        let row = self::row_id(&row_id.0)?;
+        let row = crate::http::query::row_id(&row_id.0)?;
         Ok(Json(
             self.0
                 .data

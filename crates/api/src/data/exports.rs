@@ -10,11 +10,10 @@ use poem_openapi::param::{Path, Query};
 use crate::data::catalogue::Tag;
 use crate::data::export::{Export, ExportFormat};
 use crate::data::table::TableParams;
-use crate::http::gate::Gate;
+use crate::http::gate::{Gate, anyone};
 use crate::http::problem::{Problem, path};
 use crate::registry::hooks::version;
 use crate::services::Services;
-use crate::site::anyone;
 
 pub(crate) struct ExportsApi(pub(crate) Arc<Services>);
 

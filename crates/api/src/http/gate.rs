@@ -125,3 +125,10 @@ fn bearer(request: &Request) -> Option<&str> {
         .map(str::trim)
         .filter(|token| !token.is_empty())
 }
+
+/// A permit of what is open to anyone.
+pub(crate) fn anyone<A: Action>() -> Result<Permit<A>, Problem> {
+    Principal::anonymous()
+        .permit::<A>()
+        .map_err(|e| Problem::of_error(&e, "header"))
+}

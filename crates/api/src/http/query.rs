@@ -89,6 +89,14 @@ pub(crate) fn bounded_json(field: &str, value: &serde_json::Value, most: usize) 
     Ok(())
 }
 
+/// A row's id in a path.
+pub(crate) fn row_id(text: &str) -> Result<i64, Problem> {
+    text.parse::<i64>().map_err(|_| {
+        let invalid = Invalid::value("must be a whole number").of_field("row_id");
+        Problem::invalid(&invalid, "path")
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use app::views::{BatchHook, BatchView, IngestRecordView, PullView, RefusedLineView};
+use app::views::{BatchHook, BatchView, PullView, RefusedLineView};
 use auth::act;
 use domain::{Convention, Invalid};
 use poem_openapi::param::{Path, Query};
@@ -14,13 +14,10 @@ use crate::http::gate::Gate;
 use crate::http::problem::{Problem, path};
 use crate::http::query::{bounded, page_size, refused};
 use crate::http::render::{LogText, model_time};
-use crate::ingest::ingestions::{RunSummary, Tag};
+use crate::ingest::wire::{PAGE, RunSummary, Tag};
 use crate::ledger::tasks::{CancelBody, MAX_REASON};
 use crate::registry::hook_runs::RunDetail;
 use crate::services::Services;
-
-/// The usual and the greatest number of entries of a page.
-pub(crate) const PAGE: (u32, u32) = (50, 1000);
 
 pub(crate) struct IngestDetailApi(pub(crate) Arc<Services>);
 
@@ -86,41 +83,6 @@ impl From<BatchView> for Batch {
 struct IngestBatchList {
     items: Vec<Batch>,
     next_cursor: Option<String>,
-}
-
-/// A record of an ingest run.
-#[derive(Debug, Object)]
-#[oai(rename = "IngestRecord")]
-pub(crate) struct Record {
-    source_id: String,
-    /// `published`, `unchanged`, `rejected` or `errored`; `null` while it waits.
-    outcome: Option<String>,
-    /// The hook that decided it.
-    hook_name: Option<String>,
-    reason: Option<String>,
-    batch: Option<u32>,
-    /// What it was published as, or is equal to.
-    record_srn: Option<String>,
-}
-
-impl From<IngestRecordView> for Record {
-    fn from(record: IngestRecordView) -> Self {
-        Self {
-            source_id: record.source_id,
-            outcome: record.outcome,
-            hook_name: record.hook,
-            reason: record.reason,
-            batch: record.batch,
-            record_srn: record.record_srn,
-        }
-    }
-}
-
-/// A page of records.
-#[derive(Debug, Object)]
-pub(crate) struct IngestRecordList {
-    pub(crate) items: Vec<Record>,
-    pub(crate) next_cursor: Option<String>,
 }
 
 /// One time that the ingester was asked.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use app::ingest::open_ingestion::OpenIngestionRequest;
 use app::ingest::push_decoder::PushFormat;
 use app::ingest::push_records::{PushReport, RefusedLine};
-use app::views::{IngestRunView, ReasonCount};
+use app::views::ReasonCount;
 use auth::act;
 use domain::ingest::csv::CsvOptions;
 use domain::ingest::run::ingest_run_srn;
@@ -13,7 +13,7 @@ use domain::{ConventionSlug, IngestMode, Invalid};
 use poem::Body as RawBody;
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::{Binary, Json};
-use poem_openapi::{ApiRequest, ApiResponse, Enum, Object, OpenApi, Tags};
+use poem_openapi::{ApiRequest, ApiResponse, Enum, Object, OpenApi};
 use serde_json::{Value, json};
 
 use crate::http::body::Body;
@@ -21,14 +21,8 @@ use crate::http::gate::Gate;
 use crate::http::problem::{Problem, path};
 use crate::http::query::{page_size, refused_body};
 use crate::http::render::{iso_time, model_time};
-use crate::ingest::ingest_detail::{IngestRecordList, PAGE};
+use crate::ingest::wire::{IngestRecordList, PAGE, RunSummary, Tag};
 use crate::services::Services;
-
-#[derive(Tags)]
-pub(crate) enum Tag {
-    /// Records on their way in.
-    Ingestions,
-}
 
 pub(crate) struct IngestionsApi(pub(crate) Arc<Services>);
 
@@ -76,66 +70,6 @@ enum OpenResponse {
     /// Opened.
     #[oai(status = 201)]
     Created(Json<OpenedRun>),
-}
-
-/// An ingest run.
-#[derive(Debug, Object)]
-#[oai(rename = "IngestRunSummary")]
-pub(crate) struct RunSummary {
-    id: String,
-    convention_id: String,
-    mode: String,
-    status: String,
-    /// Whether all records have come.
-    ingestion_finished: bool,
-    batches_ingested: u32,
-    batches_completed: u32,
-    batches_failed: u32,
-    /// Records that came, repeats not counted.
-    received_count: u64,
-    /// Of these, equal to what was published before.
-    unchanged_count: u64,
-    /// How often the ingester was asked; for `pull` only.
-    pulls: u64,
-    /// How many records it gave.
-    pulled_count: u64,
-    /// How many of its lines were no records; `/pulls/{pull}` says why.
-    refused_count: u64,
-    published_count: u64,
-    rejected_count: u64,
-    errored_count: u64,
-    started_at: String,
-    completed_at: Option<String>,
-    failure_reason: Option<String>,
-    /// What kind of failure; `cancelled` where somebody ended the run.
-    failure_kind: Option<String>,
-}
-
-impl From<&IngestRunView> for RunSummary {
-    fn from(run: &IngestRunView) -> Self {
-        Self {
-            id: run.id.to_string(),
-            convention_id: run.convention.to_string(),
-            mode: run.mode.as_str().to_owned(),
-            status: run.status.as_str().to_owned(),
-            ingestion_finished: run.ingestion_finished,
-            batches_ingested: run.batches_ingested,
-            batches_completed: run.batches_completed,
-            batches_failed: run.batches_failed,
-            received_count: run.received,
-            unchanged_count: run.unchanged,
-            pulls: run.pulls,
-            pulled_count: run.pulled,
-            refused_count: run.refused,
-            published_count: run.published,
-            rejected_count: run.rejected,
-            errored_count: run.errored,
-            started_at: model_time(run.started_at),
-            completed_at: run.completed_at.map(model_time),
-            failure_reason: run.failure_reason.clone(),
-            failure_kind: run.failure_kind.clone(),
-        }
-    }
 }
 
 /// Ingest runs.

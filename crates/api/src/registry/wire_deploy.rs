@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use domain::deposit::file::FileRequirements;
 use domain::registry::convention::{
-    ConventionDocs, ConventionExample, DeployPlan, FileRequirements, HookDeploy, IngesterDefinition,
-    IngesterSchedule, InitialRun,
+    ConventionDocs, ConventionExample, DeployPlan, HookDeploy, IngesterDefinition, IngesterSchedule,
+    InitialRun,
 };
 use domain::registry::hook::{NewRelease, ReleaseContent};
 use domain::{ConventionSlug, Curation, HookName, Invalid, Loc, Schema, SchemaId, SchemaRef};

@@ -7,9 +7,9 @@ use app::metrics::METERS;
 use app::views::{FAMILIES, Family, Sample};
 use poem::{Request, Response};
 
+use crate::http::gate::anyone;
 use crate::http::problem::Problem;
 use crate::services::Services;
-use crate::site::anyone;
 
 const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 

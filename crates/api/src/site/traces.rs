@@ -74,7 +74,7 @@ pub(super) async fn trace(
     feature: &str,
     row_id: &str,
 ) -> Result<pages::TracePage, Problem> {
-    let row = crate::data::catalogue::row_id(row_id)?;
+    let row = crate::http::query::row_id(row_id)?;
     let permit = anyone()?;
     let mut trace = services
         .data

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use domain::deposit::deposition::Curation;
 use domain::kind::{Coded as _, Kind};
 use domain::ledger::delegation::{MAX_RETRIES, preview};
+use domain::registry::convention::Curation;
 use domain::work::failure::FailureKind;
 use domain::{
     Actor, Cell, Convention, DepositionStatus, FieldDefinition, NodeDomain, RecordOutcome, SourceId,

@@ -5,11 +5,10 @@ use std::str::FromStr;
 
 use uuid::Uuid;
 
-use crate::deposit::file::FileName;
-use crate::ids::{TaskId, UserId};
+use crate::RecordId;
+use crate::ids::{HALLMARK, TaskId, UserId};
 use crate::kind::{Coded, Fault, Invalid, Kind};
 use crate::names::{ConventionSlug, NodeDomain};
-use crate::registry::convention::FileRequirements;
 
 /// The largest metadata of a deposition, in bytes of JSON.
 pub const MAX_METADATA_BYTES: usize = 1024 * 1024;
@@ -71,37 +70,6 @@ impl FromStr for DepositionId {
             Ok(Self(text.to_owned()))
         } else {
             Err(Invalid::value("must be 3 to 64 characters a-z, 0-9 or -"))
-        }
-    }
-}
-
-/// Whether a curator decides about what passed every hook.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Curation {
-    /// What passed is published.
-    #[default]
-    Automatic,
-    /// A curator approves or rejects.
-    Required,
-}
-
-impl Curation {
-    /// The name on the wire.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Automatic => "automatic",
-            Self::Required => "required",
-        }
-    }
-}
-
-impl FromStr for Curation {
-    type Err = Invalid;
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        match text {
-            "automatic" => Ok(Self::Automatic),
-            "required" => Ok(Self::Required),
-            _ => Err(Invalid::value("must be automatic or required")),
         }
     }
 }
@@ -216,56 +184,6 @@ pub fn may(what: DepositionUse, owner: UserId, asker: Option<UserId>, is_curator
     }
 }
 
-impl FileRequirements {
-    /// Whether a file of this name may be uploaded beside so many others.
-    pub fn check_upload(&self, name: &FileName, others: u64) -> Result<(), Invalid> {
-        let ending = name.ending();
-        if !self.accepted_types.is_empty()
-            && !self
-                .accepted_types
-                .iter()
-                .any(|accepted| accepted.eq_ignore_ascii_case(&ending))
-        {
-            return Err(Invalid::value(format!(
-                "{:?} has the ending {ending:?}; this convention takes {}",
-                name.as_str(),
-                self.accepted_types.join(", ")
-            ))
-            .of_field("file"));
-        }
-        if others >= self.most_files() {
-            return Err(Invalid::value(format!(
-                "this convention takes at most {} files",
-                self.most_files()
-            ))
-            .of_field("file"));
-        }
-        Ok(())
-    }
-
-    /// The most files of a deposition.
-    pub fn most_files(&self) -> u64 {
-        u64::try_from(self.max_count).unwrap_or(0).min(MAX_FILES)
-    }
-
-    /// The greatest size of a file, in bytes.
-    pub fn most_bytes(&self) -> u64 {
-        u64::try_from(self.max_file_size).unwrap_or(0)
-    }
-
-    /// Whether a deposition with so many files may be submitted.
-    pub fn check_count(&self, files: u64) -> Result<(), Invalid> {
-        let least = u64::try_from(self.min_count).unwrap_or(0);
-        if files < least {
-            return Err(Invalid::value(format!(
-                "has {files} files; this convention asks for at least {least}"
-            ))
-            .of_field("files"));
-        }
-        Ok(())
-    }
-}
-
 /// Why something about a deposition was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DepositionError {
@@ -333,6 +251,26 @@ impl Coded for DepositionError {
     }
 }
 
+impl TaskId {
+    /// The task that runs the hooks over the `number`-th submission of a deposition.
+    pub(crate) fn of_submission(deposition: &str, number: u64) -> Self {
+        Self::from_uuid(Uuid::new_v5(
+            &HALLMARK,
+            format!("submission:{deposition}:{number}").as_bytes(),
+        ))
+    }
+}
+
+impl RecordId {
+    /// The record that a deposition becomes.
+    pub fn of_deposition(deposition: &DepositionId) -> Self {
+        Self::from_uuid(Uuid::new_v5(
+            &HALLMARK,
+            format!("record-of-deposition:{deposition}").as_bytes(),
+        ))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -379,25 +317,5 @@ mod tests {
             assert!(DepositionId::from_srn(bad, &node).is_err(), "{bad:?}");
         }
         assert_ne!(id.submission(1), id.submission(2));
-    }
-
-    #[test]
-    fn uploads_keep_the_conventions_rules() {
-        let rules = FileRequirements {
-            accepted_types: vec![".cif".into()],
-            min_count: 1,
-            max_count: 2,
-            max_file_size: 10,
-        };
-        let name: FileName = "A.CIF".parse().unwrap();
-        assert!(rules.check_upload(&name, 1).is_ok());
-        assert!(rules.check_upload(&name, 2).is_err());
-        assert!(rules.check_upload(&"a.txt".parse().unwrap(), 0).is_err());
-        assert!(rules.check_count(0).is_err() && rules.check_count(1).is_ok());
-        let all = FileRequirements {
-            accepted_types: vec![],
-            ..rules
-        };
-        assert!(all.check_upload(&"readme".parse().unwrap(), 0).is_ok());
     }
 }

@@ -3,6 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
+use crate::deposit::deposition::MAX_FILES;
 use crate::kind::Invalid;
 
 /// The most bytes of a file's name: what file systems hold.
@@ -53,6 +56,69 @@ impl FromStr for FileName {
     }
 }
 
+/// Which files a deposition may have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileRequirements {
+    /// Extensions such as `.cif`; empty means all.
+    pub accepted_types: Vec<String>,
+    /// Least number of files.
+    pub min_count: i64,
+    /// Greatest number of files.
+    pub max_count: i64,
+    /// Greatest size of one file, in bytes.
+    pub max_file_size: i64,
+}
+
+impl FileRequirements {
+    /// Whether a file of this name may be uploaded beside so many others.
+    pub fn check_upload(&self, name: &FileName, others: u64) -> Result<(), Invalid> {
+        let ending = name.ending();
+        if !self.accepted_types.is_empty()
+            && !self
+                .accepted_types
+                .iter()
+                .any(|accepted| accepted.eq_ignore_ascii_case(&ending))
+        {
+            return Err(Invalid::value(format!(
+                "{:?} has the ending {ending:?}; this convention takes {}",
+                name.as_str(),
+                self.accepted_types.join(", ")
+            ))
+            .of_field("file"));
+        }
+        if others >= self.most_files() {
+            return Err(Invalid::value(format!(
+                "this convention takes at most {} files",
+                self.most_files()
+            ))
+            .of_field("file"));
+        }
+        Ok(())
+    }
+
+    /// The most files of a deposition.
+    pub fn most_files(&self) -> u64 {
+        u64::try_from(self.max_count).unwrap_or(0).min(MAX_FILES)
+    }
+
+    /// The greatest size of a file, in bytes.
+    pub fn most_bytes(&self) -> u64 {
+        u64::try_from(self.max_file_size).unwrap_or(0)
+    }
+
+    /// Whether a deposition with so many files may be submitted.
+    pub fn check_count(&self, files: u64) -> Result<(), Invalid> {
+        let least = u64::try_from(self.min_count).unwrap_or(0);
+        if files < least {
+            return Err(Invalid::value(format!(
+                "has {files} files; this convention asks for at least {least}"
+            ))
+            .of_field("files"));
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,5 +150,25 @@ mod tests {
         assert_eq!(ending("a.tar.GZ"), ".gz");
         assert_eq!(ending("readme"), "");
         assert_eq!(ending("ends."), ".");
+    }
+
+    #[test]
+    fn uploads_keep_the_conventions_rules() {
+        let rules = FileRequirements {
+            accepted_types: vec![".cif".into()],
+            min_count: 1,
+            max_count: 2,
+            max_file_size: 10,
+        };
+        let name: FileName = "A.CIF".parse().unwrap();
+        assert!(rules.check_upload(&name, 1).is_ok());
+        assert!(rules.check_upload(&name, 2).is_err());
+        assert!(rules.check_upload(&"a.txt".parse().unwrap(), 0).is_err());
+        assert!(rules.check_count(0).is_err() && rules.check_count(1).is_ok());
+        let all = FileRequirements {
+            accepted_types: vec![],
+            ..rules
+        };
+        assert!(all.check_upload(&"readme".parse().unwrap(), 0).is_ok());
     }
 }

@@ -5,13 +5,15 @@ use std::str::FromStr;
 
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
 
 use crate::data::cell::{Cell, has_nul};
-use crate::ids::IngestRunId;
+use crate::ids::{HALLMARK, IngestRunId};
+use crate::json::canonical_json;
 use crate::kind::{Coded, Fault, Invalid, Kind};
 use crate::names::{ConventionSlug, NodeDomain};
-use crate::registry::hook::canonical_json;
 use crate::registry::schema::{MAX_FAULTS, MetadataChecker, shortened};
+use crate::{RecordId, TaskId};
 
 /// The batch size of a run that names none.
 pub const DEFAULT_BATCH_SIZE: u32 = 1000;
@@ -320,6 +322,29 @@ impl Coded for IngestError {
         } else {
             &[]
         }
+    }
+}
+
+impl TaskId {
+    /// The task that runs the hooks over one batch of an ingest run.
+    pub fn of_batch(run: IngestRunId, batch: u32) -> Self {
+        Self::from_uuid(Uuid::new_v5(&run.as_uuid(), format!("batch:{batch}").as_bytes()))
+    }
+
+    /// The task that asks the ingester of an ingest run for its next records.
+    pub fn of_pull(run: IngestRunId, pull: u64) -> Self {
+        Self::from_uuid(Uuid::new_v5(&run.as_uuid(), format!("pull:{pull}").as_bytes()))
+    }
+}
+
+impl RecordId {
+    /// The record that a source of a convention knows by `source`: the same in every ingest run, so that
+    /// what changed becomes its next version.
+    pub fn of_source(convention: &ConventionSlug, source: &SourceId) -> Self {
+        Self::from_uuid(Uuid::new_v5(
+            &HALLMARK,
+            format!("record:{convention}:{}", source.as_str()).as_bytes(),
+        ))
     }
 }
 

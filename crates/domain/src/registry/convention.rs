@@ -1,12 +1,13 @@
 //! Conventions (DEP): a schema version, file rules, an ordered list of hooks, an optional ingester and docs.
 
 use std::collections::BTreeSet;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use time::OffsetDateTime;
 
-use crate::deposit::deposition::Curation;
+use crate::deposit::file::FileRequirements;
 use crate::ingest::schedule::Schedule;
 use crate::kind::{Coded, Fault, Invalid, Kind, Loc};
 use crate::names::{ConventionSlug, HookName, NameError};
@@ -18,19 +19,6 @@ use crate::registry::version::SchemaRef;
 
 /// The most hooks of one convention.
 pub const MAX_HOOKS: usize = 100;
-
-/// Which files a deposition may have.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FileRequirements {
-    /// Extensions such as `.cif`; empty means all.
-    pub accepted_types: Vec<String>,
-    /// Least number of files.
-    pub min_count: i64,
-    /// Greatest number of files.
-    pub max_count: i64,
-    /// Greatest size of one file, in bytes.
-    pub max_file_size: i64,
-}
 
 /// One worked example of a convention's docs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -352,6 +340,37 @@ impl Coded for ConventionError {
             Self::Name(e) => e.faults(),
             Self::Hook(e) => e.faults(),
             _ => &[],
+        }
+    }
+}
+
+/// Whether a curator decides about what passed every hook.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Curation {
+    /// What passed is published.
+    #[default]
+    Automatic,
+    /// A curator approves or rejects.
+    Required,
+}
+
+impl Curation {
+    /// The name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Automatic => "automatic",
+            Self::Required => "required",
+        }
+    }
+}
+
+impl FromStr for Curation {
+    type Err = Invalid;
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        match text {
+            "automatic" => Ok(Self::Automatic),
+            "required" => Ok(Self::Required),
+            _ => Err(Invalid::value("must be automatic or required")),
         }
     }
 }

@@ -11,6 +11,7 @@ use time::OffsetDateTime;
 use crate::data::activity::Actor;
 use crate::data::cell::{ColumnType, has_nul};
 use crate::ids::ReleaseId;
+use crate::json::canonical_json;
 use crate::kind::{Coded, Fault, Invalid, Kind, Loc};
 use crate::names::{ColumnName, HookName, NameError};
 use crate::registry::digest::Digest;
@@ -237,42 +238,6 @@ impl ReleaseContent {
         }
         hash.finalize().into()
     }
-}
-
-/// JSON with sorted keys and no spaces: the same text for the same value, whatever order a client wrote it in.
-pub fn canonical_json(value: &Value) -> String {
-    fn write(value: &Value, out: &mut String) {
-        match value {
-            Value::Object(map) => {
-                let mut keys: Vec<_> = map.keys().collect();
-                keys.sort_unstable();
-                out.push('{');
-                for (n, key) in keys.into_iter().enumerate() {
-                    if n > 0 {
-                        out.push(',');
-                    }
-                    out.push_str(&Value::from(key.as_str()).to_string());
-                    out.push(':');
-                    write(&map[key], out);
-                }
-                out.push('}');
-            }
-            Value::Array(items) => {
-                out.push('[');
-                for (n, item) in items.iter().enumerate() {
-                    if n > 0 {
-                        out.push(',');
-                    }
-                    write(item, out);
-                }
-                out.push(']');
-            }
-            other => out.push_str(&other.to_string()),
-        }
-    }
-    let mut out = String::new();
-    write(value, &mut out);
-    out
 }
 
 /// A release that somebody submits.

@@ -3,10 +3,12 @@
 use std::str::FromStr;
 
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 use crate::ids::{ReleaseId, RunId};
 use crate::kind::{Coded, Invalid, Kind};
 use crate::work::outcome::RecordOutcome;
+use crate::{HookName, TaskId};
 
 /// How a hook run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,5 +125,16 @@ impl Coded for ProvenanceError {
             Self::UnknownRun(_) | Self::NoLog(_) => "NotFoundError",
             Self::UnknownRow { .. } => "row_not_found",
         }
+    }
+}
+
+impl RunId {
+    /// The run of `hook` for a unit of work. It is the same however often the unit is attempted, so that
+    /// a unit that is delivered twice records nothing twice (PRV-4).
+    pub fn of_unit(task: TaskId, hook: &HookName) -> Self {
+        Self::from_uuid(Uuid::new_v5(
+            &task.as_uuid(),
+            format!("hook-run:{hook}").as_bytes(),
+        ))
     }
 }

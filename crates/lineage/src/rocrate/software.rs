@@ -1,7 +1,7 @@
 //! What ran: hook releases as applications, the code they were built from, and their images.
 
 use domain::data::lineage::LineageRelease;
-use domain::registry::hook::canonical_json;
+use domain::json::canonical_json;
 use serde_json::{Value, json};
 
 use super::{Crate, reference};

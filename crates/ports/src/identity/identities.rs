@@ -2,22 +2,10 @@
 
 use async_trait::async_trait;
 use domain::{Actor, ServiceAccountId, UserId};
-use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::error::StoreError;
 use crate::identity::{RoleAssignment, ServiceAccountView, UserProfile};
-
-/// That a service account is disabled.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Disabled {
-    /// When.
-    pub at: OffsetDateTime,
-    /// Who did it.
-    pub by: Option<UserId>,
-    /// Why.
-    pub reason: Option<String>,
-}
 
 /// Users, their roles, and service accounts, in a unit of work.
 #[async_trait]

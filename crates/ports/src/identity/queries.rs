@@ -6,7 +6,6 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::error::StoreError;
-use crate::identity::Disabled;
 
 /// A role that a user was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,4 +75,15 @@ pub trait IdentityQueries: Send + Sync {
     ) -> Result<Vec<ServiceAccountView>, StoreError>;
     /// Makes the local administrator of dev mode (wire contract 3), if there is none.
     async fn ensure_local_admin(&self) -> Result<(), StoreError>;
+}
+
+/// That a service account is disabled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Disabled {
+    /// When.
+    pub at: OffsetDateTime,
+    /// Who did it.
+    pub by: Option<UserId>,
+    /// Why.
+    pub reason: Option<String>,
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use auth::Role;
 use url::Url;
 
-use crate::config::{LenientBool, Secret, url};
+use crate::config::value::{LenientBool, Secret, url};
 use crate::source::Source;
 
 /// Who is believed, and how people sign in.

@@ -1,0 +1,47 @@
+//! Values of settings: secrets, booleans as people write them, URLs.
+
+use url::Url;
+
+use crate::source::Source;
+
+/// A text that must not reach a log.
+pub(crate) struct Secret(pub(crate) String);
+
+impl Secret {
+    /// The text.
+    pub(crate) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("[secret]")
+    }
+}
+
+/// `true`, `1`, `yes`, `on` and their opposites, as OSA's settings take them.
+pub(crate) struct LenientBool(pub(crate) bool);
+
+impl std::str::FromStr for LenientBool {
+    type Err = ();
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text.to_ascii_lowercase().as_str() {
+            "true" | "1" | "yes" | "on" => Ok(Self(true)),
+            "false" | "0" | "no" | "off" | "" => Ok(Self(false)),
+            _ => Err(()),
+        }
+    }
+}
+
+/// An address; a fault where the text is none.
+pub(crate) fn url(s: &mut Source, key: &str) -> Option<Url> {
+    let url: Option<Url> = s.parsed(key, "must be a URL such as https://archive.example.org");
+    if url
+        .as_ref()
+        .is_some_and(|url| !matches!(url.scheme(), "http" | "https"))
+    {
+        s.fault(format!("{key}: must be an http or https URL"));
+    }
+    url
+}
