@@ -1,9 +1,13 @@
-//! The layers: which crate may depend on which. A crate that is missing here fails the check.
+//! The layers: which crate may depend on which, which context of `app` may use which other one, and that no files of a crate name each
+//! other in a circle. A crate or context that is missing here fails the check.
+
+mod modules;
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
-use crate::shell::{cargo, output};
+use crate::layers::modules::Modules;
+use crate::shell::{cargo, output, root};
 
 /// Normal dependencies within the workspace, each crate's allowed ones.
 const LAYERS: &[(&str, &[&str])] = &[
@@ -45,7 +49,20 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("xtask", &["pg-cluster"]),
 ];
 
-/// Fails when a crate crosses its layer.
+/// The contexts of `app`, and the other contexts that each may use. What is in files at the root, all may use.
+const CONTEXTS: &[(&str, &[&str])] = &[
+    ("access", &[]),
+    ("data", &["access"]),
+    ("deposit", &["access"]),
+    ("identity", &[]),
+    ("ingest", &["access"]),
+    ("ledger", &["access", "deposit", "ingest"]),
+    // A deploy may open an ingest run.
+    ("registry", &["ingest"]),
+    ("work", &["deposit", "ingest"]),
+];
+
+/// Fails when a crate or a context crosses its layer, or files name each other in a circle.
 pub(crate) fn check() -> Result<()> {
     let text = output(&mut cargo(&[
         "metadata",
@@ -70,9 +87,47 @@ pub(crate) fn check() -> Result<()> {
             }
         }
     }
+    wrong.extend(crossed_contexts()?);
+    for entry in std::fs::read_dir(root().join("crates"))? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        for circle in Modules::of(&format!("crates/{name}"))?.circles() {
+            wrong.push(format!("these files of {name} name each other in a circle: {}", circle.join(", ")));
+        }
+    }
     if !wrong.is_empty() {
         bail!("layers crossed:\n  {}", wrong.join("\n  "));
     }
-    println!("layers: {} crates keep them", packages.len());
+    println!(
+        "layers: {} crates and {} contexts keep them; no circles",
+        packages.len(),
+        CONTEXTS.len()
+    );
     Ok(())
+}
+
+/// What is wrong between the contexts of `app`.
+fn crossed_contexts() -> Result<Vec<String>> {
+    let mut wrong = Vec::new();
+    for (from, to) in Modules::of("crates/app")?.edges() {
+        let context = |module: &str| {
+            let (first, below) = module.split_once("::").unwrap_or((module, ""));
+            let is_context = !below.is_empty() || CONTEXTS.iter().any(|(name, _)| *name == first);
+            is_context.then(|| first.to_owned())
+        };
+        let Some(target) = context(to) else { continue };
+        match context(from) {
+            Some(from) if from == target => {}
+            Some(name) => match CONTEXTS.iter().find(|(known, _)| *known == name) {
+                None => wrong.push(format!("{name} has no row in CONTEXTS (xtask/src/layers.rs)")),
+                Some((_, allowed)) if !allowed.contains(&target.as_str()) => {
+                    wrong.push(format!("app::{from} must not use {target} ({to})"));
+                }
+                Some(_) => {}
+            },
+            // The crate's root puts the contexts together.
+            None if from.is_empty() => {}
+            None => wrong.push(format!("app::{from} is for all contexts and must not use {target}")),
+        }
+    }
+    Ok(wrong)
 }
