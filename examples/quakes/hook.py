@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What an earthquake's magnitude means: seismic moment, radiated energy, and how deep it was.
 
-A hook for the container contract (wire contract 5.1) in plain Python: it reads `records.jsonl`, and writes a line for every record to
+A hook for the container contract (WC-5.1) in plain Python: it reads `records.jsonl`, and writes a line for every record to
 `features.jsonl`, `rejections.jsonl` or `errors.jsonl`. Nothing beyond the standard library.
 
 Moment: M0 = 10^(1.5 Mw + 9.1) N m (Hanks and Kanamori 1979, in SI). Energy: log10 Es = 1.5 M + 4.8, in J (Gutenberg and Richter 1956).

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Earthquakes out of a GeoJSON feed of the USGS, oldest first.
 
-An ingester for the container contract (wire contract 5.2) in plain Python: it reads `config.json` and the `session.json` that it left last
+An ingester for the container contract (WC-5.2) in plain Python: it reads `config.json` and the `session.json` that it left last
 time, writes at most OSA_LIMIT records to `records.jsonl`, keeps each event as a file, and leaves a session if there are more. Nothing
 beyond the standard library.
 

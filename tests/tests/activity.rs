@@ -274,7 +274,7 @@ fn the_log_is_for_curators_and_machines_with_the_scope_and_filters_by_who_what_a
         "what was looked at is behind the cursor"
     );
 
-    // What names no entry is told, and nothing begins anew in silence (D26).
+    // What names no entry is told, and nothing begins anew in silence (WC-D26).
     for bad in [
         "x",
         "018f4e2a-6b1c-4c3e-9d52-0a1b2c3d4e5f",
@@ -319,7 +319,7 @@ fn the_log_is_for_curators_and_machines_with_the_scope_and_filters_by_who_what_a
     );
 }
 
-// proves LED-8 (wire contract 1.7, D6, D26)
+// proves LED-8 (WC-1.7, WC-D6, WC-D26)
 #[test]
 fn everybody_sees_of_the_changefeed_what_is_public_and_curators_see_all() {
     let world = World::new();

@@ -106,7 +106,7 @@ fn a_draft_with_a_file_becomes_a_record_with_its_rows() {
         (&file["name"], &file["size"], &file["content_type"]),
         (&json!("data.txt"), &json!(5), &Value::Null)
     );
-    // The same name again replaces it: there is one entry (D24).
+    // The same name again replaces it: there is one entry (WC-D24).
     upload(&owner, &files, "data.txt", b"second").expect(200);
     let told = get(&owner, &srn);
     assert_eq!(
@@ -327,7 +327,7 @@ fn only_its_owner_changes_a_draft_and_the_conventions_rules_hold() {
         .post("/depositions", &json!({"convention_id": "none-such"}))
         .problem(404, "NotFoundError");
 
-    // Every fault of the metadata is told with its field (D24), and the draft stays one.
+    // Every fault of the metadata is told with its field (WC-D24), and the draft stays one.
     let refused = submit(&owner, &srn).problem(422, "VALIDATION_ERROR");
     let told = refused["errors"].to_string();
     for field in ["label", "mass", "odd"] {
@@ -356,7 +356,7 @@ fn what_hooks_reject_or_cannot_judge_comes_back_with_reasons_and_can_be_submitte
     let server = world.serve("a");
     let (admin, owner) = (server.admin(), world.person(&server, 1, "depositor").client);
     let curator = world.person(&server, 3, "curator").client;
-    // Rejects the light as `osa emit` and `osa reject` do, crashes over the heavy, and leaves a stale progress line behind (D30).
+    // Rejects the light as `osa emit` and `osa reject` do, crashes over the heavy, and leaves a stale progress line behind (WC-D30).
     let judge = world.script(
         "judge",
         r#"id=$(sed -e 's/^{"id":"\([^"]*\)".*/\1/' "$OSA_IN/records.jsonl")

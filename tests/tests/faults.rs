@@ -1,4 +1,4 @@
-//! Each statement of a deploy is made to fail, on the wire between the server and PostgreSQL, and nothing remains of the deploy (DEP-1, D1).
+//! Each statement of a deploy is made to fail, on the wire between the server and PostgreSQL, and nothing remains of the deploy (DEP-1, WC-D1).
 #![expect(clippy::unwrap_used, reason = "helpers of tests; a panic is their verdict")]
 
 mod world;

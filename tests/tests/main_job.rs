@@ -268,7 +268,7 @@ fn hooks_that_fail_lose_no_record_and_changed_records_are_new_versions() {
     let run = admin.open("passing", 10);
     admin.push_lines(&run, &lines);
     let ended = admin.finish(&run);
-    // No other batch would fare better, so the whole run ends (wire contract 6.4); its records say why.
+    // No other batch would fare better, so the whole run ends (WC-6.4); its records say why.
     assert_eq!(
         (&ended["status"], &ended["failure_kind"], &ended["errored_count"]),
         (&json!("failed"), &json!("image_pull"), &json!(3))

@@ -50,7 +50,7 @@ fn every_move_of_a_pointer_is_kept_with_who_when_and_why() {
     );
     // Repeating it is no move.
     admin.put("/hooks/shape/live", &back).expect(200);
-    // Content that exists leaves the pointer alone, in a release and in a deploy (REG-3, D14).
+    // Content that exists leaves the pointer alone, in a release and in a deploy (REG-3, WC-D14).
     let again = admin.post("/hooks/shape/releases", &release(4)).expect(200);
     assert_eq!((&again["version"], &again["live"]), (&json!(4), &json!(false)));
 
@@ -272,7 +272,7 @@ fn a_token_that_is_limited_to_hooks_changes_no_others() {
     );
 }
 
-// Wire contract 1.3, with D15 and D23 of its section 9.
+// WC-1.3, with WC-D15 and WC-D23 of its section 9.
 #[test]
 fn schemas_are_registered_read_and_have_a_table_at_once() {
     let world = World::new();
@@ -287,7 +287,7 @@ fn schemas_are_registered_read_and_have_a_table_at_once() {
         (&made["field_count"], &made["id"]["version"]),
         (&json!(1), &json!("1.0.0"))
     );
-    // D23: its records can be read, though nothing was ever pushed.
+    // WC-D23: its records can be read, though nothing was ever pushed.
     assert_eq!(nobody.get("/data/weights/records").expect(200)["rows"], json!([]));
     admin
         .post("/schemas", &schema("1.0.0", json!([field("mass", true)])))

@@ -112,7 +112,7 @@ fn an_idle_server_ends_with_0_every_time() {
     }
 }
 
-// proves the wire contract, 1.8
+// proves WC-1.8
 #[test]
 fn readiness_and_metrics_tell_what_does_not_work() {
     let world = World::new();

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-/// osa-py's development secret (wire contract 3).
+/// osa-py's development secret (WC-3).
 const DEV_SECRET: &str = "osa-local-dev-jwt-secret-CHANGE-IN-PRODUCTION-not-suitable-for-real-use";
 
 /// A `hallmark serve` that this process started; it is stopped when this is dropped.

@@ -1,4 +1,4 @@
-//! Cursors: a page's end as text, bound to the table and the order that gave it (wire contract 7.3).
+//! Cursors: a page's end as text, bound to the table and the order that gave it (WC-7.3).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE;

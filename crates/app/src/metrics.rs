@@ -1,4 +1,4 @@
-//! What this server process counts of its own work, for `/metrics` and `/ready` (wire contract 1.8).
+//! What this server process counts of its own work, for `/metrics` and `/ready` (WC-1.8).
 //!
 //! The store's figures are of the whole archive and outlive a server. These begin at zero with every process, as Prometheus expects of
 //! counters, and are to be summed over the servers. Their labels are names of hooks and words of ours, so their number is bounded.

@@ -10,7 +10,7 @@ use ports::{Clock, Runner, Store};
 use crate::cached::Cached;
 use crate::metrics::Metrics;
 
-/// How long a check may take (wire contract 1.8).
+/// How long a check may take (WC-1.8).
 const MOST: Duration = Duration::from_secs(2);
 /// How long it is kept whether hooks can be run: anybody may ask, and each answer is work for a disk.
 const RUNNER_KEPT: Duration = Duration::from_secs(5);

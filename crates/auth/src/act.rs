@@ -1,4 +1,4 @@
-//! Every action that can be asked for, with who may (wire contract 1 and 3).
+//! Every action that can be asked for, with who may (WC-1 and WC-3).
 
 use crate::principal::{Action, Requirement};
 use crate::role::Role;
@@ -52,7 +52,7 @@ actions! {
     UseDepositions: "use depositions", Requirement::Role(Role::Depositor);
     /// Reading everybody's depositions, and deciding about them.
     CurateDepositions: "curate depositions", Requirement::Role(Role::Curator);
-    /// `GET /validation/runs/{id}`: whose the deposition is decides who may (D6).
+    /// `GET /validation/runs/{id}`: whose the deposition is decides who may (WC-D6).
     ReadValidations: "read validation runs", Requirement::Authenticated;
     /// Signing in, refreshing, signing out, and the device flow: what they prove is in what they are given.
     SignIn: "sign in", Requirement::Anyone;
@@ -68,7 +68,7 @@ actions! {
     ReadActivity: "read the activity log", Requirement::ScopeOrRole("activity:read", Role::Curator);
     /// `GET /events`: everybody may ask, and who asks decides what they see.
     ReadEvents: "read the changefeed", Requirement::Known;
-    /// What of `GET /events` is not public (D6).
+    /// What of `GET /events` is not public (WC-D6).
     ReadAllEvents: "read all of the changefeed", Requirement::ScopeOrRole("events:read", Role::Curator);
     /// Making tasks, and what is asked for about a task: the task itself decides what the caller may do (AUD-6).
     UseTasks: "use tasks", Requirement::Authenticated;

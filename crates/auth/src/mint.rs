@@ -25,10 +25,10 @@ impl fmt::Debug for Minter {
     }
 }
 
-/// The OAuth state of a sign-in (wire contract 1.10): where it came from and where it goes on.
+/// The OAuth state of a sign-in (WC-1.10): where it came from and where it goes on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SignInState {
-    /// What the browser's cookie must hold too, so that nobody finishes a sign-in that another browser began (D28).
+    /// What the browser's cookie must hold too, so that nobody finishes a sign-in that another browser began (WC-D28).
     pub nonce: String,
     /// Where the browser goes afterwards.
     pub redirect_uri: String,
@@ -50,7 +50,7 @@ impl Minter {
         }
     }
 
-    /// A user's access token (wire contract 3), good from `now` for `lifetime` seconds; `jti` makes it one of its kind.
+    /// A user's access token (WC-3), good from `now` for `lifetime` seconds; `jti` makes it one of its kind.
     pub fn user_token(
         &self,
         user: UserId,

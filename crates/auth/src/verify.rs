@@ -1,4 +1,4 @@
-//! Tokens: from text to credentials (wire contract 3; AUT-1, AUT-2, AUT-4, AUT-6, AUT-7).
+//! Tokens: from text to credentials (WC-3; AUT-1, AUT-2, AUT-4, AUT-6, AUT-7).
 //!
 //! Which algorithm verifies a token is decided by who it says it is from, never by its header: a token whose `iss` is a configured
 //! issuer is Ed25519 or refused, one without `iss` is `HS256` with the node's own secret or refused, and any other is refused. (A node

@@ -55,7 +55,7 @@ impl Coded for IdentityError {
     }
 }
 
-/// Why a sign-in, a refresh or a device was refused (wire contract 1.10).
+/// Why a sign-in, a refresh or a device was refused (WC-1.10).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SessionError {
     /// What was sent breaks a rule.

@@ -55,12 +55,12 @@ ids! {
 }
 
 impl UserId {
-    /// The local administrator that dev mode seeds (wire contract 3).
+    /// The local administrator that dev mode seeds (WC-3).
     pub const LOCAL_ADMIN: Self = Self(Uuid::from_u128(0x0000_0000_0000_7000_8000_0000_0000_00a1));
 }
 
 impl ServiceAccountId {
-    /// The stable id of a service account: `uuid5(NAMESPACE_URL, "<issuer>#<sub>")` (wire contract 3).
+    /// The stable id of a service account: `uuid5(NAMESPACE_URL, "<issuer>#<sub>")` (WC-3).
     pub fn of(issuer: &str, subject: &str) -> Self {
         Self(Uuid::new_v5(
             &Uuid::NAMESPACE_URL,

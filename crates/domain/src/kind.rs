@@ -7,7 +7,7 @@ use std::fmt::{self, Write as _};
 pub enum Kind {
     /// What was sent breaks a rule (422).
     Invalid,
-    /// A name that belongs to the server itself (400, wire contract 2).
+    /// A name that belongs to the server itself (400, WC-2).
     Reserved,
     /// A request of OAuth that is refused (400, RFC 6749 5.2, RFC 8628 3.5).
     Refused,
@@ -61,7 +61,7 @@ pub struct Fault {
     pub loc: Vec<Loc>,
     /// What is wrong, in a sentence that names the rule.
     pub message: String,
-    /// The fault's stable type (wire contract 2: `missing`, `value_error`, `extra_forbidden`, ...).
+    /// The fault's stable type (WC-2: `missing`, `value_error`, `extra_forbidden`, ...).
     pub rule: &'static str,
 }
 
@@ -179,7 +179,7 @@ impl Invalid {
 pub trait Coded: std::error::Error {
     /// The kind, which decides the status.
     fn kind(&self) -> Kind;
-    /// The stable string of wire contract 2.
+    /// The stable string of WC-2.
     fn code(&self) -> &'static str;
     /// The faults in what was sent; empty when it is not about that.
     fn faults(&self) -> &[Fault] {

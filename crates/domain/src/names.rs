@@ -1,4 +1,4 @@
-//! Names that people choose, each parsed once at the edge (wire contract 4.4, 4.5).
+//! Names that people choose, each parsed once at the edge (WC-4.4, WC-4.5).
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,7 +10,7 @@ use crate::kind::{Coded, Fault, Invalid, Kind};
 /// Names that belong to the server's own paths; neither a schema nor a hook may take one.
 pub const RESERVED: &[&str] = &["records", "datasets", "runs"];
 
-/// Columns that the server adds to every table; neither a field nor a feature column may take one (D12).
+/// Columns that the server adds to every table; neither a field nor a feature column may take one (WC-D12).
 pub const IMPLICIT_COLUMNS: &[&str] = &[
     "id",
     "srn",
@@ -161,7 +161,7 @@ impl SchemaId {
         Ok(id)
     }
 
-    /// The metadata table that all versions of one major share (wire contract 4.6): each run of hyphens becomes one underscore.
+    /// The metadata table that all versions of one major share (WC-4.6): each run of hyphens becomes one underscore.
     pub fn metadata_table(&self, major: u64) -> String {
         let mut slug = String::with_capacity(self.0.len() + 8);
         for c in self.0.chars() {
@@ -176,7 +176,7 @@ impl SchemaId {
 }
 
 impl ColumnName {
-    /// A name for a declared column: well formed and none that the server adds itself (D12).
+    /// A name for a declared column: well formed and none that the server adds itself (WC-D12).
     pub fn for_declared(text: &str) -> Result<Self, Invalid> {
         let name: Self = text.parse()?;
         if SYSTEM_COLUMNS.contains(&text) {
@@ -194,7 +194,7 @@ impl ColumnName {
 }
 
 impl ConventionSlug {
-    /// The slug of a title (wire contract 4.4): lower case, every run of other characters than `a-z0-9` one hyphen,
+    /// The slug of a title (WC-4.4): lower case, every run of other characters than `a-z0-9` one hyphen,
     /// trimmed, at most 64 characters.
     pub fn from_title(title: &str) -> Result<Self, Invalid> {
         let mut slug = String::new();

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// The directories and the name that the server gives a hook (wire contract 5.1).
+/// The directories and the name that the server gives a hook (WC-5.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Environment {
     /// Where `records.jsonl` and `config.json` are (`OSA_IN`).

@@ -1,6 +1,6 @@
 //! Write a Hallmark hook in Rust: a function from one record to rows, a rejection, or an error.
 //!
-//! A hook is a program that the server starts with a batch of records (wire contract 5.1). This crate reads them
+//! A hook is a program that the server starts with a batch of records (WC-5.1). This crate reads them
 //! one by one, hands each to your function with its metadata as your type, and writes what the function says. What goes
 //! wrong with one record (metadata that is not of your type, an error, a panic) is that record's error and never
 //! the batch's. (Panics are caught, so do not build a hook with `panic = "abort"`.)

@@ -1,4 +1,4 @@
-//! The three output files (wire contract 5.1).
+//! The three output files (WC-5.1).
 
 use std::fs::File;
 use std::io::Write as _;

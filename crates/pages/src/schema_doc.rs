@@ -1,4 +1,4 @@
-//! A schema's document: its tables, columns and worked requests (wire contract 1.11).
+//! A schema's document: its tables, columns and worked requests (WC-1.11).
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! `/SKILL.md`: the archive, told to an agent (wire contract 1.11).
+//! `/SKILL.md`: the archive, told to an agent (WC-1.11).
 
 use std::collections::BTreeSet;
 
@@ -174,7 +174,7 @@ fn access(skill: &Skill) -> String {
 mod tests {
     use super::slug;
 
-    // proves DAT-1: the skill has the name of wire contract 1.11.
+    // proves DAT-1: the skill has the name of WC-1.11.
     #[test]
     fn a_domain_becomes_part_of_a_name() {
         assert_eq!(slug("Archive.Example.org:8080"), "archive-example-org-8080");

@@ -160,7 +160,7 @@ proptest! {
     }
 }
 
-// proves DAT-1: the skill's document has the parts of wire contract 1.11.
+// proves DAT-1: the skill's document has the parts of WC-1.11.
 #[test]
 fn the_skill_is_as_the_contract_has_it() {
     let document = pages::skill_md(&documents::skill());

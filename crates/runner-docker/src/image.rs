@@ -1,4 +1,4 @@
-//! From an image's reference and digest to the image that the engine will run (PIP-5, D18).
+//! From an image's reference and digest to the image that the engine will run (PIP-5, WC-D18).
 
 use std::time::Duration;
 

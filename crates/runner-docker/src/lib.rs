@@ -1,4 +1,4 @@
-//! Runs hooks and ingesters as containers of Docker or Podman (PIP-4, PIP-5; wire contract 5, D11, D18, D19, D30).
+//! Runs hooks and ingesters as containers of Docker or Podman (PIP-4, PIP-5; WC-5, WC-D11, WC-D18, WC-D19, WC-D30).
 //!
 //! - An image is named by a reference and pinned by a digest: a repository's digest, or the id of an image that the engine already has.
 //!   The container is made of the image that the digest names, whatever its tag points to. Private images must be on the engine
@@ -15,7 +15,7 @@
 //!
 //! - The engine binds directories below the work root, so it must see them. A server that is itself a container
 //!   says where by [`DockerRunnerOptions::host_work_root`].
-//! - The directories that containers write to are open to all users (D19): with user namespaces, uid 65534 of a container is
+//! - The directories that containers write to are open to all users (WC-D19): with user namespaces, uid 65534 of a container is
 //!   another uid of the machine, and a server that is not root can give no directory away. The work root keeps strangers out: it is
 //!   its owner's alone (0700), and bound one attempt at a time.
 //! - What containers write belongs to their users. A server that is not root reads only files that are open to it, and cannot

@@ -20,7 +20,7 @@ const DEFAULT_TAG: &str = "latest";
 const MAX_LENGTH: usize = 255;
 
 impl Reference {
-    /// Reads a reference. A digest in it says nothing here: it is the release's digest that counts (D18).
+    /// Reads a reference. A digest in it says nothing here: it is the release's digest that counts (WC-D18).
     ///
     /// Only characters that a reference may have are let through, because the name becomes part of the engine's URLs.
     pub(crate) fn parse(text: &str) -> Option<Self> {

@@ -1,4 +1,4 @@
-//! The container that a hook or an ingester runs in (wire contract 5.1, 5.2): the sandbox, in the engine's words.
+//! The container that a hook or an ingester runs in (WC-5.1, WC-5.2): the sandbox, in the engine's words.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -13,9 +13,9 @@ use runner_workdir::NOBODY;
 use crate::engine::OWNER_LABEL;
 use crate::image::Image;
 
-/// The most processes at once (wire contract 5.1).
+/// The most processes at once (WC-5.1).
 const MAX_PROCESSES: i64 = 256;
-/// A hook's `/tmp` (wire contract 5.1). The mode is said; a runc of before 1.2 gives it that of the image's own `/tmp` all the same, so
+/// A hook's `/tmp` (WC-5.1). The mode is said; a runc of before 1.2 gives it that of the image's own `/tmp` all the same, so
 /// an image that has one must have it open, as images mostly do.
 const TMP: &str = "rw,noexec,nosuid,size=100m,mode=1777";
 /// `/dev/shm`; it counts as memory, so this only keeps it in proportion.

@@ -1,4 +1,4 @@
-//! The container contract as a hook finds it (wire contract 5.1), and what is made of what it leaves behind.
+//! The container contract as a hook finds it (WC-5.1), and what is made of what it leaves behind.
 
 mod common;
 
@@ -86,7 +86,7 @@ async fn features_json_is_read_of_a_single_record() {
     assert_eq!(line, json!({"id": "only", "features": [{"v": 1}]}));
 }
 
-// The ids are directories under their exact names, colons and all (D11).
+// The ids are directories under their exact names, colons and all (WC-D11).
 #[tokio::test]
 async fn files_are_found_under_exact_ids_and_cannot_be_changed() {
     let Some(place) = Place::new().await else { return };
@@ -126,7 +126,7 @@ async fn files_are_found_under_exact_ids_and_cannot_be_changed() {
     place.assert_clean().await;
 }
 
-// D30: nothing of one attempt is seen by the next.
+// WC-D30: nothing of one attempt is seen by the next.
 #[tokio::test]
 async fn each_attempt_has_a_fresh_directory() {
     let Some(place) = Place::new().await else { return };
@@ -140,7 +140,7 @@ async fn each_attempt_has_a_fresh_directory() {
     place.assert_clean().await;
 }
 
-// D19: what a hook leaves is never followed.
+// WC-D19: what a hook leaves is never followed.
 #[tokio::test]
 async fn a_link_or_a_fifo_in_place_of_output_is_refused() {
     let Some(place) = Place::new().await else { return };

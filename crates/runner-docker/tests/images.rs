@@ -1,4 +1,4 @@
-//! Which image runs (PIP-5, D18), and what is said where none can.
+//! Which image runs (PIP-5, WC-D18), and what is said where none can.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! An ingester in its container (wire contract 5.2).
+//! An ingester in its container (WC-5.2).
 #![expect(
     clippy::unwrap_used,
     reason = "these are tests, though not all of them functions with #[test]"

@@ -1,4 +1,4 @@
-//! The sandbox as a hook sees it from inside (wire contract 5.1).
+//! The sandbox as a hook sees it from inside (WC-5.1).
 
 mod common;
 

@@ -272,7 +272,7 @@ fn base_arguments(extra: &[&str], options: &ProcessRunnerOptions) -> Vec<OsStrin
     all
 }
 
-/// The part that is of one attempt: its directories at the container contract's paths (wire contract 5.1).
+/// The part that is of one attempt: its directories at the container contract's paths (WC-5.1).
 fn attempt_arguments(work: &WorkDir, program: &Program<'_>) -> Vec<OsString> {
     let mut all: Vec<OsString> = Vec::new();
     let files = program.staged.map_or_else(|| work.part("files"), Path::to_owned);

@@ -1,4 +1,4 @@
-//! Runs hooks and ingesters as local processes (PIP-4, PIP-5): the container contract (wire contract 5) without a container engine.
+//! Runs hooks and ingesters as local processes (PIP-4, PIP-5): the container contract (WC-5) without a container engine.
 //!
 //! - An image is `file:/absolute/path`, one executable file. What is run is a private copy whose bytes were hashed while they
 //!   were copied.

@@ -50,7 +50,7 @@ pub struct ProcessRunnerOptions {
     pub most_disk_bytes: u64,
     /// The most files and directories in a work directory.
     pub most_files: usize,
-    /// The most processes that a hook may have at once; the container contract allows 256 (wire contract 5.1).
+    /// The most processes that a hook may have at once; the container contract allows 256 (WC-5.1).
     pub most_processes: usize,
     /// How many bytes of what a hook prints are kept: the last ones.
     pub most_log_bytes: usize,

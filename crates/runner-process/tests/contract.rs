@@ -1,4 +1,4 @@
-//! The container contract as a hook finds it (wire contract 5.1), and what is made of what it leaves behind.
+//! The container contract as a hook finds it (WC-5.1), and what is made of what it leaves behind.
 
 mod common;
 
@@ -229,7 +229,7 @@ async fn a_supervisor_that_is_none_is_the_runners_error_and_not_the_hooks() {
     assert_eq!(error.what, "supervise the hook");
 }
 
-// proves D4
+// proves WC-D4
 #[tokio::test]
 async fn features_json_stands_in_for_the_only_record_of_a_run() {
     let place = Place::new();

@@ -1,5 +1,5 @@
 //! Work directories of hooks and ingesters, and the careful reading of what they left: what runners have in common
-//! (wire contract 5, D11, D19, D30).
+//! (WC-5, WC-D11, WC-D19, WC-D30).
 //!
 //! A work directory is fresh for each attempt, laid out as the container contract says, and gone afterwards. What was written into it
 //! is hostile: it is read without following links, without blocking, and within caps.

@@ -1,4 +1,4 @@
-//! Reading what a hook or an ingester wrote: hostile files, read without following links, blocking, or exceeding a cap (D19).
+//! Reading what a hook or an ingester wrote: hostile files, read without following links, blocking, or exceeding a cap (WC-D19).
 
 use std::fs::File;
 use std::io::Read as _;
@@ -60,7 +60,7 @@ pub fn read_hook(work: &WorkDir, caps: OutputCaps, owner: Option<u32>, only: Opt
         errors: file("errors.jsonl", caps.most_other_bytes),
         progress: file("progress.jsonl", caps.most_other_bytes),
     };
-    // D4: `osa emit` writes features.json, of the run's only record.
+    // WC-D4: `osa emit` writes features.json, of the run's only record.
     if let Some(id) = only.filter(|_| output.features.iter().all(u8::is_ascii_whitespace)) {
         let whole = file("features.json", caps.most_main_bytes);
         if !whole.is_empty() {

@@ -24,7 +24,7 @@ impl Drop for Staged {
     }
 }
 
-/// Copies `files` out of `blobs` into a new directory below `root`, as `<record>/<name>` under the exact ids (D11). Everybody may
+/// Copies `files` out of `blobs` into a new directory below `root`, as `<record>/<name>` under the exact ids (WC-D11). Everybody may
 /// read them, nobody may change them.
 ///
 /// Fails if a file is not there: a record whose file is lost must not be judged as one that never had it.

@@ -1,5 +1,5 @@
 //! The work directory of one attempt: fresh, laid out as the container contract says, gone afterwards
-//! (wire contract 5.1, D19, D30).
+//! (WC-5.1, WC-D19, WC-D30).
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, BufWriter, Write as _};
@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::spawning::starting;
 
-/// The uid and gid that hooks run as when the server is root or a container engine runs them (wire contract 5.1, "other").
+/// The uid and gid that hooks run as when the server is root or a container engine runs them (WC-5.1, "other").
 pub const NOBODY: u32 = 65_534;
 
 /// Who writes into a work directory.
@@ -27,7 +27,7 @@ pub enum Owner {
     Server,
     /// Uid 65534, to whom the writable parts are given.
     Nobody,
-    /// Whoever an image says: the writable parts are open to all (D19). The random half of the directory's name, and the
+    /// Whoever an image says: the writable parts are open to all (WC-D19). The random half of the directory's name, and the
     /// directories above it, keep others out.
     Anybody,
 }
@@ -148,7 +148,7 @@ impl WorkDir {
         })
     }
 
-    /// What an ingester finds in its environment besides the paths (wire contract 5.2).
+    /// What an ingester finds in its environment besides the paths (WC-5.2).
     pub fn pull_environment(job: &PullJob) -> Vec<(&'static str, String)> {
         let mut all = vec![("OSA_LIMIT", job.limit.to_string())];
         if let Some(since) = job.since.and_then(|t| t.format(&Rfc3339).ok()) {

@@ -16,7 +16,7 @@ use url::Url;
 pub(crate) use crate::config::auth::AuthConfig;
 use crate::source::{ConfigFaults, Source};
 
-/// The secret that osa-py signs local tokens with (wire contract 3): known to everybody, so it is taken in dev mode and on loopback only.
+/// The secret that osa-py signs local tokens with (WC-3): known to everybody, so it is taken in dev mode and on loopback only.
 pub(crate) const WELL_KNOWN_SECRET: &str =
     "osa-local-dev-jwt-secret-CHANGE-IN-PRODUCTION-not-suitable-for-real-use";
 
@@ -253,7 +253,7 @@ impl Config {
     }
 }
 
-/// `postgresql+asyncpg://` and the like are `postgresql://` (wire contract 8).
+/// `postgresql+asyncpg://` and the like are `postgresql://` (WC-8).
 fn plain_url(url: &str) -> String {
     match url.split_once("://") {
         Some((scheme, rest)) => format!("{}://{rest}", scheme.split('+').next().unwrap_or(scheme)),

@@ -20,7 +20,7 @@ const TEST_PREFIX: &str = "HALLMARK_TEST_";
 /// The variable that names the YAML file of the Open Science Archive server.
 pub(crate) const OSA_CONFIG_FILE: &str = "OSA_CONFIG_FILE";
 
-/// Names of the Open Science Archive server (wire contract 8) and what they are here.
+/// Names of the Open Science Archive server (WC-8) and what they are here.
 const ALIASES: &[(&str, &str)] = &[
     ("OSA_DATABASE__URL", "database.url"),
     ("OSA_DATA_DIR", "data_dir"),
@@ -107,7 +107,7 @@ impl Source {
         Ok(())
     }
 
-    /// Reads the YAML file of the Open Science Archive server (wire contract 8, `OSA_CONFIG_FILE`). Variables in it are not expanded.
+    /// Reads the YAML file of the Open Science Archive server (WC-8, `OSA_CONFIG_FILE`). Variables in it are not expanded.
     /// What it says is overruled by every variable, and what means nothing here is told, not refused.
     pub(crate) fn read_osa_file(&mut self, file: &Path) -> anyhow::Result<()> {
         let shown = file.display();

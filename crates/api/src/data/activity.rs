@@ -20,7 +20,7 @@ use crate::services::Services;
 
 /// Entries of a page, where nothing is said, and at most.
 const PAGE: (u32, u32) = (100, 1000);
-/// The same of the changefeed (wire contract 1.7).
+/// The same of the changefeed (WC-1.7).
 const EVENTS: (u32, u32) = (50, 500);
 /// The most kinds that one request names.
 const MAX_KINDS: usize = 50;

@@ -1,4 +1,4 @@
-//! `/data`: catalogue, manifest, records, feature tables and traces (wire contract 7).
+//! `/data`: catalogue, manifest, records, feature tables and traces (WC-7).
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The catalogue and a schema's manifest (wire contract 7.2).
+//! The catalogue and a schema's manifest (WC-7.2).
 
 use app::data::read_data::{CountedTable, Manifest as ManifestView};
 use app::views::{TableColumn, TableKind};

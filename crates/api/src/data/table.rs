@@ -1,4 +1,4 @@
-//! A table by its path, whose ending chooses the format (wire contract 7.1).
+//! A table by its path, whose ending chooses the format (WC-7.1).
 
 mod csv;
 mod page;
@@ -177,7 +177,7 @@ impl ApiResponse for RenderedPage {
 /// What is asked of a table.
 #[derive(Debug, Object)]
 pub(crate) struct TableQueryBody {
-    /// Only rows that fit (wire contract 7.4).
+    /// Only rows that fit (WC-7.4).
     filter: Option<Value>,
     /// The `next_cursor` of the page before.
     cursor: Option<String>,

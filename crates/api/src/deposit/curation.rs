@@ -1,4 +1,4 @@
-//! Deciding about depositions, and what their hooks said (`/validation/runs`, wire contract 1.8).
+//! Deciding about depositions, and what their hooks said (`/validation/runs`, WC-1.8).
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! `/depositions`: drafts, their files and metadata, submitting (wire contract 1.5).
+//! `/depositions`: drafts, their files and metadata, submitting (WC-1.5).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -18,7 +18,7 @@ const MAX_PARTS: usize = 1000;
 const MAX_TEXT: usize = 1024 * 1024;
 /// The most columns that are looked at.
 const MAX_COLUMNS: u32 = 2000;
-/// Row 1 has the headers, row 2 what they mean, row 3 the record (wire contract 1.5); counted from 0.
+/// Row 1 has the headers, row 2 what they mean, row 3 the record (WC-1.5); counted from 0.
 const DATA_ROW: u32 = 2;
 
 /// The columns of a workbook's first sheet: each header with the value in the data row.

@@ -1,4 +1,4 @@
-//! Paths that stand for others: `/data/{schema}.md` (wire contract 1.11), and `?format=` for an export.
+//! Paths that stand for others: `/data/{schema}.md` (WC-1.11), and `?format=` for an export.
 //!
 //! They lead to operations of their own, because an operation with two kinds of answer leaves the authors of typed clients with neither.
 

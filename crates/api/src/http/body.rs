@@ -24,7 +24,7 @@ const MAX_AUTH_BYTES: usize = 16 * 1024;
 /// The most faults that are told.
 const MAX_FAULTS: usize = 100;
 
-/// Types in which a key that is not listed is a fault (wire contract 1.1: marked **F**); elsewhere it is passed over.
+/// Types in which a key that is not listed is a fault (WC-1.1: marked **F**); elsewhere it is passed over.
 const STRICT: &[&str] = &[
     "DeployBody",
     "SchemaBlock",

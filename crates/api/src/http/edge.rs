@@ -23,7 +23,7 @@ use crate::http::middleware::REQUEST_ID;
 use crate::http::problem::{Problem, ProblemJson};
 
 /// Makes problems of framework errors and panics, and detaches handlers from their connection: a client that resets it would
-/// otherwise drop the handler in the middle of a transaction (style.md 4.2).
+/// otherwise drop the handler in the middle of a transaction.
 pub(crate) struct Edge(pub(crate) Arc<Allowed>, pub(crate) Arc<Metrics>);
 
 pub(crate) struct EdgeEndpoint<E>(Arc<E>, Arc<Allowed>, Arc<Metrics>);
@@ -90,7 +90,7 @@ impl<E: Endpoint + 'static> Endpoint for EdgeEndpoint<E> {
     }
 }
 
-/// Where a path of the API with a slash too many leads (wire contract 1). Only ours: `//elsewhere/` would lead to another host.
+/// Where a path of the API with a slash too many leads (WC-1). Only ours: `//elsewhere/` would lead to another host.
 fn without_slash(uri: &Uri) -> Option<String> {
     let path = uri.path();
     let bare = path.trim_end_matches('/');

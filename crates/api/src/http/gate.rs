@@ -95,7 +95,7 @@ impl<'a, A: Action> ApiExtractor<'a> for Gate<A> {
 
 async fn permit<A: Action>(request: &Request) -> Result<Permit<A>, Problem> {
     if matches!(A::REQUIREMENT, Requirement::Anyone) {
-        // What is open to anyone asks nobody: not with a bad token (wire contract 3), and not while the database is away.
+        // What is open to anyone asks nobody: not with a bad token (WC-3), and not while the database is away.
         return Principal::anonymous()
             .permit::<A>()
             .map_err(|e| Problem::of_error(&e, "header"));
@@ -114,7 +114,7 @@ async fn permit<A: Action>(request: &Request) -> Result<Permit<A>, Problem> {
         .map_err(|e| Problem::of_error(&e, "header"))
 }
 
-/// The token of `Authorization: Bearer <token>`; any other scheme is no token (wire contract 3).
+/// The token of `Authorization: Bearer <token>`; any other scheme is no token (WC-3).
 fn bearer(request: &Request) -> Option<&str> {
     request
         .headers()

@@ -1,4 +1,4 @@
-//! Every failure that a client sees: one body (RFC 9457, wire contract 0 "Errors"), one place that decides the status.
+//! Every failure that a client sees: one body (RFC 9457, WC-0 "Errors"), one place that decides the status.
 
 use app::Failure;
 use domain::kind::{Coded, Kind, Loc};
@@ -185,7 +185,7 @@ impl Problem {
         Self::of_error(invalid, place)
     }
 
-    /// The same problem as `/auth/*` tells it: osa-py reads `body["detail"]["code"]` there (wire contract 0).
+    /// The same problem as `/auth/*` tells it: osa-py reads `body["detail"]["code"]` there (WC-0).
     pub(crate) fn for_auth(self) -> Self {
         let mut body = self.into_body();
         body.detail = json!({"code": body.code, "message": body.message});

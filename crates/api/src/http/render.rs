@@ -1,4 +1,4 @@
-//! How values look on the wire: times, and cells in JSON and CSV (wire contract 7).
+//! How values look on the wire: times, and cells in JSON and CSV (WC-7).
 
 use domain::Cell;
 use serde_json::Value;
@@ -59,7 +59,7 @@ pub(crate) fn json_cell(cell: &Cell) -> Value {
     }
 }
 
-/// A log, as a stream (wire contract 1.2). It is what a hook printed, so no browser may take it for anything but text.
+/// A log, as a stream (WC-1.2). It is what a hook printed, so no browser may take it for anything but text.
 pub(crate) struct LogText(pub(crate) app::views::ByteStream);
 
 impl poem_openapi::payload::Payload for LogText {

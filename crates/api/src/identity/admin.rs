@@ -1,4 +1,4 @@
-//! `/admin`: who may do what (wire contract 1.9; AUT-3). For superadmins.
+//! `/admin`: who may do what (WC-1.9; AUT-3). For superadmins.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! `/auth/me`, `/auth/refresh`, `/auth/logout`, `/auth/config`, and tokens for devices (wire contract 1.10).
+//! `/auth/me`, `/auth/refresh`, `/auth/logout`, `/auth/config`, and tokens for devices (WC-1.10).
 
 use std::sync::Arc;
 

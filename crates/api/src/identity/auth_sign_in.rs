@@ -1,4 +1,4 @@
-//! What browsers see of a sign-in: `/auth/login`, `/auth/callback`, and the pages of the device flow (wire contract 1.10, D28).
+//! What browsers see of a sign-in: `/auth/login`, `/auth/callback`, and the pages of the device flow (WC-1.10, WC-D28).
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ const FORM_COOKIE: &str = "hallmark_device_form";
 /// How long a person may take to type a code, in seconds.
 const FORM_SECONDS: i64 = 900;
 
-/// The cookie that binds a sign-in to the browser that began it (D28).
+/// The cookie that binds a sign-in to the browser that began it (WC-D28).
 const COOKIE_NAME: &str = "hallmark_sign_in";
 
 pub(crate) struct AuthSignInApi(pub(crate) Arc<Services>);
@@ -292,7 +292,7 @@ impl AuthSignInApi {
     }
 }
 
-/// On the pages of the device flow a provider that is not configured is a page that is not there (wire contract 1.10).
+/// On the pages of the device flow a provider that is not configured is a page that is not there (WC-1.10).
 fn unknown_provider(failure: &app::Failure) -> Problem {
     if failure.code() == "unknown_provider" {
         Problem::new(StatusCode::NOT_FOUND, "unknown_provider", failure.to_string()).for_auth()

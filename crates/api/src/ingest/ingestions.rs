@@ -1,4 +1,4 @@
-//! `/ingestions`: opening, pushing to, closing and reading ingest runs (wire contract 1.4; push mode is ours).
+//! `/ingestions`: opening, pushing to, closing and reading ingest runs (WC-1.4; push mode is ours).
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! `/schemas` (wire contract 1.3).
+//! `/schemas` (WC-1.3).
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! A convention's spreadsheet template (wire contract 1.1): row 1 the fields' names, row 2 what they mean, row 3 for the one record.
+//! A convention's spreadsheet template (WC-1.1): row 1 the fields' names, row 2 what they mean, row 3 for the one record.
 
 use domain::{FieldDefinition, FieldType, Schema};
 use rust_xlsxwriter::{DataValidation, DataValidationRule, Format, Workbook, XlsxError};

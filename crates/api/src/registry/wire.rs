@@ -1,4 +1,4 @@
-//! Wire types of schemas, features and limits (wire contract 4.1, 4.2, 5), and how they become domain types.
+//! Wire types of schemas, features and limits (WC-4.1, WC-4.2, WC-5), and how they become domain types.
 
 use domain::{
     Cardinality, ColumnDef, ColumnName, FeatureContract, FieldCardinality, FieldConstraints, FieldDefinition,

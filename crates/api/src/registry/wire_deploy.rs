@@ -1,4 +1,4 @@
-//! Wire types of a deploy and of a release (wire contract 1.1, 1.2), and how they become a plan.
+//! Wire types of a deploy and of a release (WC-1.1, WC-1.2), and how they become a plan.
 
 use std::collections::BTreeMap;
 
@@ -82,7 +82,7 @@ pub(crate) struct WireFiles {
     #[oai(default)]
     min_count: i64,
     max_count: i64,
-    /// Bytes; 1 GiB where nothing is said (D29).
+    /// Bytes; 1 GiB where nothing is said (WC-D29).
     #[oai(default = "gibibyte")]
     max_file_size: i64,
 }

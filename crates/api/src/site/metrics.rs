@@ -1,4 +1,4 @@
-//! `/metrics`, in Prometheus' text format 0.0.4 (wire contract 1.8).
+//! `/metrics`, in Prometheus' text format 0.0.4 (WC-1.8).
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -91,7 +91,7 @@ mod tests {
         let text = text(&figures);
         assert!(text.contains("osa_hook_runs_total{hook=\"a\\\"b\\\\c\\nd\",status=\"passed\"} 3\n"));
         assert!(text.contains("osa_dispatch_duration_seconds_sum 0.5\n"));
-        // Every family of wire contract 1.8.
+        // Every family of WC-1.8.
         for name in [
             "osa_hook_runs_total",
             "osa_hook_run_duration_seconds",

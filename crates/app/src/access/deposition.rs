@@ -1,4 +1,4 @@
-//! Who asks for something about a deposition, and the deposition as they may have it (wire contract 1.5).
+//! Who asks for something about a deposition, and the deposition as they may have it (WC-1.5).
 
 use auth::{Permit, act};
 use domain::deposit::deposition::{DepositionError, DepositionUse, may};

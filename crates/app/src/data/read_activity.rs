@@ -1,5 +1,5 @@
-//! Following the activity log (LED-8), as our own feed and in the shape of the Open Science Archive's changefeed (wire contract 1.7,
-//! D6, D26).
+//! Following the activity log (LED-8), as our own feed and in the shape of the Open Science Archive's changefeed (WC-1.7,
+//! WC-D6, WC-D26).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// How many may wait at one time; whoever comes when that many wait is answered at once.
 const MAX_WAITING: usize = 100;
 
-/// What everybody may see of the changefeed: what is published, and nothing about people (D6).
+/// What everybody may see of the changefeed: what is published, and nothing about people (WC-D6).
 const PUBLIC_EVENTS: &[&str] = &["RecordPublished", "ConventionRegistered"];
 
 /// Reads the activity log.
@@ -96,7 +96,7 @@ impl ReadActivity {
         Ok(page)
     }
 
-    /// A cursor that names no entry would silently skip or repeat (D26).
+    /// A cursor that names no entry would silently skip or repeat (WC-D26).
     async fn known(&self, after: Option<EntryId>, field: &str) -> Result<(), Failure> {
         match after {
             Some(id) if !self.activity.has_entry(id).await? => {

@@ -1,4 +1,4 @@
-//! Reading tables: catalogue, manifest, records and feature rows (wire contract 7).
+//! Reading tables: catalogue, manifest, records and feature rows (WC-7).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -69,9 +69,9 @@ pub struct ReadData {
 /// What a reader asks of a table.
 #[derive(Clone, Debug, Default)]
 pub struct TableRequest {
-    /// A filter, as JSON (wire contract 7.4).
+    /// A filter, as JSON (WC-7.4).
     pub filter: Option<Value>,
-    /// The order (wire contract 7.3).
+    /// The order (WC-7.3).
     pub sort: Option<String>,
     /// What was current then; none is now.
     pub as_of: Option<OffsetDateTime>,
@@ -296,7 +296,7 @@ impl ReadData {
     }
 }
 
-/// The name of the column that a text of an order means: some have another name (wire contract 7.3).
+/// The name of the column that a text of an order means: some have another name (WC-7.3).
 fn column_of(table: &Table, name: &str) -> Option<String> {
     let name = match (&table.kind, name) {
         (TableKind::Records, "id") => "srn",
@@ -310,7 +310,7 @@ fn column_of(table: &Table, name: &str) -> Option<String> {
         .map(|c| c.name.clone())
 }
 
-/// A cursor fits the table, filter, order and time that gave it (D22).
+/// A cursor fits the table, filter, order and time that gave it (WC-D22).
 fn page_scope(table: &Table, query: &TableQuery, filter: Option<&Value>) -> PageScope {
     let sort: Vec<String> = query.sort.iter().map(ToString::to_string).collect();
     let as_of = query.as_of.map(|at| at.unix_timestamp_nanos().to_string());

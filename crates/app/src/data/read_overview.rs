@@ -1,4 +1,4 @@
-//! What an archive holds, on one page (wire contract 1.11): conventions, the tables of every schema with their counts, hooks.
+//! What an archive holds, on one page (WC-1.11): conventions, the tables of every schema with their counts, hooks.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

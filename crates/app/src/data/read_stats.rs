@@ -1,4 +1,4 @@
-//! `/stats` and `/metrics` (wire contract 1.8): figures of the whole archive, counted now and then and not for every reader (D31).
+//! `/stats` and `/metrics` (WC-1.8): figures of the whole archive, counted now and then and not for every reader (WC-D31).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::cached::Cached;
 use crate::failure::Failure;
 use crate::metrics::Metrics;
 
-/// How long stats are kept (wire contract 1.8).
+/// How long stats are kept (WC-1.8).
 const STATS_KEPT: Duration = Duration::from_mins(5);
 /// How long figures are kept, which are asked for by scrapers.
 const FIGURES_KEPT: Duration = Duration::from_secs(10);

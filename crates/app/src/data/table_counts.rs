@@ -1,4 +1,4 @@
-//! Counts of tables without counting them for every reader (D31): a count is kept for as long as counting again would be out of
+//! Counts of tables without counting them for every reader (WC-D31): a count is kept for as long as counting again would be out of
 //! proportion, and its time is told with it.
 
 use std::collections::HashMap;

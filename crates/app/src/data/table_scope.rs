@@ -1,5 +1,5 @@
-//! What `{schema}` and `{schema}/{table}` of a path mean: schema versions, tables, and their columns (wire contract 7.2, D17). Resolved
-//! from the catalogue, never from rows (D31).
+//! What `{schema}` and `{schema}/{table}` of a path mean: schema versions, tables, and their columns (WC-7.2, WC-D17). Resolved
+//! from the catalogue, never from rows (WC-D31).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -94,7 +94,7 @@ impl Tables {
         Ok(scope.table(TableKind::Feature(hook.clone()), feature_columns(contract)))
     }
 
-    /// `id` means every version of the newest major (D17), `id@version` exactly one.
+    /// `id` means every version of the newest major (WC-D17), `id@version` exactly one.
     pub(crate) async fn scope(&self, schema: &str) -> Result<Scope, Failure> {
         let unknown = || DataError::UnknownSchema(domain::registry::schema::shortened(schema));
         let (id, version) = match schema.split_once('@') {

@@ -58,7 +58,7 @@ impl CreateDeposition {
     }
 }
 
-/// An event of a deposition, with the data keys of wire contract 1.7.
+/// An event of a deposition, with the data keys of WC-1.7.
 pub(crate) fn event(
     kind: &'static str,
     id: &DepositionId,

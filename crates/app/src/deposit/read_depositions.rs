@@ -104,7 +104,7 @@ impl ReadDepositions {
         Ok((convention.title, schema.0))
     }
 
-    /// A validation run, for the deposition's owner and curators; to others there is none (D6).
+    /// A validation run, for the deposition's owner and curators; to others there is none (WC-D6).
     pub async fn validation(
         &self,
         permit: Permit<act::ReadValidations>,

@@ -27,7 +27,7 @@ pub(crate) async fn schema_of(
     Ok(versions.into_iter().find(|schema| schema.reference == *reference))
 }
 
-/// Gives a deposition back to its owner, if this submission is the one that is being judged: a draft again, with the reasons (D2).
+/// Gives a deposition back to its owner, if this submission is the one that is being judged: a draft again, with the reasons (WC-D2).
 pub(crate) async fn give_back(
     uow: &mut UnitOfWork,
     task: TaskId,
@@ -94,7 +94,7 @@ pub(crate) struct Publication<'a> {
     pub(crate) approved_by: &'a Actor,
 }
 
-/// The id by which the record's source is known: the deposition's SRN (wire contract 6.3).
+/// The id by which the record's source is known: the deposition's SRN (WC-6.3).
 pub(crate) fn source_of(id: &DepositionId, node: &NodeDomain) -> Result<SourceId, Failure> {
     let source: Result<SourceId, _> = id.srn(node).parse();
     Ok(source.map_err(|e| StoreError::Internal(e.to_string().into()))?)

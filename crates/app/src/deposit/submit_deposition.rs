@@ -32,7 +32,7 @@ impl SubmitDeposition {
         Self { store, queue, node }
     }
 
-    /// Submits one. Its metadata and the number of its files are checked first, every fault told with its field (D24); then nobody can
+    /// Submits one. Its metadata and the number of its files are checked first, every fault told with its field (WC-D24); then nobody can
     /// change it until it comes back.
     pub async fn run(
         &self,

@@ -1,7 +1,7 @@
 //! `POST /depositions/{srn}/files`: a file, streamed into the store for files.
 //!
 //! Invariant: a file that is listed is kept whole, with its size and checksum. Who may upload, and whether this file may be, is decided before
-//! the first byte is kept (D24), and once more under the deposition's lock when it is listed: another upload or a submission may have come in
+//! the first byte is kept (WC-D24), and once more under the deposition's lock when it is listed: another upload or a submission may have come in
 //! between. What was kept and is not listed is removed.
 
 use std::sync::Arc;

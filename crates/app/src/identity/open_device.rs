@@ -18,7 +18,7 @@ pub const DEVICE_LIFETIME: Duration = Duration::from_secs(900);
 pub const DEVICE_INTERVAL: u64 = 5;
 /// The most devices that wait at once: anybody may ask, so it is bounded.
 const MAX_WAITING: u32 = 5000;
-/// No vowels and nothing that reads like something else (wire contract 1.10).
+/// No vowels and nothing that reads like something else (WC-1.10).
 const ALPHABET: &[u8; 27] = b"BCDFGHJKLMNPQRSTVWXZ2346789";
 
 /// A device's codes.

@@ -46,7 +46,7 @@ impl Principals {
         }
     }
 
-    /// The roles of a user; an unknown user has none (wire contract 3).
+    /// The roles of a user; an unknown user has none (WC-3).
     pub async fn roles(&self, user: UserId) -> Result<Arc<[Role]>, StoreError> {
         let load = || async {
             let profile = self.identities.user(user).await?;

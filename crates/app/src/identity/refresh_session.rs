@@ -43,7 +43,7 @@ impl RefreshSession {
             uow.sessions()
                 .revoke_family(found.family, "a refresh token was used twice")
                 .await?;
-            // The one refusal that keeps what it wrote (D1).
+            // The one refusal that keeps what it wrote (WC-D1).
             let _: Committed<()> = uow.commit(()).await?;
             return Err(SessionError::FamilyRevoked.into());
         }

@@ -1,4 +1,4 @@
-//! `/auth/login`, `/auth/callback` and `/auth/device/verify`: OAuth 2.0 with PKCE, bound to the browser that began it (D28).
+//! `/auth/login`, `/auth/callback` and `/auth/device/verify`: OAuth 2.0 with PKCE, bound to the browser that began it (WC-D28).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ pub struct SignInOptions {
     pub callback_url: String,
     /// Where a browser goes when nothing else was asked for.
     pub home: Url,
-    /// Where browsers may be sent with tokens, besides the home: origins, as `https://host[:port]` (D28).
+    /// Where browsers may be sent with tokens, besides the home: origins, as `https://host[:port]` (WC-D28).
     pub allowed_origins: Vec<String>,
     /// External ids that become superadmin at their first sign-in.
     pub admins: BTreeSet<String>,

@@ -1,4 +1,4 @@
-//! `POST /ingestions/{id}/cancel`: ends an active run before its time (D20). What is published stays.
+//! `POST /ingestions/{id}/cancel`: ends an active run before its time (WC-D20). What is published stays.
 
 use std::sync::Arc;
 

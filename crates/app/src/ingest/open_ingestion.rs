@@ -1,4 +1,4 @@
-//! `POST /ingestions`: opens an ingest run; one active run per convention, which the database decides (D32).
+//! `POST /ingestions`: opens an ingest run; one active run per convention, which the database decides (WC-D32).
 
 use std::sync::Arc;
 

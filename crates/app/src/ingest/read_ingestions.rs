@@ -10,7 +10,7 @@ use ports::ingest::{IngestRunView, ReasonCount};
 
 use crate::failure::Failure;
 
-/// How many runs a list shows (wire contract 1.4).
+/// How many runs a list shows (WC-1.4).
 const MAX_RUNS: u32 = 50;
 /// How many distinct reasons a run's detail shows.
 const MAX_REASONS: u32 = 100;

@@ -1,4 +1,4 @@
-//! Opening ingest runs when their convention's schedule says so (D20).
+//! Opening ingest runs when their convention's schedule says so (WC-D20).
 //!
 //! Invariant: for each time of a schedule at most one run is opened, on however many servers look. Who can break it: two servers that
 //! look at once; so each looks again under the convention's lock. A time that comes while a run is active waits for that to end; of times that

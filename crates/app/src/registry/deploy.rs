@@ -18,7 +18,7 @@ use crate::ingest::pulls::open_run;
 use crate::registry::create_release::release_under_lock;
 use crate::retry::retried;
 
-/// What became of one hook of a deploy (D14).
+/// What became of one hook of a deploy (WC-D14).
 #[derive(Clone, Debug)]
 pub struct DeployedHook {
     /// The hook.
@@ -192,7 +192,7 @@ impl Deploy {
     }
 }
 
-/// Reserved names are refused on write (wire contract 4.5).
+/// Reserved names are refused on write (WC-4.5).
 fn check_names(plan: &DeployPlan) -> Result<(), NameError> {
     SchemaId::for_new_schema(
         plan.schema.reference.id.as_str(),
@@ -203,7 +203,7 @@ fn check_names(plan: &DeployPlan) -> Result<(), NameError> {
         .try_for_each(|hook| HookName::for_new_hook(hook.name.as_str()).map(|_| ()))
 }
 
-/// Reuses the schema version if its fields are the same, refuses it if not (D13), and keeps it if it is new and may follow (D15).
+/// Reuses the schema version if its fields are the same, refuses it if not (WC-D13), and keeps it if it is new and may follow (WC-D15).
 /// Gives the time of its registration, if it is new.
 pub(crate) async fn settle_schema(
     repos: &mut dyn Repos,
@@ -257,7 +257,7 @@ fn is_same(before: &Convention, plan: &DeployPlan) -> bool {
         && before.docs == plan.docs
 }
 
-/// DEP-5, with the data keys of wire contract 1.7.
+/// DEP-5, with the data keys of WC-1.7.
 fn registered(actor: Actor, plan: &DeployPlan) -> Event {
     let schema = &plan.schema.reference;
     let hooks: Vec<_> = plan

@@ -1,4 +1,4 @@
-//! `POST /schemas`: a schema version without a convention, with its metadata table (D23).
+//! `POST /schemas`: a schema version without a convention, with its metadata table (WC-D23).
 
 use std::sync::Arc;
 

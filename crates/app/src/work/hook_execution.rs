@@ -2,7 +2,7 @@
 //!
 //! Invariant: a hook is run again with more memory at most three times per run, and the number that is stored is the true one, whatever
 //! died in between. Who can break it: a server that is killed between two attempts. So what a killed attempt left is kept before the next
-//! one starts, under the claim's fence, and whoever takes the run up goes on from there (D30).
+//! one starts, under the claim's fence, and whoever takes the run up goes on from there (WC-D30).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -107,7 +107,7 @@ pub async fn execute(
     if done.oom_retries > 0 {
         small_first(&mut remaining);
     }
-    // An empty record list passes without a run (wire contract 5.1).
+    // An empty record list passes without a run (WC-5.1).
     while !remaining.is_empty() {
         let content = &pin.release.release.content;
         let job = HookJob {
@@ -124,7 +124,7 @@ pub async fn execute(
         let attempt = attempted(runner, &job).await;
         remaining = job.records;
         done.duration += attempt.duration;
-        // Memory comes first, then a rejection of the whole run whatever the exit status (wire contract 5.1).
+        // Memory comes first, then a rejection of the whole run whatever the exit status (WC-5.1).
         done.failure = match (attempt.failure, attempt.output.whole_run_rejection()) {
             (Some(oom @ FailureKind::Oom(_)), _) => Some(oom),
             (_, Some(message)) => Some(FailureKind::RejectedRun(message)),

@@ -241,7 +241,7 @@ impl ProcessBatch {
         Ok(uow.commit(Finished::Done).await?)
     }
 
-    /// Ends the whole run: no other batch would fare better (wire contract 6.4). What is published stays.
+    /// Ends the whole run: no other batch would fare better (WC-6.4). What is published stays.
     async fn abort(
         &self,
         claim: &Claim,

@@ -149,7 +149,7 @@ impl ProcessSubmission {
             pins = uow.runs().pins(claim.task).await?;
         }
         uow.depositions().begin_validation(claim.task).await?;
-        // The hooks know the record by the deposition's local id (wire contract 5.1).
+        // The hooks know the record by the deposition's local id (WC-5.1).
         let record: SourceId = id
             .as_str()
             .parse()
@@ -199,7 +199,7 @@ impl ProcessSubmission {
         let (mut results, mut reasons) = (Vec::new(), Vec::new());
         let (mut rejected, mut errored) = (false, aborted.is_some());
         for (pin, one) in prepared.unit.pins.iter().zip(ran) {
-            // A hook that rejects the whole run rejects the deposition, whatever it wrote of the record before (wire contract 5.1).
+            // A hook that rejects the whole run rejects the deposition, whatever it wrote of the record before (WC-5.1).
             if let Some(FailureKind::RejectedRun(why)) = &one.execution.failure {
                 rejected = true;
                 reasons.push(format!("hook {}: {why}", pin.release.hook));
@@ -359,7 +359,7 @@ impl ProcessSubmission {
         Ok(uow.commit(Finished::Done).await?)
     }
 
-    /// The data keys of wire contract 1.7.
+    /// The data keys of WC-1.7.
     fn completed(&self, claim: &Claim, prepared: &Prepared, ran: &[Ran], verdict: &Verdict) -> Value {
         let results: Vec<Value> = verdict
             .results

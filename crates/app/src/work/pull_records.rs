@@ -1,7 +1,7 @@
 //! One pull of an ingest run: ask the ingester for its next records, and store what it gave.
 //!
 //! Invariant: what a pull gave, the session that it left, the run's counts and the next pull are stored in the one transaction that also
-//! ends the pull's delegation (D27). Who can break it: a server that dies anywhere before that commit (nothing of the pull exists, and
+//! ends the pull's delegation (WC-D27). Who can break it: a server that dies anywhere before that commit (nothing of the pull exists, and
 //! the next attempt starts from the session before), a worker that was taken for dead (its claim is refused), an ingester that dies
 //! after it wrote half of its records (an attempt that failed gives nothing).
 //!
@@ -134,7 +134,7 @@ impl PullRecords {
         let mut uow = UnitOfWork::begin(&*self.store).await?;
         let locked = uow.ingests().lock(run).await?.ok_or_else(unknown)?;
         let schema = uow.ingests().schema(run).await?.ok_or_else(unknown)?;
-        // Read anew for every pull, so that a deploy in the middle of a run is heard (wire contract 6.2).
+        // Read anew for every pull, so that a deploy in the middle of a run is heard (WC-6.2).
         let convention = uow.conventions().find(&locked.convention).await?;
         let failures = uow.delegations().failures_of_task(claim.task).await?;
         Ok(uow
@@ -344,7 +344,7 @@ impl PullRecords {
             .await?)
     }
 
-    /// Does about a failure what the policy says (wire contract 6.4).
+    /// Does about a failure what the policy says (WC-6.4).
     async fn settle(
         &self,
         claim: &Claim,

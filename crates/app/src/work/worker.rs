@@ -183,7 +183,7 @@ impl Worker {
         }
     }
 
-    /// A failure of one claim ends neither the worker nor its other claims (D7).
+    /// A failure of one claim ends neither the worker nor its other claims (WC-D7).
     async fn work(self: Arc<Self>, claim: Claim, place: OwnedSemaphorePermit) {
         let lost = CancellationToken::new();
         self.holding()
@@ -229,7 +229,7 @@ impl Worker {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Beats at a sixth of the silence limit, at most every 30 s, in one statement for all claims (ledger.md 6.3).
+    /// Beats at a sixth of the silence limit, at most every 30 s, in one statement for all claims (LEDGER-6.3).
     async fn heartbeat_loop(self: Arc<Self>) {
         let every = (self.options.silence / 6).min(Duration::from_secs(30));
         loop {

@@ -39,7 +39,7 @@ pub(super) fn times(claims: &Map<String, Value>) -> Result<Times, AuthError> {
     })
 }
 
-/// `exp` is required (D28); `nbf` and `iat` are checked where they stand.
+/// `exp` is required (WC-D28); `nbf` and `iat` are checked where they stand.
 pub(super) fn check_times(times: &Times, now: i64) -> Result<(), AuthError> {
     #[expect(
         clippy::cast_precision_loss,

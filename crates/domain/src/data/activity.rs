@@ -112,7 +112,7 @@ impl FromStr for EntryId {
 /// One entry of the activity log.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
-    /// What happened, as a class name of wire contract 1.7 or one of ours in the same form.
+    /// What happened, as a class name of WC-1.7 or one of ours in the same form.
     pub kind: &'static str,
     /// What it happened to.
     pub subject: String,

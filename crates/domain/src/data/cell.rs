@@ -1,4 +1,4 @@
-//! Typed values of table columns, and how JSON becomes one (wire contract 4.1, 4.2).
+//! Typed values of table columns, and how JSON becomes one (WC-4.1, WC-4.2).
 
 use serde_json::Value;
 use time::format_description::well_known::{Iso8601, Rfc3339};
@@ -9,7 +9,7 @@ use uuid::Uuid;
 /// The type of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ColumnType {
-    /// Text; any other JSON value is kept as its JSON text (D10).
+    /// Text; any other JSON value is kept as its JSON text (WC-D10).
     Text,
     /// A 64-bit float.
     Number,
@@ -23,7 +23,7 @@ pub enum ColumnType {
     Timestamp,
     /// A UUID.
     Uuid,
-    /// Any JSON, kept as it is (D22).
+    /// Any JSON, kept as it is (WC-D22).
     Json,
 }
 
@@ -141,7 +141,7 @@ fn sane(date: Date) -> Option<Date> {
     (1..=9999).contains(&date.year()).then_some(date)
 }
 
-/// `YYYY-MM-DD`, or the date of a date-time (D10).
+/// `YYYY-MM-DD`, or the date of a date-time (WC-D10).
 pub fn parse_date(text: &str) -> Option<Date> {
     let plain = format_description!("[year]-[month]-[day]");
     let date = match text.get(10..11) {

@@ -1,4 +1,4 @@
-//! Typed filters of tables (wire contract 7.4, D9): what a client sends becomes a tree whose every column is known and whose every value
+//! Typed filters of tables (WC-7.4, WC-D9): what a client sends becomes a tree whose every column is known and whose every value
 //! has that column's type, or an error that names the place and the rule.
 //!
 //! Two steps, because which columns there are depends on which hooks a filter names: [`RawFilter::parse`] knows shapes and limits,

@@ -1,4 +1,4 @@
-//! Pages of tables: keyset cursors that belong to one table and one order (wire contract 7.3, D22).
+//! Pages of tables: keyset cursors that belong to one table and one order (WC-7.3, WC-D22).
 
 use sha2::{Digest as _, Sha256};
 
@@ -9,7 +9,7 @@ pub const DEFAULT_LIMIT: u32 = 50;
 /// The greatest page size.
 pub const MAX_LIMIT: u32 = 1000;
 
-/// The page size that a request asks for: from 1 to [`MAX_LIMIT`]; what lies outside is moved to the nearest (wire contract 7.1).
+/// The page size that a request asks for: from 1 to [`MAX_LIMIT`]; what lies outside is moved to the nearest (WC-7.1).
 pub fn clamp_limit(asked: Option<i64>) -> u32 {
     let limit = asked
         .unwrap_or_else(|| i64::from(DEFAULT_LIMIT))

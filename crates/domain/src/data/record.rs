@@ -1,4 +1,4 @@
-//! Records: published, immutable, versioned units of data (wire contract 4.7).
+//! Records: published, immutable, versioned units of data (WC-4.7).
 
 use std::fmt;
 use std::num::NonZeroU32;

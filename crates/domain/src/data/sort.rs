@@ -1,4 +1,4 @@
-//! The order of a table's rows (wire contract 7.3, D22).
+//! The order of a table's rows (WC-7.3, WC-D22).
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Depositions: a person's draft on its way to becoming a record (PIP-1, wire contract 1.5 and 6.1).
+//! Depositions: a person's draft on its way to becoming a record (PIP-1, WC-1.5 and WC-6.1).
 
 use std::fmt;
 use std::str::FromStr;
@@ -63,7 +63,7 @@ impl fmt::Display for DepositionId {
 impl FromStr for DepositionId {
     type Err = Invalid;
 
-    /// The local part of an SRN (wire contract 4.7).
+    /// The local part of an SRN (WC-4.7).
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
         if (3..=64).contains(&text.len()) && text.bytes().all(plain) {
@@ -74,7 +74,7 @@ impl FromStr for DepositionId {
     }
 }
 
-/// Where a deposition stands (wire contract 6.1).
+/// Where a deposition stands (WC-6.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DepositionStatus {
     /// Its owner works on it.
@@ -109,7 +109,7 @@ impl FromStr for DepositionStatus {
     }
 }
 
-/// The state of a submission, as `GET /validation/runs/{id}` tells it (wire contract 1.8).
+/// The state of a submission, as `GET /validation/runs/{id}` tells it (WC-1.8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SubmissionStatus {
     /// Nobody works on it yet.
@@ -173,7 +173,7 @@ pub enum DepositionUse {
     Curate,
 }
 
-/// Whether somebody may do this to a deposition of this owner (wire contract 1.5): its owner and curators read, only its owner writes,
+/// Whether somebody may do this to a deposition of this owner (WC-1.5): its owner and curators read, only its owner writes,
 /// even where an admin asks, and curators decide, but not about their own.
 pub fn may(what: DepositionUse, owner: UserId, asker: Option<UserId>, is_curator: bool) -> bool {
     let owns = asker == Some(owner);

@@ -12,7 +12,7 @@ use crate::kind::Invalid;
 pub const MAX_NAME_BYTES: usize = 255;
 
 /// The name of a file within its record or deposition. It becomes a name in a directory of the container contract, so it
-/// holds no slash, no backslash, no control character, and is neither `.` nor `..` (D8, D11).
+/// holds no slash, no backslash, no control character, and is neither `.` nor `..` (WC-D8, WC-D11).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileName(String);
 

@@ -1,4 +1,4 @@
-//! The one data row of a spreadsheet as metadata (wire contract 1.5).
+//! The one data row of a spreadsheet as metadata (WC-1.5).
 
 use serde_json::{Map, Number, Value};
 use time::Date;

@@ -1,4 +1,4 @@
-//! What an ingester wrote: lines of records and a session (wire contract 5.2).
+//! What an ingester wrote: lines of records and a session (WC-5.2).
 
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
@@ -116,7 +116,7 @@ fn files(told: Option<Value>) -> Result<Vec<FileName>, Invalid> {
     Ok(names)
 }
 
-/// The content hash of a record with files: equal for equal metadata and equal files only (D21). Without files it is that of the
+/// The content hash of a record with files: equal for equal metadata and equal files only (WC-D21). Without files it is that of the
 /// metadata, so that a record is the same whether it was pushed or pulled.
 pub fn content_hash_with_files(metadata: [u8; 32], files: &[(FileName, [u8; 32])]) -> [u8; 32] {
     if files.is_empty() {
@@ -150,7 +150,7 @@ pub fn session(bytes: &[u8]) -> Result<Map<String, Value>, Invalid> {
     }
 }
 
-/// How many records the next pull may give: a batch, but no more than what is left of the run's limit (wire contract 6.2).
+/// How many records the next pull may give: a batch, but no more than what is left of the run's limit (WC-6.2).
 pub fn pull_limit(batch_size: u32, limit: Option<u64>, pulled: u64) -> u64 {
     let left = limit.map_or(u64::MAX, |limit| limit.saturating_sub(pulled));
     u64::from(batch_size).min(left)

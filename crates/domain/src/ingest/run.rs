@@ -22,7 +22,7 @@ pub const MAX_BATCH_SIZE: u32 = 10_000;
 /// The longest line of a push, in bytes.
 pub const MAX_LINE_BYTES: usize = 1024 * 1024;
 
-/// The id that a source gives its record. It is also a directory's name in the container contract (D11), so it
+/// The id that a source gives its record. It is also a directory's name in the container contract (WC-D11), so it
 /// holds no slash, no control character, and is neither `.` nor `..`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SourceId(String);
@@ -85,7 +85,7 @@ impl FromStr for IngestMode {
     }
 }
 
-/// The state of an ingest run (wire contract 6.2).
+/// The state of an ingest run (WC-6.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IngestStatus {
     /// Opened; nothing came yet.
@@ -109,7 +109,7 @@ impl IngestStatus {
         }
     }
 
-    /// Whether the run may still change; a convention has at most one such run (D32).
+    /// Whether the run may still change; a convention has at most one such run (WC-D32).
     pub const fn is_active(self) -> bool {
         matches!(self, Self::Pending | Self::Running)
     }
@@ -139,11 +139,11 @@ pub struct PushedRecord {
     pub metadata: Map<String, Value>,
     /// The same, typed, in the order of the schema's fields.
     pub cells: Vec<Cell>,
-    /// A hash that is equal for equal metadata only (D21).
+    /// A hash that is equal for equal metadata only (WC-D21).
     pub content_hash: [u8; 32],
 }
 
-/// A hash that is equal for equal metadata only (D21). A field set to null is a field that is not there.
+/// A hash that is equal for equal metadata only (WC-D21). A field set to null is a field that is not there.
 pub fn metadata_hash(metadata: &Map<String, Value>) -> [u8; 32] {
     let told = metadata.iter().filter(|(_, value)| !value.is_null());
     let told: Map<String, Value> = told.map(|(key, value)| (key.clone(), value.clone())).collect();
@@ -275,7 +275,7 @@ pub enum IngestError {
         /// How it ended.
         status: IngestStatus,
     },
-    /// The convention has an active run (D32).
+    /// The convention has an active run (WC-D32).
     #[error("convention {convention} has the active ingest run {run}; close it or wait for its end")]
     AlreadyRunning {
         /// The convention.

@@ -118,7 +118,7 @@ pub struct IngesterDefinition {
 }
 
 impl IngesterDefinition {
-    /// Checks what would else fail only when it is run (D25).
+    /// Checks what would else fail only when it is run (WC-D25).
     fn check(&self) -> Result<(), Invalid> {
         let mut faults = Vec::new();
         let mut take = |result: Result<(), Invalid>, at: &[&str]| {
@@ -286,7 +286,7 @@ pub enum ConventionError {
     /// A hook of it was refused.
     #[error(transparent)]
     Hook(#[from] HookError),
-    /// The schema version stands with other fields (DEP-2, D13).
+    /// The schema version stands with other fields (DEP-2, WC-D13).
     #[error("schema {reference} exists with other fields: {}; give the changed schema a new version", .fields.join(", "))]
     SchemaDiffers {
         /// The schema version.
@@ -297,7 +297,7 @@ pub enum ConventionError {
     /// The schema version stands.
     #[error("schema {0} exists")]
     SchemaExists(SchemaRef),
-    /// Another schema's id makes the same table name (D23).
+    /// Another schema's id makes the same table name (WC-D23).
     #[error(
         "schema id {id:?} makes the same table name as the schema {other:?}; choose an id that differs in more than hyphens"
     )]

@@ -96,7 +96,7 @@ pub struct ColumnDef {
 }
 
 impl ColumnDef {
-    /// The type of the table's column (wire contract 4.2).
+    /// The type of the table's column (WC-4.2).
     pub fn column_type(&self) -> ColumnType {
         match (self.json_type, self.format.as_deref()) {
             (JsonType::String, Some("date-time")) => ColumnType::Timestamp,
@@ -111,7 +111,7 @@ impl ColumnDef {
     }
 }
 
-/// What a hook promises to write: fixed for the hook's life, but for descriptions and units (REG-1, D14).
+/// What a hook promises to write: fixed for the hook's life, but for descriptions and units (REG-1, WC-D14).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FeatureContract {
     /// Rows per record.
@@ -144,7 +144,7 @@ impl FeatureContract {
     }
 
     /// Where `other` breaks the contract: cardinality, and name, type, format, required and order of the columns.
-    /// Empty when the two are the same contract; descriptions and units may differ (D14).
+    /// Empty when the two are the same contract; descriptions and units may differ (WC-D14).
     pub fn differences(&self, other: &Self) -> Vec<String> {
         let mut found = Vec::new();
         if self.cardinality != other.cardinality {

@@ -1,4 +1,4 @@
-//! What one execution of a release may use (wire contract 5: limits).
+//! What one execution of a release may use (WC-5: limits).
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,5 +1,5 @@
 //! Schemas: typed metadata fields, how a schema may grow, and how metadata is checked against one
-//! (wire contract 4.1, 4.6).
+//! (WC-4.1, WC-4.6).
 
 use std::collections::BTreeSet;
 
@@ -60,7 +60,7 @@ impl FieldType {
     }
 }
 
-/// How many values a field has. Stored and shown; it has no effect (wire contract 4.1).
+/// How many values a field has. Stored and shown; it has no effect (WC-4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FieldCardinality {
@@ -171,7 +171,7 @@ impl Schema {
     }
 
     /// Whether this new version may follow `older`, the newest lower version of its major: it keeps every
-    /// field with its column type, adds only optional ones and tightens none (wire contract 4.6, D15).
+    /// field with its column type, adds only optional ones and tightens none (WC-4.6, WC-D15).
     pub fn check_extends(&self, older: &Self) -> Result<(), Invalid> {
         let mut faults = Vec::new();
         let fields = || Loc::from("fields");

@@ -35,7 +35,7 @@ impl fmt::Display for ReleaseVersion {
     }
 }
 
-/// A schema's semantic version (wire contract 4.3), kept trimmed and lower-cased.
+/// A schema's semantic version (WC-4.3), kept trimmed and lower-cased.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SchemaVersion {
     major: u64,
@@ -161,7 +161,7 @@ pub struct SchemaRef {
 }
 
 impl SchemaRef {
-    /// The schema's SRN on a node (wire contract 4.7).
+    /// The schema's SRN on a node (WC-4.7).
     pub fn srn(&self, node: &crate::names::NodeDomain) -> String {
         format!("urn:osa:{node}:schema:{self}")
     }
@@ -180,7 +180,7 @@ impl FromStr for SchemaRef {
         let Some((id, version)) = text.split_once('@') else {
             return Err(Invalid::value("must be id@version, such as penguins@1.0.0"));
         };
-        // Wire contract 4.5: in `id@version` the id is lower-cased when read.
+        // WC-4.5: in `id@version` the id is lower-cased when read.
         Ok(Self {
             id: id.to_ascii_lowercase().parse()?,
             version: version.parse()?,

@@ -1,6 +1,6 @@
 //! What can go wrong with a hook or an ingester, and what is then done (PIP-3): facts, one policy table, an action.
 //!
-//! The table is that of wire contract 6.4, the same for submissions and batches (D16). Where it says "retry", it says how
+//! The table is that of WC-6.4, the same for submissions and batches (WC-D16). Where it says "retry", it says how
 //! often: a unit of work that is retried for ever is one that nobody hears of.
 
 use std::fmt;
@@ -64,7 +64,7 @@ impl fmt::Display for FailureKind {
 /// What was being done when something failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// A hook was run, over a batch or over a submission: both are treated alike (D16).
+    /// A hook was run, over a batch or over a submission: both are treated alike (WC-D16).
     Hook,
     /// An ingester was asked for its next records.
     Pull,
@@ -133,7 +133,7 @@ impl FailureKind {
             }
             (Self::Output(_), Stage::Hook) => FailureAction::ErrorAll,
             (Self::RejectedRun(_), Stage::Hook) => FailureAction::RejectRest,
-            // D5: what a hook reported before it died stands; what it did not report is errored. An ingester has no memory lever.
+            // WC-D5: what a hook reported before it died stands; what it did not report is errored. An ingester has no memory lever.
             (
                 Self::Oom(_)
                 | Self::HookExit(_)
@@ -154,7 +154,7 @@ impl FailureKind {
         }
     }
 
-    /// The kind's stable name (wire contract 6.4).
+    /// The kind's stable name (WC-6.4).
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::HookExit(_) => "hook_exit",

@@ -1,4 +1,4 @@
-//! What a hook said of each record: how its output files are read (wire contract 5.1) and merged.
+//! What a hook said of each record: how its output files are read (WC-5.1) and merged.
 //!
 //! The files are hostile input: a hook may crash in the middle of a line, write bare `NaN`, name records
 //! that it was never given, or nothing at all. Reading them never fails as a whole.
@@ -116,7 +116,7 @@ fn json_lines(bytes: &[u8]) -> impl Iterator<Item = Value> {
         })
 }
 
-/// The same line with bare `NaN`, `Infinity` and `-Infinity`, which JSON does not know but Python writes, as `null` (D22).
+/// The same line with bare `NaN`, `Infinity` and `-Infinity`, which JSON does not know but Python writes, as `null` (WC-D22).
 fn without_bare_numbers(line: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(line.len());
     let (mut inside, mut at) = (false, 0);
@@ -145,7 +145,7 @@ fn without_bare_numbers(line: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The rows that a `features` value is. `null` items are no rows (D3); a scalar goes into the only column of a one-column table (D3).
+/// The rows that a `features` value is. `null` items are no rows (WC-D3); a scalar goes into the only column of a one-column table (WC-D3).
 fn rows(features: Option<&Value>, contract: &FeatureContract) -> Result<Vec<Vec<Cell>>, String> {
     let one;
     let items: &[Value] = match features {

@@ -94,7 +94,7 @@ pub async fn users_roles_and_accounts_are_kept(subject: &Subject<'_>) {
     assert_eq!(uow.identities().set_disabled(unknown, None).await.unwrap(), None);
 }
 
-/// A refresh token is found by its hash, marked when it is used, and revoked with its family (wire contract 1.10).
+/// A refresh token is found by its hash, marked when it is used, and revoked with its family (WC-1.10).
 pub async fn refresh_tokens_are_good_once(subject: &Subject<'_>) {
     let user = signed_in(subject).await.id;
     let mut uow = UnitOfWork::begin(subject.store).await.unwrap();

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::work::BatchSource;
 
-/// A convention has at most one active run, and lines of a run are taken once (D32, PIP-2).
+/// A convention has at most one active run, and lines of a run are taken once (WC-D32, PIP-2).
 pub async fn lines_are_taken_once(subject: &Subject<'_>) {
     deployed(subject).await;
     assert_eq!(opened(subject, 1).await, None);
@@ -141,7 +141,7 @@ pub(super) async fn published(
     srn.to_string()
 }
 
-/// A changed record becomes the next version of the same record, an unchanged one nothing (D21); rows are written once (PIP-6).
+/// A changed record becomes the next version of the same record, an unchanged one nothing (WC-D21); rows are written once (PIP-6).
 pub async fn records_are_versioned_and_rows_written_once(subject: &Subject<'_>) {
     deployed(subject).await;
     for (ingest, mass, version) in [(1, 1.0, 1), (2, 2.5, 2)] {

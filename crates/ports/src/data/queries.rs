@@ -41,7 +41,7 @@ pub enum TableKind {
     Feature(HookName),
 }
 
-/// A table that can be read: resolved from the catalogue, without touching its rows (D31).
+/// A table that can be read: resolved from the catalogue, without touching its rows (WC-D31).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Table {
     /// Which.

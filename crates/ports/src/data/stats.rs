@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use crate::error::StoreError;
 
-/// How much the archive holds (wire contract 1.8, `/stats`).
+/// How much the archive holds (WC-1.8, `/stats`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     /// Records, each once, whatever its versions.
@@ -64,7 +64,7 @@ impl Sample {
     }
 }
 
-/// A family of figures (wire contract 1.8, `/metrics`), of Prometheus' type `counter`, `gauge` or `summary`.
+/// A family of figures (WC-1.8, `/metrics`), of Prometheus' type `counter`, `gauge` or `summary`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Family {
     /// Its name.

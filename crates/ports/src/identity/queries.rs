@@ -73,7 +73,7 @@ pub trait IdentityQueries: Send + Sync {
         after: Option<ServiceAccountId>,
         most: u32,
     ) -> Result<Vec<ServiceAccountView>, StoreError>;
-    /// Makes the local administrator of dev mode (wire contract 3), if there is none.
+    /// Makes the local administrator of dev mode (WC-3), if there is none.
     async fn ensure_local_admin(&self) -> Result<(), StoreError>;
 }
 

@@ -94,7 +94,7 @@ pub struct IngestLine {
 pub enum LineResult {
     /// New in this run, and waiting for a batch.
     Accepted,
-    /// New in this run, and equal to the newest published version of its record: nothing to do (D21).
+    /// New in this run, and equal to the newest published version of its record: nothing to do (WC-D21).
     Unchanged,
     /// It came before in this run, with the same content: nothing changes.
     Repeated,
@@ -142,7 +142,7 @@ pub trait Ingests: Send {
     async fn batch_run(&mut self, run: IngestRunId) -> Result<Option<BatchRun>, StoreError>;
     /// The schema of a run's records.
     async fn schema(&mut self, run: IngestRunId) -> Result<Option<Schema>, StoreError>;
-    /// Opens a run; `Some(active)` when the convention has an active one (D32), which the database decides.
+    /// Opens a run; `Some(active)` when the convention has an active one (WC-D32), which the database decides.
     async fn open(&mut self, run: &NewIngestRun) -> Result<Option<IngestRunId>, StoreError>;
     /// Locks a run until the end of the unit of work.
     async fn lock(&mut self, run: IngestRunId) -> Result<Option<LockedIngestRun>, StoreError>;

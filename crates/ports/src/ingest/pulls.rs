@@ -43,7 +43,7 @@ pub trait Pulls: Send {
     /// The files of a batch's records.
     async fn batch_files(&mut self, run: IngestRunId, batch: u32) -> Result<Vec<RecordFile>, StoreError>;
     /// Keeps what a pull of a locked run came to, moves its session and counts on, and closes the run unless `more` is to come. A pull
-    /// that was given up counts as a batch that failed (wire contract 6.4).
+    /// that was given up counts as a batch that failed (WC-6.4).
     async fn end_pull(&mut self, end: &PullEnd<'_>, more: bool) -> Result<(), StoreError>;
     /// Ends a locked run before its time: what has no outcome is errored with `reason`, and no batch of it is done any more.
     async fn abort(&mut self, run: IngestRunId, kind: &str, reason: &str) -> Result<(), StoreError>;

@@ -139,7 +139,7 @@ pub struct Swept {
     /// What was taken away.
     pub stuck: Vec<Stuck>,
     /// How many more are silent and were left alone, because so many at once look like a fault of the network or the database and not
-    /// of their workers (ledger.md 6.2). They are taken when they are silent for twice as long.
+    /// of their workers (LEDGER-6.2). They are taken when they are silent for twice as long.
     pub held_back: u64,
 }
 

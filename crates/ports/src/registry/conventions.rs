@@ -14,6 +14,6 @@ pub trait Conventions: Send {
     /// The convention.
     async fn find(&mut self, slug: &ConventionSlug) -> Result<Option<Convention>, StoreError>;
     /// Keeps it: new, or in place of what stood there (its first time of creation stays). Remembers which schema version has had
-    /// which hooks (D17).
+    /// which hooks (WC-D17).
     async fn put(&mut self, plan: &DeployPlan) -> Result<Convention, StoreError>;
 }

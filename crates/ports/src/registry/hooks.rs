@@ -35,7 +35,7 @@ pub trait Hooks: Send {
         name: &HookName,
         content: Option<[u8; 32]>,
     ) -> Result<Option<LockedHook>, StoreError>;
-    /// Replaces descriptions and units; the caller has checked that the contract is the same (D14).
+    /// Replaces descriptions and units; the caller has checked that the contract is the same (WC-D14).
     async fn update_descriptions(
         &mut self,
         name: &HookName,

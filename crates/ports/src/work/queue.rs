@@ -1,4 +1,4 @@
-//! The work queue: claiming and holding delegations (ledger.md 6). Each call is a transaction of its own; *finishing* and
+//! The work queue: claiming and holding delegations (LEDGER-6). Each call is a transaction of its own; *finishing* and
 //! *taking back* are not here but in [`crate::Delegations`], because they belong to the transaction of their effects.
 
 use std::time::Duration;

@@ -43,7 +43,7 @@ pub enum BatchSource {
     Deposition(DepositionId),
 }
 
-/// Records and their metadata rows, written together (D7).
+/// Records and their metadata rows, written together (WC-D7).
 #[async_trait]
 pub trait Records: Send {
     /// Publishes records with their metadata rows, each as the next version of its record; gives the SRN of each, in order.

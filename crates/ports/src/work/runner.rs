@@ -41,7 +41,7 @@ pub struct RecordFile {
     pub sha256: [u8; 32],
 }
 
-/// The files of a unit's records in one directory, laid out as hooks find them: `<id>/<name>`, under the exact id (D11).
+/// The files of a unit's records in one directory, laid out as hooks find them: `<id>/<name>`, under the exact id (WC-D11).
 /// The directory is removed when the last clone is dropped.
 #[derive(Clone, Debug)]
 pub struct StagedFiles {
@@ -111,7 +111,7 @@ pub struct Attempt {
     pub peak_memory_bytes: Option<u64>,
 }
 
-/// One attempt at asking an ingester for its next records (wire contract 5.2).
+/// One attempt at asking an ingester for its next records (WC-5.2).
 #[derive(Clone, Debug)]
 pub struct PullJob {
     /// The unit of work; several attempts at it share it.
@@ -190,7 +190,7 @@ impl RunnerError {
 
 /// Runs hooks and ingesters.
 ///
-/// Every implementation keeps the container contract (wire contract 5): the files and environment that a hook or an ingester
+/// Every implementation keeps the container contract (WC-5): the files and environment that a hook or an ingester
 /// finds, a fresh work directory per attempt that is gone afterwards, an image whose digest was verified before anything of it ran,
 /// nothing left running when the future ends, is dropped, or the server dies.
 #[async_trait]
@@ -214,6 +214,6 @@ pub trait Runner: Send + Sync {
     async fn pull(&self, job: &PullJob) -> Result<PullAttempt, RunnerError>;
 
     /// Fails if it could not run anything now. `false` says that nobody looked: what a container engine does is not this server's to
-    /// answer for (wire contract 1.8).
+    /// answer for (WC-1.8).
     async fn check(&self) -> Result<bool, RunnerError>;
 }

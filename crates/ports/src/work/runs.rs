@@ -34,7 +34,7 @@ pub struct CheckpointRef {
 pub trait Runs: Send {
     /// The time, by the database's clock.
     async fn now(&mut self) -> Result<OffsetDateTime, StoreError>;
-    /// Remembers that records of `schema` have rows of these hooks (D17), and pins the releases that are live now for the hooks of a convention to a task, in the convention's order (PRV-2). Every
+    /// Remembers that records of `schema` have rows of these hooks (WC-D17), and pins the releases that are live now for the hooks of a convention to a task, in the convention's order (PRV-2). Every
     /// hook of a convention has a live release.
     async fn pin_live(
         &mut self,

@@ -1,4 +1,4 @@
--- The ledger as one table, as LED-1 to LED-5 read plainly (shared/ledger.md: "the brief"), with a claim index: what ours is held against.
+-- The plain table: the ledger as one table, as LED-1 to LED-5 read plainly, with a claim index: the reference that ours is measured against.
 create schema if not exists brief;
 create table brief.delegations (
   delegation_id text primary key, caller_id text not null, callee_id text not null, task_preview text,

@@ -1,5 +1,5 @@
 //! The ledger against raw SQL, against the ledger as one table, and against graphile-worker, in one run on one server
-//! (shared/ledger.md section 8). `cargo xtask bench ledger` starts a durable PostgreSQL for it and installs graphile-worker.
+//! (LEDGER-8). `cargo xtask bench ledger` starts a durable PostgreSQL for it and installs graphile-worker.
 #![expect(
     clippy::disallowed_methods,
     reason = "sets the scene behind the adapter's back"

@@ -26,7 +26,7 @@ const CHUNK: usize = 256;
 const AHEAD: usize = 4;
 /// How long a read waits for its turn.
 const MAX_WAIT: Duration = Duration::from_secs(10);
-/// How long a read may take that is not a stream (wire contract 7.1).
+/// How long a read may take that is not a stream (WC-7.1).
 const MAX_TIME: &str = "30s";
 /// How long a stream waits for its reader.
 const PATIENCE: Duration = Duration::from_secs(60);

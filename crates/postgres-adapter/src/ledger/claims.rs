@@ -1,4 +1,4 @@
-//! Claims, beats and reads of the ledger, each a transaction of its own (ledger.md 6).
+//! Claims, beats and reads of the ledger, each a transaction of its own (LEDGER-6).
 
 use std::time::Duration;
 
@@ -129,7 +129,7 @@ impl Ledger for PgLedger {
         let ids: Vec<String> = claims.iter().map(|(id, _)| id.to_string()).collect();
         let attempts: Vec<i64> = claims.iter().map(|(_, attempt)| *attempt).collect();
         // A lease that is locked is being ended or taken away in this moment; it is passed over, and stays held until that commits. The
-        // ledger's own copy of the beat is written when the delegation ends: every write to its index costs (ledger.md 1.2).
+        // ledger's own copy of the beat is written when the delegation ends: every write to its index costs (LEDGER-1.2).
         let held = sqlx::query!(
             r#"with claims as materialized (
                  select * from unnest($1::text[], $2::bigint[]) as c (id, attempt)

@@ -1,9 +1,9 @@
-//! Delegations, as far as they belong to the transaction of their cause or effect (ledger.md 6). Locks are taken in one order
+//! Delegations, as far as they belong to the transaction of their cause or effect (LEDGER-6). Locks are taken in one order
 //! everywhere: leases by id, queue rows, the ledger, tasks.
 //!
 //! A row of `delegation_leases` is the right to write: whoever deletes it ends the delegation, and nobody can do that twice. A row of
 //! `delegation_ready` is a hint; a claim looks at the ledger. No statement that names a delegation by its id says `status = ...`
-//! plainly, for the planner would take that for a reason to read a partial index instead of the primary key (ledger.md 5.3).
+//! plainly, for the planner would take that for a reason to read a partial index instead of the primary key (LEDGER-5.3).
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Wake-ups (ledger.md 6.6): `NOTIFY` inside a writing transaction would serialise commits (ledger.md 1.5), so writers leave a note and one
+//! Wake-ups (LEDGER-6.6): `NOTIFY` inside a writing transaction would serialise commits (LEDGER-1.5), so writers leave a note and one
 //! task per process sends at most one `NOTIFY` per [`PgNotifier::COALESCE`]. Missing one costs a poll's wait, never work.
 
 use std::collections::{BTreeSet, HashMap};

@@ -29,7 +29,7 @@ pub async fn connect(options: &PoolOptions) -> Result<PgPool, StoreError> {
         .map_err(store_error)?
         .application_name("hallmark")
         .options([
-            // A transaction that its owner forgot must not hold locks and old snapshots for ever (style.md 4.1, ledger.md 1.6).
+            // A transaction that its owner forgot must not hold locks and old snapshots for ever (LEDGER-1.6).
             ("idle_in_transaction_session_timeout", "60s"),
             ("lock_timeout", "20s"),
             ("statement_timeout", "30min"),

@@ -1,4 +1,4 @@
-//! Retention: final delegations move out of the hot table into the archive, a bounded number at a time (ledger.md 6.8).
+//! Retention: final delegations move out of the hot table into the archive, a bounded number at a time (LEDGER-6.8).
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Records and their metadata rows, written together (D7).
+//! Records and their metadata rows, written together (WC-D7).
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;

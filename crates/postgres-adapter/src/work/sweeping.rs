@@ -12,7 +12,7 @@ use crate::store::rows::{count, parsed, small};
 use crate::store::tx::PgTx;
 
 const TABLE: &str = "delegations";
-/// So many silent leases at once, and more than a fifth of all, look like a fault that is not their workers' (ledger.md 6.2).
+/// So many silent leases at once, and more than a fifth of all, look like a fault that is not their workers' (LEDGER-6.2).
 const MANY: i64 = 20;
 
 /// What both sweeps tell of a delegation.
@@ -50,7 +50,7 @@ impl StuckRow {
 }
 
 impl PgTx {
-    /// One statement, so nothing can happen between seeing a silent lease and taking it (ledger.md 6.7). By the database's clock, and not
+    /// One statement, so nothing can happen between seeing a silent lease and taking it (LEDGER-6.7). By the database's clock, and not
     /// for silence before the database itself has been up for as long: while it was away nobody could beat.
     pub(crate) async fn sweep_leases(
         &mut self,

@@ -1,4 +1,4 @@
-//! Tables as CSV (wire contract 7.5), plain and compressed.
+//! Tables as CSV (WC-7.5), plain and compressed.
 
 use std::io::Write as _;
 

@@ -1,4 +1,4 @@
-//! A page of a table as JSON (wire contract 7.2).
+//! A page of a table as JSON (WC-7.2).
 
 use std::collections::BTreeMap;
 

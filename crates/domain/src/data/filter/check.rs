@@ -32,7 +32,7 @@ impl FilterColumnType {
         }
     }
 
-    /// What may be asked (wire contract 7.4).
+    /// What may be asked (WC-7.4).
     pub const fn operators(self) -> &'static [FilterOp] {
         use FilterOp::{Contains, Eq, Gt, Gte, In, IsNull, Lt, Lte, Neq};
         match self.column_type {

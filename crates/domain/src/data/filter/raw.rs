@@ -9,7 +9,7 @@ use crate::kind::{Fault, Loc};
 use crate::names::HookName;
 use crate::registry::schema::shortened;
 
-/// How large a filter may be (wire contract 7.4).
+/// How large a filter may be (WC-7.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FilterLimits {
     /// How deep; a predicate alone has depth 1.
