@@ -91,7 +91,10 @@ pub(crate) fn check() -> Result<()> {
     for entry in std::fs::read_dir(root().join("crates"))? {
         let name = entry?.file_name().to_string_lossy().into_owned();
         for circle in Modules::of(&format!("crates/{name}"))?.circles() {
-            wrong.push(format!("these files of {name} name each other in a circle: {}", circle.join(", ")));
+            wrong.push(format!(
+                "these files of {name} name each other in a circle: {}",
+                circle.join(", ")
+            ));
         }
     }
     if !wrong.is_empty() {
@@ -126,7 +129,9 @@ fn crossed_contexts() -> Result<Vec<String>> {
             },
             // The crate's root puts the contexts together.
             None if from.is_empty() => {}
-            None => wrong.push(format!("app::{from} is for all contexts and must not use {target}")),
+            None => wrong.push(format!(
+                "app::{from} is for all contexts and must not use {target}"
+            )),
         }
     }
     Ok(wrong)

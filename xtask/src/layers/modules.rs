@@ -56,8 +56,11 @@ impl Modules {
 
     /// Modules that name each other, directly or around a corner: each circle once, as the modules on it.
     pub(crate) fn circles(&self) -> Vec<Vec<&str>> {
-        let reached: BTreeMap<&str, BTreeSet<&str>> =
-            self.0.keys().map(|from| (from.as_str(), self.reached(from))).collect();
+        let reached: BTreeMap<&str, BTreeSet<&str>> = self
+            .0
+            .keys()
+            .map(|from| (from.as_str(), self.reached(from)))
+            .collect();
         let mut circles: BTreeSet<Vec<&str>> = BTreeSet::new();
         for (from, to) in &reached {
             let circle: Vec<&str> = to
@@ -74,7 +77,13 @@ impl Modules {
 
     fn reached(&self, from: &str) -> BTreeSet<&str> {
         let mut found = BTreeSet::new();
-        let mut open: Vec<&str> = self.0.get(from).into_iter().flatten().map(String::as_str).collect();
+        let mut open: Vec<&str> = self
+            .0
+            .get(from)
+            .into_iter()
+            .flatten()
+            .map(String::as_str)
+            .collect();
         while let Some(next) = open.pop() {
             if found.insert(next) {
                 open.extend(self.0.get(next).into_iter().flatten().map(String::as_str));
@@ -103,7 +112,10 @@ fn read(src: &Path, directory: &Path, sources: &mut BTreeMap<Module, Source>) ->
 
 fn module_of(src: &Path, file: &Path) -> Module {
     let relative = file.strip_prefix(src).unwrap_or(file).with_extension("");
-    let mut parts: Vec<_> = relative.iter().map(|part| part.to_string_lossy().into_owned()).collect();
+    let mut parts: Vec<_> = relative
+        .iter()
+        .map(|part| part.to_string_lossy().into_owned())
+        .collect();
     if matches!(parts.last().map(String::as_str), Some("lib" | "main" | "mod")) {
         parts.pop();
     }
@@ -137,7 +149,9 @@ impl Source {
                     }
                 }
             }
-            if ["crate", "self", "super"].iter().any(|word| is_ident(&tokens[at], word))
+            if ["crate", "self", "super"]
+                .iter()
+                .any(|word| is_ident(&tokens[at], word))
                 && is_separator(&tokens[at + 1..])
                 && !(at > 1 && is_separator(&tokens[at - 2..]))
             {
@@ -162,7 +176,9 @@ fn tree(tokens: &[TokenTree]) -> Vec<Segments> {
                 let inside: Vec<TokenTree> = group.stream().into_iter().collect();
                 let below = inside.split(|token| matches!(token, TokenTree::Punct(p) if p.as_char() == ','));
                 let branches = below.filter(|branch| !branch.is_empty()).flat_map(tree);
-                return branches.map(|rest| path.iter().cloned().chain(rest).collect()).collect();
+                return branches
+                    .map(|rest| path.iter().cloned().chain(rest).collect())
+                    .collect();
             }
             _ => break,
         }
@@ -202,7 +218,11 @@ fn is_test_module(tokens: &[TokenTree]) -> bool {
 
 /// The path from the crate's root, without the word that it begins with.
 fn absolute(module: &str, path: &[String]) -> Segments {
-    let mut base: Segments = module.split("::").filter(|part| !part.is_empty()).map(str::to_owned).collect();
+    let mut base: Segments = module
+        .split("::")
+        .filter(|part| !part.is_empty())
+        .map(str::to_owned)
+        .collect();
     let mut rest = path;
     match path.first().map(String::as_str) {
         Some("crate") => {
@@ -239,7 +259,9 @@ fn resolve(sources: &BTreeMap<Module, Source>, path: &[String]) -> Module {
             let from = if relative {
                 absolute(&module, from)
             } else {
-                let whole: Segments = std::iter::once("self".to_owned()).chain(from.iter().cloned()).collect();
+                let whole: Segments = std::iter::once("self".to_owned())
+                    .chain(from.iter().cloned())
+                    .collect();
                 absolute(&module, &whole)
             };
             // A name of another crate ends in no module of this one.
@@ -281,7 +303,10 @@ mod tests {
 
     #[test]
     fn what_only_tests_name_is_no_edge() {
-        let graph = modules(&[("a", "#[cfg(test)] mod tests { use crate::b::B; }"), ("b", "use crate::a::A;")]);
+        let graph = modules(&[
+            ("a", "#[cfg(test)] mod tests { use crate::b::B; }"),
+            ("b", "use crate::a::A;"),
+        ]);
         assert!(graph.circles().is_empty());
         assert_eq!(graph.edges().collect::<Vec<_>>(), [("b", "a")]);
     }
