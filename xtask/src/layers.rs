@@ -45,7 +45,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("penguins-hooks", &["hook-sdk"]),
-    ("blackbox", &[]),
+    ("blackbox", &["pg-cluster", "postgres-adapter"]),
     ("xtask", &["pg-cluster"]),
 ];
 

@@ -5,19 +5,17 @@
 #![expect(clippy::unwrap_used, reason = "a panic is a test's verdict")]
 
 mod worker;
-#[path = "../world/mod.rs"]
-mod world;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use blackbox::choices::Choices;
+use blackbox::cluster::Cluster;
+use blackbox::parties::Party;
+use blackbox::tokens::{key, machine_token, now};
+use blackbox::{Client, Server, World};
 use serde_json::{Value, json};
-use world::choices::Choices;
-use world::cluster::Cluster;
-use world::parties::Party;
-use world::{Client, Server, World, key, machine_token, now};
 
 /// How many tasks; two callers have half of them each.
 const TASKS: usize = 20_000;

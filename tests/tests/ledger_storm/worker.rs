@@ -3,10 +3,10 @@
 
 use std::time::{Duration, Instant};
 
+use blackbox::choices::Choices;
 use serde_json::{Value, json};
 
 use crate::SILENCE;
-use crate::world::choices::Choices;
 
 /// What a worker is told by its environment.
 pub(crate) const SERVERS: &str = "LEDGER_STORM_SERVERS";

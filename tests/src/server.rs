@@ -1,0 +1,109 @@
+//! A running server.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
+
+use crate::client::Client;
+use crate::tokens::user_token;
+use crate::world::binaries;
+
+/// A running `hallmark serve`. Dropped, it is killed.
+pub struct Server {
+    child: Child,
+    pub url: String,
+    pub data: PathBuf,
+}
+
+impl Server {
+    pub fn start(data: &Path, environment: &[(&str, &str)]) -> Self {
+        match Self::try_start(data, environment) {
+            Ok(server) => server,
+            Err(told) => panic!("the server did not start:\n{told}"),
+        }
+    }
+
+    /// A server, or what it said when it did not start.
+    pub fn try_start(data: &Path, environment: &[(&str, &str)]) -> Result<Self, String> {
+        let log = data.with_extension("log");
+        let mut command = Command::new(binaries().join("hallmark"));
+        command
+            .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+            .arg(data)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap());
+        command
+            .envs(environment.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(File::create(&log).unwrap());
+        let mut child = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        match line.trim_end().strip_prefix("listening on ") {
+            Some(url) => Ok(Self {
+                url: url.to_owned(),
+                data: data.to_owned(),
+                child,
+            }),
+            None => {
+                assert!(!child.wait().unwrap().success());
+                Err(std::fs::read_to_string(log).unwrap())
+            }
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(
+            Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap(),
+            signal,
+        )
+        .unwrap();
+    }
+
+    /// `kill -9`.
+    pub fn kill(mut self) {
+        self.signal(Signal::KILL);
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM, and what it ended with.
+    pub fn terminate(mut self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        self.child.wait().unwrap()
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.data.with_extension("log")).unwrap()
+    }
+
+    /// A client with this token, or without any.
+    pub fn with_token(&self, token: Option<String>) -> Client {
+        Client::new(&self.url, token)
+    }
+
+    /// The local administrator.
+    pub fn admin(&self) -> Client {
+        self.with_token(Some(user_token(&json!({}))))
+    }
+
+    /// A client without a token.
+    pub fn anonymous(&self) -> Client {
+        self.with_token(None)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! A database of a test's own, and servers on it.
+
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use sha2::{Digest as _, Sha256};
+use sqlx::PgPool;
+use tempfile::TempDir;
+
+use crate::server::Server;
+
+/// The workspace.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// The directory of the built binaries. `cargo xtask` builds them and sets `HALLMARK_TEST_BINARIES`; otherwise they are built, or found
+/// up to date, once per process.
+pub fn binaries() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        if let Some(built) = std::env::var_os("HALLMARK_TEST_BINARIES") {
+            return PathBuf::from(built);
+        }
+        let built = Command::new(env!("CARGO"))
+            .current_dir(root())
+            .args([
+                "build",
+                "--quiet",
+                "--locked",
+                "--package",
+                "server",
+                "--package",
+                "penguins-hooks",
+            ])
+            .env("SQLX_OFFLINE", "true")
+            .status()
+            .unwrap();
+        assert!(built.success());
+        // .../target/debug/deps/main_job-0123
+        std::env::current_exe()
+            .unwrap()
+            .parent()
+            .unwrap()
+            .parent()
+            .unwrap()
+            .to_owned()
+    })
+}
+
+pub(crate) fn runtime() -> &'static tokio::runtime::Runtime {
+    static RUNTIME: OnceLock<tokio::runtime::Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| {
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap()
+    })
+}
+
+/// A database, and a directory that other users can get through.
+pub struct World {
+    pub url: String,
+    pool: PgPool,
+    pub home: TempDir,
+}
+
+impl World {
+    pub fn start() -> Self {
+        let database = runtime()
+            .block_on(postgres_adapter::testing::TestDatabase::new())
+            .unwrap();
+        Self {
+            url: database.url,
+            pool: database.pool,
+            home: open_directory(),
+        }
+    }
+
+    /// On a database that somebody else keeps; it is made if it is not there.
+    pub fn at(url: &str) -> Self {
+        let pool = runtime().block_on(async { PgPool::connect_lazy(url).unwrap() });
+        Self {
+            url: url.to_owned(),
+            pool,
+            home: open_directory(),
+        }
+    }
+
+    /// A server in dev mode on this world's database; `name` is its data directory.
+    pub fn serve(&self, name: &str) -> Server {
+        self.serve_with(name, &[])
+    }
+
+    pub fn serve_with(&self, name: &str, more: &[(&str, &str)]) -> Server {
+        let files = self.home.path().join("files");
+        let mut all = vec![
+            ("HALLMARK_STORAGE", files.to_str().unwrap()),
+            ("HALLMARK_DEV_MODE", "true"),
+            ("DATABASE_URL", self.url.as_str()),
+            ("HALLMARK_WORKER__POLL_SECONDS", "0.2"),
+            ("HALLMARK_HTTP__TABLE_POSTS_PER_MINUTE", "0"),
+        ];
+        all.extend(more);
+        Server::start(&self.home.path().join(name), &all)
+    }
+
+    /// The one text that a query gives.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "looks behind the API, to prove what is there or not"
+    )]
+    pub fn query(&self, statement: &'static str) -> String {
+        runtime()
+            .block_on(sqlx::query_scalar(statement).fetch_one(&self.pool))
+            .unwrap()
+    }
+
+    /// Does something behind the API's back.
+    pub fn execute(&self, statement: &str) {
+        runtime()
+            .block_on(sqlx::raw_sql(sqlx::AssertSqlSafe(statement.to_owned())).execute(&self.pool))
+            .unwrap();
+    }
+
+    /// A transaction beside the servers', to be in their way.
+    #[expect(clippy::disallowed_methods, reason = "no unit of work of ours; a test's own")]
+    pub fn transaction(&self) -> Aside {
+        Aside(runtime().block_on(self.pool.begin()).unwrap())
+    }
+
+    /// A hook that is a shell script; gives its path.
+    pub fn script(&self, name: &str, body: &str) -> PathBuf {
+        let path = self.home.path().join(name);
+        std::fs::write(&path, format!("#!/bin/sh\n{body}\n")).unwrap();
+        path
+    }
+}
+
+/// A transaction of a test's own.
+pub struct Aside(sqlx::Transaction<'static, sqlx::Postgres>);
+
+impl Aside {
+    #[expect(clippy::disallowed_methods, reason = "a statement of a test's own")]
+    pub fn execute(&mut self, statement: &'static str) {
+        runtime()
+            .block_on(sqlx::query(statement).execute(&mut *self.0))
+            .unwrap();
+    }
+
+    pub fn commit(self) {
+        runtime().block_on(self.0.commit()).unwrap();
+    }
+}
+
+pub fn open_directory() -> TempDir {
+    tempfile::Builder::new()
+        .prefix("hallmark-test-")
+        .permissions(Permissions::from_mode(0o711))
+        .tempdir()
+        .unwrap()
+}
+
+pub fn digest(file: &Path) -> String {
+    let hex: String = Sha256::digest(std::fs::read(file).unwrap())
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    format!("sha256:{hex}")
+}

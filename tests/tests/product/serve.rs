@@ -1,0 +1,196 @@
+//! Starting and stopping.
+
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use blackbox::fixtures::{PASS, small};
+use blackbox::world::open_directory;
+use blackbox::{Server, World};
+
+#[test]
+fn without_a_database_the_server_brings_its_own_and_keeps_it() {
+    // Whoever listens on PostgreSQL's port does not matter.
+    let _squatter = TcpListener::bind("127.0.0.1:5432");
+    let home = open_directory();
+    let data = home.path().join("data");
+    let dev = [("OSA_DEV_MODE", "true")];
+    let server = Server::start(&data, &dev);
+    assert_eq!(server.anonymous().get("/ready").expect(200)["status"], "ready");
+    let script = home.path().join("pass");
+    std::fs::write(&script, format!("#!/bin/sh\n{PASS}\n")).unwrap();
+    server
+        .admin()
+        .post("/conventions", &small("Kept", "kept-of", &[("pass", &script)]))
+        .expect(201);
+    let begun = Instant::now();
+    assert!(server.terminate().success(), "SIGTERM ends with 0");
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+
+    let server = Server::start(&data, &dev);
+    assert_eq!(
+        server.anonymous().get("/conventions/kept").expect(200)["hooks"][0],
+        "pass"
+    );
+    // Killed, it leaves no PostgreSQL behind that would keep the next one from starting.
+    server.kill();
+    let server = Server::start(&data, &dev);
+    let Err(told) = Server::try_start(&data, &dev) else {
+        panic!("two servers in one data directory")
+    };
+    assert!(told.contains("in use by another hallmark"), "{told}");
+    assert!(server.terminate().success());
+}
+
+#[test]
+fn a_faulty_configuration_is_told_whole() {
+    let home = open_directory();
+    let Err(told) = Server::try_start(
+        &home.path().join("data"),
+        &[
+            ("HALLMARK_WORKER__CONCURRENCY", "0"),
+            ("HALLMARK_NONSENSE", "1"),
+            ("HALLMARK_LOG__FORMAT", "loud"),
+            ("DATABASE_URL", "postgres://127.0.0.1:1/x"),
+        ],
+    ) else {
+        panic!("it started")
+    };
+    for part in [
+        "worker.concurrency",
+        "nonsense (from HALLMARK_NONSENSE)",
+        "log.format",
+    ] {
+        assert!(told.contains(part), "{part} is not in {told}");
+    }
+    let Err(told) = Server::try_start(
+        &home.path().join("data"),
+        &[("DATABASE_URL", "postgres://nobody:secret-word@127.0.0.1:1/x")],
+    ) else {
+        panic!("it started")
+    };
+    assert!(
+        told.contains("database.url") && !told.contains("secret-word"),
+        "{told}"
+    );
+}
+
+// proves LED-10
+#[test]
+fn sigterm_lets_what_is_in_flight_end_and_claims_nothing_new() {
+    let world = World::start();
+    let server = world.serve("a");
+    let admin = server.admin();
+    let slow = world.script("slow", &format!("sleep 2; {PASS}"));
+    admin
+        .post("/conventions", &small("Draining", "draining", &[("slow", &slow)]))
+        .expect(201);
+    let run = admin.open("draining", 1);
+    let lines: String = (0..8)
+        .map(|n| format!("{{\"id\":\"r{n}\",\"metadata\":{{\"label\":\"x\"}}}}\n"))
+        .collect();
+    admin.push_lines(&run, &lines);
+    // Two claims at once, each 2 s: they are on their way now.
+    std::thread::sleep(Duration::from_millis(800));
+    assert!(server.terminate().success());
+    let published: u32 = world.query("select count(*)::text from records").parse().unwrap();
+    assert!(
+        (1..=2).contains(&published),
+        "{published} batches ended; those in flight and no others"
+    );
+    assert_eq!(world.query("select count(*)::text from delegation_leases"), "0");
+    let server = world.serve("a");
+    assert_eq!(server.admin().finish(&run)["published_count"], 8);
+}
+
+#[test]
+fn an_idle_server_ends_with_0_every_time() {
+    // Its listener is over in the very moment of the stop, which is a race with the stop itself.
+    let world = World::start();
+    for n in 0..12 {
+        let server = world.serve("a");
+        assert!(server.terminate().success(), "stop {n}");
+    }
+}
+
+// proves WC-1.8
+#[test]
+fn readiness_and_metrics_tell_what_does_not_work() {
+    let world = World::start();
+    let server = world.serve("a");
+    let admin = server.admin();
+    let ready = server.anonymous().get("/ready").expect(200);
+    for part in ["db", "workers", "runner"] {
+        assert_eq!(ready["components"][part]["status"], "ok", "{ready}");
+    }
+    // Nothing of the machine: no path, no address.
+    let told = ready["components"]["runner"]["detail"].as_str().unwrap();
+    assert!(
+        told.starts_with("local processes") && !told.contains('/'),
+        "{told}"
+    );
+    let broken = world.script("broken", "exit 3");
+    admin
+        .post(
+            "/conventions",
+            &small("Broken", "broken-of", &[("broken", &broken)]),
+        )
+        .expect(201);
+    let run = admin.open("broken", 2);
+    admin.push_lines(
+        &run,
+        "{\"id\":\"a\",\"metadata\":{\"label\":\"x\"}}\n{\"id\":\"b\",\"metadata\":{\"label\":\"x\"}}\n",
+    );
+    assert_eq!(admin.finish(&run)["errored_count"], 2);
+    // The work ends a moment after what it wrote can be read.
+    let patience = Instant::now() + Duration::from_secs(30);
+    let metrics = loop {
+        let text = server
+            .anonymous()
+            .fetch("GET", "/metrics", &[], "")
+            .unwrap()
+            .text();
+        if text.contains("osa_deliveries_total{") {
+            break text;
+        }
+        assert!(Instant::now() < patience, "{text}");
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    for line in [
+        "osa_hook_failures_total{hook=\"broken\",kind=\"hook_exit\",decision=\"give_up\"} 1",
+        "osa_workflow_stages_total{workflow=\"ingest\",stage=\"ingest_batch\",outcome=\"done\"} 1",
+        "osa_deliveries_total{consumer_group=\"hallmark:workers\",status=\"done\"} 1",
+        "osa_dispatch_duration_seconds_count{consumer_group=\"hallmark:workers\"} 1",
+        "osa_unhandled_errors_total 0",
+        "osa_workers_total 2",
+        "osa_db_pool_overflow 0",
+    ] {
+        assert!(metrics.lines().any(|told| told == line), "{line}\nin\n{metrics}");
+    }
+
+    // Where hooks get their directories there is suddenly a file.
+    let work = server.data.join("work");
+    std::fs::rename(&work, server.data.join("elsewhere")).unwrap();
+    std::fs::write(&work, "").unwrap();
+    let degraded = loop {
+        let answer = server.anonymous().get("/ready");
+        if answer.status == 503 {
+            break answer.json();
+        }
+        assert!(Instant::now() < patience, "it stays ready without a directory");
+        std::thread::sleep(Duration::from_millis(200));
+    };
+    assert_eq!(degraded["status"], "degraded");
+    assert_eq!(degraded["components"]["runner"]["status"], "error");
+    assert_eq!(degraded["components"]["db"]["status"], "ok");
+    let detail = degraded["components"]["runner"]["detail"].as_str().unwrap();
+    assert!(
+        !detail.contains('/'),
+        "it tells the world of its directories: {detail}"
+    );
+    std::fs::remove_file(&work).unwrap();
+    std::fs::rename(server.data.join("elsewhere"), &work).unwrap();
+    while server.anonymous().get("/ready").status != 200 {
+        assert!(Instant::now() < patience, "it does not become ready again");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
