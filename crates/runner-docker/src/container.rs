@@ -20,8 +20,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::Engine;
 use crate::image::{Image, same_id};
+use crate::killer::{Killer, killer};
 use crate::options::DockerRunnerOptions;
-use crate::trouble::{TableRequest, Trouble, sort};
+use crate::sandbox::Role;
+use crate::trouble::{EngineCall, Trouble, sort};
 use crate::work::blocking;
 
 /// How long the engine is waited for to say that a container has ended, before it is asked: a proxy may have dropped the connection
@@ -39,20 +41,33 @@ const LAYER_TICK: Duration = Duration::from_secs(5);
 const ENGINE_PATIENCE: Duration = Duration::from_secs(30);
 /// How long a killed container may take to end, and its log to be read.
 const END_PATIENCE: Duration = Duration::from_secs(60);
-/// How late the engine may notice that memory ran out, after it noticed the end: two messages of containerd in either order.
-const OOM_PATIENCE: Duration = Duration::from_millis(1000);
+/// How often the engine is asked again, a [`SHORT_TICK`] apart, whether it noticed that memory ran out, after it noticed the end: two
+/// messages of containerd in either order. Times and not a time: what makes the engine slow makes the questions slow too.
+const OOM_QUESTIONS: u32 = 20;
 /// The same, if something else than SIGKILL ended it: a program that outlived a child that was killed for memory.
-const SHORT_OOM_PATIENCE: Duration = Duration::from_millis(200);
+const SHORT_OOM_QUESTIONS: u32 = 4;
 /// A shell's and an engine's way of saying that a signal ended a program: 128 and its number.
 const SIGNALLED: i64 = 128;
 /// The last signal (signal(7)).
 const LAST_SIGNAL: i64 = 64;
-const SIGKILL: i64 = 9;
+/// The same of SIGKILL.
+const SIGKILLED: i64 = SIGNALLED + 9;
 
 /// Why it is not watched any more.
 enum Verdict {
     Ended,
     Limit(FailureKind),
+}
+
+/// What is known of its memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Memory {
+    /// It was enough, as far as is known.
+    Enough,
+    /// It ran out: the engine says so.
+    RanOut,
+    /// It ran out, because nothing else explains how the container ended.
+    MustHaveRunOut,
 }
 
 /// How a container ended.
@@ -75,8 +90,8 @@ pub(crate) struct Container<'a> {
     pub(crate) deadline: Instant,
     /// What it writes to.
     pub(crate) work: &'a Path,
-    /// Whether it may write elsewhere in its container.
-    pub(crate) layered: bool,
+    /// What runs in it.
+    pub(crate) role: Role<'a>,
     /// Cancelled when nobody waits any more.
     pub(crate) cancel: &'a CancellationToken,
 }
@@ -102,14 +117,15 @@ impl Container<'_> {
             .engine
             .docker()
             .start_container(self.name, None::<StartContainerOptions>);
-        started.await.map_err(|error| sort(TableRequest::Start, error))?;
+        started.await.map_err(|error| sort(EngineCall::Start, error))?;
         let verdict = self.watch().await?;
         if let Verdict::Limit(_) = verdict {
             self.kill().await?;
         }
         let state = self.state_at_end(&verdict).await?;
+        let memory = self.memory(&state, &verdict).await;
         let mut log = self.log().await;
-        let failure = self.how_it_ended(&state, verdict, &mut log);
+        let failure = self.how_it_ended(&state, verdict, memory, &mut log);
         Ok(Ended {
             failure,
             log: log.into_bytes(),
@@ -125,7 +141,7 @@ impl Container<'_> {
                 Err(Error::JsonDataError { .. }) if begun.elapsed() < PASSING_PATIENCE => {
                     sleep(SHORT_TICK).await;
                 }
-                found => return found.map_err(|e| sort(TableRequest::Other("look at the container"), e)),
+                found => return found.map_err(|e| sort(EngineCall::Other("look at the container"), e)),
             }
         }
     }
@@ -194,7 +210,7 @@ impl Container<'_> {
                 ));
             }
             let mut bytes = used.bytes;
-            if self.layered && Instant::now() >= layer_next {
+            if self.role != Role::Hook && Instant::now() >= layer_next {
                 // What an engine cannot say now it may say next time.
                 let layer = self.inspect(true).await.ok().and_then(|found| found.size_rw);
                 bytes = bytes.saturating_add(layer.and_then(|size| u64::try_from(size).ok()).unwrap_or(0));
@@ -220,7 +236,7 @@ impl Container<'_> {
             // It may have ended meanwhile, which is as good.
             Err(error) => {
                 if is_running(&self.state().await?) {
-                    return Err(sort(TableRequest::Other("kill the container"), error));
+                    return Err(sort(EngineCall::Other("kill the container"), error));
                 }
             }
         }
@@ -236,18 +252,36 @@ impl Container<'_> {
 
     /// The state of a container that has ended, once the engine had time to notice why.
     async fn state_at_end(&self, verdict: &Verdict) -> Result<ContainerState, Trouble> {
-        let begun = Instant::now();
+        let mut asked = 0;
         loop {
             let state = self.state().await?;
-            let patience = match (state.exit_code, verdict) {
-                (Some(0), _) | (_, Verdict::Limit(_)) => Duration::ZERO,
-                (Some(code), _) if code == SIGNALLED + SIGKILL => OOM_PATIENCE,
-                _ => SHORT_OOM_PATIENCE,
+            let most = match (state.exit_code, verdict) {
+                (Some(0), _) | (_, Verdict::Limit(_)) => 0,
+                (Some(SIGKILLED), _) => OOM_QUESTIONS,
+                _ => SHORT_OOM_QUESTIONS,
             };
-            if state.oom_killed == Some(true) || begun.elapsed() >= patience {
+            if state.oom_killed == Some(true) || asked >= most {
                 return Ok(state);
             }
+            asked += 1;
             sleep(SHORT_TICK).await;
+        }
+    }
+
+    /// Whether memory ran out. An engine may never say so, however long it is asked ([`Killer`]), so SIGKILL that came from the kernel
+    /// counts as well. In doubt it is the verdict after which it is run again: for a hook that is memory, for an ingester a signal. A
+    /// hook that was not short of memory is run a few times more than it need be; the other mistake would be an errored record.
+    async fn memory(&self, state: &ContainerState, verdict: &Verdict) -> Memory {
+        if state.oom_killed == Some(true) {
+            return Memory::RanOut;
+        }
+        if !matches!((verdict, state.exit_code), (Verdict::Ended, Some(SIGKILLED))) {
+            return Memory::Enough;
+        }
+        match killer(self.engine, self.name, state).await {
+            Killer::Kernel => Memory::MustHaveRunOut,
+            Killer::Unknown if self.role == Role::Hook => Memory::MustHaveRunOut,
+            Killer::Unknown | Killer::Engine => Memory::Enough,
         }
     }
 
@@ -255,13 +289,23 @@ impl Container<'_> {
         &self,
         state: &ContainerState,
         verdict: Verdict,
+        memory: Memory,
         log: &mut LogTail,
     ) -> Option<FailureKind> {
         let mut note = |text: &str| log.push(format!("\n[runner] ended: {text}\n").as_bytes());
-        if state.oom_killed == Some(true) {
-            let limit = self.limits.memory.bytes();
-            note(&format!("used more than its {limit} bytes of memory"));
-            return Some(FailureKind::Oom(limit));
+        let limit = self.limits.memory.bytes();
+        match memory {
+            Memory::Enough => {}
+            Memory::RanOut => {
+                note(&format!("used more than its {limit} bytes of memory"));
+                return Some(FailureKind::Oom(limit));
+            }
+            Memory::MustHaveRunOut => {
+                note(&format!(
+                    "SIGKILL, and the container engine is not known to have been asked for it; it counts as having used more than its {limit} bytes of memory"
+                ));
+                return Some(FailureKind::Oom(limit));
+            }
         }
         match verdict {
             Verdict::Limit(kind) => {
@@ -321,8 +365,14 @@ fn is_gone(error: &RunnerError) -> bool {
 
 /// How long it ran, by the engine's clock.
 fn lasted(state: &ContainerState) -> Option<Duration> {
-    let at = |text: &Option<String>| OffsetDateTime::parse(text.as_deref()?, &Rfc3339).ok();
-    (at(&state.finished_at)? - at(&state.started_at)?).try_into().ok()
+    (moment(state.finished_at.as_deref())? - moment(state.started_at.as_deref())?)
+        .try_into()
+        .ok()
+}
+
+/// A moment in the engine's words.
+pub(crate) fn moment(text: Option<&str>) -> Option<OffsetDateTime> {
+    OffsetDateTime::parse(text?, &Rfc3339).ok()
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use ports::RunnerError;
 use tokio::time::sleep;
 
 use crate::options::DockerRunnerOptions;
-use crate::trouble::{TableRequest, Trouble, is_forbidden, is_missing, lost_limit, sort};
+use crate::trouble::{EngineCall, Trouble, is_forbidden, is_missing, lost_limit, sort};
 
 /// The label that says whose a container is.
 pub(crate) const OWNER_LABEL: &str = "org.hallmark.owner";
@@ -88,7 +88,7 @@ impl Engine {
     pub(crate) async fn create(&self, name: &str, body: ContainerCreateBody) -> Result<(), Trouble> {
         let options = CreateContainerOptionsBuilder::new().name(name).build();
         let made = self.docker.create_container(Some(options), body).await;
-        let made = made.map_err(|error| sort(TableRequest::Create, error))?;
+        let made = made.map_err(|error| sort(EngineCall::Create, error))?;
         match lost_limit(&made.warnings) {
             Some(warning) => Err(Trouble::Failure(FailureKind::Misconfigured(format!(
                 "the container engine cannot hold a limit: {warning}"

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use crate::engine::Engine;
 use crate::reference::Reference;
-use crate::trouble::{TableRequest, Trouble, is_missing, plain, sort};
+use crate::trouble::{EngineCall, Trouble, is_missing, plain, sort};
 
 /// An image that the engine has, and that the release's digest names.
 #[derive(Debug, PartialEq, Eq)]
@@ -86,7 +86,7 @@ async fn inspect(engine: &Engine, name: &str) -> Result<Option<ImageInspect>, Tr
         Err(error) if is_missing(&error) => Ok(None),
         // Podman's answer to a digest that is no name of an image.
         Err(Error::DockerResponseServerError { status_code: 400, .. }) => Ok(None),
-        Err(error) => Err(sort(TableRequest::Image, error)),
+        Err(error) => Err(sort(EngineCall::Image, error)),
     }
 }
 
@@ -141,7 +141,7 @@ fn why_not_pulled(error: Error) -> Result<String, Trouble> {
             Ok(plain(&message))
         }
         Error::RequestTimeoutError => Ok("the registry did not answer in time".to_owned()),
-        error => Err(sort(TableRequest::Image, error)),
+        error => Err(sort(EngineCall::Image, error)),
     }
 }
 

@@ -6,8 +6,11 @@
 //! - A hook is uid and gid 65534 without capabilities, without a network, on a read-only file system; it may write to `/osa/out`,
 //!   and to 100 MiB of `/tmp` and 64 MiB of `/dev/shm`, which count as its memory. An ingester is the user that its image says,
 //!   has the network, and may write everywhere in its container. Neither can gain privileges or have more than 256 processes.
-//! - The engine holds memory, processor time and the number of processes; whether memory ran out is its own verdict. The runner
-//!   holds wall clock and disk.
+//! - The engine holds memory, processor time and the number of processes. The runner holds wall clock and disk.
+//! - Memory ran out if the engine says so, whichever process was killed for it and however the entrypoint ended afterwards: a hook that
+//!   lost a child and ends with a status of its own is run again with more. An engine on containerd loses that message now and
+//!   then; SIGKILL (status 137) then counts as memory too, unless the engine was asked to kill or stop the container. A script that passes
+//!   on the 137 of a child looks the same, also if the child was ended otherwise.
 //! - Every container has a label with its owner's name. It is removed, with its anonymous volumes, before an attempt ends or soon after
 //!   its future is dropped; what a killed server left is removed by [`DockerRunner::clean_stale`].
 //!
@@ -22,17 +25,22 @@
 //!   remove what is in directories that a hook made: those stay until somebody removes them ([`Cleaned::left`]).
 //!   Let the server be root in its own container, or use a rootless engine of the server's own user.
 //! - With `SELinux`, give the work root a type that containers may use (`chcon -Rt container_file_t`); mounts are not relabelled.
-//! - Podman makes a directory that it does not find instead of refusing it: with a wrong `host_work_root`, hooks find no records. On
-//!   cgroups v1 it may not notice that memory ran out; the hook then was ended by signal 9.
+//! - Podman makes a directory that it does not find instead of refusing it: with a wrong `host_work_root`, hooks find no records.
+//! - If the message that memory ran out is lost and the entrypoint ends with another status than 137 (a child was killed, and the
+//!   entrypoint ended at once, on a machine with much to do), that is the hook's own failure: nothing is left that tells of the memory.
+//!   containerd of the end of 2025 and later (containerd#12405, #12714) does not lose it on cgroups v2.
 //!
 //! Only `/_ping`, `/version`, `/images` and `/containers` of the engine are asked, so a docker-socket-proxy with CONTAINERS=1,
-//! IMAGES=1 and POST=1 is enough.
+//! IMAGES=1 and POST=1 is enough. After SIGKILL without a word about memory, `/events` is asked as well, which that proxy lets
+//! through unless it has EVENTS=0; without an answer, a hook ran out of memory and an ingester was ended by a signal, so that both are
+//! run again.
 //!
 //! The most memory that a container used is not reported: the engine forgets it when the container ends.
 
 mod container;
 mod engine;
 mod image;
+mod killer;
 mod options;
 mod reference;
 mod runner;

@@ -339,7 +339,7 @@ impl Inner {
             limits: what.limits,
             deadline,
             work,
-            layered: what.role != Role::Hook,
+            role: what.role,
             cancel,
         };
         let ended = container.run(image).await?;

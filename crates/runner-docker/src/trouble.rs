@@ -21,7 +21,7 @@ impl From<RunnerError> for Trouble {
 
 /// What was asked of the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum TableRequest {
+pub(crate) enum EngineCall {
     /// About an image, or to pull it.
     Image,
     /// To make a container.
@@ -32,7 +32,7 @@ pub(crate) enum TableRequest {
     Other(&'static str),
 }
 
-impl TableRequest {
+impl EngineCall {
     const fn what(self) -> &'static str {
         match self {
             Self::Image => "ask the container engine about an image",
@@ -65,7 +65,7 @@ const NO_MOUNT: [&str; 5] = [
 ];
 
 /// Sorts an answer of the engine.
-pub(crate) fn sort(asked: TableRequest, error: Error) -> Trouble {
+pub(crate) fn sort(asked: EngineCall, error: Error) -> Trouble {
     let Error::DockerResponseServerError { status_code, message } = &error else {
         return Trouble::Runner(RunnerError::new(asked.what(), error));
     };
@@ -77,20 +77,20 @@ pub(crate) fn sort(asked: TableRequest, error: Error) -> Trouble {
             "the container engine's answer was 403 Forbidden ({message}) when asked to {}; a docker-socket-proxy must allow CONTAINERS, IMAGES and POST",
             asked.what()
         ))),
-        (TableRequest::Create | TableRequest::Start, _) if says(&NO_MOUNT) => {
+        (EngineCall::Create | EngineCall::Start, _) if says(&NO_MOUNT) => {
             Trouble::Failure(FailureKind::Misconfigured(format!(
                 "the container engine cannot use the work directory ({message}); say by host_work_root (OSA_HOST_DATA_DIR) where the engine sees it"
             )))
         }
-        (TableRequest::Create | TableRequest::Start, 400 | 404 | 500) if says(&NO_PROGRAM) => {
+        (EngineCall::Create | EngineCall::Start, 400 | 404 | 500) if says(&NO_PROGRAM) => {
             Trouble::Failure(FailureKind::ImageUnusable(format!(
                 "it could not be started: {message}; mend the image's entrypoint"
             )))
         }
-        (TableRequest::Create, 404) => Trouble::Failure(FailureKind::ImageUnusable(format!(
+        (EngineCall::Create, 404) => Trouble::Failure(FailureKind::ImageUnusable(format!(
             "it was removed from the container engine: {message}"
         ))),
-        (TableRequest::Create, 400) => Trouble::Failure(FailureKind::Misconfigured(format!(
+        (EngineCall::Create, 400) => Trouble::Failure(FailureKind::Misconfigured(format!(
             "the container engine refuses the container: {message}"
         ))),
         _ => Trouble::Runner(RunnerError::new(asked.what(), error)),
@@ -135,7 +135,7 @@ pub(crate) fn plain(message: &str) -> String {
 mod tests {
     use super::*;
 
-    fn sorted(asked: TableRequest, status_code: u16, message: &str) -> String {
+    fn sorted(asked: EngineCall, status_code: u16, message: &str) -> String {
         let message = message.to_owned();
         match sort(asked, Error::DockerResponseServerError { status_code, message }) {
             Trouble::Failure(kind) => kind.as_str().to_owned(),
@@ -151,29 +151,29 @@ mod tests {
         let bind = r#"invalid mount config for type "bind": bind source path does not exist: /x"#;
         let runc_mount = r#"error mounting "/x" to rootfs at "/osa/in": stat /x: no such file or directory"#;
         for (asked, status, message, kind) in [
-            (TableRequest::Start, 400, runc, "image_pull"),
-            (TableRequest::Start, 404, runc, "image_pull"),
-            (TableRequest::Start, 500, crun, "image_pull"),
-            (TableRequest::Create, 400, "No command specified", "image_pull"),
-            (TableRequest::Create, 404, "No such image: sha256:a", "image_pull"),
-            (TableRequest::Create, 400, bind, "config"),
-            (TableRequest::Start, 500, runc_mount, "config"),
+            (EngineCall::Start, 400, runc, "image_pull"),
+            (EngineCall::Start, 404, runc, "image_pull"),
+            (EngineCall::Start, 500, crun, "image_pull"),
+            (EngineCall::Create, 400, "No command specified", "image_pull"),
+            (EngineCall::Create, 404, "No such image: sha256:a", "image_pull"),
+            (EngineCall::Create, 400, bind, "config"),
+            (EngineCall::Start, 500, runc_mount, "config"),
             (
-                TableRequest::Create,
+                EngineCall::Create,
                 500,
                 "statfs /x: no such file or directory",
                 "config",
             ),
-            (TableRequest::Create, 400, "invalid option", "config"),
+            (EngineCall::Create, 400, "invalid option", "config"),
             (
-                TableRequest::Start,
+                EngineCall::Start,
                 403,
                 "<html><body><h1>403 Forbidden</h1>",
                 "rbac",
             ),
-            (TableRequest::Image, 403, "", "rbac"),
-            (TableRequest::Start, 500, "no space left on device", "runner"),
-            (TableRequest::Other("look"), 404, "No such container", "runner"),
+            (EngineCall::Image, 403, "", "rbac"),
+            (EngineCall::Start, 500, "no space left on device", "runner"),
+            (EngineCall::Other("look"), 404, "No such container", "runner"),
         ] {
             assert_eq!(
                 sorted(asked, status, message),
@@ -182,7 +182,7 @@ mod tests {
             );
         }
         let broken = Error::from(std::io::Error::other("refused"));
-        assert!(matches!(sort(TableRequest::Create, broken), Trouble::Runner(_)));
+        assert!(matches!(sort(EngineCall::Create, broken), Trouble::Runner(_)));
     }
 
     #[test]

@@ -5,6 +5,7 @@
     reason = "these are tests, though not all of them functions with #[test]"
 )]
 
+pub(crate) mod fake;
 pub(crate) mod net;
 
 use std::collections::HashMap;
