@@ -16,8 +16,9 @@ async fn memory_that_runs_out_is_the_engines_verdict_and_what_was_written_is_kep
     let runner = place.runner().await;
     for hog in [
         "exec tail /dev/zero",
-        // A child is killed, and its parent ends as if nothing had been.
-        "tail /dev/zero; echo survived; exit 3",
+        // A child is killed, and its parent ends as if nothing had been. The pauses let the engine notice: it loses what happens while
+        // it still starts the container, or already removes it.
+        "sleep 1; tail /dev/zero; echo survived; sleep 1; exit 3",
         // Files in /tmp are memory.
         "cat /dev/zero > /dev/shm/x & cat /dev/zero > /tmp/x; wait; tail /dev/zero",
     ] {
