@@ -14,10 +14,7 @@ pub struct Engine {
 impl Engine {
     /// The engine for tests, if one answers.
     pub fn find() -> Option<Self> {
-        let named = |name| std::env::var(name).ok().filter(|host: &String| !host.is_empty());
-        let host = named("HALLMARK_TEST_DOCKER_HOST")
-            .or_else(|| named("DOCKER_HOST"))
-            .unwrap_or_else(|| "unix:///var/run/docker.sock".to_owned());
+        let host = test_needs::engine_host();
         let this = Self {
             host,
             images: Vec::new(),
@@ -28,7 +25,7 @@ impl Engine {
         if answer.is_ok_and(|answer| answer.status.success()) {
             return Some(this);
         }
-        println!("skipped: no container engine");
+        test_needs::left_out("a container engine");
         None
     }
 
@@ -102,16 +99,15 @@ impl Drop for Engine {
 
 /// A root file system of a static busybox and a program, if this machine has one.
 pub fn busybox_system(program: &str) -> Option<tempfile::TempDir> {
-    let found = ["/bin/busybox", "/usr/bin/busybox"].map(Path::new);
-    let Some(busybox) = found.into_iter().find(|path| path.is_file()) else {
-        println!("skipped: no busybox, of which images are made (Debian: busybox-static)");
+    let Some(busybox) = test_needs::busybox() else {
+        test_needs::left_out("busybox, of which images are made (Debian: busybox-static),");
         return None;
     };
     let system = tempfile::tempdir().unwrap();
     let bin = system.path().join("bin");
     std::fs::create_dir(&bin).unwrap();
-    std::fs::copy(busybox, bin.join("busybox")).unwrap();
-    let names = Command::new(busybox).arg("--list").output().unwrap().stdout;
+    std::fs::copy(&busybox, bin.join("busybox")).unwrap();
+    let names = Command::new(&busybox).arg("--list").output().unwrap().stdout;
     for name in String::from_utf8(names)
         .unwrap()
         .lines()

@@ -261,7 +261,7 @@ fn check_seen(page: &Value) {
 #[test]
 fn a_browser_shows_the_pages() {
     let Some(browser) = Browser::found() else {
-        println!("skipped: no chromium");
+        test_needs::left_out("Chromium");
         return;
     };
     let site = site();

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use blackbox::fixtures::{COUNTING, PASS, READ_FILES, ingester, small};
+use blackbox::tokens::now;
 use blackbox::{Client, World};
 use serde_json::{Value, json};
 
@@ -206,16 +207,13 @@ fn an_ingester_that_fails_is_asked_again_with_its_old_session_and_its_log_is_for
     let world = World::start();
     let server = world.serve_machines("a", &[]);
     let admin = server.admin();
-    // It fails the first two times after it has moved on: what a failed pull left counts for nothing.
-    let tries = world.home.path().join("tries");
-    std::fs::create_dir(&tries).unwrap();
-    std::os::unix::fs::chown(&tries, Some(65534), Some(65534)).unwrap();
+    // It fails, after it has moved on, until a moment that both kinds of sandbox see: what a failed pull left counts for nothing.
+    let works_from = now() + 4;
     let flaky = world.script(
         "flaky",
         &format!(
-            "{}\nn=$(ls {tries} | wc -l); if [ $n -lt 2 ]; then mktemp {tries}/XXXXXX; echo secret-words; exit 7; fi; exit 0",
+            "{}\nif [ $(date +%s) -lt {works_from} ]; then echo secret-words; exit 7; fi; exit 0",
             COUNTING.trim_end().trim_end_matches("exit 0"),
-            tries = tries.display()
         ),
     );
     let pass = world.script("pass", PASS);
@@ -232,6 +230,8 @@ fn an_ingester_that_fails_is_asked_again_with_its_old_session_and_its_log_is_for
         (&json!("completed"), &Value::Null)
     );
     assert_eq!(counts(&ended), [3, 12, 12, 0, 12, 0]);
+    let failed = "select count(*)::text from delegations where status = 'failed'";
+    assert_ne!(world.query(failed), "0", "the ingester never failed");
 
     // One that exceeds its memory is given up at once: there is no lever. Its log is for its opener and admins.
     let hog = world.script("hog", "echo secret-words; tail /dev/zero");

@@ -106,7 +106,7 @@ fn the_earthquakes_come_in(server: &Server, body: &Value) {
 #[test]
 fn the_example_runs_as_local_processes() {
     if !Path::new("/usr/bin/python3").exists() {
-        println!("skipped: no /usr/bin/python3, which the example's #! line finds");
+        test_needs::left_out("/usr/bin/python3, which the example's #! line finds,");
         return;
     }
     let world = World::start();
@@ -168,7 +168,7 @@ fn python_system(program: &[u8]) -> tempfile::TempDir {
 fn the_example_runs_in_containers_and_a_killed_servers_containers_are_removed() {
     let Some(mut engine) = Engine::find() else { return };
     if !Path::new("/usr/bin/python3").exists() {
-        println!("skipped: no /usr/bin/python3 to make an image of");
+        test_needs::left_out("/usr/bin/python3, of which an image is made,");
         return;
     }
     let world = World::start();

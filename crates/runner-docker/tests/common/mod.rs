@@ -42,25 +42,17 @@ pub(crate) struct Place {
     images: Mutex<Vec<String>>,
 }
 
-/// Where the engine for tests may be.
-fn host() -> String {
-    let named = |name| std::env::var(name).ok().filter(|host: &String| !host.is_empty());
-    named("HALLMARK_TEST_DOCKER_HOST")
-        .or_else(|| named("DOCKER_HOST"))
-        .unwrap_or_else(|| "unix:///var/run/docker.sock".to_owned())
-}
-
 impl Place {
     /// A place, if an engine answers.
     pub(crate) async fn new() -> Option<Self> {
-        let host = host();
+        let host = test_needs::engine_host();
         let docker = Docker::connect_with_host(&host).ok();
         let answers = match &docker {
             Some(docker) => docker.ping().await.is_ok(),
             None => false,
         };
         let Some(docker) = docker.filter(|_| answers) else {
-            println!("skipped: no container engine");
+            test_needs::left_out("a container engine");
             return None;
         };
         Some(Self {
@@ -212,14 +204,11 @@ pub(crate) fn root_tar() -> &'static [u8] {
         let dir = tempfile::tempdir().unwrap();
         let bin = dir.path().join("bin");
         fs::create_dir(&bin).unwrap();
-        let found = ["/bin/busybox", "/usr/bin/busybox"]
-            .iter()
-            .find(|path| is_static(path));
-        let Some(busybox) = found else {
+        let Some(busybox) = test_needs::busybox() else {
             panic!("these tests make images of a static busybox; install it (Debian: busybox-static)")
         };
-        fs::copy(busybox, bin.join("busybox")).unwrap();
-        let names = Command::new(busybox).arg("--list").output().unwrap().stdout;
+        fs::copy(&busybox, bin.join("busybox")).unwrap();
+        let names = Command::new(&busybox).arg("--list").output().unwrap().stdout;
         for name in text(&names).lines().filter(|name| *name != "busybox") {
             std::os::unix::fs::symlink("busybox", bin.join(name)).unwrap();
         }
