@@ -14,6 +14,7 @@ pub mod client;
 pub mod cluster;
 pub mod engine;
 pub mod fixtures;
+pub mod ledger_worker;
 pub mod parties;
 pub mod server;
 pub mod tokens;

@@ -107,7 +107,11 @@ impl World {
         ];
         // `cargo xtask ci` runs the tests of hooks a second time, without bubblewrap.
         let sandbox = std::env::var("HALLMARK_TEST_SANDBOX").ok();
-        all.extend(sandbox.as_deref().map(|sandbox| ("HALLMARK_RUNNER__SANDBOX", sandbox)));
+        all.extend(
+            sandbox
+                .as_deref()
+                .map(|sandbox| ("HALLMARK_RUNNER__SANDBOX", sandbox)),
+        );
         all.extend(more);
         Server::start(&self.home.path().join(name), &all)
     }

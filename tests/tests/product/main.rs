@@ -16,6 +16,7 @@ mod exports;
 mod faults;
 mod forged_tokens;
 mod gates;
+mod ledger_storm;
 mod main_job;
 mod manners;
 mod many;

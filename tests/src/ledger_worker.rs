@@ -3,15 +3,16 @@
 
 use std::time::{Duration, Instant};
 
-use blackbox::choices::Choices;
 use serde_json::{Value, json};
 
-use crate::SILENCE;
+use crate::choices::Choices;
 
-/// What a worker is told by its environment.
-pub(crate) const SERVERS: &str = "LEDGER_STORM_SERVERS";
-pub(crate) const TOKEN: &str = "LEDGER_STORM_TOKEN";
-pub(crate) const SEED: &str = "LEDGER_STORM_SEED";
+/// After how long without a heartbeat a lease expires in the storm.
+pub const SILENCE: Duration = Duration::from_secs(3);
+/// The environment of a worker: addresses of servers, its token, the seed of its choices.
+pub const SERVERS: &str = "LEDGER_STORM_SERVERS";
+pub const TOKEN: &str = "LEDGER_STORM_TOKEN";
+pub const SEED: &str = "LEDGER_STORM_SEED";
 
 /// For how long an end is sent again that got no answer.
 const STUBBORN: Duration = Duration::from_secs(30);
@@ -94,7 +95,7 @@ impl Worker {
 }
 
 /// Works until it is killed.
-pub(crate) fn run() -> ! {
+pub fn run() -> ! {
     let variable = |name: &str| std::env::var(name).unwrap();
     let seed: u64 = variable(SEED).parse().unwrap();
     let mut worker = Worker {
