@@ -28,33 +28,24 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    /// The engine that the environment names, the machine's own, or a private one. Where there is none, it is printed why.
-    pub(crate) fn find() -> Option<Self> {
+    /// The engine that the environment names, the machine's own, or a private one; an error says why there is none.
+    pub(crate) fn find() -> Result<Self> {
         let named = ["HALLMARK_TEST_DOCKER_HOST", "DOCKER_HOST"].map(|name| std::env::var(name).ok());
         let machines = Some("unix:///var/run/docker.sock".to_owned());
         let hosts = named.into_iter().chain([machines]).flatten();
         if let Some(host) = hosts.into_iter().find(|host| answers(host)) {
-            if let Err(why) = package("busybox", "busybox-static") {
-                println!("no container tests, for their images are made of busybox: {why:#}");
-                return None;
-            }
+            package("busybox", "busybox-static").context("images for tests are made of busybox")?;
             println!("container engine: {host}");
-            return Some(Self { host, _private: None });
+            return Ok(Self { host, _private: None });
         }
-        match packages().and_then(|()| Private::start()) {
-            Ok(private) => {
-                let host = private.host();
-                println!("container engine: a private dockerd at {host}");
-                Some(Self {
-                    host,
-                    _private: Some(private),
-                })
-            }
-            Err(why) => {
-                println!("no container engine, tests that need one are skipped: {why:#}");
-                None
-            }
-        }
+        packages()?;
+        let private = Private::start()?;
+        let host = private.host();
+        println!("container engine: a private dockerd at {host}");
+        Ok(Self {
+            host,
+            _private: Some(private),
+        })
     }
 
     /// Where it is, as `DOCKER_HOST` says it.

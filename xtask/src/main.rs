@@ -1,10 +1,12 @@
 //! Chores of the workspace: `cargo xtask demo`, `cargo xtask ci` and their parts.
 
 mod bench;
+mod cargo_tools;
 mod ci;
 mod client;
 mod clients;
 mod demo;
+mod dependencies;
 mod engine;
 mod exports;
 mod fuzz;
@@ -13,6 +15,9 @@ mod migrations;
 mod openapi;
 mod packages;
 mod shell;
+mod sqlx;
+mod tests;
+mod tidy;
 mod tools;
 mod tree;
 
@@ -34,10 +39,32 @@ enum Command {
         #[arg(long)]
         keep: bool,
     },
-    /// Run every check that CI runs.
-    Ci,
-    /// Check that no crate crosses its layer.
+    /// Run every check that CI runs, or one part of them.
+    Ci {
+        /// One part; all of them, if none is named.
+        part: Option<ci::Part>,
+    },
+    /// Run the tests, with the database and the container engine that they need started for them.
+    Test {
+        /// Only tests whose names contain one of these, such as `pulls::`.
+        filters: Vec<String>,
+        /// Only those of this crate; the black-box tests are `blackbox`.
+        #[arg(long)]
+        package: Option<String>,
+        /// `never`: hooks run without bubblewrap where it is installed.
+        #[arg(long)]
+        sandbox: Option<String>,
+    },
+    /// Check that no crate or context crosses its layer, and that no files name each other in a circle.
     Layers,
+    /// Check the texts: words, references to requirements, contracts and files.
+    Tidy,
+    /// Check licences, sources and bans of dependencies, and that none is unused; or the advisories about them.
+    Dependencies {
+        /// Look at the advisories instead, with their database from GitHub.
+        #[arg(long)]
+        advisories: bool,
+    },
     /// Write docs/api/openapi.json; with --check, only say whether it is up to date.
     Openapi {
         /// Change nothing.
@@ -79,14 +106,22 @@ enum Command {
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Demo { keep } => demo::run(keep),
-        Command::Ci => ci::run(),
+        Command::Ci { part } => ci::run(part),
+        Command::Test {
+            filters,
+            package,
+            sandbox,
+        } => tests::run(&filters, sandbox.as_deref(), package.as_deref()),
         Command::Layers => layers::check(),
+        Command::Tidy => tidy::check(),
+        Command::Dependencies { advisories: true } => dependencies::advisories(),
+        Command::Dependencies { advisories: false } => dependencies::check(),
         Command::Openapi { check } => openapi::run(check),
         Command::Clients => clients::run(),
         Command::Exports => exports::run(),
         Command::Fuzz { short } => fuzz::run(short),
         Command::Migrations { part, write } => migrations::run(part.as_ref(), write),
-        Command::Sqlx { write } => ci::sqlx(write),
+        Command::Sqlx { write } => sqlx::prepare(write),
         Command::Bench { part } => bench::run(part),
     }
 }

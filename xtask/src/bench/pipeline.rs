@@ -51,14 +51,15 @@ struct Kind {
 pub(super) fn run() -> Result<()> {
     println!("\nthe pipeline, {BATCHES} batches of {RECORDS} records, medians:");
     let home = demo::home()?;
-    let engine = Engine::find();
+    let engine = Engine::find()
+        .inspect_err(|why| println!("containers were left out: {why:#}"))
+        .ok();
     let mut kinds = vec![
         process("process", HOOK, home.path())?,
         process("python", PYTHON, home.path())?,
     ];
-    match &engine {
-        Some(engine) => kinds.push(container(engine, home.path())?),
-        None => println!("containers were left out"),
+    if let Some(engine) = &engine {
+        kinds.push(container(engine, home.path())?);
     }
     for lanes in LANES {
         let workers = lanes.to_string();
