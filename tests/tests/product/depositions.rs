@@ -4,11 +4,11 @@ use std::path::Path;
 
 use blackbox::fixtures::{PASS, READ_FILES, small};
 use blackbox::parties::until;
-use blackbox::{Answer, Client, Server, World};
+use blackbox::{Answer, Client, World};
 use serde_json::{Value, json};
 
 /// A convention with these hooks that takes up to two files of at most 20 bytes that end with `.txt`.
-fn deploy(admin: &Client, title: &str, hooks: &[(&str, &Path)], curation: Option<&str>) {
+pub(super) fn deploy(admin: &Client, title: &str, hooks: &[(&str, &Path)], curation: Option<&str>) {
     let mut body = small(title, &format!("{title}-schema").to_lowercase(), hooks);
     body["file_requirements"] =
         json!({"accepted_types": [".txt"], "min_count": 1, "max_count": 2, "max_file_size": 20});
@@ -19,14 +19,14 @@ fn deploy(admin: &Client, title: &str, hooks: &[(&str, &Path)], curation: Option
 }
 
 /// A multipart form with one file.
-fn form(field: &str, name: &str, content: &[u8]) -> Vec<u8> {
+pub(super) fn form(field: &str, name: &str, content: &[u8]) -> Vec<u8> {
     let head = format!(
         "--XX\r\nContent-Disposition: form-data; name=\"other\"\r\n\r\nignored\r\n--XX\r\nContent-Disposition: form-data; name=\"{field}\"; filename=\"{name}\"\r\nContent-Type: text/html\r\n\r\n"
     );
     [head.as_bytes(), content, b"\r\n--XX--\r\n"].concat()
 }
 
-fn upload(client: &Client, path: &str, name: &str, content: &[u8]) -> Answer {
+pub(super) fn upload(client: &Client, path: &str, name: &str, content: &[u8]) -> Answer {
     let body = form("file", name, content);
     client
         .send(
@@ -38,7 +38,7 @@ fn upload(client: &Client, path: &str, name: &str, content: &[u8]) -> Answer {
         .unwrap()
 }
 
-fn draft(client: &Client, convention: &str, metadata: &Value) -> String {
+pub(super) fn draft(client: &Client, convention: &str, metadata: &Value) -> String {
     let made = client
         .post("/depositions", &json!({"convention_id": convention}))
         .expect(201);
@@ -47,7 +47,7 @@ fn draft(client: &Client, convention: &str, metadata: &Value) -> String {
     srn
 }
 
-fn set(client: &Client, srn: &str, metadata: &Value) {
+pub(super) fn set(client: &Client, srn: &str, metadata: &Value) {
     let body = metadata.to_string();
     let path = format!("/depositions/{srn}/metadata");
     let answer = client
@@ -56,7 +56,7 @@ fn set(client: &Client, srn: &str, metadata: &Value) {
     assert_eq!(answer.expect(200), json!({}));
 }
 
-fn submit(client: &Client, srn: &str) -> Answer {
+pub(super) fn submit(client: &Client, srn: &str) -> Answer {
     client
         .send(
             "POST",
@@ -67,19 +67,19 @@ fn submit(client: &Client, srn: &str) -> Answer {
         .unwrap()
 }
 
-fn get(client: &Client, srn: &str) -> Value {
+pub(super) fn get(client: &Client, srn: &str) -> Value {
     client.get(&format!("/depositions/{srn}")).expect(200)
 }
 
 /// Waits until its hooks have run.
-fn validated(client: &Client, srn: &str) -> Value {
+pub(super) fn validated(client: &Client, srn: &str) -> Value {
     until("its hooks have run", || {
         get(client, srn)["status"] != "in_validation"
     });
     get(client, srn)
 }
 
-fn events(admin: &Client, srn: &str) -> Vec<String> {
+pub(super) fn events(admin: &Client, srn: &str) -> Vec<String> {
     let id = srn.rsplit(':').next().unwrap();
     let page = admin
         .get(&format!("/activity?subject=deposition:{id}&limit=100"))
@@ -439,155 +439,4 @@ echo "{\"id\":\"$id\",\"features\":[{\"note\":\"fine\"}]}" > "$OSA_OUT/features.
             .contains("its image cannot be run"),
         "{failed}"
     );
-}
-
-// proves PIP-1
-#[test]
-fn a_curator_decides_where_the_convention_asks_for_it() {
-    let world = World::start();
-    let server = world.serve("a");
-    let (admin, owner) = (server.admin(), world.person(&server, 1, "curator").client);
-    let curator = world.person(&server, 2, "curator").client;
-    let hook = world.script("hook", READ_FILES);
-    deploy(&admin, "Curated", &[("reads", &hook)], Some("required"));
-    assert_eq!(
-        admin.get("/conventions/curated").expect(200)["curation"],
-        "required"
-    );
-    let srn = draft(&owner, "curated", &json!({"label": "a"}));
-    upload(&owner, &format!("/depositions/{srn}/files"), "data.txt", b"kept").expect(200);
-    let (approve, reject) = (
-        format!("/depositions/{srn}/approve"),
-        format!("/depositions/{srn}/reject"),
-    );
-    curator
-        .post(&approve, &json!({}))
-        .problem(409, "InvalidStateError");
-    submit(&owner, &srn).expect(200);
-    let waits = validated(&curator, &srn);
-    assert_eq!(
-        (&waits["status"], &waits["record_srn"]),
-        (&json!("in_review"), &Value::Null)
-    );
-    assert_eq!(server.anonymous().rows("curated-schema/records", 10).len(), 0);
-    // Nobody decides about their own, and what waits is not changed.
-    owner.post(&approve, &json!({})).problem(403, "access_denied");
-    submit(&owner, &srn).problem(409, "InvalidStateError");
-    curator
-        .post(&reject, &json!({"reason": "  "}))
-        .problem(422, "VALIDATION_ERROR");
-    assert_eq!(
-        curator
-            .post(&reject, &json!({"reason": "no licence"}))
-            .expect(200),
-        json!({})
-    );
-    let back = get(&owner, &srn);
-    assert_eq!(
-        (&back["status"], &back["validation"]["reasons"]),
-        (&json!("draft"), &json!(["the curator: no licence"]))
-    );
-
-    submit(&owner, &srn).expect(200);
-    assert_eq!(validated(&owner, &srn)["status"], "in_review");
-    // The hook is replaced meanwhile: what was computed is what is published, under the release that computed it.
-    let other = world.script("other", PASS);
-    deploy(&admin, "Curated", &[("reads", &other)], Some("required"));
-    let approved = curator.post(&approve, &json!({})).expect(200);
-    assert_eq!(approved["record_srn"], get(&owner, &srn)["record_srn"]);
-    let rows = server.anonymous().rows("curated-schema/reads", 10);
-    assert_eq!((rows.len(), &rows[0]["note"]), (1, &json!("kept")));
-    let trace = server
-        .anonymous()
-        .get(&format!(
-            "/data/curated-schema/reads/rows/{}/trace",
-            rows[0]["id"]
-        ))
-        .expect(200);
-    assert_eq!(
-        (&trace["release"]["version"], &trace["deposition"]["submission"]),
-        (&json!(1), &json!(2))
-    );
-    assert_eq!(
-        trace["deposition"]["curated_by"]["id"],
-        "user:00000000-0000-7000-8000-000000000002"
-    );
-    curator
-        .post(&approve, &json!({}))
-        .problem(409, "InvalidStateError");
-}
-
-// proves PIP-1
-#[test]
-fn a_filled_in_template_fills_a_draft_in() {
-    let world = World::start();
-    let server = world.serve("a");
-    let (admin, owner) = (server.admin(), world.person(&server, 1, "depositor").client);
-    let pass = world.script("pass", PASS);
-    deploy(&admin, "Sheets", &[("pass", &pass)], None);
-    let srn = draft(&owner, "sheets", &json!({}));
-    let (_, template) = owner.send_raw(&format!("/depositions/{srn}/template"));
-    assert!(template.starts_with(b"PK"));
-    let sheet = |cells: &[(&str, rust_xlsxwriter::worksheet::ColNum, f64)], label: &str| {
-        let mut book = rust_xlsxwriter::Workbook::new();
-        let sheet = book.add_worksheet();
-        sheet.write(0, 0, "label").unwrap();
-        sheet.write(2, 0, label).unwrap();
-        for (name, column, value) in cells {
-            sheet.write(0, *column, *name).unwrap();
-            sheet.write(2, *column, *value).unwrap();
-        }
-        book.save_to_buffer().unwrap()
-    };
-    let path = format!("/depositions/{srn}/spreadsheet");
-    let filled = upload(
-        &owner,
-        &path,
-        "a.xlsx",
-        &sheet(&[("mass", 1, 2.5), ("colour", 2, 1.0)], "from a sheet"),
-    )
-    .expect(200);
-    let result = &filled["parse_result"];
-    assert_eq!(result["metadata"], json!({"label": "from a sheet", "mass": 2.5}));
-    assert_eq!(
-        (result["warnings"].as_array().unwrap().len(), &result["errors"]),
-        (1, &json!([]))
-    );
-    assert_eq!(get(&owner, &srn)["metadata"], result["metadata"]);
-    // What is wrong changes nothing.
-    let wrong = upload(&owner, &path, "a.xlsx", &sheet(&[("mass", 1, 2.5)], "  ")).expect(200);
-    assert_eq!(wrong["parse_result"]["errors"][0]["field"], "label");
-    assert_eq!(get(&owner, &srn)["metadata"]["label"], "from a sheet");
-    for bad in [&b"no workbook"[..], b""] {
-        upload(&owner, &path, "a.xlsx", bad).problem(422, "VALIDATION_ERROR");
-    }
-    // The template itself has no record yet.
-    let empty = upload(&owner, &path, "t.xlsx", &template).expect(200);
-    assert_eq!(empty["parse_result"]["errors"][0]["field"], "label");
-}
-
-// proves PIP-1, LED-10
-#[test]
-fn a_submission_outlives_the_server_that_works_on_it() {
-    let world = World::start();
-    let quick = [("HALLMARK_WORKER__SILENCE_SECONDS", "3")];
-    let first: Server = world.serve_with("a", &quick);
-    let (admin, owner) = (first.admin(), world.person(&first, 1, "depositor").client);
-    let slow = world.script("slow", &format!("sleep 2\n{READ_FILES}"));
-    deploy(&admin, "Slow", &[("reads", &slow)], None);
-    let srn = draft(&owner, "slow", &json!({"label": "a"}));
-    upload(&owner, &format!("/depositions/{srn}/files"), "data.txt", b"safe").expect(200);
-    submit(&owner, &srn).expect(200);
-    until("a worker has it", || {
-        get(&owner, &srn)["validation"]["status"] == "running"
-    });
-    first.kill();
-    let second = world.serve_with("b", &quick);
-    let owner = second.with_token(Some(blackbox::tokens::user_token(
-        &json!({"sub": "00000000-0000-7000-8000-000000000001", "provider": "orcid", "external_id": "o1"}),
-    )));
-    assert_eq!(validated(&owner, &srn)["status"], "accepted");
-    let rows = second.anonymous().rows("slow-schema/reads", 10);
-    assert_eq!((rows.len(), &rows[0]["note"]), (1, &json!("safe")));
-    assert_eq!(world.query("select count(*)::text from hook_runs"), "1");
 }

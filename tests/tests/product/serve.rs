@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use blackbox::fixtures::{PASS, small};
 use blackbox::world::open_directory;
 use blackbox::{Server, World};
+use serde_json::Value;
 
 #[test]
 fn without_a_database_the_server_brings_its_own_and_keeps_it() {
@@ -193,4 +194,43 @@ fn readiness_and_metrics_tell_what_does_not_work() {
         assert!(Instant::now() < patience, "it does not become ready again");
         std::thread::sleep(Duration::from_millis(200));
     }
+}
+
+// proves ISO-1
+#[test]
+fn a_request_is_one_line_in_the_log_with_its_operation_and_its_use_of_the_database_and_no_secret() {
+    let world = World::start();
+    let server = world.serve_with("a", &[("HALLMARK_LOG__FORMAT", "json")]);
+    let pass = world.script("pass", PASS);
+    let deploy = small("Logged", "logged", &[("pass", &pass)]);
+    server.admin().post("/conventions", &deploy).expect(201);
+    server.anonymous().get("/hooks?token=a-secret").expect(200);
+
+    let log = server.log();
+    let lines: Vec<Value> = log
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .filter(|line: &Value| line["fields"]["message"] == "request")
+        .collect();
+    let of = |operation: &str| -> Vec<&Value> {
+        let lines = lines.iter().filter(|line| line["span"]["operation"] == operation);
+        lines.collect()
+    };
+    for (operation, status, method) in [("deployConvention", 201, "POST"), ("listHooks", 200, "GET")] {
+        let [line] = of(operation)[..] else {
+            panic!("not one line of {operation}: {log}")
+        };
+        assert_eq!(line["fields"]["status"], status);
+        assert_eq!(line["span"]["method"], method);
+        assert_eq!(line["span"]["otel.name"], format!("http.{operation}"));
+        assert!(line["fields"]["db_calls"].as_u64().unwrap() >= 1, "{line}");
+        assert!(
+            line["fields"]["took_ms"].is_u64() && line["fields"]["db_ms"].is_u64(),
+            "{line}"
+        );
+        assert!(line["span"]["id"].is_string(), "{line}");
+    }
+    // A deploy is many calls on one transaction.
+    assert!(of("deployConvention")[0]["fields"]["db_calls"].as_u64().unwrap() > 5);
+    assert!(!log.contains("a-secret") && !log.contains("Bearer"), "{log}");
 }

@@ -6,21 +6,20 @@ use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use blackbox::tokens::user_token;
 use blackbox::{Answer, Client, Server, World};
-use serde_json::{Value, json};
+use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use url::Url;
 
 /// A stand-in for ORCID's token endpoint. It gives an identity for the code `good-<iD>`, and only to who shows the verifier of the
 /// challenge that the browser was sent with (RFC 7636 4.6).
-struct Orcid {
+pub(super) struct Orcid {
     url: String,
     challenge: Arc<Mutex<String>>,
 }
 
 impl Orcid {
-    fn serve() -> Self {
+    pub(super) fn serve() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let challenge = Arc::new(Mutex::new(String::new()));
@@ -82,10 +81,10 @@ impl Orcid {
     }
 }
 
-const ADA: &str = "0000-0002-1825-0097";
-const BOB: &str = "0000-0001-5109-370X";
+pub(super) const ADA: &str = "0000-0002-1825-0097";
+pub(super) const BOB: &str = "0000-0001-5109-370X";
 
-fn serve(world: &World, orcid: &Orcid, name: &str) -> Server {
+pub(super) fn serve(world: &World, orcid: &Orcid, name: &str) -> Server {
     world.serve_with(
         name,
         &[
@@ -100,11 +99,11 @@ fn serve(world: &World, orcid: &Orcid, name: &str) -> Server {
     )
 }
 
-fn query(url: &str) -> Vec<(String, String)> {
+pub(super) fn query(url: &str) -> Vec<(String, String)> {
     Url::parse(url).unwrap().query_pairs().into_owned().collect()
 }
 
-fn find(pairs: &[(String, String)], name: &str) -> String {
+pub(super) fn find(pairs: &[(String, String)], name: &str) -> String {
     let found = pairs.iter().find(|(key, _)| key == name);
     found
         .unwrap_or_else(|| panic!("no {name} in {pairs:?}"))
@@ -113,12 +112,12 @@ fn find(pairs: &[(String, String)], name: &str) -> String {
 }
 
 /// A browser that was sent to the provider: the state that it carries, and its cookie.
-struct Away {
-    state: String,
-    cookie: String,
+pub(super) struct Away {
+    pub(super) state: String,
+    pub(super) cookie: String,
 }
 
-fn departed(orcid: &Orcid, answer: &Answer) -> Away {
+pub(super) fn departed(orcid: &Orcid, answer: &Answer) -> Away {
     assert_eq!(answer.status, 302, "{answer:?}");
     let to = answer.location.clone().unwrap();
     assert!(to.starts_with(&format!("{}/oauth/authorize?", orcid.url)), "{to}");
@@ -134,7 +133,7 @@ fn departed(orcid: &Orcid, answer: &Answer) -> Away {
     }
 }
 
-fn back(client: &Client, parameters: &[(&str, &str)], cookie: Option<&str>) -> Answer {
+pub(super) fn back(client: &Client, parameters: &[(&str, &str)], cookie: Option<&str>) -> Answer {
     let query = url::form_urlencoded::Serializer::new(String::new())
         .extend_pairs(parameters)
         .finish();
@@ -150,7 +149,7 @@ fn back(client: &Client, parameters: &[(&str, &str)], cookie: Option<&str>) -> A
 }
 
 /// Signs somebody in; gives what the fragment of the last redirect holds.
-fn sign_in(server: &Server, orcid: &Orcid, who: &str) -> Vec<(String, String)> {
+pub(super) fn sign_in(server: &Server, orcid: &Orcid, who: &str) -> Vec<(String, String)> {
     let browser = server.anonymous();
     let away = departed(orcid, &browser.get("/auth/login?provider=orcid"));
     let landed = back(
@@ -168,7 +167,7 @@ fn sign_in(server: &Server, orcid: &Orcid, who: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-fn refresh(server: &Server, token: &str) -> Answer {
+pub(super) fn refresh(server: &Server, token: &str) -> Answer {
     server
         .anonymous()
         .post("/auth/refresh", &json!({"refresh_token": token}))
@@ -425,174 +424,4 @@ fn a_sign_in_is_bound_to_its_browser_and_sends_tokens_only_where_it_may() {
         "the cookie is over"
     );
     assert_eq!(world.query("select count(*)::text from refresh_tokens"), "1");
-}
-
-// proves AUT-1
-#[test]
-fn a_device_is_let_in_by_a_person_and_fetches_its_tokens_once() {
-    let (world, orcid) = (World::start(), Orcid::serve());
-    let server = serve(&world, &orcid, "a");
-    let device = server.anonymous();
-    let open = || {
-        device
-            .send("POST", "/auth/device", None, std::io::empty())
-            .unwrap()
-            .expect(200)
-    };
-    let codes = open();
-    let (code, shown) = (
-        codes["device_code"].as_str().unwrap(),
-        codes["user_code"].as_str().unwrap(),
-    );
-    assert!(
-        code.len() == 64 && shown.len() == 9 && shown.as_bytes()[4] == b'-',
-        "{codes}"
-    );
-    assert_eq!(
-        (&codes["expires_in"], &codes["interval"]),
-        (&json!(900), &json!(5))
-    );
-    let page = codes["verification_uri"].as_str().unwrap();
-    assert_eq!(
-        page,
-        format!("{}/api/v1/auth/device/verify?code={shown}", server.url)
-    );
-
-    let grant = "urn:ietf:params:oauth:grant-type:device_code";
-    let fetch = |code: &str, grant: &str| {
-        device.post(
-            "/auth/device/token",
-            &json!({"device_code": code, "grant_type": grant}),
-        )
-    };
-    let refused = |answer: Answer, error: &str| {
-        let told: Value = answer.expect(400);
-        assert_eq!(
-            (&told["error"], &told["detail"]["code"]),
-            (&json!(error), &json!(error)),
-            "osa-py reads error: {told}"
-        );
-        assert!(told["error_description"].is_string());
-    };
-    refused(fetch(code, grant), "authorization_pending");
-    refused(fetch(&"0".repeat(64), grant), "device_not_found");
-    refused(fetch(code, "password"), "unsupported_grant_type");
-    device
-        .push(
-            "/auth/device/token",
-            "application/x-www-form-urlencoded",
-            "device_code=x",
-        )
-        .expect(415);
-
-    // A person opens the page, types the code, and signs in.
-    let browser = server.anonymous();
-    let shown_page = browser.get(&format!("/auth/device/verify?code=%22%3E{shown}"));
-    assert_eq!(shown_page.status, 200);
-    assert!(
-        shown_page.text.contains(&format!("value=\"&quot;&gt;{shown}\"")),
-        "{}",
-        shown_page.text
-    );
-    let form = "application/x-www-form-urlencoded";
-    let cookie = shown_page.set_cookie.clone().unwrap();
-    assert!(cookie.contains("HttpOnly; SameSite=Strict"), "{cookie}");
-    let cookie = cookie.split(';').next().unwrap();
-    let token = cookie.split_once('=').unwrap().1;
-    assert!(
-        shown_page
-            .text
-            .contains(&format!("name=\"form_token\" value=\"{token}\""))
-    );
-    let send = |cookie: Option<&str>, body: &str| {
-        browser
-            .send_with("POST", "/auth/device/verify", Some(form), cookie, body.as_bytes())
-            .unwrap()
-    };
-    // The form of somebody else's page brings no cookie, or not the one of its token.
-    for (cookie, body) in [
-        (None, format!("user_code={shown}")),
-        (None, format!("user_code={shown}&form_token=")),
-        (Some(cookie), format!("user_code={shown}")),
-        (Some(cookie), format!("user_code={shown}&form_token=other")),
-        (
-            Some("hallmark_device_form="),
-            format!("user_code={shown}&form_token="),
-        ),
-    ] {
-        let refused = send(cookie, &body);
-        assert_eq!(refused.status, 302);
-        let back = refused.location.unwrap();
-        assert!(
-            back.starts_with("/api/v1/auth/device/verify?error_message=This+form"),
-            "{back}"
-        );
-    }
-    let wrong = send(Some(cookie), &format!("user_code=BBBB-BBBB&form_token={token}"));
-    assert_eq!(wrong.status, 302);
-    assert!(
-        wrong
-            .location
-            .unwrap()
-            .starts_with("/api/v1/auth/device/verify?code=BBBB-BBBB&error_message=")
-    );
-    send(Some(cookie), "x=y").expect(422);
-    let long = "x".repeat(20_000);
-    device
-        .post("/auth/refresh", &json!({"refresh_token": long}))
-        .expect(413);
-    let typed = shown.to_lowercase().replace('-', "+");
-    let away = departed(
-        &orcid,
-        &send(Some(cookie), &format!("user_code={typed}&form_token={token}")),
-    );
-    assert!(
-        !away.state.contains(code),
-        "the device's own code never reaches a browser"
-    );
-    let landed = back(
-        &browser,
-        &[("code", &format!("good-{BOB}")), ("state", &away.state)],
-        Some(&away.cookie),
-    );
-    assert_eq!(
-        (landed.status, landed.location.as_deref()),
-        (302, Some("/api/v1/auth/device/complete"))
-    );
-    assert_eq!(browser.get("/auth/device/complete").status, 200);
-    assert!(
-        browser
-            .get("/auth/device/error?error_description=%3Cb%3E")
-            .text
-            .contains("&lt;b&gt;")
-    );
-
-    let tokens = fetch(code, grant).expect(200);
-    let me = server
-        .with_token(tokens["access_token"].as_str().map(str::to_owned))
-        .get("/auth/me")
-        .expect(200);
-    assert_eq!(me["external_id"], BOB);
-    refresh(&server, tokens["refresh_token"].as_str().unwrap()).expect(200);
-    refused(fetch(code, grant), "device_consumed");
-
-    let late = open();
-    world.execute("update device_authorizations set expires_at = now() - interval '1 second'");
-    refused(
-        fetch(late["device_code"].as_str().unwrap(), grant),
-        "expired_token",
-    );
-
-    // Where nobody can sign in, the pages are not there, and a token of the node still works.
-    let bare = world.serve("bare");
-    assert_eq!(
-        bare.anonymous().get("/auth/device/verify").expect(404)["code"],
-        "unknown_provider"
-    );
-    assert_eq!(
-        bare.with_token(Some(user_token(&json!({}))))
-            .get("/auth/me")
-            .status,
-        200
-    );
 }

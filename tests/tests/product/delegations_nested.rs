@@ -1,0 +1,160 @@
+//! Delegations below delegations, and waiting on every server.
+
+use std::time::{Duration, Instant};
+
+use blackbox::World;
+use blackbox::parties::{Party, ids, until};
+use serde_json::json;
+
+// proves LED-6
+#[test]
+fn below_a_delegation_only_its_holder_delegates_and_never_for_longer() {
+    let world = World::start();
+    let server = world.serve_machines("a", &[]);
+    let (top, middle) = (world.person(&server, 1, "depositor"), server.machine("middle"));
+    let leaf = server.machine("leaf");
+    top.delegate("d0", &middle, &json!({"deadline_seconds": 600}));
+    let child = |parent: &str, attempt: i64| json!({"parent": {"delegation_id": parent, "attempt": attempt}, "delegation_id": "x", "callee_id": leaf.name});
+    for who in [&top, &middle, &leaf] {
+        who.client
+            .post("/delegations", &child("d0", 1))
+            .problem(409, "parent_not_held");
+    }
+    assert_eq!(middle.claim(1).len(), 1);
+    top.client
+        .post("/delegations", &child("d0", 1))
+        .problem(409, "parent_not_held");
+    middle
+        .client
+        .post("/delegations", &child("d0", 2))
+        .problem(409, "parent_not_held");
+    let first = middle.delegate(
+        "d1",
+        &leaf,
+        &json!({"parent": {"delegation_id": "d0", "attempt": 1}}),
+    );
+    let parent = middle.delegation("d0");
+    assert_eq!(
+        (&first["parent_id"], &first["root_id"], &first["depth"]),
+        (&json!("d0"), &json!("d0"), &json!(1))
+    );
+    assert_eq!(
+        first["deadline"], parent["deadline"],
+        "six hours are more than the parent has"
+    );
+    let shorter = middle.delegate(
+        "d1b",
+        &leaf,
+        &json!({"parent": {"delegation_id": "d0", "attempt": 1}, "deadline_seconds": 5}),
+    );
+    assert!(shorter["deadline"].as_str() < parent["deadline"].as_str());
+
+    // Down to the last one that is allowed, each handed to oneself.
+    assert_eq!(leaf.claim(1), [("d1".to_owned(), 1)]);
+    let mut above = "d1".to_owned();
+    for depth in 2..=16 {
+        let id = format!("d{depth}");
+        let made = leaf.delegate(
+            &id,
+            &leaf,
+            &json!({"parent": {"delegation_id": above, "attempt": 1}}),
+        );
+        assert_eq!((&made["depth"], &made["root_id"]), (&json!(depth), &json!("d0")));
+        until("it can be claimed", || {
+            leaf.claim(5).iter().any(|(claimed, _)| *claimed == id)
+        });
+        above = id;
+    }
+    leaf.client
+        .post("/delegations", &json!({"delegation_id": "d17", "callee_id": leaf.name, "parent": {"delegation_id": above, "attempt": 1}}))
+        .problem(409, "delegation_too_deep");
+    // What failed below it is handed out again while it is held, and for no longer than that.
+    leaf.client
+        .post(
+            "/delegations/d1/fail",
+            &json!({"attempt": 1, "error_detail": "x"}),
+        )
+        .expect_empty(204);
+    let again = middle
+        .client
+        .post("/delegations/d1/redelegate", &json!({}))
+        .expect(201);
+    assert_eq!(again["deadline"], parent["deadline"]);
+    assert_eq!((&again["parent_id"], &again["depth"]), (&json!("d0"), &json!(1)));
+    assert!(leaf.claim(5).contains(&("d1~1".to_owned(), 1)));
+    leaf.client
+        .post(
+            "/delegations/d1~1/fail",
+            &json!({"attempt": 1, "error_detail": "x"}),
+        )
+        .expect_empty(204);
+    // After its parent ended nothing is made below it.
+    middle
+        .client
+        .post("/delegations/d0/complete", &json!({"attempt": 1}))
+        .expect_empty(204);
+    middle
+        .client
+        .post("/delegations", &child("d0", 1))
+        .problem(409, "parent_not_held");
+    middle
+        .client
+        .post("/delegations/d1~1/redelegate", &json!({}))
+        .problem(409, "parent_not_held");
+}
+
+// proves LED-7
+#[test]
+fn who_waits_is_woken_on_every_server() {
+    let world = World::start();
+    let (first, second) = (world.serve_machines("a", &[]), world.serve_machines("b", &[]));
+    let (caller, callee) = (world.person(&first, 1, "depositor"), second.machine("bot"));
+    let elsewhere = Party {
+        client: second.with_token(None),
+        name: callee.name.clone(),
+    };
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| {
+            let answer = callee
+                .client
+                .post("/claims", &json!({"worker_id": "w", "wait_seconds": 25}))
+                .expect(200);
+            (Instant::now(), answer)
+        });
+        std::thread::sleep(Duration::from_millis(700));
+        let handed = Instant::now();
+        caller.delegate("d", &elsewhere, &json!({}));
+        let (woken, answer) = waiting.join().unwrap();
+        assert_eq!(ids(&answer), ["d"]);
+        assert!(
+            woken.duration_since(handed) < Duration::from_millis(1500),
+            "{:?}",
+            woken.duration_since(handed)
+        );
+        let waiting = scope.spawn(|| {
+            let answer = caller.client.get("/inbox?wait=25").expect(200);
+            (Instant::now(), answer)
+        });
+        std::thread::sleep(Duration::from_millis(700));
+        let ended = Instant::now();
+        callee
+            .client
+            .post("/delegations/d/complete", &json!({"attempt": 1}))
+            .expect_empty(204);
+        let (woken, answer) = waiting.join().unwrap();
+        assert_eq!(answer["items"][0]["delegation_id"], json!("d"));
+        assert!(
+            woken.duration_since(ended) < Duration::from_millis(1500),
+            "{:?}",
+            woken.duration_since(ended)
+        );
+    });
+    // Nothing comes: the wait ends when it was said to.
+    let begun = Instant::now();
+    let nothing = callee
+        .client
+        .post("/claims", &json!({"worker_id": "w", "wait_seconds": 1}))
+        .expect(200);
+    assert_eq!(ids(&nothing), [""; 0]);
+    assert!(begun.elapsed() >= Duration::from_secs(1));
+}
