@@ -6,10 +6,13 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, bail};
 use rustix::process::geteuid;
 
-/// The browser in which the pages are looked at; installed if it is missing and this may be done.
+/// The browsers in which the pages are looked at, as their programs are called.
+const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
+
+/// Installs a browser if there is none and this may be done.
 pub(crate) fn browser() -> Result<()> {
-    if program_of("chromium").is_none() && !geteuid().is_root() {
-        bail!("chromium is missing, and only root can install it");
+    if BROWSERS.iter().any(|name| program_of(name).is_some()) {
+        return Ok(());
     }
     package("chromium", "chromium")
 }
@@ -20,6 +23,9 @@ pub(crate) fn package(program: &str, package: &str) -> Result<()> {
         return Ok(());
     }
     let missing = || format!("{program} is missing, and the package {package} could not be installed");
+    if !geteuid().is_root() {
+        bail!("{program} is missing, and only root can install it (Debian: apt-get install {package})");
+    }
     println!("installing {package}, for {program} is missing");
     for arguments in [
         &["update", "-q"][..],
