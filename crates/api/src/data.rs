@@ -14,7 +14,7 @@ pub(crate) mod record_provenance;
 pub(crate) mod table;
 pub(crate) mod trace;
 
-/// The operations of this context.
+/// The API structs of this context.
 pub(crate) type Apis = (
     catalogue::DataApi,
     exports::ExportsApi,
@@ -22,7 +22,7 @@ pub(crate) type Apis = (
     activity::ActivityApi,
 );
 
-/// The operations of this context, over these use cases.
+/// Creates the API structs of this context over `services`.
 pub(crate) fn apis(services: &Arc<Services>) -> Apis {
     (
         catalogue::DataApi(Arc::clone(services)),

@@ -8,10 +8,10 @@ pub(crate) mod curation;
 pub(crate) mod depositions;
 pub(crate) mod sheet;
 
-/// The operations of this context.
+/// The API structs of this context.
 pub(crate) type Apis = (depositions::DepositionsApi, curation::CurationApi);
 
-/// The operations of this context, over these use cases.
+/// Creates the API structs of this context over `services`.
 pub(crate) fn apis(services: &Arc<Services>) -> Apis {
     (
         depositions::DepositionsApi(Arc::clone(services)),

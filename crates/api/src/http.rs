@@ -1,4 +1,4 @@
-//! What every operation shares: gates, bodies, problems, rendering, middleware.
+//! Shared by every operation: gates, bodies, problems, rendering and middleware.
 
 pub(crate) mod aliases;
 pub(crate) mod allow;
@@ -12,5 +12,6 @@ pub(crate) mod problem;
 pub(crate) mod query;
 pub(crate) mod render;
 pub(crate) mod rendered;
+pub(crate) mod request_log;
 pub(crate) mod spec;
 pub(crate) mod upload;

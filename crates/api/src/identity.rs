@@ -9,14 +9,14 @@ pub(crate) mod auth_session;
 pub(crate) mod auth_sign_in;
 pub(crate) mod pages;
 
-/// The operations of this context.
+/// The API structs of this context.
 pub(crate) type Apis = (
     auth_session::AuthSessionApi,
     auth_sign_in::AuthSignInApi,
     admin::AdminApi,
 );
 
-/// The operations of this context, over these use cases.
+/// Creates the API structs of this context over `services`.
 pub(crate) fn apis(services: &Arc<Services>) -> Apis {
     (
         auth_session::AuthSessionApi(Arc::clone(services)),

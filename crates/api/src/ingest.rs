@@ -8,10 +8,10 @@ pub(crate) mod ingest_detail;
 pub(crate) mod ingestions;
 pub(crate) mod wire;
 
-/// The operations of this context.
+/// The API structs of this context.
 pub(crate) type Apis = (ingestions::IngestionsApi, ingest_detail::IngestDetailApi);
 
-/// The operations of this context, over these use cases.
+/// Creates the API structs of this context over `services`.
 pub(crate) fn apis(services: &Arc<Services>) -> Apis {
     (
         ingestions::IngestionsApi(Arc::clone(services)),

@@ -10,7 +10,7 @@ pub(crate) mod delegations;
 pub(crate) mod inbox;
 pub(crate) mod tasks;
 
-/// The operations of this context.
+/// The API structs of this context.
 pub(crate) type Apis = (
     tasks::TasksApi,
     delegations::DelegationsApi,
@@ -19,7 +19,7 @@ pub(crate) type Apis = (
     inbox::InboxApi,
 );
 
-/// The operations of this context, over these use cases.
+/// Creates the API structs of this context over `services`.
 pub(crate) fn apis(services: &Arc<Services>) -> Apis {
     (
         tasks::TasksApi(Arc::clone(services)),

@@ -1,5 +1,5 @@
-//! HTTP. Depends on `app`, `auth` and `domain`, never on `ports`: a handler has no way to the data but through a use case, and no
-//! way into a use case but with a permit from its [`http::gate::Gate`].
+//! The HTTP layer. It depends on `app`, `auth` and `domain`, never on `ports`: a handler reaches data only through a
+//! use case, and a use case only with a permit from its [`http::gate::Gate`].
 
 mod data;
 mod deposit;
@@ -19,6 +19,7 @@ use poem_openapi::OpenApiService;
 
 pub use http::listen::serve;
 pub use http::middleware::{HttpOptions, Origins};
+pub use http::request_log::DatabaseUse;
 pub use http::spec::openapi_document;
 pub use services::{Node, Services};
 
@@ -47,7 +48,8 @@ fn service(services: &Arc<Services>) -> OpenApiService<Apis, ()> {
         .url_prefix("/api/v1")
 }
 
-/// The whole HTTP service: the API below `/api/v1`, its document at `/openapi.json`, and interactive docs at `/docs`.
+/// Builds the whole HTTP service: the API below `/api/v1`, its document at `/openapi.json`, and interactive docs at
+/// `/docs`.
 pub fn routes(services: Services, http: HttpOptions) -> impl Endpoint<Output = poem::Response> + 'static {
     let services = Arc::new(services);
     let service = service(&services);

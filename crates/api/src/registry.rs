@@ -13,7 +13,7 @@ pub(crate) mod template;
 pub(crate) mod wire;
 pub(crate) mod wire_deploy;
 
-/// The operations of this context.
+/// The API structs of this context.
 pub(crate) type Apis = (
     conventions::ConventionsApi,
     schemas::SchemasApi,
@@ -22,7 +22,7 @@ pub(crate) type Apis = (
     hook_runs::HookRunsApi,
 );
 
-/// The operations of this context, over these use cases.
+/// Creates the API structs of this context over `services`.
 pub(crate) fn apis(services: &Arc<Services>) -> Apis {
     (
         conventions::ConventionsApi(Arc::clone(services)),

@@ -1,4 +1,4 @@
-//! What the API serves: the use cases of every context, and the node itself.
+//! The dependencies of the API: the use cases of every context, and the node itself.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use app::registry::Registry;
 use app::{Metrics, ReadHealth};
 use domain::NodeDomain;
 
-/// The use cases that the API serves, by context.
+/// The use cases of every context.
 #[expect(missing_docs, reason = "each field is the context that its type names")]
 pub struct Services {
     pub registry: Registry,
@@ -25,19 +25,19 @@ pub struct Services {
     pub node: Node,
 }
 
-/// What the node is.
+/// Identity of the node.
 #[derive(Clone, Debug)]
 pub struct Node {
-    /// Its name, for people.
+    /// Display name of the node.
     pub name: String,
-    /// What it is, for people.
+    /// Description of the node, for people.
     pub description: String,
-    /// Its domain, as in every SRN.
+    /// Domain of the node, as in every SRN.
     pub domain: NodeDomain,
-    /// Its address for people and machines, without a slash at the end.
+    /// Public base URL, without a trailing slash.
     pub base_url: String,
-    /// The server's version.
+    /// Version of the server.
     pub version: &'static str,
-    /// What runs hooks, as `/ready` tells it.
+    /// Name of the runner that executes hooks, as reported by `/ready`.
     pub runner: String,
 }

@@ -1,5 +1,5 @@
-//! What people, agents and scrapers read: the front page, pages of tables, records and traces, `/SKILL.md` and the description of a schema (wire
-//! contract 1.11). HTML is plain and needs no scripts; whoever asks for JSON at `/` gets JSON.
+//! The site for people, agents and scrapers: the front page, pages of tables, records and traces, `/SKILL.md` and the
+//! description of a schema (WC-1.11). HTML is plain and needs no scripts; clients that accept JSON get JSON at `/`.
 
 mod documents;
 mod metrics;
@@ -18,7 +18,7 @@ use crate::services::Services;
 
 pub(crate) use documents::schema_description;
 
-/// The routes, in the order in which they match.
+/// Adds the routes, in matching order.
 pub(crate) fn add(route: Route, services: &Arc<Services>) -> Route {
     route
         .at(pages::paths::STYLE, poem::get(poem::endpoint::make_sync(style)))
@@ -46,7 +46,7 @@ where
     }))
 }
 
-/// Whether somebody asks for HTML rather than JSON (RFC 9110 12.5.1): browsers do, programs do not.
+/// Returns whether the client prefers HTML to JSON (RFC 9110 12.5.1): browsers do, programs do not.
 fn wants_html(headers: &HeaderMap) -> bool {
     let accept = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok());
     let quality = |wanted: &str| {
@@ -75,7 +75,7 @@ fn style(_: Request) -> Response {
         .body(pages::STYLESHEET)
 }
 
-/// A page. Whatever it shows came from outside, so it may load and run nothing.
+/// Creates an HTML response. Its content is external, so it may load and run nothing.
 fn html(status: StatusCode, text: String) -> Response {
     let mut response = text.with_content_type(pages::HTML).into_response();
     response.set_status(status);
@@ -118,22 +118,16 @@ fn refusal(problem: Problem, as_html: bool) -> Response {
     )
 }
 
-/// A parameter of the path.
+/// Returns a parameter of the path.
 fn parameter(request: &Request, name: &str) -> Result<String, Problem> {
     request
         .path_params::<std::collections::HashMap<String, String>>()
         .ok()
         .and_then(|mut all| all.remove(name))
-        .ok_or_else(|| {
-            Problem::new(
-                StatusCode::NOT_FOUND,
-                "not_found",
-                "there is nothing at this path",
-            )
-        })
+        .ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "not_found", "no resource at this path"))
 }
 
-/// The node as pages show it.
+/// Converts the node for pages.
 pub(crate) fn node(services: &Services) -> pages::Node {
     let node = &services.node;
     pages::Node {

@@ -1,4 +1,4 @@
-//! `/health`, `/ready`, `/auth/me`.
+//! `/health`, `/stats`, `/ready`.
 
 use std::sync::Arc;
 
@@ -14,13 +14,13 @@ use crate::services::Services;
 
 #[derive(Tags)]
 enum Tag {
-    /// The server itself.
+    /// Health and statistics of the server.
     System,
 }
 
 pub(crate) struct SystemApi(pub(crate) Arc<Services>);
 
-/// That the server runs.
+/// Liveness of the server.
 #[derive(Debug, Object)]
 struct Health {
     /// `ok`.
@@ -28,7 +28,7 @@ struct Health {
     version: String,
 }
 
-/// One thing that the server needs.
+/// One dependency of the server.
 #[derive(Debug, Object)]
 struct Component {
     /// `ok`, `error` or `unchecked`.
@@ -36,24 +36,24 @@ struct Component {
     detail: Option<String>,
 }
 
-/// How much the archive holds.
+/// Statistics of the archive.
 #[derive(Debug, Object)]
 #[oai(rename = "Stats")]
 struct StatsBody {
-    /// Records, each once, whatever its versions.
+    /// Number of records, without counting versions.
     records: u64,
-    /// Those whose newest version was published in this calendar month (UTC).
+    /// Number of records whose newest version was published in this calendar month (UTC).
     records_this_month: u64,
-    /// Bytes of their files.
+    /// Size of the records' files, in bytes.
     storage_bytes: u64,
-    /// Current feature rows for each record, on the average.
+    /// Average number of current feature rows per record.
     features_per_record: f64,
-    /// When it was counted.
+    /// When the statistics were computed.
     computed_at: Option<String>,
     data_url: String,
 }
 
-/// What the server needs.
+/// Dependencies of the server.
 #[derive(Debug, Object)]
 struct Components {
     db: Component,
@@ -61,7 +61,7 @@ struct Components {
     runner: Component,
 }
 
-/// Whether the server can do its work.
+/// Readiness of the server.
 #[derive(Debug, Object)]
 struct Ready {
     /// `ready` or `degraded`.
@@ -72,17 +72,17 @@ struct Ready {
 
 #[derive(Debug, ApiResponse)]
 enum ReadyResponse {
-    /// It can.
+    /// The server is ready.
     #[oai(status = 200)]
     Ready(Json<Ready>),
-    /// It cannot.
+    /// The server is degraded.
     #[oai(status = 503)]
     Degraded(Json<Ready>),
 }
 
 #[OpenApi]
 impl SystemApi {
-    /// Say that the server runs.
+    /// Check that the server is alive.
     #[oai(
         path = "/health",
         method = "get",
@@ -96,7 +96,7 @@ impl SystemApi {
         }))
     }
 
-    /// Say how much the archive holds, as it was counted at most five minutes ago.
+    /// Get archive statistics. They are at most five minutes old.
     #[oai(
         path = "/stats",
         method = "get",
@@ -121,7 +121,7 @@ impl SystemApi {
         }))
     }
 
-    /// Say whether the server can do its work.
+    /// Check whether the server is ready to work.
     #[oai(
         path = "/ready",
         method = "get",

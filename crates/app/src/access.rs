@@ -1,4 +1,4 @@
-//! Rules of who may do what with one object.
+//! Access rules for single objects.
 
 pub(crate) mod delegation;
 pub(crate) mod deposition;

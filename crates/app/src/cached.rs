@@ -1,4 +1,4 @@
-//! What was read last, for a while: many ask for it, and one of them reads.
+//! A TTL cache with a single refresher.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -6,14 +6,14 @@ use std::time::Duration;
 use ports::Clock;
 use time::OffsetDateTime;
 
-/// What was read last, and whose turn it is to read again.
+/// The last value read, and the turn to refresh it.
 pub(crate) struct Cached<T> {
     last: Mutex<Option<(OffsetDateTime, T)>>,
     turn: tokio::sync::Mutex<()>,
 }
 
 impl<T: Clone> Cached<T> {
-    /// Nothing yet.
+    /// Creates an empty cache.
     pub(crate) fn new() -> Self {
         Self {
             last: Mutex::new(None),
@@ -25,7 +25,7 @@ impl<T: Clone> Cached<T> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What was read last if it is younger than `kept`, or if somebody reads anew already; else what `read` gives.
+    /// Returns the cached value if it is younger than `kept` or is being refreshed; else the result of `read`.
     pub(crate) async fn get<E>(
         &self,
         clock: &dyn Clock,
@@ -33,7 +33,7 @@ impl<T: Clone> Cached<T> {
         read: impl Future<Output = Result<T, E>>,
     ) -> Result<(OffsetDateTime, T), E> {
         let kept = time::Duration::try_from(kept).unwrap_or(time::Duration::MAX);
-        // A clock that was set back makes nothing young for longer.
+        // A clock that was set back must not keep a value fresh for longer.
         let young = |at: OffsetDateTime| (time::Duration::ZERO..kept).contains(&(clock.now() - at));
         let _turn = match self.last() {
             Some(last) if young(last.0) => return Ok(last),

@@ -1,4 +1,4 @@
-//! Cursors: a page's end as text, bound to the table and the order that gave it (WC-7.3).
+//! Cursors: the end of a page as text, bound to the table and the order that created it (WC-7.3).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE;
@@ -10,10 +10,10 @@ use ports::data::PageKey;
 use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
 
-/// The longest cursor that is looked at.
+/// The maximum length of a cursor, in bytes.
 const MAX_BYTES: usize = 2048;
 
-/// Which list a cursor is of: each has its own key.
+/// The list that a cursor belongs to: each has its own key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Listed {
     Records,
@@ -33,7 +33,7 @@ pub(crate) fn encode(scope: &PageScope, key: &PageKey) -> String {
 }
 
 pub(crate) fn decode(scope: &PageScope, listed: Listed, text: &str) -> Result<PageKey, DataError> {
-    const MALFORMED: DataError = DataError::Cursor("is none that this server gave");
+    const MALFORMED: DataError = DataError::Cursor("was not issued by this server");
     if text.len() > MAX_BYTES {
         return Err(MALFORMED);
     }

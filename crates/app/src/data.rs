@@ -40,7 +40,8 @@ pub struct Data {
 }
 
 impl Data {
-    /// The use cases over these adapters. `base_url` is the node's address, which exports name things by.
+    /// Creates the use cases over these adapters. `base_url` is the node's address, which exports use as the base of
+    /// their names.
     pub fn new(ports: &Ports, base_url: String, metrics: Arc<Metrics>) -> Self {
         let read_data = Arc::new(ReadData::new(
             ports.data.clone(),

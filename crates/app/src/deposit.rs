@@ -32,7 +32,7 @@ pub struct Deposit {
 }
 
 impl Deposit {
-    /// The use cases over these adapters.
+    /// Creates the use cases over these adapters.
     pub fn new(ports: &Ports) -> Self {
         Self {
             create_deposition: CreateDeposition::new(ports.store.clone(), ports.ids.clone()),

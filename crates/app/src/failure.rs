@@ -1,4 +1,4 @@
-//! Why a use case failed: a domain's refusal, missing rights, or the store.
+//! Why a use case failed: a domain rule, missing rights, or the store.
 
 use auth::AuthError;
 use domain::data::record::DataError;
@@ -37,36 +37,36 @@ macro_rules! failures {
 }
 
 failures! {
-    /// What was sent breaks a rule.
+    /// The request breaks a rule.
     Invalid(Invalid);
-    /// The caller was turned away.
+    /// The caller was not authenticated or lacks a right.
     Auth(AuthError);
     /// A convention was refused.
     Convention(ConventionError);
-    /// The registry refused.
+    /// A hook operation was refused.
     Hook(HookError);
-    /// Something about users, roles or service accounts was refused.
+    /// An operation on users, roles or service accounts was refused.
     Identity(IdentityError);
     /// A sign-in was refused.
     Session(SessionError);
-    /// Something about a deposition was refused.
+    /// A deposition operation was refused.
     Deposition(DepositionError);
-    /// An ingest run refused.
+    /// An ingest operation was refused.
     Ingest(IngestError);
-    /// Something about a task was refused.
+    /// A task operation was refused.
     Task(TaskError);
-    /// Something about a delegation was refused.
+    /// A delegation operation was refused.
     Delegation(DelegationError);
-    /// There is nothing to read.
+    /// The requested data does not exist or cannot be read as requested.
     Data(DataError);
-    /// There is nothing to trace.
+    /// The requested provenance does not exist.
     Provenance(ProvenanceError);
-    /// The store could not do it.
+    /// The store failed.
     Store(StoreError);
 }
 
 impl Failure {
-    /// Whether the same unit of work may succeed when it is done again at once.
+    /// Returns whether an immediate retry of the same unit of work may succeed.
     pub const fn is_contention(&self) -> bool {
         matches!(self, Self::Store(e) if e.is_contention())
     }

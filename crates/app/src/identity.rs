@@ -68,7 +68,7 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// The use cases over these adapters.
+    /// Creates the use cases over these adapters.
     pub fn new(ports: &Ports, options: IdentityOptions) -> Self {
         let principals = Arc::new(Principals::new(ports.identities.clone()));
         let tokens = Arc::new(TokenMaker {

@@ -35,7 +35,7 @@ pub struct Ingest {
 }
 
 impl Ingest {
-    /// The use cases over these adapters.
+    /// Creates the use cases over these adapters.
     pub fn new(ports: &Ports) -> Self {
         Self {
             open_ingestion: OpenIngestion::new(

@@ -49,7 +49,7 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// The use cases over these adapters. A claim is lost after `silence` without a heartbeat.
+    /// Creates the use cases over these adapters. A claim is lost after `silence` without a heartbeat.
     pub fn new(ports: &Ports, silence: Duration) -> Self {
         Self {
             create_task: CreateTask::new(ports.store.clone(), ports.tasks.clone(), ports.ids.clone()),

@@ -1,5 +1,5 @@
-//! The use cases, one file each. A use case takes a permit, which only the gate makes, and a write gives a receipt, which only a
-//! commit makes. Nothing but port calls stands between `begin` and `commit`.
+//! The use cases, one file each. A use case takes a permit, which only the gate issues, and a write returns a
+//! receipt, which only a commit creates. Nothing but port calls is between `begin` and `commit`.
 
 mod access;
 pub mod data;
@@ -27,7 +27,7 @@ pub use port_set::Ports;
 pub use ports::Committed;
 pub use read_health::ReadHealth;
 
-/// What readers get, as the query ports give it; `api` renders these and has no other way to the data.
+/// What readers get, as the query ports return it; `api` renders these and has no other way to the data.
 pub mod views {
     pub use ports::ByteStream;
     pub use ports::data::{

@@ -1,7 +1,8 @@
-//! What this server process counts of its own work, for `/metrics` and `/ready` (WC-1.8).
+//! What this server process counts about its own work, for `/metrics` and `/ready` (WC-1.8).
 //!
-//! The store's figures are of the whole archive and outlive a server. These begin at zero with every process, as Prometheus expects of
-//! counters, and are to be summed over the servers. Their labels are names of hooks and words of ours, so their number is bounded.
+//! The store's metrics are about the whole archive and outlive a server. These begin at zero with every process, as
+//! Prometheus expects of counters, and are to be summed over the servers. Their labels are hook names and fixed
+//! words, so their number is bounded.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -13,7 +14,7 @@ use ports::data::{Family, Part, Sample, family};
 
 use crate::OWN_WORKERS;
 
-/// Every family that a server counts itself.
+/// Every metric family that a server counts itself.
 pub const METERS: &[Family] = &[
     family(
         HOOK_FAILURES,
@@ -23,22 +24,22 @@ pub const METERS: &[Family] = &[
     family(
         STAGES,
         "counter",
-        "Units of work that this server was done with, by what became of them.",
+        "Units of work that this server finished, by how they ended.",
     ),
     family(
         DELIVERIES,
         "counter",
-        "Delegations to this server's workers, by what became of them.",
+        "Delegations to this server's workers, by how they ended.",
     ),
     family(
         DISPATCH,
         "summary",
-        "How long this server worked on what was delivered to it, in seconds.",
+        "How long this server worked on deliveries, in seconds.",
     ),
     family(
         ERRORS,
         "counter",
-        "Requests and units of work that this server failed for no reason that it foresees.",
+        "Requests and units of work that failed for an unforeseen reason.",
     ),
     family(BUSY, "gauge", "Workers of this server that have work."),
     family(TOTAL, "gauge", "Workers of this server."),
@@ -48,11 +49,7 @@ pub const METERS: &[Family] = &[
         "Connections to the database that this server uses.",
     ),
     family(SIZE, "gauge", "Connections to the database that this server has."),
-    family(
-        OVERFLOW,
-        "gauge",
-        "Connections beyond the pool's size; there never are any.",
-    ),
+    family(OVERFLOW, "gauge", "Connections beyond the pool's size; always 0."),
 ];
 
 const HOOK_FAILURES: &str = "osa_hook_failures_total";
@@ -66,17 +63,17 @@ const CHECKED_OUT: &str = "osa_db_pool_checked_out";
 const SIZE: &str = "osa_db_pool_size";
 const OVERFLOW: &str = "osa_db_pool_overflow";
 
-/// How often the queue may be asked in vain before the workers count as broken, at least.
+/// The minimum time without a successful claim after which the workers count as broken.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What became of a unit of work.
+/// How a unit of work ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WorkEnd {
-    /// Its end is written, whatever it is.
+    /// Its end is stored, whether success or failure.
     Done,
-    /// It failed, and will be taken up again.
+    /// It failed, and will be retried.
     Failed,
-    /// It was taken away, before its end was written.
+    /// Its lease was lost before its end was stored.
     Lost,
 }
 
@@ -103,7 +100,7 @@ struct State {
     counted: BTreeMap<Key, f64>,
     /// Units of work that are held now.
     held: u32,
-    /// When the queue answered last.
+    /// When a claim last succeeded.
     answered: Instant,
 }
 
@@ -118,7 +115,7 @@ impl State {
 }
 
 impl Metrics {
-    /// Of so many workers, which look for work as often as `poll` says.
+    /// Creates the metrics of so many workers, which poll for work at the interval `poll`.
     pub fn new(workers: u32, poll: Duration) -> Self {
         Self {
             workers,
@@ -135,7 +132,7 @@ impl Metrics {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An attempt at a hook failed, and this was done about it.
+    /// Counts a failed attempt at a hook, and the action taken.
     pub(crate) fn hook_failed(&self, hook: &str, kind: &FailureKind, decision: FailureAction) {
         let labels = [
             ("hook", hook),
@@ -145,30 +142,30 @@ impl Metrics {
         self.state().add(HOOK_FAILURES, Part::Whole, &labels, 1.0);
     }
 
-    /// A request or a unit of work failed for a reason that nobody foresaw.
+    /// Counts a request or a unit of work that failed for an unforeseen reason.
     pub fn unhandled_error(&self) {
         self.state().add(ERRORS, Part::Whole, &[], 1.0);
     }
 
-    /// The queue was asked for work, and answered.
+    /// Records that the queue answered a claim.
     pub(crate) fn queue_answered(&self) {
         self.state().answered = Instant::now();
     }
 
-    /// A unit of work was begun.
+    /// Records that a unit of work began.
     pub(crate) fn begun(&self) {
         self.state().held += 1;
     }
 
-    /// A unit of work is no longer held, however it ended.
+    /// Records that a unit of work is no longer held, however it ended.
     pub(crate) fn let_go(&self) {
         let mut state = self.state();
         state.held = state.held.saturating_sub(1);
-        // Until now there was no need to ask.
+        // Until now there was no need to claim.
         state.answered = Instant::now();
     }
 
-    /// A unit of work of this kind came to this end after so long.
+    /// Counts a unit of work of this kind with its end and duration.
     pub(crate) fn ended(&self, kind: &str, end: WorkEnd, took: Duration) {
         let workflow = if kind == TaskKind::SUBMISSION {
             "deposition"
@@ -177,7 +174,7 @@ impl Metrics {
         };
         let stage = [("workflow", workflow), ("stage", kind), ("outcome", end.as_str())];
         let group = ("consumer_group", OWN_WORKERS);
-        // One lock, so that no reader sees a half of it.
+        // One lock, so that a reader sees all or nothing of it.
         let mut state = self.state();
         state.add(STAGES, Part::Whole, &stage, 1.0);
         state.add(DELIVERIES, Part::Whole, &[group, ("status", end.as_str())], 1.0);
@@ -185,17 +182,17 @@ impl Metrics {
         state.add(DISPATCH, Part::Count, &[group], 1.0);
     }
 
-    /// Whether the workers do their work: the queue has answered them lately, or they are busy. If not, why.
+    /// Checks whether the workers are working: a claim succeeded recently, or they are busy. The error is the reason.
     pub fn workers(&self) -> Result<(), &'static str> {
         let state = self.state();
         if state.held > 0 || state.answered.elapsed() < self.patience {
             Ok(())
         } else {
-            Err("the workers could not ask for work lately")
+            Err("the workers could not claim work recently")
         }
     }
 
-    /// Everything that was counted, with the connections of the pool: in use, and all.
+    /// Returns all samples, with the connections of the pool: in use, and all.
     pub(crate) fn figures(&self, (used, size): (u32, u32)) -> Vec<Sample> {
         let state = self.state();
         let mut figures: Vec<Sample> = state
@@ -209,7 +206,7 @@ impl Metrics {
             })
             .collect();
         if !state.counted.keys().any(|(family, ..)| *family == ERRORS) {
-            // So that its first increase is seen as one.
+            // Starts at zero, so that the first increase is visible.
             figures.push(Sample::plain(ERRORS, 0.0));
         }
         figures.push(Sample::plain(BUSY, state.held.min(self.workers).into()));
@@ -267,7 +264,7 @@ mod tests {
         assert_eq!(
             metrics.workers(),
             Ok(()),
-            "it has not asked since because it was busy"
+            "it has not claimed since because it was busy"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! The server's own tasks: who hands them to its workers, and their delegations.
+//! The server's own tasks: their callers, and their delegations to its workers.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use ports::ledger::{Deadline, NewDelegation};
 
 use crate::OWN_WORKERS;
 
-/// Who hands the server's own work of a kind to its workers.
+/// Returns the caller that delegates the server's own work of a kind.
 pub(crate) fn caller_of(kind: &str) -> &'static str {
     if kind == TaskKind::SUBMISSION {
         "hallmark:depositions"
@@ -17,12 +17,12 @@ pub(crate) fn caller_of(kind: &str) -> &'static str {
     }
 }
 
-/// Whether a caller is the server itself. No party can be: theirs begin with `user:` or `service_account:`.
+/// Returns whether a caller is the server itself. No party can be: theirs begin with `user:` or `service_account:`.
 pub(crate) fn is_own(caller: &str) -> bool {
     caller.starts_with("hallmark:")
 }
 
-/// The n-th delegation of a task of this kind to the server's own workers.
+/// Returns the n-th delegation of a task of this kind to the server's own workers.
 pub(crate) fn delegation(
     task: TaskId,
     kind: &str,
@@ -40,7 +40,7 @@ pub(crate) fn delegation(
         request: None,
         nesting: None,
         deadline: Deadline::Default,
-        // Its time is counted from the claim.
+        // Its time counts from the claim.
         may_expire: false,
         retry_count: retry,
         retry_of: retry.checked_sub(1).map(|last| DelegationId::of_task(task, last)),

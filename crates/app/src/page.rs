@@ -1,10 +1,10 @@
 //! Pages of lists.
 
-/// A page of a list, newest first. It may be short and there may still be more, where a filter lets little through.
+/// A page of a list, newest first. It may be short although there is more, if a filter matches little.
 #[derive(Clone, Debug)]
 pub struct Page<T> {
-    /// What is on it.
+    /// The items.
     pub items: Vec<T>,
-    /// Where the next one begins, if there may be more.
+    /// The cursor of the next page, if there may be more.
     pub next: Option<String>,
 }

@@ -39,7 +39,7 @@ pub struct Ports {
 }
 
 impl Ports {
-    /// Every port that `store` is, and the others one by one.
+    /// Collects every port that `store` implements, and the others one by one.
     pub fn new<S>(store: Arc<S>, ledger: LedgerPorts, machine: MachinePorts, node: NodeDomain) -> Self
     where
         S: Store

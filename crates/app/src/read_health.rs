@@ -1,4 +1,4 @@
-//! Whether the server can do its work.
+//! Health checks of the server.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -10,27 +10,27 @@ use ports::{Clock, Runner, Store};
 use crate::cached::Cached;
 use crate::metrics::Metrics;
 
-/// How long a check may take (WC-1.8).
+/// The timeout of a check (WC-1.8).
 const MOST: Duration = Duration::from_secs(2);
-/// How long it is kept whether hooks can be run: anybody may ask, and each answer is work for a disk.
+/// How long the runner check is cached: the route is public, and each check costs disk work.
 const RUNNER_KEPT: Duration = Duration::from_secs(5);
 
-/// Whether a part of the server works; if not, why, in words that tell nothing of the inside.
+/// Whether a part of the server works. The error is the reason, in words that reveal nothing internal.
 pub type Check = Result<(), &'static str>;
 
-/// What was found of each part.
+/// The result for each part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Health {
-    /// The database answers.
+    /// The database responds.
     pub database: Check,
-    /// The workers ask for work, or have some.
+    /// The workers claim work, or are busy.
     pub workers: Check,
-    /// Hooks can be run; `None` where nobody looks.
+    /// Hooks can be run; `None` if not checked.
     pub runner: Option<Check>,
 }
 
 impl Health {
-    /// Whether every part works.
+    /// Returns whether every part works.
     pub const fn is_ready(&self) -> bool {
         self.database.is_ok() && self.workers.is_ok() && !matches!(self.runner, Some(Err(_)))
     }
@@ -46,7 +46,7 @@ pub struct ReadHealth {
 }
 
 impl ReadHealth {
-    /// A use case on these ports.
+    /// Creates the use case over these ports.
     pub fn new(
         store: Arc<dyn Store>,
         runner: Arc<dyn Runner>,
@@ -62,7 +62,8 @@ impl ReadHealth {
         }
     }
 
-    /// Checks every part, at the same time.
+    /// Checks every part, concurrently.
+    #[tracing::instrument(name = "app.read_health.check", skip_all)]
     pub async fn check(&self, _permit: Permit<act::ReadHealth>) -> Health {
         let (database, runner) = tokio::join!(self.database(), self.runner());
         Health {
@@ -85,10 +86,13 @@ impl ReadHealth {
             let found = match tokio::time::timeout(MOST, self.runner.check()).await {
                 Ok(Ok(looked)) => looked.then_some(Ok(())),
                 Ok(Err(error)) => {
-                    tracing::error!(error = &error as &dyn std::error::Error, "hooks cannot be run");
-                    Some(Err("hooks cannot be run; the server's log says why"))
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        "the runner check failed"
+                    );
+                    Some(Err("hooks cannot be run; see the server's log"))
                 }
-                Err(_) => Some(Err("what runs hooks did not answer within 2 s")),
+                Err(_) => Some(Err("the runner did not answer within 2 s")),
             };
             Ok::<_, Infallible>(found)
         };

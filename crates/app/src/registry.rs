@@ -38,7 +38,7 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// The use cases over these adapters.
+    /// Creates the use cases over these adapters.
     pub fn new(ports: &Ports) -> Self {
         Self {
             deploy: Deploy::new(ports.store.clone(), ports.ids.clone(), ports.queue.clone()),

@@ -1,9 +1,9 @@
-//! What makes two requests the same: the SHA-256 of what they ask for.
+//! The identity of requests: the SHA-256 of their content.
 
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-/// The hash of a request. Objects are written with sorted keys, so the order in which a client wrote them does not count.
+/// Hashes a request. Objects are written with sorted keys, so the order in which a client wrote them does not matter.
 pub(crate) fn request_hash(request: &Value) -> [u8; 32] {
     Sha256::digest(request.to_string()).into()
 }

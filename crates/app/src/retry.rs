@@ -1,4 +1,4 @@
-//! Doing a contended unit of work again, a bounded number of times.
+//! Retrying a contended unit of work, a bounded number of times.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ impl Tries {
         Self(1)
     }
 
-    /// Waits a little, longer each time, and says whether there is another try.
+    /// Waits a little, longer each time, and returns whether there is another try.
     pub(crate) async fn another(&mut self) -> bool {
         if self.0 >= MAX_TRIES {
             return false;
@@ -24,7 +24,7 @@ impl Tries {
     }
 }
 
-/// Runs a method again while it fails for contention.
+/// Retries a method while it fails for contention.
 macro_rules! retried {
     ($attempt:expr) => {{
         let mut tries = $crate::retry::Tries::new();

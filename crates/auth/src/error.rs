@@ -1,38 +1,38 @@
-//! Why a caller was turned away.
+//! Authentication and authorization errors.
 
 use domain::kind::Coded;
 use domain::{HookName, Kind};
 
-/// Why a caller was turned away. No variant carries anything of the token.
+/// Reason for refusing a caller. No variant carries any part of the token.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {
-    /// The operation needs credentials and there were none.
-    #[error("this operation needs a bearer token")]
+    /// The operation requires credentials, but there were none.
+    #[error("this operation requires a bearer token")]
     MissingToken,
-    /// The token's time is over.
+    /// The token has expired.
     #[error("the token has expired")]
     TokenExpired,
-    /// The token does not hold. The reason is one of ours, never a part of the token.
-    #[error("the token is not valid: {0}")]
+    /// The token is invalid. The reason is a fixed text, never a part of the token.
+    #[error("the token is invalid: {0}")]
     InvalidToken(&'static str),
-    /// The token holds, and its user is not known here.
-    #[error("the token's user is not known here")]
+    /// The token is valid, but its user is unknown.
+    #[error("the token's user is unknown")]
     UnknownUser,
     /// The service account was disabled (AUT-3).
     #[error("this service account is disabled")]
     Disabled,
-    /// The operation is for users and a service account asked.
+    /// The operation is for users, but the caller is a service account.
     #[error("this operation is for users; a service account has no profile")]
     NotAUser,
-    /// The token is limited to named hooks, and this is none of them.
-    #[error("not allowed to change the hook {0}: the token is limited to other hooks")]
+    /// The token is restricted to other hooks.
+    #[error("not allowed to change the hook {0}: the token is restricted to other hooks")]
     OtherHook(HookName),
-    /// The caller lacks the right.
-    #[error("not allowed to {action}: it needs {needs}")]
+    /// The caller lacks the required permission.
+    #[error("not allowed to {action}: requires {needs}")]
     Denied {
-        /// What was asked for.
+        /// The denied action, as in [`crate::Action::NAME`].
         action: &'static str,
-        /// What it needs.
+        /// The requirement of the action, in words.
         needs: String,
     },
 }

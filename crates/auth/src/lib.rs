@@ -1,8 +1,8 @@
-//! Who is asking, and what they may do. Pure: keys and the time go in, a principal comes out.
+//! Authentication and authorization. The crate is pure: keys and the time go in, a principal comes out.
 //!
-//! Three types hold the product's promise that no operation can forget its gate (AUT-5):
-//! a [`Verifier`] alone makes credentials out of tokens, a [`Principal`] is made of credentials and what the database knows of
-//! them, and a [`Permit`] is made by a principal alone, after the policy of the action said yes. Use cases take a permit.
+//! Three types ensure that no operation can forget its gate (AUT-5). Only a [`Verifier`] creates credentials from
+//! tokens. A [`Principal`] is created from credentials and the database's knowledge of them. Only a principal creates a
+//! [`Permit`], after the action's policy has admitted it. Use cases take a permit.
 //!
 //! ```
 //! use auth::{Action, Principal, act};

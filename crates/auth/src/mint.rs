@@ -1,4 +1,4 @@
-//! What the node signs itself, all with its own secret: tokens of users, and the state of a sign-in that is under way.
+//! Signing with the node's own secret: tokens of users, and the state of a sign-in in progress.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use uuid::Uuid;
 
-/// How long a sign-in may take, in seconds.
+/// Time limit of a sign-in, in seconds.
 pub const SIGN_IN_SECONDS: i64 = 300;
 
 /// Signs with the node's own secret.
@@ -25,24 +25,25 @@ impl fmt::Debug for Minter {
     }
 }
 
-/// The OAuth state of a sign-in (WC-1.10): where it came from and where it goes on.
+/// The OAuth state of a sign-in (WC-1.10): its origin and its continuation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SignInState {
-    /// What the browser's cookie must hold too, so that nobody finishes a sign-in that another browser began (WC-D28).
+    /// Must equal the value in the browser's cookie, so that only the browser that started a sign-in can finish it
+    /// (WC-D28).
     pub nonce: String,
-    /// Where the browser goes afterwards.
+    /// Address to return to after the sign-in.
     pub redirect_uri: String,
-    /// The identity provider.
+    /// Name of the identity provider.
     pub provider: String,
-    /// When it is over, in seconds since 1970.
+    /// Expiry, in seconds since 1970.
     pub exp: i64,
-    /// The code that a person typed, if a device asked. Not the device's own code, which no browser must see.
+    /// The code that a person typed, in a device flow. Never the device's own code, which no browser may see.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_code: Option<String>,
 }
 
 impl Minter {
-    /// A minter with the node's own secret.
+    /// Creates a minter with the node's own secret.
     pub fn new(secret: &[u8]) -> Self {
         Self {
             sign: EncodingKey::from_secret(secret),
@@ -50,7 +51,7 @@ impl Minter {
         }
     }
 
-    /// A user's access token (WC-3), good from `now` for `lifetime` seconds; `jti` makes it one of its kind.
+    /// Mints a user's access token (WC-3), valid from `now` for `lifetime` seconds; `jti` makes it unique.
     pub fn user_token(
         &self,
         user: UserId,
@@ -64,17 +65,17 @@ impl Minter {
             "sub": user.to_string(), "provider": provider, "external_id": external_id, "aud": "authenticated",
             "iat": now, "exp": now + lifetime, "jti": jti.simple().to_string(),
         });
-        // Signing a JSON value with a secret cannot fail; an empty token would be refused by every reader.
+        // Signing a JSON value with a secret cannot fail. Every reader would refuse an empty token.
         jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.sign).unwrap_or_default()
     }
 
-    /// `b64url(json).b64url(hmac_sha256(secret, json))`.
+    /// Returns the signed state: `b64url(json).b64url(hmac_sha256(secret, json))`.
     pub fn state(&self, state: &SignInState) -> String {
         let json = serde_json::to_string(state).unwrap_or_default();
         format!("{}.{}", URL_SAFE_NO_PAD.encode(&json), self.mac(&json))
     }
 
-    /// The state that this text is, if this node made it and its time is not over.
+    /// Parses a signed state. Returns `None` if another node signed it or it has expired.
     pub fn read_state(&self, text: &str, now: i64) -> Option<SignInState> {
         let (body, mac) = text.split_once('.')?;
         let json = URL_SAFE_NO_PAD.decode(body).ok()?;
@@ -83,7 +84,7 @@ impl Minter {
         (now <= state.exp).then_some(state)
     }
 
-    /// The PKCE code verifier of a sign-in (RFC 7636 4.1): derived, so that no server has to remember it.
+    /// Returns the PKCE code verifier of a sign-in (RFC 7636 4.1). It is derived, so no server has to store it.
     pub fn code_verifier(&self, nonce: &str) -> String {
         self.mac(&format!("pkce {nonce}"))
     }

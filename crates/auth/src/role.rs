@@ -5,23 +5,23 @@ use std::str::FromStr;
 
 use domain::Invalid;
 
-/// A user's role. Each includes those before it.
+/// A user's role. Each role includes those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
-    /// May read what is public.
+    /// May read public data.
     Public,
-    /// May deposit.
+    /// May submit depositions.
     Depositor,
-    /// May judge depositions.
+    /// May curate depositions.
     Curator,
-    /// May do everything but hand out roles.
+    /// May do everything except manage roles.
     Admin,
-    /// May hand out roles.
+    /// May manage roles.
     Superadmin,
 }
 
 impl Role {
-    /// Every role, lowest first.
+    /// All roles, lowest first.
     pub const ALL: [Self; 5] = [
         Self::Public,
         Self::Depositor,
@@ -30,7 +30,7 @@ impl Role {
         Self::Superadmin,
     ];
 
-    /// The name in the database and on the wire.
+    /// Returns the name in the database and on the wire.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Public => "public",

@@ -1,8 +1,8 @@
-//! Tokens: from text to credentials (WC-3; AUT-1, AUT-2, AUT-4, AUT-6, AUT-7).
+//! Verification of tokens: from text to credentials (WC-3; AUT-1, AUT-2, AUT-4, AUT-6, AUT-7).
 //!
-//! Which algorithm verifies a token is decided by who it says it is from, never by its header: a token whose `iss` is a configured
-//! issuer is Ed25519 or refused, one without `iss` is `HS256` with the node's own secret or refused, and any other is refused. (A node
-//! without configured issuers passes over `iss`, as AUT-6 wants it.)
+//! The claimed issuer, never the header, decides which algorithm verifies a token. A token whose `iss` is a configured
+//! issuer must be Ed25519. A token without `iss` must be `HS256` with the node's own secret. Any other token is
+//! refused. (A node without configured issuers ignores `iss`, as AUT-6 requires.)
 
 mod claims;
 mod credential;
@@ -22,45 +22,45 @@ pub use credential::{Credential, VerifiedMachine, VerifiedUser};
 pub use keys::{IssuerKey, KeyError, KeyRing};
 use parts::Parts;
 
-/// The shortest secret of HS256, in bytes (RFC 7518 3.2: at least the hash's 256 bits).
+/// Minimum length of the HS256 secret, in bytes (RFC 7518 3.2: at least the hash's 256 bits).
 const MIN_SECRET: usize = 32;
-/// The most bytes of a machine's `sub`.
+/// Maximum length of a machine's `sub`, in bytes.
 const MAX_SUBJECT_BYTES: usize = 500;
 
-/// An issuer of machine credentials.
+/// A trusted issuer of machine credentials.
 #[derive(Clone, Debug)]
 pub struct TrustedIssuer {
-    /// The `iss` of its tokens.
+    /// The `iss` claim of its tokens.
     pub issuer: String,
-    /// What its tokens' `aud` may name in place of this node's own origin.
+    /// Audience that its tokens may name instead of this node's own origin.
     pub audience: Option<String>,
-    /// The claim that holds the scopes.
+    /// Name of the claim that holds the scopes.
     pub scope_claim: String,
-    /// The scopes that it may give; others that its tokens claim are not given. None: all.
+    /// Scopes that the issuer may grant; others in its tokens are ignored. `None` allows all.
     pub allowed_scopes: Option<BTreeSet<String>>,
-    /// The longest time from `iat` to `exp`, in seconds.
+    /// Maximum time from `iat` to `exp`, in seconds.
     pub max_lifetime: i64,
-    /// Its keys, which may change while the node runs (AUT-7).
+    /// Keys of the issuer, which may change while the node runs (AUT-7).
     pub keys: KeyRing,
 }
 
-/// Why a verifier cannot be made of a configuration.
+/// Reason why a configuration cannot become a verifier.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VerifierConfigError {
-    /// The secret is too short.
+    /// The secret has less than 32 bytes.
     #[error("the JWT secret must have at least {MIN_SECRET} bytes (RFC 7518 3.2)")]
     ShortSecret,
-    /// Two issuers have one name.
+    /// Two issuers have the same name.
     #[error("the issuer {0:?} is configured twice")]
     DuplicateIssuer(String),
 }
 
-/// Why a token was refused, and whether fresh keys of its issuer might change that.
+/// Reason for refusing a token, and whether fresh keys of its issuer might change that.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// What the caller is told.
+    /// The error for the caller.
     pub error: AuthError,
-    /// The configured issuer none of whose keys fits the token: it may have a new one.
+    /// The configured issuer whose known keys do not fit the token. It may have a new key.
     pub unknown_key_of: Option<String>,
 }
 
@@ -73,7 +73,7 @@ impl From<AuthError> for Refusal {
     }
 }
 
-/// Verifies tokens. Holds the keys and nothing else.
+/// Verifies tokens. It holds only keys.
 pub struct Verifier {
     secret: DecodingKey,
     own_audience: String,
@@ -90,8 +90,8 @@ impl fmt::Debug for Verifier {
 }
 
 impl Verifier {
-    /// A verifier with the node's own secret, its origin (`https://<domain>`, accepted as audience of machine tokens),
-    /// and the issuers of machine credentials, which may be none (AUT-6).
+    /// Creates a verifier with the node's own secret, its origin (`https://<domain>`, accepted as audience of machine
+    /// tokens), and the issuers of machine credentials, which may be none (AUT-6).
     pub fn new(
         secret: &[u8],
         own_audience: impl Into<String>,
@@ -111,15 +111,15 @@ impl Verifier {
         })
     }
 
-    /// The credentials that `token` holds at the time `now`, in seconds since 1970.
+    /// Verifies `token` at the time `now`, in seconds since 1970, and returns its credentials.
     pub fn verify(&self, token: &str, now: i64) -> Result<Credential, Refusal> {
         let parts = Parts::of(token)?;
-        // Nothing of it is trusted yet: its issuer only decides which key and algorithm must verify the whole.
+        // The claims are untrusted so far: the issuer only decides which key and algorithm must verify the whole token.
         match (parts.claims.get("iss"), self.issuers.is_empty()) {
             (None, _) | (Some(_), true) => Ok(self.user(&parts, now).map(Credential::User)?),
             (Some(issuer), false) => {
                 let known = self.issuers.iter().find(|i| issuer.as_str() == Some(&i.issuer));
-                let issuer = known.ok_or(AuthError::InvalidToken("its issuer is not known here"))?;
+                let issuer = known.ok_or(AuthError::InvalidToken("unknown issuer"))?;
                 self.machine(&parts, issuer, now).map(Credential::Machine)
             }
         }
@@ -135,17 +135,15 @@ impl Verifier {
             )
             .unwrap_or(false)
         {
-            return Err(AuthError::InvalidToken(
-                "its signature or algorithm does not hold",
-            ));
+            return Err(AuthError::InvalidToken("wrong signature or algorithm"));
         }
         let claims = &parts.claims;
         check_times(&times(claims)?, now)?;
         if !audiences(claims).contains("authenticated") {
-            return Err(AuthError::InvalidToken("its audience is another"));
+            return Err(AuthError::InvalidToken("wrong audience"));
         }
         let id = text(claims, "sub").and_then(|sub| sub.parse::<UserId>().ok());
-        let id = id.ok_or(AuthError::InvalidToken("its subject is no user's id"))?;
+        let id = id.ok_or(AuthError::InvalidToken("the subject is not a user id"))?;
         let part = |name: &str| text(claims, name).unwrap_or_default().to_owned();
         Ok(VerifiedUser::new(id, part("provider"), part("external_id")))
     }
@@ -156,18 +154,19 @@ impl Verifier {
         issuer: &TrustedIssuer,
         now: i64,
     ) -> Result<VerifiedMachine, Refusal> {
-        // RFC 8037 names the algorithm EdDSA, RFC 9864 names Ed25519; both are this one, whatever the header says besides.
+        // RFC 8037 names the algorithm EdDSA, RFC 9864 names Ed25519. Both mean this algorithm; the rest of the header
+        // has no influence.
         if !matches!(parts.algorithm(), Some("EdDSA" | "Ed25519")) {
-            return Err(AuthError::InvalidToken("its signature or algorithm does not hold").into());
+            return Err(AuthError::InvalidToken("wrong signature or algorithm").into());
         }
         let kid = match parts.header.get("kid") {
             None => None,
             Some(Value::String(kid)) => Some(kid.as_str()),
-            Some(_) => return Err(AuthError::InvalidToken("its kid is no text").into()),
+            Some(_) => return Err(AuthError::InvalidToken("kid is not a string").into()),
         };
         if !issuer.keys.verify(kid, parts.signed.as_bytes(), parts.signature) {
             return Err(Refusal {
-                error: AuthError::InvalidToken("its signature or algorithm does not hold"),
+                error: AuthError::InvalidToken("wrong signature or algorithm"),
                 unknown_key_of: Some(issuer.issuer.clone()),
             });
         }
@@ -183,7 +182,7 @@ impl Verifier {
         let times = times(claims)?;
         check_times(&times, now)?;
         let (Some(issued), Some(expires)) = (times.issued, times.expires) else {
-            return Err(AuthError::InvalidToken("it does not say when it was issued"));
+            return Err(AuthError::InvalidToken("iat is missing"));
         };
         #[expect(
             clippy::cast_precision_loss,
@@ -191,19 +190,19 @@ impl Verifier {
         )]
         if expires - issued > issuer.max_lifetime as f64 {
             return Err(AuthError::InvalidToken(
-                "its lifetime is longer than is allowed here",
+                "the lifetime exceeds the maximum of its issuer",
             ));
         }
         let audiences = audiences(claims);
         if !audiences.contains(self.own_audience.as_str())
             && !issuer.audience.as_deref().is_some_and(|a| audiences.contains(a))
         {
-            return Err(AuthError::InvalidToken("its audience is another"));
+            return Err(AuthError::InvalidToken("wrong audience"));
         }
         let subject = text(claims, "sub").filter(|sub| {
             !sub.trim().is_empty() && sub.len() <= MAX_SUBJECT_BYTES && !sub.chars().any(char::is_control)
         });
-        let subject = subject.ok_or(AuthError::InvalidToken("it has no subject"))?;
+        let subject = subject.ok_or(AuthError::InvalidToken("the subject is missing"))?;
         let mut scopes = scopes(claims.get(&issuer.scope_claim));
         if let Some(allowed) = &issuer.allowed_scopes {
             scopes.retain(|scope| allowed.contains(scope));

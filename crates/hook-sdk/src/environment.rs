@@ -1,4 +1,4 @@
-//! Where a hook finds its input, and what it is given.
+//! The environment of a hook: the paths of its input and output, and its configuration.
 
 use std::fmt;
 use std::io;
@@ -7,21 +7,21 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// The directories and the name that the server gives a hook (WC-5.1).
+/// The directories and the name that the server passes to a hook (WC-5.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Environment {
-    /// Where `records.jsonl` and `config.json` are (`OSA_IN`).
+    /// The directory with `records.jsonl` and `config.json` (`OSA_IN`).
     pub input: PathBuf,
-    /// Where the outcomes are written to (`OSA_OUT`).
+    /// The directory for the outcomes (`OSA_OUT`).
     pub output: PathBuf,
-    /// Where the records' files are, one directory per id (`OSA_FILES`).
+    /// The directory with the records' files, one directory per id (`OSA_FILES`).
     pub files: PathBuf,
     /// Which hook of the image is to run (`OSA_HOOK_NAME`).
     pub hook_name: Option<String>,
 }
 
 impl Environment {
-    /// What the process's environment variables say. Fails if one of the three directories is not named.
+    /// Reads the process's environment variables. Fails if one of the three directories is not set.
     pub fn from_variables() -> Result<Self, RunError> {
         let dir = |name| {
             std::env::var_os(name)
@@ -39,7 +39,7 @@ impl Environment {
     }
 }
 
-/// What is the same for every record of a batch.
+/// The part that is the same for every record of a batch.
 #[derive(Clone, Debug)]
 pub struct Context {
     hook_name: Option<String>,
@@ -61,7 +61,7 @@ impl Context {
         })
     }
 
-    /// A context for testing a hook's function, with this config.
+    /// Creates a context for testing a hook's function, with this config.
     pub const fn for_test(config: Value) -> Self {
         Self {
             hook_name: None,
@@ -69,18 +69,19 @@ impl Context {
         }
     }
 
-    /// The release's config as your type; a release without one has the config `{}`. Fails if it does not fit.
+    /// Returns the release's config as your type; a release without one has the config `{}`. Fails if it does not
+    /// match.
     pub fn config<T: DeserializeOwned>(&self) -> Result<T, ConfigError> {
         T::deserialize(&self.config).map_err(ConfigError)
     }
 
-    /// The name under which the server runs the hook.
+    /// Returns the name under which the server runs the hook.
     pub fn hook_name(&self) -> Option<&str> {
         self.hook_name.as_deref()
     }
 }
 
-/// The release's config is not what the hook expects.
+/// The release's config does not match the hook's type.
 #[derive(Debug)]
 pub struct ConfigError(serde_json::Error);
 
@@ -98,15 +99,15 @@ pub struct Record<M> {
     /// Its id; the outcome is written under it.
     pub id: String,
     /// Its metadata, as your type. A field that the record lacks is absent: use `Option` for those, and
-    /// `#[serde(deny_unknown_fields)]` if you want to hear of others.
+    /// `#[serde(deny_unknown_fields)]` if you want to be informed of others.
     pub metadata: M,
-    /// How large its files are, in MiB, as far as the server knows.
+    /// The size of its files in MiB, as far as the server knows.
     pub size_hint_mb: Option<f64>,
     files: PathBuf,
 }
 
 impl<M> Record<M> {
-    /// A record whose files are in the directory `files`; hooks are given theirs, this is for testing a hook's function.
+    /// Creates a record whose files are in the directory `files`, for testing a hook's function.
     pub fn new(id: impl Into<String>, metadata: M, files: impl Into<PathBuf>) -> Self {
         Self {
             id: id.into(),
@@ -121,12 +122,12 @@ impl<M> Record<M> {
         self
     }
 
-    /// The directory of its files. It does not exist if the record has none.
+    /// Returns the directory of its files. It does not exist if the record has none.
     pub fn files(&self) -> &Path {
         &self.files
     }
 
-    /// Its files, by name. Fails if the directory exists and cannot be read.
+    /// Returns the paths of its files, by name. Fails if the directory exists and cannot be read.
     pub fn file_paths(&self) -> io::Result<Vec<PathBuf>> {
         let entries = match std::fs::read_dir(&self.files) {
             Ok(entries) => entries,
@@ -141,7 +142,7 @@ impl<M> Record<M> {
     }
 }
 
-/// Why a hook could not run at all. What is wrong with one record is never one of these.
+/// Why a hook could not run at all. A fault of one record is never one of these.
 #[derive(Debug)]
 pub enum RunError {
     /// The server did not set this environment variable, or the program was not started by one.
@@ -150,11 +151,11 @@ pub enum RunError {
     Input(PathBuf, io::Error),
     /// This output file cannot be written.
     Output(PathBuf, io::Error),
-    /// The image has no hook of the name that was asked for.
+    /// The image has no hook of the requested name.
     UnknownHook {
         /// The name in `OSA_HOOK_NAME`, if there was one.
         asked: Option<String>,
-        /// The names that the image has.
+        /// The names of the image's hooks.
         known: Vec<String>,
     },
 }

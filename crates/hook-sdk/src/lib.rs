@@ -1,9 +1,9 @@
 //! Write a Hallmark hook in Rust: a function from one record to rows, a rejection, or an error.
 //!
-//! A hook is a program that the server starts with a batch of records (WC-5.1). This crate reads them
-//! one by one, hands each to your function with its metadata as your type, and writes what the function says. What goes
-//! wrong with one record (metadata that is not of your type, an error, a panic) is that record's error and never
-//! the batch's. (Panics are caught, so do not build a hook with `panic = "abort"`.)
+//! A hook is a program that the server starts with a batch of records (WC-5.1). This crate reads them one by one,
+//! passes each to your function with its metadata as your type, and writes the function's result. A failure for one
+//! record (metadata that is not of your type, an error, a panic) is that record's error and never the batch's.
+//! (Panics are caught, so do not build a hook with `panic = "abort"`.)
 //!
 //! ```no_run
 //! use hook_sdk::{Context, HookError, Outcome, Record};
@@ -36,7 +36,8 @@
 //! }
 //! ```
 //!
-//! An image with several hooks uses [`run_named`]. Memory is bounded by the largest record, whatever the size of the batch.
+//! An image with several hooks uses [`run_named`]. Memory is bounded by the largest record, independent of the size
+//! of the batch.
 
 mod environment;
 mod outcome;

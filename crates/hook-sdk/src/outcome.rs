@@ -1,33 +1,33 @@
-//! What a hook says of one record.
+//! The result of a hook for one record.
 
 use std::error::Error;
 
-/// What a hook says of a record that it could judge.
+/// The result of a hook for a record that it could judge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome<R> {
     /// The record passes, with these rows for the hook's feature table; there may be none.
     Passed(Vec<R>),
-    /// The record does not pass, for this reason. People read it: say what is wrong with the record.
+    /// The record does not pass, for this reason. Write it for people: name the fault of the record.
     Rejected(String),
 }
 
 impl<R> Outcome<R> {
-    /// It passes, with one row.
+    /// Creates a pass with one row.
     pub fn pass(row: R) -> Self {
         Self::Passed(vec![row])
     }
 
-    /// It passes, with these rows; more than one only if the hook's cardinality is `many`.
+    /// Creates a pass with these rows; more than one only if the hook's cardinality is `many`.
     pub const fn rows(rows: Vec<R>) -> Self {
         Self::Passed(rows)
     }
 
-    /// It passes, without a row.
+    /// Creates a pass without a row.
     pub const fn none() -> Self {
         Self::Passed(Vec::new())
     }
 
-    /// It does not pass.
+    /// Creates a rejection.
     pub fn reject(reason: impl Into<String>) -> Self {
         Self::Rejected(reason.into())
     }
@@ -35,7 +35,7 @@ impl<R> Outcome<R> {
 
 /// Why a record could not be judged: neither passed nor rejected.
 ///
-/// Every error type turns into one, so `?` works in a hook's function.
+/// Every error type converts into one, so `?` works in a hook's function.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HookError {
     pub(crate) message: String,
@@ -43,7 +43,7 @@ pub struct HookError {
 }
 
 impl HookError {
-    /// An error with this message for people.
+    /// Creates an error with this message for people.
     pub fn new(message: impl Into<String>) -> Self {
         Self {
             message: message.into(),
@@ -51,7 +51,7 @@ impl HookError {
         }
     }
 
-    /// The same error, marked as one that may not happen again (the contract's `retryable`).
+    /// Marks the error as one that may not happen again (the contract's `retryable`).
     #[must_use]
     pub fn retryable(self) -> Self {
         Self {
@@ -60,13 +60,13 @@ impl HookError {
         }
     }
 
-    /// The message.
+    /// Returns the message.
     pub fn message(&self) -> &str {
         &self.message
     }
 }
 
-// HookError itself is no std Error: this conversion would then overlap with the one from a type to itself.
+// HookError itself does not implement Error: this conversion would then overlap with the one from a type to itself.
 impl<E: Error> From<E> for HookError {
     fn from(error: E) -> Self {
         let mut message = error.to_string();

@@ -11,13 +11,14 @@ use serde_json::json;
 use crate::environment::{Environment, RunError};
 use crate::outcome::{HookError, Outcome};
 
-/// Beyond this many bytes, what was said is written.
+/// The number of waiting bytes at which the output is written.
 const MAX_WAITING: usize = 64 * 1024;
-/// What was said is written at the first record after this time: a hook that is ended for its time or memory loses little.
+/// The output is written at the first record after this time, so that a hook that is ended for its time or memory
+/// loses little.
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
 
-/// A file that is only ever added whole lines to, so that a hook that is killed leaves no half ones, except if
-/// that happens in the middle of a write.
+/// A file that is only appended to in whole lines, so that a killed hook leaves no partial ones, unless it is killed
+/// in the middle of a write.
 struct Lines {
     path: PathBuf,
     file: File,
@@ -25,7 +26,7 @@ struct Lines {
 }
 
 impl Lines {
-    /// Made even if nothing is ever written: an empty file is the usual way to say nothing.
+    /// Creates the file even if nothing is ever written: an empty file is the usual way to report nothing.
     fn create(environment: &Environment, name: &str) -> Result<Self, RunError> {
         let path = environment.output.join(name);
         match File::create(&path) {
@@ -58,7 +59,7 @@ pub(crate) struct Output {
     written: Instant,
 }
 
-/// What became of a record.
+/// The result for a record.
 pub(crate) enum Said {
     Passed,
     Rejected,
@@ -82,7 +83,7 @@ impl Output {
         })
     }
 
-    /// Says what became of the record `id`.
+    /// Appends the result for the record `id`.
     pub(crate) fn say<R: Serialize>(
         &mut self,
         id: &str,
@@ -119,7 +120,7 @@ impl Output {
         Said::Errored
     }
 
-    /// Writes what waits.
+    /// Writes the waiting output.
     pub(crate) fn write(&mut self) -> Result<(), RunError> {
         self.written = Instant::now();
         self.features.write()?;

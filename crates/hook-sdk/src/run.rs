@@ -14,7 +14,7 @@ use crate::environment::{Context, Environment, Record, RunError};
 use crate::outcome::{HookError, Outcome};
 use crate::output::{Output, Said};
 
-/// The longest line of `records.jsonl`, in bytes. The server writes none that is longer than a few MiB.
+/// The maximum length of a line of `records.jsonl`, in bytes. The server writes none that is longer than a few MiB.
 const MAX_LINE: u64 = 64 * 1024 * 1024;
 
 /// How many records a run passed, rejected, and could not judge.
@@ -28,7 +28,7 @@ pub struct Summary {
     pub errored: u64,
 }
 
-/// A hook of an image that has several; made by [`hook`].
+/// A hook of an image that has several; created by [`hook`].
 pub struct NamedHook {
     name: String,
     run: Box<Run>,
@@ -36,7 +36,7 @@ pub struct NamedHook {
 
 type Run = dyn Fn(&Environment) -> Result<Summary, RunError>;
 
-/// The hook `name` with this function, for [`run_named`].
+/// Creates the hook `name` with this function, for [`run_named`].
 pub fn hook<M, R, F>(name: impl Into<String>, function: F) -> NamedHook
 where
     M: DeserializeOwned,
@@ -49,8 +49,9 @@ where
     }
 }
 
-/// Runs the image's only hook, whatever its name, where the environment variables say. To be returned by `main`: the exit
-/// status is 0 if every record was read, and 1, with a message on standard error, if the run was not possible.
+/// Runs the image's only hook, under any name, in the environment that the environment variables describe. `main`
+/// returns its result: the exit status is 0 if every record was read, and 1, with a message on standard error, if the
+/// run was not possible.
 pub fn run<M, R, F>(function: F) -> ExitCode
 where
     M: DeserializeOwned,
@@ -60,7 +61,7 @@ where
     exit(Environment::from_variables().and_then(|environment| run_in(&environment, function)))
 }
 
-/// Runs the hook that `OSA_HOOK_NAME` names, for an image with several. To be returned by `main`, as with [`run`].
+/// Runs the hook that `OSA_HOOK_NAME` names, for an image with several. `main` returns its result, as with [`run`].
 ///
 /// ```no_run
 /// # use hook_sdk::{Context, HookError, Outcome, Record, hook};
@@ -96,7 +97,7 @@ fn exit(result: Result<Summary, RunError>) -> ExitCode {
     code
 }
 
-/// What [`run_named`] does, in this environment. Fails as [`run_in`] does, and if no hook has the name.
+/// Does the work of [`run_named`], in this environment. Fails as [`run_in`] does, and if no hook has the name.
 pub fn run_named_in(
     environment: &Environment,
     hooks: impl IntoIterator<Item = NamedHook>,
@@ -114,7 +115,8 @@ pub fn run_named_in(
     }
 }
 
-/// What [`run`] does, in this environment: for tests of a whole hook. Fails if the input cannot be read or the output not be written.
+/// Does the work of [`run`], in this environment: for tests of a whole hook. Fails if the input cannot be read or the
+/// output not be written.
 pub fn run_in<M, R, F>(environment: &Environment, function: F) -> Result<Summary, RunError>
 where
     M: DeserializeOwned,
@@ -138,7 +140,7 @@ where
             continue;
         }
         let (id, outcome) = match parse(&line, environment) {
-            // The function may panic: that is its record's misfortune only, and it saw nothing that can be left broken.
+            // The function may panic: that is its record's error only, and it saw nothing that can be left broken.
             Ok((id, Ok(record))) => (
                 id,
                 catch_unwind(AssertUnwindSafe(|| function(&context, record)))
@@ -157,7 +159,7 @@ where
     Ok(summary)
 }
 
-/// Reads the next line; `false` at the end. A line that is too long is cut, which leaves it malformed.
+/// Reads the next line; returns `false` at the end. A line that is too long is truncated, which leaves it malformed.
 fn next_line(records: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
     line.clear();
     let read = records.by_ref().take(MAX_LINE).read_until(b'\n', line)?;
@@ -178,7 +180,7 @@ struct Line {
 
 type Parsed<M> = (String, Result<Record<M>, HookError>);
 
-/// The record of a line; the outer error is of a line that does not even have an id.
+/// Parses the record of a line; the outer error is of a line without an id.
 fn parse<M: DeserializeOwned>(line: &[u8], environment: &Environment) -> Result<Parsed<M>, HookError> {
     let line: Line = serde_json::from_slice(line)
         .map_err(|e| HookError::new(format!("the input line is malformed: {e}")))?;

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-/// How long a call may take, connecting included.
+/// The timeout of a call, connecting included.
 const MAX_TIME: Duration = Duration::from_secs(5);
-/// The most bytes of an answer.
+/// The maximum size of a response, in bytes.
 const MAX_BYTES: u64 = 256 * 1024;
 
-/// A client that follows no redirects: keys and tokens come from where the configuration says and from nowhere else.
+/// Creates a client that follows no redirects: keys and tokens come only from the configured addresses.
 pub(crate) fn agent() -> ureq::Agent {
     ureq::Agent::config_builder()
         .http_status_as_error(false)
@@ -17,7 +17,7 @@ pub(crate) fn agent() -> ureq::Agent {
         .into()
 }
 
-/// Status and body of an answer.
+/// Returns status and body of a response.
 pub(crate) fn read(
     answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
 ) -> Result<(u16, String), String> {

@@ -8,7 +8,7 @@ use tokio::io::AsyncReadExt as _;
 
 use crate::http::{agent, blocking, read};
 
-/// The most bytes of a file with keys.
+/// The maximum size of a key file, in bytes.
 const MAX_FILE_BYTES: u64 = 256 * 1024;
 
 async fn file(path: &Path) -> Result<String, String> {
@@ -25,7 +25,7 @@ async fn file(path: &Path) -> Result<String, String> {
     Ok(text)
 }
 
-/// A PEM that stands in the configuration itself.
+/// A PEM in the configuration itself.
 #[derive(Clone, Debug)]
 pub struct InlinePem {
     /// Its id.
@@ -52,7 +52,7 @@ impl KeySource for InlinePem {
 pub struct PemFile {
     /// Its id.
     pub kid: Option<String>,
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
 }
 

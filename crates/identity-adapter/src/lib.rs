@@ -1,7 +1,8 @@
-//! Where identities come from: an issuer's public keys in files and at URLs (AUT-7), and people's sign-in at ORCID (WC-1.10).
+//! The sources of identities: an issuer's public keys in files and at URLs (AUT-7), and people's sign-in at ORCID
+//! (WC-1.10).
 //!
-//! Every call is bounded in time and in what it reads. Calls are rare (a sign-in, a key that is not known yet), so a blocking client on
-//! a thread of its own does.
+//! Every call is bounded in time and in what it reads. Calls are rare (a sign-in, an unknown key), so a blocking
+//! client on a separate thread is sufficient.
 
 mod http;
 mod keys;

@@ -1,5 +1,7 @@
-//! Sign-in at ORCID (<https://info.orcid.org/documentation/api-tutorials/api-tutorial-get-and-authenticated-orcid-id/>): the scope
-//! `/authenticate` tells the person's ORCID iD and name in the answer of the token endpoint, and nothing else is asked for.
+//! Sign-in at ORCID
+//! (<https://info.orcid.org/documentation/api-tutorials/api-tutorial-get-and-authenticated-orcid-id/>): with the
+//! scope `/authenticate`, the response of the token endpoint contains the person's ORCID iD and name. Nothing else is
+//! requested.
 
 use async_trait::async_trait;
 use ports::identity::ExternalIdentity;
@@ -9,23 +11,23 @@ use url::Url;
 
 use crate::http::{agent, blocking, read};
 
-/// How this node is known at ORCID.
+/// This node's registration at ORCID.
 #[derive(Clone)]
 pub struct OrcidOptions {
-    /// `https://orcid.org`, `https://sandbox.orcid.org`, or a stand-in of tests.
+    /// `https://orcid.org`, `https://sandbox.orcid.org`, or a test server.
     pub base_url: Url,
-    /// Our id there.
+    /// The node's client id at ORCID.
     pub client_id: String,
-    /// Our secret there.
+    /// The node's client secret at ORCID.
     pub client_secret: String,
 }
 
-/// ORCID.
+/// The identity provider ORCID.
 pub struct Orcid {
     options: OrcidOptions,
 }
 
-/// What we read of the token endpoint's answer.
+/// The part of the token endpoint's response that is read.
 #[derive(Deserialize)]
 struct Answer {
     orcid: String,
@@ -34,7 +36,7 @@ struct Answer {
 }
 
 impl Orcid {
-    /// ORCID with these options.
+    /// Creates the provider with these options.
     pub const fn new(options: OrcidOptions) -> Self {
         Self { options }
     }
@@ -46,7 +48,7 @@ impl Orcid {
     }
 }
 
-/// An ORCID iD: four groups of four digits, the last of which may be X
+/// Returns whether a text is an ORCID iD: four groups of four digits, the last of which may be X
 /// (<https://support.orcid.org/hc/en-us/articles/360006897674>).
 fn is_orcid(text: &str) -> bool {
     text.len() == 19
@@ -113,13 +115,13 @@ impl IdentityProvider for Orcid {
                 )));
             }
         }
-        let unreadable = || IdentityProviderError::Unavailable("its answer cannot be read".to_owned());
+        let unreadable = || IdentityProviderError::Unavailable("its response cannot be read".to_owned());
         let answer: Answer = serde_json::from_str(&text).map_err(|_| unreadable())?;
         if !is_orcid(&answer.orcid) {
             return Err(unreadable());
         }
         let name = answer.name.unwrap_or_default();
-        // A person may keep the name private; then the iD is all there is.
+        // A person may keep the name private; then only the iD is known.
         let shown: String = name.chars().filter(|c| !c.is_control()).take(200).collect();
         let display_name = if shown.trim().is_empty() {
             answer.orcid.clone()

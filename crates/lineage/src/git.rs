@@ -1,4 +1,4 @@
-//! Where a release's `source_ref` leads, when it says so.
+//! The repository that a release's `source_ref` names.
 
 use crate::text;
 
@@ -13,8 +13,8 @@ pub(crate) struct Location {
     pub(crate) version: Option<String>,
 }
 
-/// Reads `[git+]https://host/path[.git]` with a commit or tag behind `@` or `#`, and the address of a commit or tree
-/// as code hosts form it. A bare commit, which many clients send, names no place: none then.
+/// Parses `[git+]https://host/path[.git]` with a commit or tag behind `@` or `#`, and the address of a commit or tree
+/// as code hosts form it. Returns `None` for a bare commit, which many clients send and which names no repository.
 pub(crate) fn location(source_ref: &str) -> Option<Location> {
     let text = source_ref.trim();
     let text = text.strip_prefix("git+").unwrap_or(text);
@@ -23,7 +23,7 @@ pub(crate) fn location(source_ref: &str) -> Option<Location> {
         return None;
     }
     let (host, path) = rest.split_once('/')?;
-    // A user's name or password before the host is nobody's business; what is no host name is no place.
+    // A user's name or password before the host must not be published; a text without a host name is no location.
     let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':');
     if !host.bytes().all(plain) || !host.starts_with(|c: char| c.is_ascii_alphanumeric()) {
@@ -49,7 +49,7 @@ pub(crate) fn location(source_ref: &str) -> Option<Location> {
     })
 }
 
-/// The repository's path, and the version behind it.
+/// Splits off the version behind the repository's path.
 fn version_of(path: &str) -> (&str, Option<String>) {
     let mut found = ["/-/commit/", "/-/tree/", "/commit/", "/tree/"]
         .into_iter()

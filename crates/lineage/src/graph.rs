@@ -1,4 +1,4 @@
-//! The closure of a picture: everything that is described and everything that is only referred to, each once.
+//! The closure of a lineage: everything that is described and everything that is only referred to, each once.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -12,19 +12,19 @@ use domain::{Actor, HookName, NodeDomain, RecordSrn, ReleaseId, ReleaseVersion, 
 use crate::name::{self, Name};
 use crate::text;
 
-/// Somebody or something that acts.
+/// An agent: a person, service or system.
 #[derive(Clone, Debug)]
 pub(crate) struct Agent<'a> {
-    /// The principal; none for a party to a delegation that is no principal.
+    /// The principal; `None` for a party to a delegation that is not a principal.
     pub(crate) actor: Option<Actor>,
-    /// What is known of it.
+    /// What is known about it.
     pub(crate) known: Option<&'a LineageAgent>,
-    /// What stands for its name when that is not known.
+    /// The text that replaces an unknown name.
     id: String,
 }
 
 impl Agent<'_> {
-    /// What to call it.
+    /// Returns its label.
     pub(crate) fn label(&self, node: &NodeDomain) -> String {
         match (self.known.and_then(|k| k.name.as_deref()), &self.actor) {
             (Some(name), _) if !name.trim().is_empty() => name.to_owned(),
@@ -34,7 +34,7 @@ impl Agent<'_> {
     }
 }
 
-/// Which release a run executed.
+/// The release that a run executed.
 #[derive(Clone, Debug)]
 pub(crate) enum Release<'a> {
     /// A described one.
@@ -43,7 +43,7 @@ pub(crate) enum Release<'a> {
     Named(&'a HookName, ReleaseVersion),
     /// One of which only the id is known.
     Bare(ReleaseId),
-    /// That of a run of which nothing is known.
+    /// The release of an unknown run.
     OfRun(RunId),
 }
 
@@ -57,7 +57,7 @@ impl Release<'_> {
         }
     }
 
-    /// What to call it.
+    /// Returns its label.
     pub(crate) fn label(&self) -> String {
         match self {
             Self::Known(release) => format!("hook {}, release {}", release.hook, release.version),
@@ -97,7 +97,7 @@ impl<'a> Graph<'a> {
             by_id: BTreeMap::new(),
             by_run: BTreeMap::new(),
         };
-        // What is described goes first, so that a bare reference never takes its place.
+        // Described entities go first, so that a bare reference never replaces them.
         for record in &lineage.records {
             graph.records.entry(&record.srn).or_insert(Some(record));
         }
@@ -119,7 +119,7 @@ impl<'a> Graph<'a> {
         graph
     }
 
-    /// Takes in what is referred to.
+    /// Adds the entities that are only referred to.
     fn refer(&mut self) {
         let lineage = self.lineage;
         self.actor(&Actor::System, None);
@@ -215,7 +215,7 @@ impl<'a> Graph<'a> {
         self.agents.entry(party_name(text)).or_insert(agent);
     }
 
-    /// The release that a run executed.
+    /// Returns the release that a run executed.
     pub(crate) fn release_of(&self, run: RunId) -> Release<'a> {
         match self.runs.get(&run) {
             Some(Some(known)) => match self.by_id.get(&known.release) {
@@ -226,19 +226,19 @@ impl<'a> Graph<'a> {
         }
     }
 
-    /// Who asked for a run: none when the server did, or when that is not known.
+    /// Returns the creator of a run: `None` if it is the server, or unknown.
     pub(crate) fn creator_of(&self, run: &LineageRun) -> Option<&'a Actor> {
         let task = self.tasks.get(&run.task?).copied().flatten()?;
         task.creator.as_ref().filter(|a| **a != Actor::System)
     }
 
-    /// The row sets that a run computed.
+    /// Returns the row sets that a run computed.
     pub(crate) fn rows_of(&self, run: RunId) -> impl Iterator<Item = (&Name, &'a RowSet)> {
         let names = self.by_run.get(&run).into_iter().flatten();
         names.filter_map(|name| self.row_sets.get(name).map(|rows| (name, *rows)))
     }
 
-    /// The hook that a run executed, if that can be told.
+    /// Returns the hook that a run executed, if it can be determined.
     pub(crate) fn hook_of(&self, run: RunId) -> Option<&'a HookName> {
         match self.release_of(run) {
             Release::Known(release) => Some(&release.hook),
@@ -246,7 +246,7 @@ impl<'a> Graph<'a> {
         }
     }
 
-    /// The records that a run read, each once.
+    /// Returns the records that a run read, each once.
     pub(crate) fn inputs_of(&self, run: RunId) -> Vec<&'a RecordSrn> {
         let known = self.runs.get(&run).copied().flatten();
         let mut found: Vec<&RecordSrn> = self.rows_of(run).map(|(_, rows)| &rows.record).collect();
@@ -256,7 +256,7 @@ impl<'a> Graph<'a> {
         found
     }
 
-    /// What the export is about, as a name.
+    /// Returns the subject of the export, as a name.
     pub(crate) fn subject(&self) -> Name {
         match &self.lineage.subject {
             Subject::Record(srn) => name::record(srn, &self.lineage.node),
@@ -267,8 +267,8 @@ impl<'a> Graph<'a> {
     }
 }
 
-/// The version before a record. Only an earlier version of the same record counts: anything else could close a
-/// circle, and nothing can come from what came from it.
+/// Returns the version before a record. Only an earlier version of the same record counts: anything else could close
+/// a circle, and nothing can be derived from its own derivatives.
 pub(crate) fn earlier(record: &LineageRecord) -> Option<&RecordSrn> {
     record.previous.as_ref().filter(|previous| {
         previous.node == record.srn.node
@@ -277,7 +277,7 @@ pub(crate) fn earlier(record: &LineageRecord) -> Option<&RecordSrn> {
     })
 }
 
-/// The principal that a party's text names.
+/// Parses the principal that a party's text names.
 fn actor_of(text: &str) -> Option<Actor> {
     if text == "system" {
         return Some(Actor::System);
@@ -285,7 +285,7 @@ fn actor_of(text: &str) -> Option<Actor> {
     text.parse::<domain::Party>().ok().map(|party| party.actor())
 }
 
-/// The name of a party to a delegation.
+/// Returns the name of a party to a delegation.
 pub(crate) fn party_name(text: &str) -> Name {
     actor_of(text).map_or_else(|| name::party(text), |actor| name::actor(&actor))
 }

@@ -1,4 +1,4 @@
-//! What every entity is called, the same in each document, so that they can be joined.
+//! The names of entities, the same in each document, so that documents can be joined.
 
 use domain::data::lineage::RowSet;
 use domain::{
@@ -8,12 +8,12 @@ use domain::{
 
 use crate::text::part;
 
-/// In which space a name lies.
+/// The space of a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Space {
-    /// What the node's API serves: the name is its address.
+    /// Entities that the node's API serves: the name is the address.
     Api,
-    /// What has no address of its own; the name is only a name.
+    /// Entities without an address of their own; the name is only a name.
     Id,
 }
 
@@ -50,18 +50,18 @@ impl Name {
         }
     }
 
-    /// As a qualified name.
+    /// Returns it as a qualified name.
     pub(crate) fn qualified(&self) -> String {
         format!("{}:{}", self.prefix().0, self.local)
     }
 
-    /// As an IRI below `base`.
+    /// Returns it as an IRI below `base`.
     pub(crate) fn iri(&self, base: &str) -> String {
         format!("{base}{}{}", self.prefix().1, self.local)
     }
 }
 
-/// `id@version`, with what a path cannot hold escaped.
+/// Returns `id@version`, escaped for a path.
 fn schema(schema: &SchemaRef) -> String {
     format!(
         "{}@{}",
@@ -70,7 +70,8 @@ fn schema(schema: &SchemaRef) -> String {
     )
 }
 
-/// A record as a part of a path. A record of another node is named by its SRN, for it is not served here.
+/// Returns a record as a part of a path. A record of another node is named by its SRN, because this node does not
+/// serve it.
 fn record_part(srn: &RecordSrn, node: &NodeDomain) -> String {
     if srn.node == *node {
         format!("{}@{}", srn.id, srn.version)
@@ -92,12 +93,13 @@ pub(crate) fn table(of: &SchemaRef, hook: &HookName) -> Name {
     Name::api(format!("data/{}/{hook}", schema(of)))
 }
 
-/// The records of a schema.
+/// Names the records of a schema.
 pub(crate) fn records(of: &SchemaRef) -> Name {
     Name::api(format!("data/{}/records", schema(of)))
 }
 
-/// The rows of a table that one run computed for one record: a part of the table, so the table's address and a fragment.
+/// Names the rows of a table that one run computed for one record: a part of the table, so the table's address and a
+/// fragment.
 pub(crate) fn row_set(rows: &RowSet, node: &NodeDomain) -> Name {
     Name::api(format!(
         "data/{}/{}#{}/{}",
@@ -116,22 +118,22 @@ pub(crate) fn release(hook: &HookName, version: ReleaseVersion) -> Name {
     Name::api(format!("hooks/{hook}/releases/{version}"))
 }
 
-/// A release of which only the id is known.
+/// Names a release of which only the id is known.
 pub(crate) fn bare_release(id: ReleaseId) -> Name {
     Name::id(format!("release/{id}"))
 }
 
-/// The release that a run executed, of which nothing is known.
+/// Names the release that an unknown run executed.
 pub(crate) fn release_of_run(id: RunId) -> Name {
     Name::id(format!("release-of-run/{id}"))
 }
 
-/// The making of a release.
+/// Names the build of a release.
 pub(crate) fn build(hook: &HookName, version: ReleaseVersion) -> Name {
     Name::id(format!("build/{hook}/{version}"))
 }
 
-/// The code that a release was built from.
+/// Names the code that a release was built from.
 pub(crate) fn code(source_ref: &str) -> Name {
     Name::id(format!("code/{}", part(source_ref)))
 }
@@ -152,7 +154,7 @@ pub(crate) fn ingest(run: IngestRunId) -> Name {
     Name::api(format!("ingestions/{run}"))
 }
 
-/// What the source of a convention knows by `source_id`.
+/// Names the entity with this `source_id` at the source of a convention.
 pub(crate) fn source(convention: &ConventionSlug, source_id: &str) -> Name {
     Name::id(format!("source/{convention}/{}", part(source_id)))
 }
@@ -161,7 +163,7 @@ pub(crate) fn deposition(srn: &str) -> Name {
     Name::api(format!("depositions/{}", part(srn)))
 }
 
-/// The deposition's becoming a record.
+/// Names the publication of a deposition as a record.
 pub(crate) fn publication(srn: &RecordSrn, node: &NodeDomain) -> Name {
     Name::id(format!("publication/{}", record_part(srn, node)))
 }
@@ -174,17 +176,17 @@ pub(crate) fn actor(actor: &Actor) -> Name {
     }
 }
 
-/// A party to a delegation that is no principal.
+/// Names a party to a delegation that is not a principal.
 pub(crate) fn party(text: &str) -> Name {
     Name::id(format!("party/{}", part(text)))
 }
 
-/// The exported document itself.
+/// Names the exported document itself.
 pub(crate) fn export() -> Name {
     Name::id("export".to_owned())
 }
 
-/// The terms under which the data may be used.
+/// Names the terms under which the data may be used.
 pub(crate) fn license() -> Name {
     Name::id("license".to_owned())
 }

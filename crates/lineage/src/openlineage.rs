@@ -11,12 +11,12 @@ use crate::name::{self, Name};
 use crate::{git, text};
 
 const CORE: &str = "https://openlineage.io/spec/2-0-2/OpenLineage.json";
-/// Who writes this. It names this version's events, and is no address that anybody needs to fetch.
+/// The producer of the events. It names this version's events, and is not an address to fetch.
 const PRODUCER: &str = concat!("urn:hallmark:lineage:", env!("CARGO_PKG_VERSION"));
 
-/// The lineage as `OpenLineage` run events: a START and a COMPLETE or FAIL for each hook run that is described.
+/// Converts the lineage to `OpenLineage` run events: a START and a COMPLETE or FAIL for each described hook run.
 ///
-/// A run that is only referred to has no times, and an event without a time is none: it has no events.
+/// A run that is only referred to has no times, and an event requires a time: it has no events.
 pub fn openlineage(lineage: &Lineage) -> Vec<Value> {
     let graph = Graph::of(lineage);
     graph
@@ -51,7 +51,7 @@ fn events(graph: &Graph<'_>, run: &LineageRun) -> [Value; 2] {
     ]
 }
 
-/// A facet: its body, who writes it, and which schema it follows.
+/// Creates a facet: its body, its producer, and its schema.
 fn facet(version: &str, name: &str, mut body: Value) -> Value {
     body["_producer"] = PRODUCER.into();
     body["_schemaURL"] =
@@ -148,7 +148,7 @@ fn run_facets(graph: &Graph<'_>, run: &LineageRun, ended: bool) -> Value {
         && run.status != RunStatus::Passed
         && let Some(failure) = &run.failure
     {
-        // The facet must name a language, and that a hook is written in is not known.
+        // The facet must name a language, and a hook's language is unknown.
         facets["errorMessage"] = facet(
             "1-0-1",
             "ErrorMessageRunFacet",
@@ -158,7 +158,7 @@ fn run_facets(graph: &Graph<'_>, run: &LineageRun, ended: bool) -> Value {
     facets
 }
 
-/// A dataset of the node.
+/// Creates a dataset of the node.
 fn dataset(graph: &Graph<'_>, name: &str, address: &str) -> Value {
     let source = json!({"name": graph.lineage.node.as_str(), "uri": address});
     json!({
@@ -168,7 +168,7 @@ fn dataset(graph: &Graph<'_>, name: &str, address: &str) -> Value {
     })
 }
 
-/// The records of each schema that the run read. Where a record's schema is not known, the record stands for itself.
+/// Returns the records of each schema that the run read. A record of an unknown schema is listed by itself.
 fn inputs(graph: &Graph<'_>, run: &LineageRun) -> Vec<Value> {
     let mut schemas = BTreeMap::new();
     for (_, rows) in graph.rows_of(run.id) {
@@ -192,7 +192,7 @@ fn inputs(graph: &Graph<'_>, run: &LineageRun) -> Vec<Value> {
         .collect()
 }
 
-/// The feature tables that the run wrote, with how many rows once it has ended.
+/// Returns the feature tables that the run wrote, with the number of rows once it has ended.
 fn outputs(graph: &Graph<'_>, run: &LineageRun, ended: bool) -> Vec<Value> {
     let mut tables: BTreeMap<Name, (&SchemaRef, &HookName, u64)> = BTreeMap::new();
     for (_, rows) in graph.rows_of(run.id) {
@@ -219,7 +219,7 @@ fn outputs(graph: &Graph<'_>, run: &LineageRun, ended: bool) -> Vec<Value> {
     tables.into_iter().map(write).collect()
 }
 
-/// The columns of a hook's table, if they are known.
+/// Returns the columns of a hook's table, if they are known.
 fn fields(lineage: &Lineage, hook: &HookName) -> Option<Vec<Value>> {
     let table = lineage.tables.iter().find(|table| table.hook == *hook)?;
     let mut seen = BTreeSet::new();

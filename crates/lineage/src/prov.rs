@@ -14,10 +14,10 @@ use domain::data::lineage::{
     Lineage, LineageDelegation, LineageRecord, LineageRelease, LineageRun, LineageSource, LineageTask, RowSet,
 };
 
-/// The lineage as a PROV-JSON document.
+/// Converts the lineage to a PROV-JSON document.
 ///
-/// A hook run used records and generated row sets, carried out by the server on behalf of whoever asked for its
-/// task, by the plan that the hook release is. Row sets whose place was taken are invalidated by the run that took it.
+/// A hook run used records and generated row sets. The server carried it out on behalf of the creator of its task,
+/// with the hook release as its plan. Superseded row sets are invalidated by the superseding run.
 pub fn prov_json(lineage: &Lineage) -> Value {
     let graph = Graph::of(lineage);
     let mut writer = Writer {
@@ -64,7 +64,7 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    /// The document's own description: what it is about, and whether it is all of it.
+    /// Adds the document's own description: its subject, and whether it is complete.
     fn export(&mut self) {
         let lineage = self.graph.lineage;
         self.document.entity(
@@ -341,7 +341,7 @@ impl Writer<'_> {
         let creator = known.and_then(|run| self.graph.creator_of(run));
         let by = name::actor(creator.unwrap_or(&Actor::System));
         self.relate(Relation::WasAttributedTo, name, &by);
-        // A run cannot end what it made itself.
+        // A run cannot invalidate its own rows.
         if let Some(by) = rows.superseded_by.filter(|by| *by != rows.run) {
             self.relate(Relation::WasInvalidatedBy, name, &name::run(by));
         }
@@ -351,7 +351,7 @@ impl Writer<'_> {
         self.document.relate(kind, one, other, Vec::new());
     }
 
-    /// Nobody acts on behalf of themselves.
+    /// Adds that an agent acted on behalf of another one, unless both are the same.
     fn on_behalf(&mut self, delegate: &Name, responsible: &Name, activity: &Name) {
         if delegate != responsible {
             let more = vec![("prov:activity", refer(activity))];

@@ -14,15 +14,16 @@ use domain::data::lineage::{Lineage, LineageRecord, LineageRun, LineageSource, R
 
 /// The profile that the crate conforms to.
 const PROFILE: &str = "https://w3id.org/ro/wfrun/process/0.5";
-/// Where the profile's own terms live. They are named one by one: a second remote context would have to be fetched.
+/// The address of the profile's own terms. They are named one by one: a second remote context would have to be
+/// fetched.
 const TERMS: &str = "https://w3id.org/ro/terms/workflow-run#";
 const NO_LICENSE: &str =
     "No licence is stated for these data; ask the archive before you use them beyond reading.";
 
-/// The lineage as the content of `ro-crate-metadata.json`.
+/// Converts the lineage to the content of `ro-crate-metadata.json`.
 ///
 /// Each hook run is a `CreateAction` whose instrument is the hook release, whose objects are records and whose
-/// results are row sets. Data stay where they are: the crate names them by their addresses on the node.
+/// results are row sets. Data are not copied: the crate names them by their addresses on the node.
 pub fn ro_crate(lineage: &Lineage) -> Value {
     let graph = Graph::of(lineage);
     let mut out = Crate {
@@ -76,7 +77,7 @@ struct Crate<'a> {
     mentions: Vec<Value>,
 }
 
-/// A reference to an entity.
+/// Returns a reference to an entity.
 fn reference(id: &str) -> Value {
     json!({"@id": id})
 }
@@ -86,7 +87,7 @@ impl Crate<'_> {
         name.iri(&self.graph.base)
     }
 
-    /// Takes an entity in; the first of one id stands.
+    /// Adds an entity; the first one with an id stays.
     fn put(&mut self, entity: Value) -> bool {
         let id = entity["@id"].as_str().unwrap_or_default().to_owned();
         let fresh = !self.entities.contains_key(&id);
@@ -96,7 +97,7 @@ impl Crate<'_> {
         fresh
     }
 
-    /// Takes in an entity that is data: the root must name it as a part.
+    /// Adds an entity that is data: the root must name it as a part.
     fn data(&mut self, entity: Value) {
         let part = json!({"@id": entity["@id"].clone()});
         if self.put(entity) {
@@ -127,7 +128,7 @@ impl Crate<'_> {
         })
     }
 
-    /// The licence must be an entity with a name, also when there is none to name.
+    /// Adds the licence, which must be an entity with a name, even if none is stated.
     fn license(&mut self) -> String {
         let stated = self.graph.lineage.license.as_deref().map(str::trim);
         let text = stated.filter(|text| !text.is_empty()).unwrap_or(NO_LICENSE);
@@ -143,7 +144,7 @@ impl Crate<'_> {
     fn agent(&mut self, name: &Name, agent: &Agent<'_>) {
         let class = match agent.actor {
             Some(Actor::User(_)) => "Person",
-            // The server carries runs out in the archive's name.
+            // The server carries out runs in the archive's name.
             Some(Actor::System) => "Organization",
             Some(Actor::ServiceAccount(_)) | None => "SoftwareApplication",
         };
@@ -293,7 +294,7 @@ impl Crate<'_> {
     }
 }
 
-/// Where a record came from, in a sentence.
+/// Describes the source of a record in a sentence.
 fn describe(record: &LineageRecord) -> String {
     let schema = &record.schema;
     match &record.source {

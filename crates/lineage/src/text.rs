@@ -1,9 +1,9 @@
-//! Text that is safe where it is put: parts of IRIs, base addresses and times.
+//! Safe encodings of texts: parts of IRIs, base addresses and times.
 
 use domain::NodeDomain;
 use time::{OffsetDateTime, UtcOffset};
 
-/// `text` as one part of an IRI's path, and of a PROV qualified name, which knows the same escapes.
+/// Encodes `text` as one part of an IRI's path, and of a PROV qualified name, which has the same escapes.
 ///
 /// A full stop at the end is escaped too, because a qualified name must not end in one.
 pub(crate) fn part(text: &str) -> String {
@@ -16,7 +16,7 @@ pub(crate) fn part(text: &str) -> String {
     out
 }
 
-/// `text` as an IRI's characters: what an IRI cannot hold is escaped, what structures it is kept.
+/// Encodes `text` as an IRI: escapes invalid characters, keeps the structuring ones.
 pub(crate) fn iri(text: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~:/?#@!$&'()*+,;=".contains(&b);
     // A per cent sign stays only where it begins an escape.
@@ -45,8 +45,8 @@ fn escape(text: &str, plain: impl Fn(u8) -> bool) -> String {
     out
 }
 
-/// The address below which the node's documents lie, without a slash at its end: `base_url`, or the node's own
-/// domain when that is no address of the web.
+/// Returns the base address of the node's documents, without a slash at its end: `base_url`, or the node's own domain
+/// if that is not a web address.
 pub(crate) fn base(base_url: &str, node: &NodeDomain) -> String {
     let (scheme, rest) = match base_url.trim().split_once("://") {
         Some((scheme @ ("http" | "https"), rest)) => (scheme, rest.trim_end_matches('/')),
@@ -60,7 +60,8 @@ pub(crate) fn base(base_url: &str, node: &NodeDomain) -> String {
     format!("{scheme}://{host}{}", escape(tail, plain))
 }
 
-/// An IPv6 address in its brackets at the front of `rest`, which is the one place where brackets may stand.
+/// Splits off an IPv6 address in its brackets at the front of `rest`, which is the one place where brackets are
+/// allowed.
 fn address_literal(rest: &str) -> Option<(&str, &str)> {
     let end = rest.strip_prefix('[')?.find(']')? + 2;
     let (host, tail) = rest.split_at_checked(end)?;
@@ -70,9 +71,10 @@ fn address_literal(rest: &str) -> Option<(&str, &str)> {
         .map(|_| (host, tail))
 }
 
-/// A time of RFC 3339 and `xsd:dateTime`, in UTC with its offset, with so many digits of the second's fraction.
+/// Formats a time per RFC 3339 and `xsd:dateTime`, in UTC with its offset, with `digits` digits of the second's
+/// fraction.
 ///
-/// The readers of these documents know the years 1 to 9999; a time outside becomes the nearest one inside.
+/// The readers of these documents support the years 1 to 9999; a time outside becomes the nearest one inside.
 pub(crate) fn time(at: OffsetDateTime, digits: u32) -> String {
     let inside = at
         .checked_to_offset(UtcOffset::UTC)
@@ -98,7 +100,7 @@ pub(crate) fn time(at: OffsetDateTime, digits: u32) -> String {
     )
 }
 
-/// Bytes as lower-case hexadecimal digits.
+/// Returns bytes as lower-case hexadecimal digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }

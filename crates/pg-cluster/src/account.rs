@@ -1,4 +1,4 @@
-//! The user that PostgreSQL runs as: ourselves, or somebody unprivileged when we are root.
+//! The user that PostgreSQL runs as: the current one, or an unprivileged one if that is root.
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
@@ -11,13 +11,13 @@ use crate::error::{Error, io};
 /// The user that PostgreSQL runs as.
 #[derive(Debug, Clone)]
 pub(crate) struct Account {
-    /// User and group to change to; `None` when we are unprivileged and stay who we are.
+    /// User and group to change to; `None` if the current user is unprivileged and stays.
     switch: Option<(u32, u32)>,
     name: String,
 }
 
 impl Account {
-    /// Chooses the user for the data directory `data`, which may be missing still.
+    /// Chooses the user for the data directory `data`, which may not exist yet.
     pub(crate) async fn choose(data: &Path) -> Result<Self, Error> {
         if !rustix::process::geteuid().is_root() {
             return Ok(Self {
@@ -25,7 +25,7 @@ impl Account {
                 name: "the current user".to_owned(),
             });
         }
-        // Data that an unprivileged run has made stays with its owner.
+        // Data that an unprivileged run created stays with its owner.
         if let Ok(found) = fs::metadata(data)
             && found.uid() != 0
         {
@@ -47,22 +47,21 @@ impl Account {
         Err(Error::NoUser)
     }
 
-    /// Whether PostgreSQL runs as somebody else than us.
+    /// Returns whether PostgreSQL runs as another user than the current one.
     pub(crate) fn is_other(&self) -> bool {
         self.switch.is_some()
     }
 
-    /// Gives a file or directory to the user.
+    /// Makes the user the owner of a file or directory.
     pub(crate) fn own(&self, path: &Path) -> Result<(), Error> {
         match self.switch {
-            Some((user, group)) => {
-                std::os::unix::fs::chown(path, Some(user), Some(group)).map_err(io("give away", path))
-            }
+            Some((user, group)) => std::os::unix::fs::chown(path, Some(user), Some(group))
+                .map_err(io("change the owner of", path)),
             None => Ok(()),
         }
     }
 
-    /// Makes a directory that only the user can enter. Fails when something is there already.
+    /// Creates a directory that only the user can enter. Fails if something exists there already.
     pub(crate) fn private_directory(&self, path: &Path) -> Result<(), Error> {
         DirBuilder::new()
             .mode(0o700)
@@ -71,10 +70,9 @@ impl Account {
         self.own(path)
     }
 
-    /// A command that runs as the user, in a process group of its own (so that Ctrl-C in a
-    /// terminal does not hit it) and with a clean environment: `PG*` variables would change what
-    /// the programs do, and our secrets are none of their business. When the user changes, the
-    /// standard library drops the supplementary groups of root.
+    /// Creates a command that runs as the user, in its own process group (so that Ctrl-C in a terminal does not reach
+    /// it) and with a clean environment: `PG*` variables would change what the programs do, and the server's secrets
+    /// must not reach them. When the user changes, the standard library drops the supplementary groups of root.
     pub(crate) fn command(&self, program: &Path, directory: &Path) -> Command {
         let mut command = Command::new(program);
         command
@@ -93,12 +91,12 @@ impl Account {
         command
     }
 
-    /// Makes the cluster's own directory, and what is missing above it, so that the user can get
-    /// there. Returns its canonical path.
+    /// Creates the cluster's own directory and its missing parents, so that the user can get there. Returns its
+    /// canonical path.
     pub(crate) async fn make_reachable(&self, directory: &Path) -> Result<PathBuf, Error> {
         let missing: Vec<&Path> = directory.ancestors().take_while(|path| !path.exists()).collect();
         if let Some(existing) = directory.ancestors().find(|path| path.exists()) {
-            // Before anything is made, so that a refusal leaves nothing behind.
+            // Before anything is created, so that a refusal leaves nothing behind.
             self.check_reachable(existing, directory).await?;
         }
         for path in missing.iter().rev() {
@@ -108,7 +106,7 @@ impl Account {
                 }
                 _ => {}
             }
-            // Whatever the umask: others need to pass through, and nothing more of the last one.
+            // Independent of the umask: others need to pass through, and have no other access to the last one.
             let mode = match (self.is_other(), *path == directory) {
                 (true, true) => 0o711,
                 (true, false) => 0o755,
@@ -121,8 +119,8 @@ impl Account {
         directory.canonicalize().map_err(io("find", directory))
     }
 
-    /// Fails with the first directory on the way to `existing` that the user cannot enter. Asked
-    /// of the system, by a shell that runs as the user, as modes are not all that counts.
+    /// Fails with the first directory on the way to `existing` that the user cannot enter. A shell that runs as the
+    /// user checks this, because modes are not all that counts.
     async fn check_reachable(&self, existing: &Path, directory: &Path) -> Result<(), Error> {
         if !self.is_other() {
             return Ok(());
@@ -152,7 +150,7 @@ impl Account {
     }
 }
 
-/// Asks `id` for a number of a user, so that users from LDAP and the like are found as well.
+/// Queries `id` for a number of a user, so that users from LDAP and the like are found as well.
 async fn id(which: &str, name: &str) -> Option<u32> {
     let output = Command::new("id").args([which, name]).output().await.ok()?;
     String::from_utf8(output.stdout).ok()?.trim().parse().ok()

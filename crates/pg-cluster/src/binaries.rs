@@ -8,8 +8,8 @@ use tokio::process::Command;
 use crate::error::Error;
 use crate::options::BinarySearch;
 
-/// Where packages put PostgreSQL: the parent directory, how the entry's name begins, and the path
-/// of the programs below the entry.
+/// Where packages put PostgreSQL: the parent directory, the prefix of the entry's name, and the path of the programs
+/// below the entry.
 const PLACES: &[(&str, &str, &str)] = &[
     ("/usr/lib/postgresql", "", "bin"),
     ("/usr", "pgsql-", "bin"),
@@ -33,8 +33,8 @@ impl Binaries {
         self.major
     }
 
-    /// What is in `directory`, if it is a whole PostgreSQL. Links are followed, since a link to
-    /// `postgres` in `/usr/local/bin` need not have `psql` beside it.
+    /// Opens `directory` if it contains a whole PostgreSQL. Links are followed, since a link to `postgres` in
+    /// `/usr/local/bin` need not have `psql` beside it.
     pub(crate) async fn open(directory: &Path) -> Option<Self> {
         let postgres = directory.join("postgres").canonicalize().ok()?;
         let directory = postgres.parent()?.to_path_buf();
@@ -54,8 +54,8 @@ impl Binaries {
         Some(Self { directory, major })
     }
 
-    /// Chooses the programs: those of the major version `needed`, or the first that are found.
-    /// `data` is for the error. `Ok(None)` when there are none, of any version.
+    /// Chooses the programs: those of the major version `needed`, or the first ones found. `data` is for the error.
+    /// Returns `Ok(None)` if there are none, of any version.
     async fn choose(search: &BinarySearch, needed: Option<u32>, data: &Path) -> Result<Option<Self>, Error> {
         let mut others = Vec::new();
         for found in candidates(search).await {
@@ -77,7 +77,7 @@ impl Binaries {
         }
     }
 
-    /// Finds the installed programs for the data directory `data`, which may be missing still.
+    /// Finds the installed programs for the data directory `data`, which may not exist yet.
     pub(crate) async fn find(search: &BinarySearch, data: &Path) -> Result<Self, Error> {
         match Self::choose(search, version_of(data)?, data).await? {
             Some(found) => Ok(found),
@@ -88,14 +88,14 @@ impl Binaries {
     }
 }
 
-/// All that is installed, the best first.
+/// Returns all that is installed, the best first.
 async fn candidates(search: &BinarySearch) -> Vec<Binaries> {
     let mut found = Vec::new();
     match search {
         BinarySearch::Only(directories) => collect(directories, &mut found).await,
         BinarySearch::System => {
             let path = std::env::var_os("PATH").unwrap_or_default();
-            // A relative entry means another directory for each process; none of those.
+            // A relative entry means another directory for each process, so it is skipped.
             let path: Vec<PathBuf> = std::env::split_paths(&path)
                 .filter(|entry| entry.is_absolute())
                 .collect();
@@ -130,7 +130,7 @@ fn entries((parent, begin, below): &(&str, &str, &str)) -> Vec<PathBuf> {
         .collect()
 }
 
-/// The places that are searched, for people.
+/// Lists the searched places, for people.
 fn places(search: &BinarySearch) -> String {
     match search {
         BinarySearch::System => {
@@ -151,7 +151,7 @@ fn places(search: &BinarySearch) -> String {
     }
 }
 
-/// The major version that made a data directory; `None` when there is none yet.
+/// Returns the major version that created a data directory; `None` if there is none yet.
 pub(crate) fn version_of(data: &Path) -> Result<Option<u32>, Error> {
     if !data.exists() {
         return Ok(None);
@@ -168,7 +168,7 @@ pub(crate) fn version_of(data: &Path) -> Result<Option<u32>, Error> {
         .ok_or_else(|| wrong(format!("holds {:?}", text.trim())))
 }
 
-/// The major version in `postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)` or `… 18beta1`.
+/// Parses the major version in `postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)` or `… 18beta1`.
 fn major_of(version: &str) -> Option<u32> {
     let number = version
         .split_whitespace()

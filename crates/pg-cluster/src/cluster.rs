@@ -17,18 +17,18 @@ use crate::socket::SocketDirectory;
 use crate::supervisor::{Plan, Supervisor};
 use crate::{endpoint, initdb, occupants};
 
-/// Makes a database unless it is there.
+/// Creates a database unless it exists.
 const CREATE: &str = r"SELECT format('CREATE DATABASE %I', :'name')
     WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = :'name') \gexec
 ";
 
 /// A running PostgreSQL that belongs to this process.
 ///
-/// Dropped without [`Cluster::stop`], PostgreSQL still stops by itself (a fast shutdown), only
-/// nobody waits for that. The same holds when this process is killed.
+/// If dropped without [`Cluster::stop`], PostgreSQL still stops (a fast shutdown), but the drop does not wait for
+/// that. The same holds when this process is killed.
 #[derive(Debug)]
 pub struct Cluster {
-    // Before the lock: dropped first, so that the next owner finds the server on its way out.
+    // Before the lock: dropped first, so that the next owner finds the server shutting down.
     supervisor: Supervisor,
     psql: Psql,
     directory: Directory,
@@ -39,7 +39,8 @@ pub struct Cluster {
     lock: File,
 }
 
-/// The programs for the data directory `data`, which may be missing still: what is installed, or, with the feature `fetch`, a download.
+/// Returns the programs for the data directory `data`, which may not exist yet: installed ones, or, with the feature
+/// `fetch`, a download.
 async fn programs(search: &BinarySearch, data: &Path, directory: &Directory) -> Result<Binaries, Error> {
     let found = Binaries::find(search, data).await;
     #[cfg(feature = "fetch")]
@@ -58,14 +59,14 @@ async fn programs(search: &BinarySearch, data: &Path, directory: &Directory) -> 
 }
 
 impl Cluster {
-    /// Starts PostgreSQL in a directory, which is made when missing, and waits until it accepts
-    /// connections. Needs a tokio runtime with I/O and time.
+    /// Starts PostgreSQL in a directory, which is created if missing, and waits until it accepts connections. Needs a
+    /// tokio runtime with I/O and time.
     ///
-    /// Waits for a predecessor in the same directory, for [`Options::lock_wait`]. Dropping the
-    /// future is safe at any point: what was begun is ended, or cleared away by the next start.
+    /// Waits for a predecessor in the same directory, for [`Options::lock_wait`]. Dropping the future is safe at any
+    /// point: started work is ended, or cleaned up by the next start.
     ///
     /// # Errors
-    /// Says what is missing: see [`Error`]. Nothing is left running.
+    /// Names what is missing: see [`Error`]. Nothing is left running.
     pub async fn start(options: Options) -> Result<Self, Error> {
         let wanted = options.absolute().map_err(io("find", &options.directory))?;
         let account = Account::choose(&wanted.join("data")).await?;
@@ -122,7 +123,7 @@ impl Cluster {
         };
         if let Err(reason) = cluster.wait_ready(options.start_timeout).await {
             let (log, tail) = (cluster.directory.log(), cluster.directory.log_tail(log_begin));
-            // The reason that it did not start is worth more than that it did not stop.
+            // The reason why it did not start is worth more than the one why it did not stop.
             let _ = cluster.stop().await;
             return Err(Error::NotReady { reason, log, tail });
         }
@@ -130,46 +131,46 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// The URL of a database of this cluster, existing or not, for libpq programs (psql, pgbench)
-    /// and sqlx. It holds the superuser's password: do not log it.
+    /// Returns the URL of a database of this cluster, existing or not, for libpq programs (psql, pgbench) and sqlx.
+    /// It contains the superuser's password: do not log it.
     pub fn url(&self, database: &str) -> String {
         endpoint::url(&self.psql.socket_directory, &self.psql.password, database)
     }
 
-    /// The directory that the unix socket is in.
+    /// Returns the directory of the unix socket.
     pub fn socket_directory(&self) -> &Path {
         Path::new(&self.psql.socket_directory)
     }
 
-    /// The directory of the cluster, as a canonical path.
+    /// Returns the directory of the cluster, as a canonical path.
     pub fn directory(&self) -> &Path {
         self.directory.root()
     }
 
-    /// The file that PostgreSQL writes its log to.
+    /// Returns the file that PostgreSQL writes its log to.
     pub fn log(&self) -> PathBuf {
         self.directory.log()
     }
 
-    /// The major version of PostgreSQL, such as 15.
+    /// Returns the major version of PostgreSQL, such as 15.
     pub fn major_version(&self) -> u32 {
         self.major
     }
 
-    /// Makes a database unless it is there. Several may ask for one name at once.
+    /// Creates a database unless it exists. Concurrent calls with one name are safe.
     ///
     /// # Errors
     /// [`Error::DatabaseName`] when the name is empty, longer than 63 bytes or has control
     /// characters; [`Error::Psql`] when PostgreSQL refuses.
     pub async fn ensure_database(&self, name: &str) -> Result<(), Error> {
-        // PostgreSQL would cut a longer name short, and find nothing under the whole name.
+        // PostgreSQL would truncate a longer name, and find nothing under the whole name.
         if name.is_empty() || name.len() > 63 || name.contains(char::is_control) {
             return Err(Error::DatabaseName {
                 name: name.to_owned(),
             });
         }
         let mut last = String::new();
-        // Who loses a race for the name is told so, and finds the database at the second look.
+        // A caller that loses a race for the name gets an error, and finds the database at the second try.
         for _ in 0..3 {
             match self.psql.run(&[("name", name)], CREATE).await {
                 Ok(()) => return Ok(()),
@@ -177,17 +178,16 @@ impl Cluster {
             }
         }
         Err(Error::Psql {
-            action: format!("make the database {name:?}"),
+            action: format!("create the database {name:?}"),
             output: last,
         })
     }
 
-    /// Waits until PostgreSQL ends by itself, which it should not: to notice a crash of it. Safe
-    /// to drop, and to call again. Works in the runtime that started the cluster only; all other
-    /// methods work in any.
+    /// Waits until PostgreSQL ends without being stopped, which is a crash. Safe to drop, and to call again. Works
+    /// only in the runtime that started the cluster; all other methods work in any.
     ///
     /// # Errors
-    /// [`Error::Io`] when the system cannot tell.
+    /// [`Error::Io`] if the system call fails.
     pub async fn wait(&mut self) -> Result<ExitStatus, Error> {
         self.supervisor
             .wait()
@@ -195,16 +195,15 @@ impl Cluster {
             .map_err(io("wait for PostgreSQL in", self.directory.root()))
     }
 
-    /// Stops PostgreSQL and waits for its end: a fast shutdown, which cuts off the clients and
-    /// writes everything; after [`Options::stop_timeout`] an immediate one, which the next start
-    /// recovers from; at last SIGKILL.
+    /// Stops PostgreSQL and waits for its end: a fast shutdown, which disconnects the clients and writes everything;
+    /// after [`Options::stop_timeout`] an immediate one, which the next start recovers from; at last SIGKILL.
     ///
     /// # Errors
-    /// [`Error::NotStopped`] or [`Error::StillRunning`] when it still runs then; [`Error::Io`]
-    /// when the directory is to be removed and cannot be.
+    /// [`Error::NotStopped`] or [`Error::StillRunning`] if it still runs then; [`Error::Io`] if the directory is to
+    /// be removed and cannot be.
     pub async fn stop(self) -> Result<(), Error> {
         self.supervisor.stop(self.stop_timeout).await?;
-        // Usually nothing: but somebody may have killed the supervisor.
+        // Usually this finds nothing, but the supervisor may have been killed.
         occupants::wait_gone(&self.directory.data(), self.lock_wait).await?;
         if self.remove_when_stopped {
             directory::remove_tree(self.directory.root()).await?;
@@ -213,7 +212,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Waits until a client gets an answer. The error is why none did.
+    /// Waits until a client gets a response. The error is the reason why none did.
     async fn wait_ready(&mut self, wait: Duration) -> Result<(), String> {
         let end = Instant::now() + wait;
         let mut last = "it does not accept connections yet".to_owned();
@@ -224,10 +223,10 @@ impl Cluster {
             if occupants::says_ready(&self.directory.data()) {
                 match timeout_at(end, self.psql.run(&[], "SELECT 1;")).await {
                     Ok(Ok(())) => return Ok(()),
-                    // It will not know the password later either.
+                    // A wrong password will stay wrong.
                     Ok(Err(output)) if output.contains("authentication failed") => return Err(output),
                     Ok(Err(output)) => last = output,
-                    Err(_) => "psql got no answer".clone_into(&mut last),
+                    Err(_) => "psql got no response".clone_into(&mut last),
                 }
             }
             sleep(Duration::from_millis(20)).await;

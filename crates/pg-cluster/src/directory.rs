@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::error::{Error, io};
 
-/// A log larger than this is set aside at the next start, in bytes.
+/// A log larger than this, in bytes, is renamed at the next start.
 const LOG_LIMIT: u64 = 10 * 1024 * 1024;
 /// How much of the log an error shows, in bytes and in lines.
 const TAIL: (u64, usize) = (8 * 1024, 20);
@@ -36,7 +36,7 @@ impl Directory {
         self.root.join("data")
     }
 
-    /// Where `initdb` works, before it becomes `data`.
+    /// Returns the path where `initdb` works, before it becomes `data`.
     pub(crate) fn unfinished(&self) -> PathBuf {
         self.root.join("data.init")
     }
@@ -53,8 +53,8 @@ impl Directory {
         self.root.join("password")
     }
 
-    /// Takes the lock, for as long as the returned file is open. The kernel lets go of it when
-    /// this process ends, however it ends.
+    /// Takes the lock, which lasts while the returned file is open. The kernel releases it when this process ends,
+    /// however it ends.
     pub(crate) async fn lock(&self, wait: Duration) -> Result<File, Error> {
         let path = self.root.join("lock");
         let file = OpenOptions::new()
@@ -80,7 +80,7 @@ impl Directory {
         }
     }
 
-    /// The password; a new one when there is no data that an old one belongs to.
+    /// Returns the password; a new one if there is no data that an old one belongs to.
     pub(crate) fn password(&self) -> Result<String, Error> {
         let file = self.password_file();
         match fs::read_to_string(&file) {
@@ -102,11 +102,11 @@ impl Directory {
         Ok(password)
     }
 
-    /// Opens the log to append to it, and says where this start's part begins.
+    /// Opens the log for appending, and returns where this start's part begins.
     pub(crate) fn open_log(&self) -> Result<(File, u64), Error> {
         let path = self.log();
         if fs::metadata(&path).is_ok_and(|found| found.len() > LOG_LIMIT) {
-            fs::rename(&path, self.root.join("postgres.log.1")).map_err(io("set aside", &path))?;
+            fs::rename(&path, self.root.join("postgres.log.1")).map_err(io("rename", &path))?;
         }
         let file = OpenOptions::new()
             .append(true)
@@ -118,7 +118,7 @@ impl Directory {
         Ok((file, begin))
     }
 
-    /// The last lines of the log, from the position `begin` on.
+    /// Returns the last lines of the log, from the position `begin` on.
     pub(crate) fn log_tail(&self, begin: u64) -> String {
         let read = || -> std::io::Result<Vec<u8>> {
             let mut file = File::open(self.log())?;
@@ -135,13 +135,13 @@ impl Directory {
     }
 }
 
-/// The last lines of what a program wrote.
+/// Returns the last lines of a program's output.
 pub(crate) fn last_lines(text: &str) -> String {
     let lines: Vec<&str> = text.trim().lines().collect();
     lines[lines.len().saturating_sub(TAIL.1)..].join("\n")
 }
 
-/// Writes a file that only we can read, and flushes it to disk.
+/// Writes a file that only the current user can read, and flushes it to disk.
 pub(crate) fn write_private(path: &Path, text: &str) -> Result<(), Error> {
     // A leftover may have another mode or owner: the mode counts for a new file only.
     match fs::remove_file(path) {
@@ -159,14 +159,14 @@ pub(crate) fn write_private(path: &Path, text: &str) -> Result<(), Error> {
         .map_err(io("write", path))
 }
 
-/// Flushes a directory to disk, so that a rename in it lasts.
+/// Flushes a directory to disk, so that a rename in it is durable.
 pub(crate) fn sync(directory: &Path) -> Result<(), Error> {
     File::open(directory)
         .and_then(|opened| opened.sync_all())
         .map_err(io("flush", directory))
 }
 
-/// Removes a directory tree if it is there.
+/// Removes a directory tree if it exists.
 pub(crate) async fn remove_tree(path: &Path) -> Result<(), Error> {
     match tokio::fs::remove_dir_all(path).await {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(io("remove", path)(error)),
@@ -174,7 +174,7 @@ pub(crate) async fn remove_tree(path: &Path) -> Result<(), Error> {
     }
 }
 
-/// `bytes` random bytes from the system, as hexadecimal digits.
+/// Returns `bytes` random bytes from the system, as hexadecimal digits.
 pub(crate) fn random_hex(bytes: usize) -> Result<String, Error> {
     let source = Path::new("/dev/urandom");
     let mut buffer = vec![0_u8; bytes];

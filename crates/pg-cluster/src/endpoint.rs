@@ -6,7 +6,7 @@ pub const ROLE: &str = "hallmark";
 /// The number in the socket's name. Nothing listens on a TCP port.
 pub(crate) const PORT: u16 = 5432;
 
-/// The URL of a database, for libpq and for sqlx.
+/// Returns the URL of a database, for libpq and for sqlx.
 pub(crate) fn url(socket_directory: &str, password: &str, database: &str) -> String {
     let (database, host) = (encode(database), encode(socket_directory));
     format!("postgres://{ROLE}:{password}@localhost/{database}?host={host}&port={PORT}")

@@ -1,4 +1,4 @@
-//! What can go wrong with a cluster, told so that the reader knows what to do about it.
+//! What can go wrong with a cluster, with the remedy.
 
 use std::{io, path::PathBuf, time::Duration};
 
@@ -17,9 +17,9 @@ pub enum Error {
         looked: String,
     },
 
-    /// The data directory was made by a major version that is not installed.
+    /// The data directory was created by a major version that is not installed.
     #[error(
-        "{directory} was made by PostgreSQL {needed}, and only {found} is installed; install \
+        "{directory} was created by PostgreSQL {needed}, and only {found} is installed; install \
          PostgreSQL {needed} (the Debian package `postgresql-{needed}`), or move the data with \
          pg_upgrade"
     )]
@@ -32,7 +32,7 @@ pub enum Error {
         found: String,
     },
 
-    /// The data directory is there, and is not one of PostgreSQL.
+    /// The directory exists, and is not a data directory of PostgreSQL.
     #[error("{directory} is not a PostgreSQL data directory: its file PG_VERSION {problem}")]
     NotADataDirectory {
         /// The data directory.
@@ -41,9 +41,9 @@ pub enum Error {
         problem: String,
     },
 
-    /// The data directory is there, and its password is not.
+    /// The data directory exists, and its password does not.
     #[error(
-        "{file} is missing or empty, and {data} was made with the password in it; put the file \
+        "{file} is missing or empty, and {data} was created with the password in it; put the file \
          back, or move {data} away to begin with an empty database"
     )]
     PasswordMissing {
@@ -55,7 +55,7 @@ pub enum Error {
 
     /// Another process uses the directory.
     #[error(
-        "{directory} is in use by another process, which did not let go of it within {waited:?}; \
+        "{directory} is in use by another process, which did not release it within {waited:?}; \
          stop that process, or choose another directory"
     )]
     Locked {
@@ -65,9 +65,9 @@ pub enum Error {
         waited: Duration,
     },
 
-    /// A predecessor is gone, and its PostgreSQL is not.
+    /// A predecessor has ended, and its PostgreSQL has not.
     #[error(
-        "a PostgreSQL of an earlier run still works in {directory} (process {process}) and did \
+        "a PostgreSQL of an earlier run still runs in {directory} (process {process}) and did \
          not end within {waited:?}; stop it with `kill -INT {process}`"
     )]
     StillRunning {
@@ -79,7 +79,7 @@ pub enum Error {
         waited: Duration,
     },
 
-    /// The user that runs PostgreSQL cannot get to the directory.
+    /// The user that runs PostgreSQL cannot enter the directory.
     #[error(
         "the user `{user}` cannot enter {ancestor}, and so cannot use {directory}; PostgreSQL \
          refuses to run as root, so a cluster started by root runs as `{user}`: choose a directory \
@@ -102,7 +102,7 @@ pub enum Error {
     )]
     NoUser,
 
-    /// A path that PostgreSQL cannot be given.
+    /// A path that cannot be passed to PostgreSQL.
     #[error("{path} is not valid UTF-8; choose another directory")]
     NotUnicode {
         /// The path.
@@ -110,18 +110,18 @@ pub enum Error {
     },
 
     /// `initdb` failed.
-    #[error("initdb could not make {directory}: {output}")]
+    #[error("initdb could not create {directory}: {output}")]
     Initdb {
-        /// The directory that was to be made.
+        /// The directory to create.
         directory: PathBuf,
-        /// What it said.
+        /// Its output.
         output: String,
     },
 
     /// PostgreSQL ended, or was not ready in time.
     #[error("PostgreSQL did not start: {reason}; the end of its log {log}:\n{tail}")]
     NotReady {
-        /// What was seen.
+        /// The observed problem.
         reason: String,
         /// The log file.
         log: PathBuf,
@@ -129,7 +129,7 @@ pub enum Error {
         tail: String,
     },
 
-    /// A name that PostgreSQL would refuse or cut short.
+    /// A name that PostgreSQL would refuse or truncate.
     #[error("{name:?} cannot name a database: 1 to 63 bytes are allowed, without control characters")]
     DatabaseName {
         /// The name.
@@ -139,13 +139,13 @@ pub enum Error {
     /// `psql` failed.
     #[error("psql could not {action}: {output}")]
     Psql {
-        /// What it was asked to do.
+        /// The action that it was to perform.
         action: String,
-        /// What it said.
+        /// Its output.
         output: String,
     },
 
-    /// PostgreSQL could not be made to end.
+    /// PostgreSQL could not be ended.
     #[error("PostgreSQL (process group {group}) did not end, not even when killed")]
     NotStopped {
         /// The process group of the server.
@@ -162,11 +162,11 @@ pub enum Error {
     /// The operating system refused something.
     #[error("cannot {action} {path}")]
     Io {
-        /// What was tried.
+        /// The attempted action.
         action: &'static str,
         /// The file, directory or program.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
 }

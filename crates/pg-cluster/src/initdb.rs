@@ -1,4 +1,4 @@
-//! Makes the data directory, whole or not at all.
+//! Creates the data directory, whole or not at all.
 
 use std::fs;
 use std::path::Path;
@@ -13,8 +13,7 @@ use crate::error::{Error, io};
 use crate::occupants;
 use crate::options::Durability;
 
-/// Makes the data directory unless it is there. `wait` is for an `initdb` that an earlier owner,
-/// killed meanwhile, has left at work.
+/// Creates the data directory unless it exists. `wait` is for an `initdb` that a killed earlier owner left running.
 pub(crate) async fn ensure(
     directory: &Directory,
     account: &Account,
@@ -34,8 +33,8 @@ pub(crate) async fn ensure(
     if data.exists() {
         return Ok(());
     }
-    tracing::info!(directory = %data.display(), major = binaries.major(), "making a PostgreSQL cluster");
-    // Its user must read it, and that user may not be us.
+    tracing::info!(directory = %data.display(), major = binaries.major(), "creating a PostgreSQL cluster");
+    // Its user must read it, and may not be the current user.
     directory::write_private(&password_file, password)?;
     account.own(&password_file)?;
     let made = make(&unfinished, account, binaries, durability, &password_file).await;
@@ -45,7 +44,7 @@ pub(crate) async fn ensure(
     directory::sync(directory.root())
 }
 
-/// Runs `initdb`, with the locale C where the system has no C.UTF-8.
+/// Runs `initdb`, with the locale C if the system has no C.UTF-8.
 async fn make(
     target: &Path,
     account: &Account,
@@ -71,8 +70,8 @@ async fn run(
     password_file: &Path,
 ) -> Result<(), Error> {
     directory::remove_tree(target).await?;
-    // Made by us, as its user may not make anything in our directory. As the working directory it
-    // tells a later owner that this initdb still works in it.
+    // Created here, as its user may not create anything in the cluster's directory. As the working directory, it
+    // shows a later owner that this initdb still runs in it.
     account.private_directory(target)?;
     let program = binaries.program("initdb");
     let mut command = account.command(&program, target);

@@ -1,8 +1,7 @@
 //! A private PostgreSQL cluster in a directory.
 //!
-//! For a server that brings its own database, and for tests that want a real one. PostgreSQL
-//! itself must be installed; this crate finds it, makes the data directory, starts the server,
-//! and ends it.
+//! For a server that brings its own database, and for tests that need a real one. PostgreSQL itself must be
+//! installed; this crate finds it, creates the data directory, starts the server, and ends it.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), pg_cluster::Error> {
@@ -15,22 +14,22 @@
 //! # Ok(()) }
 //! ```
 //!
-//! What it promises:
+//! Guarantees:
 //!
-//! - **No TCP.** The server listens on a unix socket in a directory that only its user (and root)
-//!   can enter, and asks for a random password. Another PostgreSQL on port 5432 is no concern.
-//! - **No orphans.** A small shell holds the other end of a pipe and stops the server when this
-//!   process ends, by SIGKILL too. The next start waits for that.
+//! - **No TCP.** The server listens on a unix socket in a directory that only its user (and root) can enter, and
+//!   requires a random password. Another PostgreSQL on port 5432 does not interfere.
+//! - **No orphans.** A small shell holds the other end of a pipe and stops the server when this process ends, even by
+//!   SIGKILL. The next start waits for that.
 //! - **One owner.** A lock file guards the directory.
 //! - **No half-made clusters.** `initdb` works in a directory beside, which is renamed at the end.
 //! - **Not as root.** Started by root, the server runs as `postgres`, else as `nobody`.
 //!
-//! The server has a process group of its own, so Ctrl-C in a terminal does not reach it. Under
-//! systemd, use `KillMode=mixed`: the default sends SIGTERM to the server as well, which then
-//! refuses new connections while its owner still drains.
+//! The server has its own process group, so Ctrl-C in a terminal does not reach it. Under systemd, use
+//! `KillMode=mixed`: the default sends SIGTERM to the server as well, which then refuses new connections while its
+//! owner still drains.
 //!
-//! The feature `fetch` downloads binaries when none are installed. It needs the network, and puts
-//! them into the directory of the cluster.
+//! The feature `fetch` downloads binaries if none are installed. It needs the network, and puts them into the
+//! directory of the cluster.
 //!
 //! # The directory
 //!

@@ -1,4 +1,4 @@
-//! What a caller may choose about a cluster.
+//! The options of a cluster.
 
 use std::io;
 use std::path::PathBuf;
@@ -7,10 +7,10 @@ use std::time::Duration;
 use crate::error::Error;
 use crate::{directory, endpoint};
 
-/// How much a cluster does for its data to survive.
+/// How durable a cluster's data are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Durability {
-    /// What was committed survives a crash of the machine: PostgreSQL's own defaults.
+    /// Committed data survive a crash of the machine: PostgreSQL's own defaults.
     #[default]
     Durable,
     /// Nothing is flushed to disk. A crash of a process loses nothing that matters to a test; a
@@ -39,17 +39,17 @@ pub enum BinarySearch {
 /// ```
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The directory that belongs to the cluster: data, password, log, socket and lock are inside.
-    /// Made when missing; its parent directories as well.
+    /// The directory that belongs to the cluster: data, password, log, socket and lock are inside. Created if
+    /// missing, with its parent directories.
     pub directory: PathBuf,
-    /// How many clients may be connected at once. Default: 100.
+    /// The maximum number of connected clients. Default: 100.
     pub max_connections: u32,
     /// Memory for PostgreSQL's own cache of pages, with a unit: `128MB` (the default), `1GB`.
     pub shared_buffers: String,
-    /// How much is done for the data to survive. Default: [`Durability::Durable`].
+    /// How durable the data are. Default: [`Durability::Durable`].
     pub durability: Durability,
-    /// More settings of `postgresql.conf`, as name and value. They win over all others except
-    /// those of the port and the socket, which the URL depends on.
+    /// More settings of `postgresql.conf`, as name and value. They override all others except those of the port and
+    /// the socket, which the URL depends on.
     pub settings: Vec<(String, String)>,
     /// Where to look for the programs. Default: [`BinarySearch::System`].
     pub binaries: BinarySearch,
@@ -63,13 +63,13 @@ pub struct Options {
     /// for an immediate one, which the next start recovers from. The supervisor waits as long
     /// (rounded up to seconds) when this process is gone. Default: 30 seconds.
     pub stop_timeout: Duration,
-    /// Whether `directory` WITH ALL THAT IS IN IT is deleted when PostgreSQL has ended, for
-    /// whatever reason: stopped, dropped or orphaned. Default: `false`.
+    /// Whether `directory` WITH ALL THAT IS IN IT is deleted when PostgreSQL has ended for any reason: stopped,
+    /// dropped or orphaned. Default: `false`.
     pub remove_when_stopped: bool,
 }
 
 impl Options {
-    /// A durable cluster in `directory`, which is kept.
+    /// Returns the options of a durable cluster in `directory`, which is kept.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
         Self {
             directory: directory.into(),
@@ -85,7 +85,7 @@ impl Options {
         }
     }
 
-    /// A cluster for tests in `directory`, which is kept: nothing is flushed to disk.
+    /// Returns the options of a cluster for tests in `directory`, which is kept: nothing is flushed to disk.
     pub fn throwaway(directory: impl Into<PathBuf>) -> Self {
         Self {
             durability: Durability::Throwaway,
@@ -93,12 +93,12 @@ impl Options {
         }
     }
 
-    /// A cluster for tests in a new directory under the system's temporary directory. It is
-    /// deleted when PostgreSQL has ended, even when nobody calls `stop`: so it may live in a
-    /// `static` that is never dropped.
+    /// Returns the options of a cluster for tests in a new directory under the system's temporary directory. It is
+    /// deleted when PostgreSQL has ended, even without a call of `stop`: so it may live in a `static` that is never
+    /// dropped.
     ///
     /// # Errors
-    /// [`Error::Io`] when there are no random numbers for its name.
+    /// [`Error::Io`] if the system has no random numbers for its name.
     pub fn temporary() -> Result<Self, Error> {
         let name = format!("pg-cluster-{}", directory::random_hex(8)?);
         Ok(Self {
@@ -107,10 +107,10 @@ impl Options {
         })
     }
 
-    /// The settings for the command line of `postgres`; of two with one name, the last counts.
+    /// Returns the settings for the command line of `postgres`; of two with one name, the last counts.
     pub(crate) fn settings_for(&self, socket_directory: &str) -> Vec<(String, String)> {
         let mut all: Vec<(String, String)> = [
-            // A client gets in by the socket alone, so a server on port 5432 is no concern.
+            // Clients connect by the socket alone, so a server on port 5432 does not interfere.
             ("listen_addresses", ""),
             ("logging_collector", "off"),
             ("log_destination", "stderr"),
@@ -135,7 +135,7 @@ impl Options {
         all
     }
 
-    /// The directory as an absolute path.
+    /// Returns the directory as an absolute path.
     pub(crate) fn absolute(&self) -> io::Result<PathBuf> {
         std::path::absolute(&self.directory)
     }

@@ -1,4 +1,4 @@
-//! Asks the server something, through `psql`: this crate has no client of its own.
+//! Queries the server through `psql`: this crate has no client of its own.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use tokio::process::Command;
 
 use crate::endpoint::{self, ROLE};
 
-/// What is needed to ask.
+/// The connection data of psql.
 pub(crate) struct Psql {
     pub(crate) program: PathBuf,
     pub(crate) socket_directory: String,
@@ -28,12 +28,11 @@ impl fmt::Debug for Psql {
 }
 
 impl Psql {
-    /// Runs a script in the database `postgres`, with variables for `:'name'`. The error is what
-    /// psql said.
+    /// Runs a script in the database `postgres`, with variables for `:'name'`. The error is psql's output.
     pub(crate) async fn run(&self, variables: &[(&str, &str)], script: &str) -> Result<(), String> {
         let mut command = Command::new(&self.program);
-        // The password is in the environment, which only our user can read, and not among the
-        // arguments, which all can.
+        // The password is in the environment, which only the current user can read, and not among the arguments,
+        // which all users can.
         command
             .env_clear()
             .env("LC_ALL", "C")
@@ -69,7 +68,7 @@ impl Psql {
             .spawn()
             .map_err(|error| format!("cannot run {}: {error}", self.program.display()))?;
         if let Some(mut input) = child.stdin.take() {
-            // A psql that could not connect has closed its end; it tells why itself.
+            // A psql that could not connect has closed its end; its output has the reason.
             let _ = input.write_all(script.as_bytes()).await;
         }
         let output = child

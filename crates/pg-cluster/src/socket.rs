@@ -10,7 +10,7 @@ use crate::error::Error;
 /// The longest path of a socket, in bytes: 107 on Linux, 103 on macOS.
 const LONGEST: usize = 103;
 
-/// The directory that the socket is in.
+/// The directory of the socket.
 #[derive(Debug)]
 pub(crate) struct SocketDirectory {
     /// Its path, which is valid UTF-8.
@@ -20,8 +20,8 @@ pub(crate) struct SocketDirectory {
 }
 
 impl SocketDirectory {
-    /// Makes it anew, mode 0700 and owned by the user of PostgreSQL. Call it when no server
-    /// works in the cluster.
+    /// Creates it anew, mode 0700 and owned by the user of PostgreSQL. Call it only while no server runs in the
+    /// cluster.
     pub(crate) async fn make(directory: &Directory, account: &Account) -> Result<Self, Error> {
         let inside = directory.socket();
         directory::remove_tree(&inside).await?;
@@ -40,8 +40,8 @@ impl SocketDirectory {
     }
 }
 
-/// Whether a socket in this directory can be connected to: its path is short enough, and libpq does
-/// not take it for a list of hosts, as it does with commas.
+/// Returns whether clients can connect to a socket in this directory: its path is short enough, and libpq does not
+/// take it for a list of hosts, as it does with commas.
 fn fits(directory: &Path) -> bool {
     if directory.as_os_str().as_encoded_bytes().contains(&b',') {
         return false;

@@ -20,14 +20,14 @@ use crate::{
 };
 
 const SCRIPT: &str = include_str!("supervisor.sh");
-/// How long an immediate shutdown and a kill may take; neither waits for anybody.
+/// The maximum time of an immediate shutdown and of a kill; neither waits for clients.
 const AT_ONCE: Duration = Duration::from_secs(10);
 
-/// What the shell is told beside the command of PostgreSQL.
+/// The parameters of the shell besides the command of PostgreSQL.
 pub(crate) struct Plan<'a> {
     /// The data directory.
     pub(crate) data: &'a Path,
-    /// The log, for what shell and server write.
+    /// The log, for the output of shell and server.
     pub(crate) log: File,
     /// How long a fast shutdown may take when the owner is gone.
     pub(crate) grace: Duration,
@@ -37,7 +37,7 @@ pub(crate) struct Plan<'a> {
     pub(crate) remove: Option<&'a Path>,
 }
 
-/// The running shell. Dropped, it closes the pipe, and the shell stops PostgreSQL by itself.
+/// The running shell. When it is dropped, it closes the pipe, and the shell stops PostgreSQL.
 #[derive(Debug)]
 pub(crate) struct Supervisor {
     child: Child,
@@ -77,22 +77,22 @@ impl Supervisor {
         Ok(Self { child, orders, group })
     }
 
-    /// How PostgreSQL has ended, if it has.
+    /// Returns how PostgreSQL has ended, if it has.
     pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().ok().flatten()
     }
 
-    /// Waits until PostgreSQL has ended by itself.
+    /// Waits until PostgreSQL has ended without being stopped.
     pub(crate) async fn wait(&mut self) -> std::io::Result<ExitStatus> {
         self.child.wait().await
     }
 
-    /// Ends PostgreSQL: fast (clients are cut off, all is written), after `wait` immediately (the
-    /// next start recovers), at last by SIGKILL.
+    /// Ends PostgreSQL: fast (clients are disconnected, all is written), after `wait` immediately (the next start
+    /// recovers), at last by SIGKILL.
     pub(crate) async fn stop(mut self, wait: Duration) -> Result<(), Error> {
         for (order, wait) in [("fast\n", wait), ("immediate\n", AT_ONCE)] {
             if let Some(orders) = &mut self.orders {
-                // A few bytes never block. A shell that has ended takes no orders; that shows below.
+                // A few bytes never block. A shell that has ended accepts no orders; that shows below.
                 let _ = orders.write_all(order.as_bytes());
             }
             if self.ends_within(wait).await {
@@ -109,7 +109,7 @@ impl Supervisor {
         Err(Error::NotStopped { group: self.group })
     }
 
-    /// Looks again and again, as a runtime other than the one that started it is never told.
+    /// Polls, because a runtime other than the one that started it gets no notification.
     async fn ends_within(&mut self, wait: Duration) -> bool {
         let end = Instant::now() + wait;
         loop {

@@ -1,4 +1,4 @@
-//! Files and logs.
+//! The blob store: files and logs.
 
 use std::io;
 
@@ -8,10 +8,10 @@ use futures::stream::BoxStream;
 
 use crate::error::StoreError;
 
-/// Content that comes in pieces; an error is the reader's or the writer's own, not the store's.
+/// Content that arrives in pieces. An error comes from the reader or the writer, not from the store.
 pub type ByteStream = BoxStream<'static, io::Result<Bytes>>;
 
-/// What a stream was kept as.
+/// Size and checksum of a stored stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeptBlob {
     /// Its size.
@@ -20,13 +20,13 @@ pub struct KeptBlob {
     pub sha256: [u8; 32],
 }
 
-/// Why a stream was not kept. Nothing is there under the key then.
+/// Why a stream was not stored. Nothing exists under the key then.
 #[derive(Debug, thiserror::Error)]
 pub enum PutError {
-    /// The stream broke off.
-    #[error("the content broke off")]
+    /// The stream ended early.
+    #[error("the content ended unexpectedly")]
     Source(#[source] io::Error),
-    /// It has more bytes than may be.
+    /// It exceeds the maximum size, in bytes.
     #[error("the content has more than {0} bytes")]
     TooLarge(u64),
     /// The store failed.
@@ -34,19 +34,19 @@ pub enum PutError {
     Store(#[from] StoreError),
 }
 
-/// Keeps immutable files by key. Every server of a node reaches the same files.
+/// An immutable blob store, addressed by key. Every server of a node reaches the same files.
 #[async_trait]
 pub trait Blobs: Send + Sync {
-    /// Keeps `bytes` under `key`, whole or not at all; what was there before is replaced.
+    /// Stores `bytes` under `key`, whole or not at all. Replaces any earlier content.
     async fn put(&self, key: &str, bytes: Bytes) -> Result<(), StoreError>;
-    /// What is kept under `key`.
+    /// Returns the content under `key`.
     async fn get(&self, key: &str) -> Result<Option<Bytes>, StoreError>;
-    /// Keeps `content` under `key` in bounded memory, if it has at most `most` bytes; whole or not at all.
+    /// Stores `content` under `key` in bounded memory if it has at most `most` bytes, whole or not at all.
     async fn put_stream(&self, key: &str, content: ByteStream, most: u64) -> Result<KeptBlob, PutError>;
-    /// What is kept under `key`, with its size.
+    /// Returns the content under `key` as a stream, with its size in bytes.
     async fn get_stream(&self, key: &str) -> Result<Option<(u64, ByteStream)>, StoreError>;
-    /// Removes what is kept under `key`, if anything is.
+    /// Removes the content under `key`, if there is any.
     async fn delete(&self, key: &str) -> Result<(), StoreError>;
-    /// Removes everything whose key begins with `prefix` and a slash; gives how many it were.
+    /// Removes every key that begins with `prefix` and a slash. Returns the number of removed keys.
     async fn delete_all(&self, prefix: &str) -> Result<u64, StoreError>;
 }

@@ -58,7 +58,7 @@ pub struct Subject<'a> {
     pub store: &'a dyn Store,
     /// The queue of the callee `"hallmark:workers"`.
     pub queue: &'a dyn WorkQueue,
-    /// Users, for who did things.
+    /// Users, for checks of who acted.
     pub identities: &'a dyn IdentityQueries,
     /// Reads of the registry.
     pub registry: &'a dyn RegistryQueries,

@@ -1,4 +1,4 @@
-//! Reads of what the archive holds, and the activity log.
+//! Reads of the archive's content, and the activity log.
 
 mod activity;
 mod activity_queries;

@@ -5,24 +5,24 @@ use domain::kind::Coded;
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
-/// Why the store could not do it.
+/// Why an operation on the store failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The store cannot be reached, or has no connection free.
     #[error("the store is unavailable")]
     Unavailable(#[source] Cause),
-    /// Another transaction was in the way (deadlock, serialization failure); the whole unit of work may be done again.
+    /// A conflict with another transaction (deadlock, serialization failure). The whole unit of work may be retried.
     #[error("the store was contended")]
     Contended(#[source] Cause),
-    /// What was asked for cannot be found in bounded time.
+    /// The requested rows cannot be found in bounded time.
     #[error(
         "the rows cannot be found in time: narrow the filter, sort by fewer columns, or read the whole table as a stream (.csv, .parquet)"
     )]
     TooSlow(#[source] Cause),
-    /// A stored row does not read back as what it should be.
+    /// A stored row cannot be decoded.
     #[error("a stored row of {table} does not read back")]
     Corrupt {
-        /// Where it stands.
+        /// The table.
         table: &'static str,
         /// What is wrong with it.
         #[source]
@@ -31,13 +31,13 @@ pub enum StoreError {
     /// An earlier statement of this unit of work failed, so it cannot commit.
     #[error("an earlier statement failed, so this unit of work cannot commit")]
     Poisoned,
-    /// Anything else; a defect of ours.
+    /// Any other error: a defect in the server.
     #[error("the store failed")]
     Internal(#[source] Cause),
 }
 
 impl StoreError {
-    /// A stored row that does not read back.
+    /// Creates the error of a stored row that cannot be decoded.
     pub fn corrupt(table: &'static str, cause: impl Into<Cause>) -> Self {
         Self::Corrupt {
             table,
@@ -45,7 +45,7 @@ impl StoreError {
         }
     }
 
-    /// Whether the same unit of work may succeed when it is done again at once.
+    /// Returns whether an immediate retry of the same unit of work may succeed.
     pub const fn is_contention(&self) -> bool {
         matches!(self, Self::Contended(_))
     }

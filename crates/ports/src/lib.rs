@@ -1,4 +1,4 @@
-//! What the use cases need of the outside, as traits.
+//! The ports: what the use cases need from outside, as traits.
 //!
 //! Writes go through a [`UnitOfWork`]: one transaction that *is* every repository. Reads go through the query ports on a pool.
 //! A port never says how; `contract` (feature `testing`) says what, and every adapter must pass it.
@@ -41,14 +41,14 @@ pub use work::{
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-/// New ids. A port, because a use case that makes them itself cannot be repeated by a test.
+/// A source of new ids. It is a port, because a use case that makes ids itself cannot be repeated by a test.
 pub trait Ids: Send + Sync {
-    /// A new `UUIDv7` (RFC 9562 5.7).
+    /// Returns a new `UUIDv7` (RFC 9562 5.7).
     fn new_id(&self) -> Uuid;
 }
 
 /// The local clock: for tokens and logs. Order, leases and stored times use the database's clock.
 pub trait Clock: Send + Sync {
-    /// Now, in UTC.
+    /// Returns the current time, in UTC.
     fn now(&self) -> OffsetDateTime;
 }

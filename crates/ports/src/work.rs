@@ -1,4 +1,4 @@
-//! What workers need: the queue, the runner, and what a batch writes.
+//! What workers need: the queue, the runner, and the writes of a batch.
 
 mod features;
 mod queue;

@@ -1,9 +1,10 @@
-//! The one place where statements are built: over feature and metadata tables, whose names and columns come from deploys, and over what
-//! the migrator finds in the catalogue.
+//! The one place that builds statements: over feature and metadata tables, whose names and columns come from deploys,
+//! and over what the migrator finds in the catalogue.
 //!
-//! Every identifier in a statement is a [`HookName`], a [`ColumnName`] or a metadata table's name, all of them validated to
-//! `[a-z][a-z0-9_]*`, and stands in double quotes, because some of them are SQL's own words (`user`, `order`). What the catalogue
-//! names may have any name, so its quotes are doubled (`quoted`). Values are never in a statement.
+//! Every identifier in a statement is a [`HookName`], a [`ColumnName`] or a metadata table's name, all of them
+//! validated to `[a-z][a-z0-9_]*`, and is in double quotes, because some of them are SQL keywords (`user`, `order`).
+//! Names from the catalogue may contain any character, so their quotes are doubled (`quoted`). Values are never in a
+//! statement.
 
 mod recall;
 mod row_sets;
@@ -15,18 +16,18 @@ pub(crate) use tables::{count_current, count_rows, select_rows, types};
 
 use domain::{ColumnName, ColumnType, FeatureContract, FieldDefinition, HookName};
 
-/// A name of whatever characters as an identifier.
+/// Quotes an arbitrary name as an identifier.
 fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// Drops an index of the schema `public` in a way that lets readers and writers of its table through.
+/// Drops an index of the schema `public` without blocking readers and writers of its table.
 pub(crate) fn drop_index(name: &str) -> String {
     format!("drop index concurrently if exists public.{}", quoted(name))
 }
 
-/// Takes a lock as a vacuum does, on a table of the schema `public`, and gives it back at once. LOCK TABLE wants a transaction, and a DO
-/// statement is one that rolls itself back where the lock is not to be had.
+/// Takes the lock of a vacuum on a table of the schema `public`, and releases it at once. LOCK TABLE requires a
+/// transaction, and a DO statement is one that rolls itself back if the lock is not available.
 pub(crate) fn wait_behind_vacuum(table: &str) -> String {
     let lock = format!(
         "lock table public.{} in share update exclusive mode",
@@ -35,7 +36,7 @@ pub(crate) fn wait_behind_vacuum(table: &str) -> String {
     format!("do '{}'", format!("begin {lock}; end").replace('\'', "''"))
 }
 
-/// A column's type in PostgreSQL.
+/// Returns a column's type in PostgreSQL.
 const fn sql_type(column: ColumnType) -> &'static str {
     match column {
         ColumnType::Text => "text",
@@ -57,7 +58,8 @@ fn column(name: &ColumnName, column_type: ColumnType, required: bool) -> String 
     )
 }
 
-/// The statements that make a metadata table hold `fields`, given the columns it has (name, nullable); none when it does already.
+/// Returns the statements that make a metadata table hold `fields`, given its columns (name, nullable); none if it
+/// does already.
 pub(crate) fn shape_metadata_table(
     table: &str,
     has: &[(String, bool)],
@@ -76,7 +78,7 @@ pub(crate) fn shape_metadata_table(
     let mut changes = Vec::new();
     for field in fields {
         match has.iter().find(|(name, _)| name == field.name.as_str()) {
-            // A field that is new within a major version is optional, or older records would break it.
+            // A field that is new within a major version is optional; otherwise it would break older records.
             None => changes.push(format!(
                 "add column {}",
                 column(&field.name, field.field_type.column(), false)
@@ -90,15 +92,15 @@ pub(crate) fn shape_metadata_table(
     (!changes.is_empty()).then(|| format!("alter table metadata.\"{table}\" {}", changes.join(", ")))
 }
 
-/// The statements that make a hook's feature table.
+/// Returns the statements that create a hook's feature table.
 pub(crate) fn create_feature_table(hook: &HookName, contract: &FeatureContract) -> String {
     let columns: String = contract
         .columns
         .iter()
         .map(|c| format!(", {}", column(&c.name, c.column_type(), c.required)))
         .collect();
-    // The foreign keys lock what they refer to, `records` first. A batch that ends writes runs before records, so without the first
-    // statement the two could wait for each other.
+    // The foreign keys lock the tables that they refer to, `records` first. A batch that ends writes runs before
+    // records, so without the first statement the two could deadlock.
     format!(
         "lock table hook_runs, records in share row exclusive mode;
          create table features.\"{hook}\" (
@@ -123,12 +125,12 @@ pub(crate) fn supersede(hook: &HookName) -> String {
     )
 }
 
-/// Whether a run ($1) has rows.
+/// Checks whether a run ($1) has rows.
 pub(crate) fn has_rows_of_run(hook: &HookName) -> String {
     format!("select exists (select 1 from features.\"{hook}\" where run_id = $1)")
 }
 
-/// COPY into a feature table.
+/// Copies rows into a feature table.
 pub(crate) fn copy_features(hook: &HookName, contract: &FeatureContract) -> String {
     let columns: String = contract
         .columns
@@ -138,13 +140,13 @@ pub(crate) fn copy_features(hook: &HookName, contract: &FeatureContract) -> Stri
     format!("copy features.\"{hook}\" (record_srn, run_id, created_at{columns}) from stdin")
 }
 
-/// COPY into a metadata table.
+/// Copies rows into a metadata table.
 pub(crate) fn copy_metadata(table: &str, fields: &[FieldDefinition]) -> String {
     let columns: String = fields.iter().map(|f| format!(", \"{}\"", f.name)).collect();
     format!("copy metadata.\"{table}\" (record_srn{columns}) from stdin")
 }
 
-/// One row of a feature table ($3), superseded or not, as JSON, with what traces it.
+/// Selects one row of a feature table ($3), superseded or not, as JSON, with the data that traces it.
 pub(crate) fn traced_row(hook: &HookName) -> String {
     format!(
         "select t.record_srn, t.run_id, t.created_at, t.superseded_by,

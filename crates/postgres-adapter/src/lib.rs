@@ -1,7 +1,7 @@
 //! Every port on PostgreSQL. All SQL of the project is here.
 //!
-//! Static statements are checked at compile time against the migrated schema (`.sqlx/`); statements over feature and metadata tables,
-//! which are made at deploy, are built in `dynamic` from validated identifiers only.
+//! Static statements are checked at compile time against the migrated schema (`.sqlx/`). Statements over feature and
+//! metadata tables, which are created at deploy, are built in `dynamic` from validated identifiers only.
 
 mod data;
 mod deposit;

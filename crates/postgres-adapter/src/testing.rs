@@ -10,15 +10,16 @@ use tokio::sync::OnceCell;
 
 use crate::PgStore;
 
-/// Where tests find a server that others started (`cargo xtask ci` does); unset, each test program starts its own.
+/// The variable with the URL of a running test server (`cargo xtask ci` sets it). If unset, each test program starts
+/// its own.
 pub const SERVER: &str = "HALLMARK_TEST_DATABASE_URL";
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// The server that the tests of this process share. It is stopped by its supervisor when the process ends.
+/// The server that the tests of this process share. Its supervisor stops it when the process ends.
 static OWN: OnceCell<Cluster> = OnceCell::const_new();
 
-/// The URL of a database on the tests' server.
+/// Returns the URL of a database on the tests' server.
 async fn url(database: &str) -> Result<String, Failure> {
     if let Ok(url) = std::env::var(SERVER) {
         let (base, query) = url
@@ -54,10 +55,10 @@ mod container {
 
     static CONTAINER: OnceCell<ContainerAsync<GenericImage>> = OnceCell::const_new();
 
-    /// The URL of a database on the container that the tests of this process share.
+    /// Returns the URL of a database on the container that the tests of this process share.
     pub(super) async fn url(database: &str) -> Result<String, super::Failure> {
         let start = || async {
-            // The image starts the server once to initialise it and once for good.
+            // The image starts the server once to initialise it and once to serve.
             let ready =
                 LogWaitStrategy::stderr("database system is ready to accept connections").with_times(2);
             let image = GenericImage::new("postgres", "15-alpine")
@@ -88,7 +89,7 @@ pub struct TestDatabase {
 }
 
 impl TestDatabase {
-    /// Makes one. The template is migrated once per server and set of migrations, under a lock.
+    /// Creates one. The template is migrated once per server and set of migrations, under a lock.
     pub async fn new() -> Result<Self, Failure> {
         let mut admin = PgConnection::connect(&url("postgres").await?).await?;
         let template = format!("hallmark_template_{}", fingerprint());
@@ -118,7 +119,7 @@ impl TestDatabase {
         Self::of(admin, &template).await
     }
 
-    /// Makes one that has the migrations up to a version only, to try the later ones on it.
+    /// Creates one that has the migrations up to a version only, to try the later ones on it.
     pub async fn at(version: i64) -> Result<Self, Failure> {
         let admin = PgConnection::connect(&url("postgres").await?).await?;
         let database = Self::of(admin, "template0").await?;
@@ -128,7 +129,7 @@ impl TestDatabase {
         Ok(database)
     }
 
-    /// A copy of a template.
+    /// Copies a template.
     async fn of(mut admin: PgConnection, template: &str) -> Result<Self, Failure> {
         let name = format!("test_{}", uuid::Uuid::new_v4().simple());
         admin
@@ -145,7 +146,7 @@ impl TestDatabase {
         Ok(Self { url, pool })
     }
 
-    /// A store on it.
+    /// Creates a store on it.
     pub fn store(&self) -> PgStore {
         let node: Result<NodeDomain, _> = "localhost".parse();
         match node {
@@ -157,7 +158,7 @@ impl TestDatabase {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "asks the server, not a migrated database"
+    reason = "queries the server, not a migrated database"
 )]
 async fn sqlx_exists(admin: &mut PgConnection, name: &str) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar("select exists (select 1 from pg_database where datname = $1)")
@@ -166,7 +167,7 @@ async fn sqlx_exists(admin: &mut PgConnection, name: &str) -> Result<bool, sqlx:
         .await
 }
 
-/// Another set of migrations is another template.
+/// Hashes the migrations: another set of migrations is another template.
 fn fingerprint() -> String {
     let migrator = sqlx::migrate!("../../migrations");
     let mut sum: u64 = 0;

@@ -1,4 +1,4 @@
-//! A private copy of the image, made only if its bytes are what the release's digest says (PIP-5).
+//! A private copy of the image, created only if its bytes match the release's digest (PIP-5).
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{BufRead as _, BufReader, Read, Write as _};
@@ -11,20 +11,20 @@ use runner_workdir::writing;
 use rustix::fs::OFlags;
 use sha2::{Digest as _, Sha256, Sha512};
 
-/// Why there is no copy that can be run.
+/// Why there is no runnable copy.
 #[derive(Debug)]
 pub(crate) enum ImageError {
-    /// The image's fault, as a sentence that says what to do.
+    /// The image's fault, as a sentence with the remedy.
     Unusable(String),
     /// The server's fault: the copy could not be written.
     Copy(std::io::Error),
 }
 
-/// The path that an image of the process runner names.
+/// Returns the path in an image reference of the process runner.
 pub(crate) fn path_of(image: &str) -> Result<PathBuf, String> {
     let Some(path) = image.strip_prefix("file:") else {
         return Err(format!(
-            "{image:?} is no file: image; this server runs hooks as local processes, so release the hook with an image file:/absolute/path"
+            "{image:?} is not a file: image; this server runs hooks as local processes, so release the hook with an image file:/absolute/path"
         ));
     };
     // file:///path is the same file as file:/path (RFC 8089, 2 and appendix B).
@@ -90,7 +90,7 @@ pub(crate) fn verified_copy(image: &str, digest: &Digest, most: u64, copy: &Path
         .map_err(|e| unusable(format!("{show} cannot be examined ({e})")))?;
     if !about.is_file() {
         return Err(unusable(format!(
-            "{show} is no plain file; the image must be one executable file"
+            "{show} is not a regular file; the image must be one executable file"
         )));
     }
     let written = {
@@ -99,7 +99,7 @@ pub(crate) fn verified_copy(image: &str, digest: &Digest, most: u64, copy: &Path
     };
     if written > most {
         return Err(unusable(format!(
-            "{show} has more than {most} bytes, the most that this server copies"
+            "{show} has more than {most} bytes, the maximum of this server"
         )));
     }
     let found = hasher.finish();
@@ -111,7 +111,7 @@ pub(crate) fn verified_copy(image: &str, digest: &Digest, most: u64, copy: &Path
     runnable(copy, &show.to_string())
 }
 
-/// Copies at most one byte more than `most`, and says how many it were.
+/// Copies at most one byte more than `most`, and returns how many.
 fn write_copy(original: &mut File, hasher: &mut Hasher, most: u64, copy: &Path) -> Result<u64, ImageError> {
     let mut target = OpenOptions::new()
         .write(true)
@@ -139,8 +139,8 @@ fn write_copy(original: &mut File, hasher: &mut Hasher, most: u64, copy: &Path) 
     Ok(written)
 }
 
-/// Whether the kernel will be able to start it: an ELF file, or a script whose interpreter exists. Said here, because
-/// afterwards the failure cannot be told from the hook's own.
+/// Checks whether the kernel can start it: an ELF file, or a script whose interpreter exists. It is checked here,
+/// because afterwards the failure cannot be distinguished from the hook's own.
 fn runnable(copy: &Path, show: &str) -> Result<(), ImageError> {
     let mut start = Vec::new();
     let file = File::open(copy).map_err(ImageError::Copy)?;

@@ -2,19 +2,20 @@
 //!
 //! - An image is `file:/absolute/path`, one executable file. What is run is a private copy whose bytes were hashed while they
 //!   were copied.
-//! - A hook finds the files and the environment of the contract and nothing of the server's environment. When the server
-//!   is root, the hook is uid and gid 65534.
-//! - A watchdog holds the limits over everything that the hook starts: wall clock, processor time, resident memory, number of
-//!   processes, disk. Memory that is in no process (files in `/dev/shm`, unmapped memfds) is seen by the disk limit only, and only in
-//!   bubblewrap. There is no limit on address space: run-times reserve many times what they use, and a hook that fails to
-//!   allocate would end with an exit status of its own instead of being run again with more memory. Instead the
-//!   watchdog looks five times as often once half of the memory is used, and tells the kernel to choose the hook first when memory runs out.
-//! - Nothing of a hook outlives the future, nor the server. With bubblewrap the kernel sees to the latter; without, a
-//!   supervisor does; without either, `setpriv --pdeathsig` does for the hook's first process.
+//! - A hook gets the files and the environment of the contract and nothing of the server's environment. When the
+//!   server is root, the hook is uid and gid 65534.
+//! - A watchdog enforces the limits over everything that the hook starts: wall clock, processor time, resident
+//!   memory, number of processes, disk. Memory that is in no process (files in `/dev/shm`, unmapped memfds) is covered
+//!   by the disk limit only, and only in bubblewrap. There is no limit on address space: run-times reserve many times
+//!   what they use, and a hook that fails to allocate would end with an exit status of its own instead of being run
+//!   again with more memory. Instead the watchdog checks five times as often once half of the memory is used, and tells
+//!   the kernel to choose the hook first when memory runs out.
+//! - Nothing of a hook outlives the future or the server. With bubblewrap the kernel ensures the latter; without it,
+//!   a supervisor does; without either, `setpriv --pdeathsig` does for the hook's first process.
 //!
-//! Where bubblewrap works, a hook has no network, sees of the file system only programs and its own directories, and no other process.
-//! An ingester has the network.
-//! Without it a hook is an ordinary local process: [`ProcessRunner::describe`] says which it is.
+//! Where bubblewrap works, a hook has no network and no view of other processes, and of the file system it sees only
+//! programs and its own directories. An ingester has the network. Without bubblewrap a hook is an ordinary local
+//! process: [`ProcessRunner::describe`] returns which applies.
 //!
 //! ```no_run
 //! use std::process::ExitCode;

@@ -1,4 +1,4 @@
-//! What the server says about how hooks are to be run.
+//! How the server configures the running of hooks.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -8,29 +8,29 @@ use runner_workdir::OutputCaps;
 /// Whether bubblewrap is used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UseBwrap {
-    /// Where it is installed and a trial run of it succeeds.
+    /// If it is installed and a trial run of it succeeds.
     #[default]
     Auto,
-    /// Not at all.
+    /// Never.
     Never,
 }
 
-/// The program that stands between the server and a hook that runs without bubblewrap, and ends everything that the
-/// hook started when the server dies: one whose `main` calls [`supervise`](crate::supervise) with the arguments
-/// after `arguments`. The server's own executable with a hidden argument will do.
+/// The program between the server and a hook that runs without bubblewrap. It ends everything that the hook started
+/// when the server dies. Its `main` calls [`supervise`](crate::supervise) with the arguments after `arguments`. The
+/// server's own executable with a hidden argument is suitable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SupervisorProgram {
-    /// The executable, absolute. `/proc/self/exe` is the server itself, also after its file was replaced by an upgrade.
+    /// The executable, absolute. `/proc/self/exe` is the server itself, even after an upgrade replaced its file.
     pub path: PathBuf,
-    /// What is put before the supervisor's own arguments.
+    /// The arguments before the supervisor's own.
     pub arguments: Vec<OsString>,
 }
 
 /// How hooks are run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProcessRunnerOptions {
-    /// Where attempts get their work directories; no other server may use it. Made if it is missing. When the server
-    /// runs as root, every directory above it must be open (`o+x`) to uid 65534, as which hooks run.
+    /// The directory for the attempts' work directories; no other server may use it. Created if it is missing. When
+    /// the server runs as root, every directory above it must be open (`o+x`) to uid 65534, as which hooks run.
     pub work_root: PathBuf,
     /// Directories of the server that a hook in bubblewrap finds empty, such as its data directory. Only those
     /// below the system directories that a hook sees at all (`/usr`, `/etc`, `/opt` and the like) matter.
@@ -40,24 +40,24 @@ pub struct ProcessRunnerOptions {
     /// The supervisor of hooks that run without bubblewrap. Without one, only the hook's own process (not what it
     /// started) is sure to end with a server that is killed, by `setpriv --pdeathsig`.
     pub supervisor: Option<SupervisorProgram>,
-    /// The most bytes of an image.
+    /// The maximum size of an image, in bytes.
     pub most_image_bytes: u64,
-    /// The most bytes of `features.jsonl` (or `features.json`) that are read.
+    /// The maximum number of bytes read of `features.jsonl` (or `features.json`).
     pub most_features_bytes: u64,
-    /// The most bytes of each other output file that are read.
+    /// The maximum number of bytes read of each other output file.
     pub most_other_bytes: u64,
-    /// The most bytes that a work directory may take up on disk.
+    /// The maximum disk use of a work directory, in bytes.
     pub most_disk_bytes: u64,
-    /// The most files and directories in a work directory.
+    /// The maximum number of files and directories in a work directory.
     pub most_files: usize,
-    /// The most processes that a hook may have at once; the container contract allows 256 (WC-5.1).
+    /// The maximum number of processes that a hook may have at once; the container contract allows 256 (WC-5.1).
     pub most_processes: usize,
-    /// How many bytes of what a hook prints are kept: the last ones.
+    /// How many bytes of a hook's printed output are kept: the last ones.
     pub most_log_bytes: usize,
 }
 
 impl ProcessRunnerOptions {
-    /// How much of each output file is read.
+    /// Returns how much of each output file is read.
     pub(crate) const fn caps(&self) -> OutputCaps {
         OutputCaps {
             most_main_bytes: self.most_features_bytes,
@@ -65,7 +65,7 @@ impl ProcessRunnerOptions {
         }
     }
 
-    /// The default options, with this work root.
+    /// Returns the default options, with this work root.
     pub fn new(work_root: impl Into<PathBuf>) -> Self {
         const MIB: u64 = 1024 * 1024;
         Self {

@@ -1,9 +1,9 @@
 //! The process between the server and a hook that runs without bubblewrap.
 //!
-//! It is a child subreaper (prctl(2)): whatever the hook starts, however it detaches itself, stays below it and can be
-//! found. Its standard input is a socket to the server. When the server dies, by whatever signal, the kernel
-//! closes the socket, and the supervisor ends everything below it and then itself. It keeps the server's uid while the hook
-//! has another (if the server is root), so that the hook cannot harm it.
+//! It is a child subreaper (prctl(2)): everything that the hook starts stays below it and can be found, however it
+//! detaches itself. Its standard input is a socket to the server. When the server dies, by any signal, the kernel
+//! closes the socket, and the supervisor ends everything below it and then itself. It keeps the server's uid while
+//! the hook has another (if the server is root), so that the hook cannot harm it.
 
 use std::ffi::OsString;
 use std::io::{self, Read as _, Write as _};
@@ -19,10 +19,10 @@ use rustix::thread::set_no_new_privs;
 
 use crate::tree::Tree;
 
-/// What the server sends when the supervisor's limits are set and the hook may start.
+/// The byte that the server sends when the supervisor's limits are set and the hook may start.
 pub(crate) const GO: u8 = b'g';
 
-/// How the hook ended, as the supervisor tells the server: one line.
+/// How the hook ended, as the supervisor reports it to the server: one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Report {
     /// It ended with this status.
@@ -42,7 +42,7 @@ impl Report {
         }
     }
 
-    /// The report that this line is.
+    /// Parses the line of a report.
     pub(crate) fn parse(line: &str) -> Option<Self> {
         let (kind, rest) = line.strip_suffix('\n')?.split_once(' ')?;
         match kind {
@@ -54,9 +54,9 @@ impl Report {
     }
 }
 
-/// What the supervisor does. To be called by the `main` of [`SupervisorProgram`](crate::SupervisorProgram) before
-/// anything else (it must be the process's only thread), with the arguments that follow
-/// [`SupervisorProgram::arguments`](crate::SupervisorProgram::arguments); `main` returns what this returns.
+/// Runs the supervisor. The `main` of [`SupervisorProgram`](crate::SupervisorProgram) calls it before anything else
+/// (it must be the process's only thread), with the arguments that follow
+/// [`SupervisorProgram::arguments`](crate::SupervisorProgram::arguments), and returns its result.
 pub fn supervise(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match work(&arguments.into_iter().collect::<Vec<_>>()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -71,7 +71,7 @@ pub fn supervise(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn work(arguments: &[OsString]) -> io::Result<()> {
     let [owner, program, rest @ ..] = arguments else {
         return Err(io::Error::other(
-            "is started by the server only, with: <uid|-> <program> [argument...]",
+            "is only for the server to start, with: <uid|-> <program> [argument...]",
         ));
     };
     let server = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
@@ -93,7 +93,7 @@ fn work(arguments: &[OsString]) -> io::Result<()> {
     };
     let mut watched = server.try_clone()?;
     std::thread::spawn(move || {
-        // The server sends nothing more: this returns when it has closed its end or is gone.
+        // The server sends nothing more: this returns when the server has closed its end or died.
         let _ = watched.read(&mut [0]);
         loop {
             Tree::new(getpid(), true).kill(true);
@@ -107,9 +107,9 @@ fn work(arguments: &[OsString]) -> io::Result<()> {
             Err(error) => return Err(error.into()),
         }
     };
-    let told = (&server).write_all(report(status).line().as_bytes());
+    let sent = (&server).write_all(report(status).line().as_bytes());
     end_the_rest();
-    told
+    sent
 }
 
 /// Starts the hook. A thread of the server that forks while the image is written holds it open for a moment.
@@ -133,7 +133,7 @@ fn report(status: WaitStatus) -> Report {
     }
 }
 
-/// Ends and reaps whatever the hook left behind.
+/// Ends and reaps everything that the hook left behind.
 fn end_the_rest() {
     loop {
         match wait(WaitOptions::NOHANG) {

@@ -1,4 +1,4 @@
-//! The watchdog of one hook: holds its limits while it runs, and leaves nothing of it running.
+//! The watchdog of one hook: enforces its limits while it runs, and leaves nothing of it running.
 
 use std::io::{self, PipeReader, Read as _};
 use std::net::Shutdown;
@@ -15,13 +15,13 @@ use crate::launch::Started;
 use crate::options::ProcessRunnerOptions;
 use crate::tree::Tree;
 
-/// How often the tree is looked at.
+/// The interval at which the tree is scanned.
 const TICK: Duration = Duration::from_millis(20);
 /// The same, once half of the memory is used: a hook can fill some hundred MiB in one long tick.
 const SHORT_TICK: Duration = Duration::from_millis(4);
-/// How often the disk is measured, and all of `/proc` read.
+/// The interval at which the disk is measured, and all of `/proc` read.
 const LONG_TICK: Duration = Duration::from_millis(250);
-/// How long the supervisor or bubblewrap has for ending after the hook before it is killed too.
+/// How long the supervisor or bubblewrap may take to end after the hook before it is killed too.
 const WRAPPER_PATIENCE: Duration = Duration::from_secs(2);
 /// How long everything may take to end. Only a process that hangs in the kernel takes longer than milliseconds.
 const END_PATIENCE: Duration = Duration::from_secs(30);
@@ -31,35 +31,35 @@ const END_PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) enum Verdict {
     /// It ended by itself.
     Ended,
-    /// A limit was passed.
+    /// It exceeded a limit.
     Limit(FailureKind),
-    /// It had more processes than it may. The domain has no such failure, so it shows as the signal that this sends.
+    /// It had more processes than allowed. The domain has no such failure, so it shows as the signal that this sends.
     TooManyProcesses,
-    /// Nobody waits for it any more.
+    /// The attempt is no longer awaited.
     Cancelled,
 }
 
-/// What a hook may use.
+/// The limits of a hook.
 pub(crate) struct Bounds<'a> {
     limits: Limits,
     options: &'a ProcessRunnerOptions,
 }
 
 impl<'a> Bounds<'a> {
-    /// These limits, and what the server's options add.
+    /// Combines these limits with those of the server's options.
     pub(crate) const fn new(limits: Limits, options: &'a ProcessRunnerOptions) -> Self {
         Self { limits, options }
     }
 
-    /// The processor time that the whole tree may use: what its share of the cores amounts to over its wall clock
-    /// limit. A hook with `cpu` 0.5 that computes on one core all the time is ended at half of its time, where a container
+    /// Returns the processor time that the whole tree may use: its share of the cores over its wall clock limit. A
+    /// hook with `cpu` 0.5 that computes on one core all the time is ended at half of its time, where a container
     /// engine would have slowed it down to the same amount of work.
     pub(crate) fn processor(&self) -> Duration {
         let milliseconds = u64::from(self.limits.timeout_seconds) * u64::from(self.limits.cpu.millicores());
         Duration::from_millis(milliseconds.max(1000))
     }
 
-    /// The same in whole seconds, rounded up.
+    /// Returns the same in whole seconds, rounded up.
     pub(crate) fn processor_seconds(&self) -> u64 {
         self.processor()
             .as_millis()
@@ -82,20 +82,20 @@ pub(crate) struct Running {
     over: bool,
 }
 
-/// What is known of a hook after its end.
+/// The state of a hook after its end.
 pub(crate) struct Ended {
     /// How the server's child ended.
     pub(crate) status: WaitIdStatus,
-    /// The supervisor's last word.
+    /// The supervisor's last report.
     pub(crate) report: String,
-    /// What the hook printed.
+    /// The printed output of the hook.
     pub(crate) log: Vec<u8>,
-    /// The most resident memory that was seen, in bytes.
+    /// The highest resident memory observed, in bytes.
     pub(crate) peak: u64,
 }
 
 impl Running {
-    /// Takes over what was just started. `wrapped` says that the child is not the hook itself.
+    /// Takes over a started program. `wrapped` means that the child is not the hook itself.
     pub(crate) fn new(started: Started, wrapped: bool, most_log_bytes: usize) -> Self {
         let tree = Tree::new(Pid::from_child(&started.child), wrapped);
         let tree = if let Some(mark) = started.mark {
@@ -121,7 +121,7 @@ impl Running {
         self.log.push(format!("\n[runner] {text}\n").as_bytes());
     }
 
-    /// How long it has run.
+    /// Returns how long it has run.
     pub(crate) fn age(&self) -> Duration {
         self.started.elapsed()
     }
@@ -130,7 +130,7 @@ impl Running {
         Pid::from_child(&self.child)
     }
 
-    /// How the child ended, if it did. It stays a zombie, so that its pid stays its own.
+    /// Returns how the child ended, if it did. It stays a zombie, so that its pid stays its own.
     fn peek(&self) -> io::Result<Option<WaitIdStatus>> {
         Ok(waitid(
             WaitId::Pid(self.pid()),
@@ -138,7 +138,7 @@ impl Running {
         )?)
     }
 
-    /// Waits until the hook has ended, must be ended, or nobody waits for it: `cancel` is readable or closed.
+    /// Waits until the hook has ended, must be ended, or is no longer awaited: `cancel` is readable or closed.
     pub(crate) fn watch(
         &mut self,
         bounds: &Bounds<'_>,
@@ -155,7 +155,7 @@ impl Running {
                 if let Some(verdict) = verdict {
                     return Ok(verdict);
                 }
-                // Measured from the end of the look: on a slow disk there is to be time for reading the log too.
+                // Measured from the end of the scan: on a slow disk there must be time for reading the log too.
                 let now = Instant::now();
                 next = now + if short { SHORT_TICK } else { TICK };
                 next_long = if thorough { now + LONG_TICK } else { next_long };
@@ -168,13 +168,13 @@ impl Running {
         }
     }
 
-    /// Looks at the tree once; says whether to end it, and whether to look again soon.
+    /// Scans the tree once. Returns whether to end it, and whether to scan again soon.
     fn look(&mut self, bounds: &Bounds<'_>, thorough: bool, work: &WorkDir) -> (Option<Verdict>, bool) {
         let limit = bounds.limits.memory.bytes();
         let usage = self.tree.usage(thorough);
         let mut resident = usage.resident;
-        // A page counts more than its share when processes that share it appear between two reads: what is too much
-        // must stay so. A real hog only grows meanwhile.
+        // A page counts more than its share if processes that share it appear between two reads, so an excess must
+        // persist. A real excess only grows meanwhile.
         for _ in 0..3 {
             if resident > limit && usage.processes > 1 {
                 resident = self.tree.proportional_memory();
@@ -256,11 +256,11 @@ impl Running {
         }
     }
 
-    /// Ends whatever still runs, reads what the hook has printed, and waits for the child.
+    /// Ends everything that still runs, reads the printed output of the hook, and waits for the child.
     pub(crate) fn end(mut self) -> io::Result<Ended> {
         let status = self.end_all()?;
-        // No process of the hook is left, so what it printed is in the pipe. Waiting for the pipe's end could be waiting
-        // for a stranger to whom the hook gave it.
+        // No process of the hook is left, so its output is in the pipe. Waiting for the pipe's end could mean waiting
+        // for a stranger that the hook passed it to.
         while let Some(pipe) = &self.log_pipe {
             let mut fds = [PollFd::new(pipe, PollFlags::IN)];
             if !poll(
@@ -279,7 +279,7 @@ impl Running {
         let mut report = String::new();
         if let Some(socket) = &self.control {
             socket.set_read_timeout(Some(Duration::from_secs(1)))?;
-            // A report that cannot be read is a report that is missing.
+            // An unreadable report counts as missing.
             let _ = socket.take(4096).read_to_string(&mut report);
         }
         let log = std::mem::replace(&mut self.log, LogTail::new(0)).into_bytes();
@@ -292,15 +292,15 @@ impl Running {
     }
 
     fn end_all(&mut self) -> io::Result<WaitIdStatus> {
-        // Whatever happens now, dropping must not try again.
+        // From here on, dropping must not try again.
         self.over = true;
         if let Some(socket) = &self.control {
             let _ = socket.shutdown(Shutdown::Write);
         }
         let begun = Instant::now();
         loop {
-            // The supervisor or bubblewrap reaps what is killed below it and then ends; killing it too would leave that
-            // to the next process up, which may be the server itself and does not.
+            // The supervisor or bubblewrap reaps what is killed below it and then ends. Killing it too would leave
+            // that to the next process up, which may be the server itself and does not.
             let spare_root = self.wrapped && begun.elapsed() < WRAPPER_PATIENCE;
             let alive = self.tree.kill(spare_root);
             if let (0, Some(status)) = (alive, self.peek()?) {
@@ -326,7 +326,7 @@ impl Drop for Running {
     }
 }
 
-/// Whether the attempt was cancelled: `cancel` is readable or closed.
+/// Returns whether the attempt was cancelled: `cancel` is readable or closed.
 pub(crate) fn nobody_waits(cancel: &PipeReader) -> bool {
     let now = Timespec {
         tv_sec: 0,

@@ -1,11 +1,11 @@
-//! How much a work directory takes up on disk.
+//! The disk use of a work directory.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 
-/// What a directory holds.
+/// The content of a directory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DiskUse {
     /// Bytes of allocated blocks; a hole in a sparse file takes none.
@@ -14,11 +14,12 @@ pub struct DiskUse {
     pub files: usize,
 }
 
-/// How deep it is looked; a file descriptor is open for each level.
+/// The maximum depth of the scan; a file descriptor is open for each level.
 const MAX_DEPTH: usize = 64;
 
-/// What `path` holds, following no link even while the hook is changing it. Counting ends at `most_files`, because
-/// the watchdog has other things to do; so does looking deeper than 64 levels, which counts as `most_files`.
+/// Measures the content of `path`, following no link even while the hook is changing it. Counting ends at
+/// `most_files`, to bound the time that the watchdog spends on it; a tree deeper than 64 levels counts as
+/// `most_files`.
 pub fn measure(path: &Path, most_files: usize) -> DiskUse {
     let mut found = DiskUse::default();
     if let Ok(dir) = rustix::fs::open(path, flags(), Mode::empty()) {

@@ -1,8 +1,8 @@
-//! Work directories of hooks and ingesters, and the careful reading of what they left: what runners have in common
+//! Work directories of hooks and ingesters, and the careful reading of their output: the common part of the runners
 //! (WC-5, WC-D11, WC-D19, WC-D30).
 //!
-//! A work directory is fresh for each attempt, laid out as the container contract says, and gone afterwards. What was written into it
-//! is hostile: it is read without following links, without blocking, and within caps.
+//! A work directory is fresh for each attempt, laid out as the container contract requires, and removed afterwards.
+//! Its content is hostile after a run: it is read without following links, without blocking, and within caps.
 
 mod disk;
 mod log;

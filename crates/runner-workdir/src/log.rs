@@ -1,4 +1,4 @@
-//! The last part of what a hook prints, in bounded memory.
+//! The last part of a hook's printed output, in bounded memory.
 
 /// Keeps the last bytes of a stream and counts the others.
 #[derive(Debug)]
@@ -9,7 +9,7 @@ pub struct LogTail {
 }
 
 impl LogTail {
-    /// A tail that keeps `most` bytes.
+    /// Creates a tail that keeps `most` bytes.
     pub const fn new(most: usize) -> Self {
         Self {
             most,
@@ -18,7 +18,7 @@ impl LogTail {
         }
     }
 
-    /// Takes the next bytes.
+    /// Appends the next bytes.
     pub fn push(&mut self, bytes: &[u8]) {
         self.kept.extend_from_slice(bytes);
         // Shifting only at twice the size makes the cost of a byte constant.
@@ -33,7 +33,7 @@ impl LogTail {
         self.dropped += over as u64;
     }
 
-    /// The last bytes, after a line that says how many came before them, if any did.
+    /// Returns the last bytes, after a line with the number of dropped bytes, if any were dropped.
     pub fn into_bytes(mut self) -> Vec<u8> {
         self.shorten();
         if self.dropped == 0 {

@@ -1,4 +1,5 @@
-//! Reading what a hook or an ingester wrote: hostile files, read without following links, blocking, or exceeding a cap (WC-D19).
+//! Reading the output of a hook or an ingester: hostile files, read without following links, blocking, or exceeding a
+//! cap (WC-D19).
 
 use std::fs::File;
 use std::io::Read as _;
@@ -13,37 +14,37 @@ use rustix::io::Errno;
 
 use crate::workdir::WorkDir;
 
-/// How much of each file is read.
+/// The maximum sizes of the files that are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutputCaps {
-    /// The most bytes of `features.jsonl`, `features.json` and an ingester's `records.jsonl`.
+    /// The maximum number of bytes of `features.jsonl`, `features.json` and an ingester's `records.jsonl`.
     pub most_main_bytes: u64,
-    /// The most bytes of each other file.
+    /// The maximum number of bytes of each other file.
     pub most_other_bytes: u64,
 }
 
-/// What a hook wrote, and why some of it could not be read.
+/// The output of a hook, and why some of it could not be read.
 pub struct Read {
-    /// What could be read; a file that could not be is empty.
+    /// The readable output; an unreadable file is empty.
     pub output: HookOutput,
-    /// What `run.json` beside it says.
+    /// The content of `run.json` beside it.
     pub stamp: Option<RunStamp>,
     /// The first reason why a file could not be read.
     pub fault: Option<String>,
 }
 
-/// What an ingester wrote, and why some of it could not be read.
+/// The output of an ingester, and why some of it could not be read.
 pub struct Pulled {
-    /// `records.jsonl`; empty if it is not there.
+    /// `records.jsonl`; empty if it does not exist.
     pub records: Vec<u8>,
-    /// `session.json`, if it is there.
+    /// `session.json`, if it exists.
     pub session: Option<Vec<u8>>,
     /// The first reason why a file could not be read.
     pub fault: Option<String>,
 }
 
-/// Reads a hook's output. `owner` is the uid that the files must belong to, if it is known;
-/// `only` is the id of the record if the run had exactly one.
+/// Reads a hook's output. `owner` is the uid that the files must belong to, if it is known; `only` is the id of the
+/// record if the run had exactly one.
 pub fn read_hook(work: &WorkDir, caps: OutputCaps, owner: Option<u32>, only: Option<&SourceId>) -> Read {
     let out = work.out();
     let mut fault = None;
@@ -74,7 +75,7 @@ pub fn read_hook(work: &WorkDir, caps: OutputCaps, owner: Option<u32>, only: Opt
     }
 }
 
-/// Reads what an ingester left in its output directory. It runs as whatever user its image says, so no owner is expected.
+/// Reads an ingester's output directory. It runs as the user of its image, so no owner is expected.
 pub fn read_pull(work: &WorkDir, caps: OutputCaps) -> Pulled {
     let mut fault = None;
     let mut file = |name: &str, most: u64| match read_file(work.out(), name, most, None) {
@@ -91,8 +92,8 @@ pub fn read_pull(work: &WorkDir, caps: OutputCaps) -> Pulled {
     }
 }
 
-/// The `features.jsonl` line that says what `features.json` does. A line break is never part of a JSON string, so
-/// each can become a space; what is no JSON stays none.
+/// Returns the `features.jsonl` line with the content of `features.json`. A line break is never part of a JSON
+/// string, so each can become a space; invalid JSON stays invalid.
 fn features_line(id: &SourceId, whole: &[u8]) -> Vec<u8> {
     let mut line = format!("{{\"id\":{},\"features\":", serde_json::Value::from(id.as_str())).into_bytes();
     line.extend(whole.iter().map(|byte| {
@@ -112,14 +113,14 @@ fn read_file(out: &OwnedFd, name: &str, most: u64, owner: Option<u32>) -> Result
     let file = match rustix::fs::openat(out, name, flags, Mode::empty()) {
         Ok(fd) => File::from(fd),
         Err(Errno::NOENT) => return Ok(None),
-        Err(Errno::LOOP) => return Err(format!("{name} is a symbolic link; it must be a plain file")),
+        Err(Errno::LOOP) => return Err(format!("{name} is a symbolic link; it must be a regular file")),
         Err(error) => return Err(format!("{name} cannot be opened: {error}")),
     };
     let about = file
         .metadata()
         .map_err(|e| format!("{name} cannot be examined: {e}"))?;
     if !about.is_file() {
-        return Err(format!("{name} is no plain file"));
+        return Err(format!("{name} is not a regular file"));
     }
     if about.nlink() != 1 || owner.is_some_and(|uid| about.uid() != uid) {
         return Err(format!("{name} is a link to a file that it did not make"));

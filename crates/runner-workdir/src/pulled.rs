@@ -14,7 +14,7 @@ use tokio_util::io::ReaderStream;
 
 use crate::workdir::WorkDir;
 
-/// How much is read at once.
+/// How many bytes are read at once.
 const CHUNK: usize = 256 * 1024;
 
 #[async_trait]
@@ -25,7 +25,7 @@ impl PulledFiles for WorkDir {
             return Ok(None);
         };
         let about = file.metadata().map_err(failed)?;
-        // A second name may be one that the ingester did not make: a hard link to a file of the server's.
+        // A second name may be a foreign one: a hard link to a file of the server's.
         if !about.is_file() || about.nlink() != 1 {
             return Ok(None);
         }
@@ -37,7 +37,7 @@ impl PulledFiles for WorkDir {
     }
 }
 
-/// Neither the directory nor the file may be a link, and a FIFO must not block.
+/// Opens a regular file. Neither the directory nor the file may be a link, and a FIFO must not block.
 fn plain_file(files: &OwnedFd, directory: &str, name: &str) -> std::io::Result<Option<File>> {
     let open = |at: &OwnedFd, name: &str, more: OFlags| match rustix::fs::openat(
         at,

@@ -2,18 +2,18 @@
 
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-/// Held shared while a copy of an image is open for writing, and alone while a process is started: a child that is forked in
-/// between would hold the copy open for writing for a moment, and running it would fail with `ETXTBSY`.
+/// Held shared while a copy of an image is open for writing, and exclusively while a process is started: a child that
+/// is forked in between would hold the copy open for writing for a moment, and running it would fail with `ETXTBSY`.
 static NO_FORK_WHILE_WRITING: RwLock<()> = RwLock::new(());
 
-/// To be held while a process is started.
+/// Returns the guard to hold while a process is started.
 pub fn starting() -> RwLockWriteGuard<'static, ()> {
     NO_FORK_WHILE_WRITING
         .write()
         .unwrap_or_else(PoisonError::into_inner)
 }
 
-/// To be held while a file that will be executed is open for writing.
+/// Returns the guard to hold while a file that will be executed is open for writing.
 pub fn writing() -> RwLockReadGuard<'static, ()> {
     NO_FORK_WHILE_WRITING
         .read()

@@ -1,4 +1,4 @@
-//! Laying the files of records out for hooks.
+//! Laying out the files of records for hooks.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -19,15 +19,15 @@ struct Staged(std::path::PathBuf);
 
 impl Drop for Staged {
     fn drop(&mut self) {
-        // What cannot be removed now is removed by `remove_all` at the next start.
+        // Remnants are removed by `remove_all` at the next start.
         let _ = remove(&self.0);
     }
 }
 
-/// Copies `files` out of `blobs` into a new directory below `root`, as `<record>/<name>` under the exact ids (WC-D11). Everybody may
-/// read them, nobody may change them.
+/// Copies `files` out of `blobs` into a new directory below `root`, as `<record>/<name>` under the exact ids
+/// (WC-D11). The files are readable by all users and writable by none.
 ///
-/// Fails if a file is not there: a record whose file is lost must not be judged as one that never had it.
+/// Fails if a file is missing: a record whose file is lost must not be judged as one that never had it.
 pub async fn stage(
     root: &Path,
     task: TaskId,
@@ -49,7 +49,7 @@ pub async fn stage(
             return Err(RunnerError::new(
                 "lay the records' files out",
                 format!(
-                    "the file {:?} of {:?} is missing in the store for files",
+                    "the file {:?} of {:?} is missing in the blob store",
                     file.name.as_str(),
                     file.record.as_str()
                 ),
@@ -69,7 +69,7 @@ pub async fn stage(
             return Err(RunnerError::new(
                 "lay the records' files out",
                 format!(
-                    "the file {:?} of {:?} in the store for files is not what was kept",
+                    "the file {:?} of {:?} in the blob store is not what was kept",
                     file.name.as_str(),
                     file.record.as_str()
                 ),
@@ -80,7 +80,7 @@ pub async fn stage(
             .map_err(failed)?;
         fs::set_permissions(&directory, Permissions::from_mode(0o755)).map_err(failed)?;
     }
-    // The random part of its name keeps other hooks out, as of work directories.
+    // The random part of its name keeps other hooks out, as with work directories.
     fs::set_permissions(&path, Permissions::from_mode(0o755)).map_err(failed)?;
     Ok(StagedFiles::new(path, guard))
 }

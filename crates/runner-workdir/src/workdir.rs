@@ -1,5 +1,5 @@
-//! The work directory of one attempt: fresh, laid out as the container contract says, gone afterwards
-//! (WC-5.1, WC-D19, WC-D30).
+//! The work directory of one attempt: fresh, laid out as the container contract requires, removed afterwards (WC-5.1,
+//! WC-D19, WC-D30).
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, BufWriter, Write as _};
@@ -20,15 +20,15 @@ use crate::spawning::starting;
 /// The uid and gid that hooks run as when the server is root or a container engine runs them (WC-5.1, "other").
 pub const NOBODY: u32 = 65_534;
 
-/// Who writes into a work directory.
+/// The user that writes into a work directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
     /// The server's own user.
     Server,
-    /// Uid 65534, to whom the writable parts are given.
+    /// Uid 65534, which owns the writable parts.
     Nobody,
-    /// Whoever an image says: the writable parts are open to all (WC-D19). The random half of the directory's name, and the
-    /// directories above it, keep others out.
+    /// The user of an arbitrary image: the writable parts are open to all (WC-D19). The random half of the
+    /// directory's name, and the directories above it, keep others out.
     Anybody,
 }
 
@@ -42,12 +42,12 @@ pub struct WorkDir {
 
 /// The directories that hooks and ingesters may write to, besides an ingester's `files`.
 const WRITABLE: [&str; 3] = ["out", "tmp", "shm"];
-/// The directories that they may only read.
+/// The directories that are read-only for them.
 const READABLE: [&str; 3] = ["in", "files", "image"];
 
 impl WorkDir {
-    /// A new directory below `root` with a hook's input files, and the `run.json` that says which run of which release
-    /// its output belongs to (PRV-3).
+    /// Creates a new directory below `root` with a hook's input files, and the `run.json` that names the run and the
+    /// release of its output (PRV-3).
     pub fn for_hook(root: &Path, job: &HookJob, owner: Owner) -> io::Result<Self> {
         let this = Self::create(root, job.run.as_uuid())?;
         let stamp = json!({"run_id": job.run.to_string(), "release_id": job.release.to_string()});
@@ -58,7 +58,7 @@ impl WorkDir {
         Ok(this)
     }
 
-    /// A new directory below `root` with an ingester's input files.
+    /// Creates a new directory below `root` with an ingester's input files.
     pub fn for_pull(root: &Path, job: &PullJob, owner: Owner) -> io::Result<Self> {
         let this = Self::create(root, job.task.as_uuid())?;
         this.write_config(&job.config)?;
@@ -71,7 +71,7 @@ impl WorkDir {
 
     fn create(root: &Path, unit: Uuid) -> io::Result<Self> {
         let path = fresh(root, unit)?;
-        // From here on the directory is removed whatever fails.
+        // From here on the directory is removed on any failure.
         let made = || {
             for name in READABLE.iter().chain(&WRITABLE) {
                 fs::create_dir(path.join(name))?;
@@ -100,7 +100,7 @@ impl WorkDir {
         self.write("in/config.json", config)
     }
 
-    /// Gives the directories the owner and the modes that they have while something runs.
+    /// Sets the owners and modes that the directories have during a run.
     fn close(&self, owner: Owner, writable: &[&str]) -> io::Result<()> {
         for name in READABLE.iter().chain(&WRITABLE) {
             let part = self.part(name);
@@ -118,27 +118,27 @@ impl WorkDir {
         fs::set_permissions(&self.path, Permissions::from_mode(0o711))
     }
 
-    /// The directory itself.
+    /// Returns the directory itself.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// One of its directories: `in`, `out`, `files`, `tmp`, `shm` (what `/dev/shm` is in bubblewrap) or `image`.
+    /// Returns one of its directories: `in`, `out`, `files`, `tmp`, `shm` (`/dev/shm` in bubblewrap) or `image`.
     pub fn part(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 
-    /// The output directory, opened before anybody could put anything else in its place.
+    /// Returns the output directory, opened before it could be replaced.
     pub const fn out(&self) -> &OwnedFd {
         &self.out
     }
 
-    /// The directory for files, likewise.
+    /// Returns the directory for files, opened likewise.
     pub const fn files(&self) -> &OwnedFd {
         &self.files
     }
 
-    /// What `run.json` says, if it can be read.
+    /// Returns the content of `run.json`, if it can be read.
     pub fn stamp(&self) -> Option<RunStamp> {
         let stamp: Value = serde_json::from_slice(&fs::read(self.part("run.json")).ok()?).ok()?;
         let id = |name: &str| Uuid::parse_str(stamp.get(name)?.as_str()?).ok();
@@ -148,7 +148,7 @@ impl WorkDir {
         })
     }
 
-    /// What an ingester finds in its environment besides the paths (WC-5.2).
+    /// Returns an ingester's environment besides the paths (WC-5.2).
     pub fn pull_environment(job: &PullJob) -> Vec<(&'static str, String)> {
         let mut all = vec![("OSA_LIMIT", job.limit.to_string())];
         if let Some(since) = job.since.and_then(|t| t.format(&Rfc3339).ok()) {
@@ -163,21 +163,22 @@ impl WorkDir {
 
 impl Drop for WorkDir {
     fn drop(&mut self) {
-        // What cannot be removed now is removed by `remove_all` at the next start.
+        // Remnants are removed by `remove_all` at the next start.
         let _ = remove(&self.path);
     }
 }
 
-/// A new directory below `root`, which nobody can guess: hooks share a uid, and `root` cannot be listed.
+/// Creates a new directory below `root` with an unguessable name: hooks share a uid, and `root` cannot be listed.
 pub(crate) fn fresh(root: &Path, unit: Uuid) -> io::Result<PathBuf> {
     let path = root.join(format!("{unit}-{}", Uuid::new_v4().simple()));
     fs::create_dir(&path)?;
     Ok(path)
 }
 
-/// Makes the directory in which attempts get theirs; gives its absolute path. `open` says that others must pass through it.
+/// Creates the directory for the attempts' directories, and returns its absolute path. `open` means that others must
+/// pass through it.
 ///
-/// Fails if it cannot be made, or if it is to be open and uid 65534 could not reach it.
+/// Fails if it cannot be created, or if it is to be open and uid 65534 could not reach it.
 pub fn prepare_root(root: &Path, open: bool) -> io::Result<PathBuf> {
     let root = std::path::absolute(root)?;
     fs::create_dir_all(&root)?;
@@ -193,7 +194,7 @@ pub fn prepare_root(root: &Path, open: bool) -> io::Result<PathBuf> {
     Ok(root)
 }
 
-/// Fails if no attempt could get its directory below `root` now.
+/// Fails if no directory for an attempt could be created below `root` now.
 pub fn check_root(root: &Path) -> io::Result<()> {
     fs::remove_dir(fresh(root, Uuid::new_v4())?)
 }
@@ -213,7 +214,7 @@ fn write_records(dir: &Path, job: &HookJob) -> io::Result<()> {
         serde_json::to_writer(&mut records, record.id.as_str())?;
         records.write_all(b",\"metadata\":")?;
         serde_json::to_writer(&mut records, &record.metadata)?;
-        // A size that is no number becomes null.
+        // A size that is not a number becomes null.
         writeln!(
             records,
             ",\"size_hint_mb\":{}}}",
@@ -224,16 +225,17 @@ fn write_records(dir: &Path, job: &HookJob) -> io::Result<()> {
     file.set_permissions(Permissions::from_mode(0o444))
 }
 
-/// Removes an attempt's directory. Nothing in it is followed if it is a link.
+/// Removes an attempt's directory without following links in it.
 pub(crate) fn remove(path: &Path) -> io::Result<()> {
     for name in READABLE {
-        // Without being root, what is in a directory of mode 0555 cannot be removed.
+        // Without root rights, the content of a directory of mode 0555 cannot be removed.
         let _ = fs::set_permissions(path.join(name), Permissions::from_mode(0o700));
     }
     if fs::remove_dir_all(path).is_ok() {
         return Ok(());
     }
-    // A tree deeper than there are file descriptors, or directories that the hook locked: the tools know a way.
+    // A tree deeper than the number of file descriptors, or directories that the hook locked: these tools can remove
+    // them.
     for (tool, arguments) in [("chmod", ["-R", "u+rwX"]), ("rm", ["-r", "-f"])] {
         let _lock = starting();
         let _ = Command::new(tool)
@@ -252,12 +254,12 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// What [`sweep`] did.
+/// The result of [`sweep`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
     /// How many directories were removed.
     pub removed: usize,
-    /// Those that could not be: they hold what is another user's, and the server is not root.
+    /// Those that could not be removed: they contain another user's files, and the server is not root.
     pub left: Vec<PathBuf>,
 }
 
@@ -276,7 +278,7 @@ pub fn sweep(root: &Path) -> io::Result<Swept> {
     Ok(swept)
 }
 
-/// Removes every attempt's directory below `root`, and says how many it were. Fails if one is left.
+/// Removes every attempt's directory below `root`, and returns how many. Fails if one is left.
 pub fn remove_all(root: &Path) -> io::Result<usize> {
     let swept = sweep(root)?;
     match swept.left.first() {
@@ -285,7 +287,7 @@ pub fn remove_all(root: &Path) -> io::Result<usize> {
     }
 }
 
-/// Whether a directory's name is one that [`fresh`] gives.
+/// Returns whether a directory's name has the form of [`fresh`].
 fn is_attempt(name: &str) -> bool {
     name.len() == 36 + 1 + 32 && name.is_char_boundary(36) && {
         let (run, random) = name.split_at(36);
@@ -296,7 +298,7 @@ fn is_attempt(name: &str) -> bool {
     }
 }
 
-/// The first directory above (and including) `path` that uid 65534 cannot pass through, if there is one.
+/// Returns the first directory above (and including) `path` that uid 65534 cannot pass through, if there is one.
 pub fn closed_to_nobody(path: &Path) -> io::Result<Option<PathBuf>> {
     for dir in path.ancestors() {
         if !dir.as_os_str().is_empty() && fs::metadata(dir)?.permissions().mode() & 0o001 == 0 {

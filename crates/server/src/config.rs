@@ -1,4 +1,4 @@
-//! The configuration, typed. `docs/configuration.md` lists every key.
+//! Typed configuration. `docs/configuration.md` lists every key.
 
 pub(crate) mod auth;
 mod http;
@@ -16,7 +16,8 @@ use url::Url;
 pub(crate) use crate::config::auth::AuthConfig;
 use crate::source::{ConfigFaults, Source};
 
-/// The secret that osa-py signs local tokens with (WC-3): known to everybody, so it is taken in dev mode and on loopback only.
+/// The secret with which osa-py signs local tokens (WC-3). It is public, so it is accepted in dev mode and on loopback
+/// only.
 pub(crate) const WELL_KNOWN_SECRET: &str =
     "osa-local-dev-jwt-secret-CHANGE-IN-PRODUCTION-not-suitable-for-real-use";
 
@@ -25,38 +26,38 @@ pub(crate) const WELL_KNOWN_SECRET: &str =
 pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
     pub(crate) data_dir: PathBuf,
-    /// Where files and logs are kept; a directory that every server of the node reaches.
+    /// Directory of the blob store (files and logs), which every server of the node can reach.
     pub(crate) storage: Option<PathBuf>,
     pub(crate) domain: NodeDomain,
-    /// The archive's name, for people.
+    /// Display name of the archive.
     pub(crate) name: String,
-    /// What the archive is, for people.
+    /// Description of the archive, for people.
     pub(crate) description: String,
     pub(crate) dev_mode: bool,
-    /// None: the server starts its own PostgreSQL in its data directory.
+    /// `None`: the server starts its own PostgreSQL in its data directory.
     pub(crate) database_url: Option<Secret>,
     pub(crate) max_connections: u32,
-    /// Its address for people and machines; none: `https://<domain>`, or where it listens while the domain is localhost.
+    /// Public base URL. `None`: `https://<domain>`, or the listening address while the domain is localhost.
     pub(crate) base_url: Option<Url>,
-    /// Whether the local administrator is there outside dev mode too (`OSA_SEED_LOCAL_ADMIN`).
+    /// Whether the local administrator exists outside dev mode too (`OSA_SEED_LOCAL_ADMIN`).
     pub(crate) seed_local_admin: bool,
-    /// How it behaves towards HTTP clients.
+    /// Settings of the HTTP middleware.
     pub(crate) http: api::HttpOptions,
     pub(crate) auth: AuthConfig,
     pub(crate) worker: WorkerConfig,
     pub(crate) sandbox: Sandbox,
-    /// What runs hooks and ingesters.
+    /// Selection of the runners for hooks and ingesters.
     pub(crate) backend: Backend,
-    /// The data directory as the container engine sees it.
+    /// Path of the data directory as the container engine sees it.
     pub(crate) host_data_dir: Option<PathBuf>,
-    /// The network of ingesters in containers.
+    /// Network of ingesters in containers.
     pub(crate) ingester_network: String,
     pub(crate) log: Log,
-    /// Variables that were given and change nothing here.
+    /// Settings that were given but have no effect here.
     pub(crate) without_effect: Vec<String>,
 }
 
-/// How this process works batches off.
+/// Settings of this process's worker.
 #[derive(Debug)]
 pub(crate) struct WorkerConfig {
     pub(crate) concurrency: u32,
@@ -67,19 +68,19 @@ pub(crate) struct WorkerConfig {
     pub(crate) retention: Duration,
 }
 
-/// Whether hooks are put into bubblewrap.
+/// Whether hooks run in bubblewrap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sandbox {
-    /// Where it is installed and works.
+    /// Where bubblewrap is installed and works.
     Auto,
     /// Never.
     Never,
 }
 
-/// What runs hooks and ingesters.
+/// Selection of the runners for hooks and ingesters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Backend {
-    /// Local processes for `file:` images, and a container engine for others, if one answers.
+    /// Local processes for `file:` images, and a container engine, if one responds, for others.
     Auto,
     /// Local processes only.
     Process,
@@ -87,14 +88,14 @@ pub(crate) enum Backend {
     Oci,
 }
 
-/// Logging.
+/// Settings of logging.
 #[derive(Debug)]
 pub(crate) struct Log {
     pub(crate) level: String,
     pub(crate) format: LogFormat,
 }
 
-/// How log lines look.
+/// Format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LogFormat {
     Human,
@@ -116,7 +117,7 @@ word!(Backend { "auto" => Auto, "process" => Process, "oci" => Oci });
 word!(LogFormat { "human" => Human, "json" => Json });
 
 impl Config {
-    /// The configuration, or every fault of it.
+    /// Reads the configuration, or returns every fault in it.
     pub(crate) fn read(mut source: Source) -> Result<Self, ConfigFaults> {
         let s = &mut source;
         let seconds = |s: &mut Source, key: &str, default: f64| {
@@ -127,7 +128,7 @@ impl Config {
                 .filter(|d| !d.is_zero() && *d <= Duration::from_secs(86_400 * 7))
                 .unwrap_or_else(|| {
                     s.fault(format!(
-                        "{key}: must be more than 0 and at most a week, in seconds"
+                        "{key}: must be more than 0 and at most one week, in seconds"
                     ));
                     Duration::from_secs(1)
                 })
@@ -222,7 +223,10 @@ impl Config {
                 s.fault("auth.jwt.secret: must have at least 32 bytes");
             }
             if secret.reveal() == WELL_KNOWN_SECRET && !self.dev_mode {
-                s.fault("auth.jwt.secret: is the well-known development secret, which everybody can sign with; it is taken with dev_mode = true only");
+                s.fault(
+                    "auth.jwt.secret: is the well-known development secret, which is public; \
+                     it is accepted only with dev_mode = true",
+                );
             }
         }
         let well_known = self
@@ -231,19 +235,26 @@ impl Config {
             .as_ref()
             .map_or(self.dev_mode, |secret| secret.reveal() == WELL_KNOWN_SECRET);
         if well_known && !self.listen.ip().is_loopback() {
-            s.fault(format!("listen: {} is no loopback address; dev mode with the well-known secret listens on loopback only", self.listen));
+            s.fault(format!(
+                "listen: {} is not a loopback address; \
+                 with the well-known secret the server listens on loopback only",
+                self.listen
+            ));
         }
         if !self.dev_mode && self.listen.ip().is_unspecified() && self.domain.as_str() == "localhost" {
-            s.fault("domain: is localhost, but listen takes requests from everywhere; SRNs carry the domain and never change, so set it first");
+            s.fault(
+                "domain: is localhost, but listen accepts connections from everywhere; \
+                 SRNs contain the domain permanently, so set it first",
+            );
         }
     }
 
-    /// The audience of machine tokens that every node accepts.
+    /// Returns the audience of machine tokens that every node accepts.
     pub(crate) fn own_audience(&self) -> String {
         format!("https://{}", self.domain)
     }
 
-    /// The node's address, without a slash at the end, once it is known where it listens.
+    /// Returns the node's base URL without a trailing slash, given the address it listens on.
     pub(crate) fn base_url(&self, listening: SocketAddr) -> String {
         match &self.base_url {
             Some(url) => url.as_str().trim_end_matches('/').to_owned(),
@@ -253,7 +264,7 @@ impl Config {
     }
 }
 
-/// `postgresql+asyncpg://` and the like are `postgresql://` (WC-8).
+/// Rewrites `postgresql+asyncpg://` and similar schemes to `postgresql://` (WC-8).
 fn plain_url(url: &str) -> String {
     match url.split_once("://") {
         Some((scheme, rest)) => format!("{}://{rest}", scheme.split('+').next().unwrap_or(scheme)),
@@ -261,7 +272,7 @@ fn plain_url(url: &str) -> String {
     }
 }
 
-/// How long final delegations stay in the hot table: 30 days where nothing is said.
+/// Returns how long final delegations stay in the hot table: 30 days by default.
 fn retention(s: &mut Source) -> Duration {
     let key = "worker.retention_days";
     let rule = "must be a number of days, more than 0 and at most 3650";
@@ -296,7 +307,7 @@ mod tests {
 
     #[test]
     fn every_fault_is_told_at_once_with_its_key_and_origin() {
-        let told = read(&[
+        let text = read(&[
             ("HALLMARK_LISTEN", "nowhere"),
             ("HALLMARK_WORKER__CONCURRENCY", "many"),
             ("HALLMARK_WORKER__SILENCE_SECONDS", "-1"),
@@ -320,7 +331,7 @@ mod tests {
             "auth.base_role",
             "frontend_url",
         ] {
-            assert!(told.contains(part), "{part} is not in {told}");
+            assert!(text.contains(part), "{part} is not in {text}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! The database: one that is given, or a private PostgreSQL in the data directory.
+//! The database: a configured one, or a private PostgreSQL in the data directory.
 
 use std::time::Duration;
 
@@ -10,18 +10,18 @@ use sqlx::PgPool;
 use crate::config::Config;
 use crate::home::Home;
 
-/// How long a server waits for another that migrates.
+/// How long a server waits while another one migrates.
 const MIGRATE_PATIENCE: Duration = Duration::from_secs(600);
 
 /// An open, migrated database.
 pub(crate) struct Database {
     pub(crate) pool: PgPool,
-    /// The private PostgreSQL, if it is ours.
+    /// The private PostgreSQL, if the server runs one.
     pub(crate) cluster: Option<Cluster>,
 }
 
 impl Database {
-    /// Opens the database and brings it up to date.
+    /// Opens the database and applies its migrations.
     pub(crate) async fn open(config: &Config, home: &Home) -> anyhow::Result<Self> {
         let (url, cluster) = match &config.database_url {
             Some(url) => (url.reveal().to_owned(), None),
@@ -32,11 +32,11 @@ impl Database {
                     ..Options::new(home.join("postgres"))
                 })
                 .await
-                .context("the embedded PostgreSQL could not start")?;
+                .context("cannot start the embedded PostgreSQL")?;
                 cluster
                     .ensure_database("hallmark")
                     .await
-                    .context("the database could not be made")?;
+                    .context("cannot create the database")?;
                 tracing::info!(directory = %cluster.directory().display(), version = cluster.major_version(), "embedded PostgreSQL runs");
                 (cluster.url("hallmark"), Some(cluster))
             }
@@ -48,23 +48,23 @@ impl Database {
         };
         let pool = connect(&options)
             .await
-            .context("database.url: the database cannot be reached")?;
+            .context("database.url: cannot reach the database")?;
         let applied = migrate(&pool, MIGRATE_PATIENCE)
             .await
-            .context("the database could not be brought up to date")?;
+            .context("cannot migrate the database")?;
         tracing::info!(migrations = applied, "database is up to date");
         Ok(Self { pool, cluster })
     }
 
-    /// Closes it.
+    /// Closes the pool and stops the private PostgreSQL.
     pub(crate) async fn close(self) -> anyhow::Result<()> {
-        // A connection that does not come back must not keep the server from ending.
+        // A connection that is never returned must not block the shutdown.
         let _ = tokio::time::timeout(Duration::from_secs(10), self.pool.close()).await;
         if let Some(cluster) = self.cluster {
             cluster
                 .stop()
                 .await
-                .context("the embedded PostgreSQL did not stop")?;
+                .context("cannot stop the embedded PostgreSQL")?;
         }
         Ok(())
     }

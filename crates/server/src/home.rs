@@ -1,4 +1,4 @@
-//! The server's data directory: its lock, its lasting name, its secret.
+//! The server's data directory: its lock, its persistent worker name, its secret.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read as _, Write as _};
@@ -8,29 +8,30 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use uuid::Uuid;
 
-/// The data directory of a running server. Two servers cannot share one.
+/// The data directory of a running server. Only one server can use it at a time.
 #[derive(Debug)]
 pub(crate) struct Home {
     path: PathBuf,
-    /// The lasting name of this directory's workers.
+    /// Persistent name of this directory's workers.
     pub(crate) worker: String,
-    /// Held until the process ends, however it ends.
+    /// Held until the process ends, even abnormally.
     _lock: File,
 }
 
 impl Home {
-    /// Opens a data directory, which is made if it is not there.
+    /// Opens a data directory and creates it if necessary.
     pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
         let shown = path.display();
         if !path.exists() {
-            fs::create_dir_all(path).with_context(|| format!("data_dir: {shown} cannot be made"))?;
-            // Hooks and the embedded PostgreSQL run as other users, who must get through, but not list.
+            fs::create_dir_all(path).with_context(|| format!("data_dir: cannot create {shown}"))?;
+            // Hooks and the embedded PostgreSQL run as other users. They must be able to traverse the directory, but
+            // not list it.
             fs::set_permissions(path, fs::Permissions::from_mode(0o711))
-                .with_context(|| format!("data_dir: {shown} cannot be opened for other users"))?;
+                .with_context(|| format!("data_dir: cannot set the permissions of {shown}"))?;
         }
         let path = path
             .canonicalize()
-            .with_context(|| format!("data_dir: {shown} cannot be opened"))?;
+            .with_context(|| format!("data_dir: cannot open {shown}"))?;
         let name = path.join("worker");
         let mut lock = OpenOptions::new()
             .read(true)
@@ -39,13 +40,13 @@ impl Home {
             .truncate(false)
             .mode(0o600)
             .open(&name)
-            .with_context(|| format!("{} cannot be opened", name.display()))?;
+            .with_context(|| format!("cannot open {}", name.display()))?;
         if lock.try_lock().is_err() {
             bail!("data_dir: {shown} is in use by another hallmark; each server needs its own");
         }
         let mut worker = String::new();
         lock.read_to_string(&mut worker)
-            .with_context(|| format!("{} cannot be read", name.display()))?;
+            .with_context(|| format!("cannot read {}", name.display()))?;
         let mut worker = worker.trim().to_owned();
         if worker.is_empty() {
             let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
@@ -57,7 +58,7 @@ impl Home {
             );
             lock.write_all(worker.as_bytes())
                 .and_then(|()| lock.sync_all())
-                .with_context(|| format!("{} cannot be written", name.display()))?;
+                .with_context(|| format!("cannot write {}", name.display()))?;
         }
         Ok(Self {
             path,
@@ -66,24 +67,24 @@ impl Home {
         })
     }
 
-    /// A path in the directory.
+    /// Returns a path inside the directory.
     pub(crate) fn join(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 
-    /// The directory.
+    /// Returns the path of the directory.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The secret of this node's own tokens, made at the first start and readable by the server only.
+    /// Returns the secret of this node's own tokens, created at the first start and readable by the server only.
     pub(crate) fn secret(&self) -> anyhow::Result<String> {
         let file = self.join("jwt-secret");
         if let Ok(secret) = fs::read_to_string(&file) {
             return Ok(secret.trim().to_owned());
         }
         let secret = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
-        // Whole or not at all: a server that dies here must not leave half a secret.
+        // Atomic: a server that dies here must not leave a partial secret.
         let fresh = self.join("jwt-secret.new");
         let write = || {
             let mut out = OpenOptions::new()
@@ -96,7 +97,7 @@ impl Home {
             out.sync_all()?;
             fs::rename(&fresh, &file)
         };
-        write().with_context(|| format!("{} cannot be written", file.display()))?;
+        write().with_context(|| format!("cannot write {}", file.display()))?;
         Ok(secret)
     }
 }

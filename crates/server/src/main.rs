@@ -19,7 +19,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::Config;
 use crate::source::{OSA_CONFIG_FILE, Source};
 
-/// Requests are made of many small allocations.
+/// Requests make many small allocations.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -33,39 +33,39 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the API and workers.
+    /// Run the API and the workers.
     Serve(ServeArguments),
-    /// Bring the database up to date, and end.
+    /// Migrate the database and exit.
     Migrate(ConfigArguments),
     /// Print the OpenAPI document.
     Openapi,
-    /// Keys of an issuer of machine credentials.
+    /// Manage keys of an issuer of machine credentials.
     #[command(subcommand)]
     Keys(KeysCommand),
-    /// Tokens.
+    /// Manage tokens.
     #[command(subcommand)]
     Token(TokenCommand),
-    /// List hooks, or the releases of one.
+    /// List hooks, or the releases of one hook.
     Hooks(commands::Hooks),
-    /// Release a hook; new content is live at once.
+    /// Release a hook. New content becomes live at once.
     Release(commands::Release),
-    /// Show which release is live, or make one live.
+    /// Show the live release, or make a release live.
     Live(commands::Live),
-    /// Withdraw a release: it stays readable and cannot be made live.
+    /// Yank a release. It stays readable but cannot become live.
     Yank(commands::Yank),
-    /// Take the withdrawal of a release back.
+    /// Unyank a release.
     Unyank(commands::Unyank),
 }
 
 #[derive(Debug, Subcommand)]
 enum KeysCommand {
-    /// Make an Ed25519 key pair: private.pem, public.pem and jwks.json.
+    /// Create an Ed25519 key pair: private.pem, public.pem and jwks.json.
     Generate(commands::GenerateKeys),
 }
 
 #[derive(Debug, Subcommand)]
 enum TokenCommand {
-    /// Print a token: of the local administrator, or with --key of a service account. In dev mode only.
+    /// Mint a token for the local administrator, or with --key for a service account. In dev mode only.
     Mint {
         #[command(flatten)]
         config: ConfigArguments,
@@ -78,17 +78,17 @@ enum TokenCommand {
 struct ServeArguments {
     #[command(flatten)]
     config: ConfigArguments,
-    /// Where to listen, such as 127.0.0.1:8000; port 0 takes a free one.
+    /// Address to listen on, such as 127.0.0.1:8000; port 0 selects a free port.
     #[arg(long)]
     listen: Option<String>,
 }
 
 #[derive(Debug, Args)]
 struct ConfigArguments {
-    /// A configuration file (TOML).
+    /// Configuration file (TOML).
     #[arg(long)]
     config: Option<PathBuf>,
-    /// Where the server keeps its files, and its database if none is given.
+    /// Directory of the server's files, and of its database if none is configured.
     #[arg(long)]
     data_dir: Option<PathBuf>,
 }
@@ -114,7 +114,7 @@ impl ConfigArguments {
 }
 
 fn main() -> ExitCode {
-    // The process runner starts this program again as the keeper of each hook.
+    // The process runner starts this program again as the supervisor of each hook.
     if std::env::args_os()
         .nth(1)
         .is_some_and(|word| word == "supervise-hook")
@@ -134,7 +134,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .context("the runtime could not start")?;
+        .context("cannot start the runtime")?;
     match cli.command {
         Command::Serve(arguments) => {
             let config = arguments.config.read(arguments.listen.as_deref())?;

@@ -1,4 +1,4 @@
-//! What runs hooks and ingesters here: local processes for `file:` images, a container engine for all others.
+//! Runners for hooks and ingesters: local processes for `file:` images, a container engine for all others.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,14 +18,14 @@ use runner_process::{ProcessRunner, ProcessRunnerOptions, SupervisorProgram, Use
 use crate::config::{Backend, Config, Sandbox};
 use crate::home::Home;
 
-/// The runners of this server; at least one if it runs anything.
+/// The runners of this server; at least one if it executes anything.
 pub(crate) struct Runners {
     process: Option<ProcessRunner>,
     docker: Option<DockerRunner>,
 }
 
 impl Runners {
-    /// None, for a server that only describes itself.
+    /// Returns no runners, for a server that only writes its document.
     pub(crate) const fn none() -> Self {
         Self {
             process: None,
@@ -33,8 +33,8 @@ impl Runners {
         }
     }
 
-    /// Those that the configuration asks for, after what a killed predecessor left of them was removed: the data directory is locked, so
-    /// whoever left something there is gone.
+    /// Opens the configured runners and removes what a killed predecessor left behind. The data directory is locked, so
+    /// the owner of such leftovers no longer runs.
     pub(crate) async fn open(config: &Config, home: &Home) -> anyhow::Result<Self> {
         let docker = match config.backend {
             Backend::Process => None,
@@ -44,7 +44,7 @@ impl Runners {
                 Err(error) => {
                     tracing::info!(
                         reason = format!("{error:#}"),
-                        "no container engine: only file: images can be run"
+                        "no container engine: only file: images can run"
                     );
                     None
                 }
@@ -57,7 +57,7 @@ impl Runners {
         Ok(Self { process, docker })
     }
 
-    /// What they are, in words that tell nothing of the machine; how isolated hooks are on it is in the log.
+    /// Returns the kinds of runners without details of the machine. The log states how isolated hooks are.
     pub(crate) fn describe(&self) -> String {
         let process = self.process.as_ref().map(|_| "local processes");
         let docker = self.docker.as_ref().map(|_| "containers");
@@ -74,12 +74,12 @@ impl Runners {
     }
 }
 
-/// Why an image has no runner here, and what to do.
+/// Describes why an image has no runner here.
 fn nothing_runs(image: &str) -> FailureKind {
     let kind = if image.starts_with("file:") {
         "local processes (runner.backend is oci)"
     } else {
-        "containers (no container engine answered when it started, or runner.backend is process)"
+        "containers (no container engine responded at startup, or runner.backend is process)"
     };
     FailureKind::ImageUnusable(format!("this server does not run {kind}"))
 }
@@ -99,7 +99,7 @@ impl Runner for Runners {
     ) -> Result<StagedFiles, RunnerError> {
         match self.of(image) {
             Some(runner) => runner.stage(image, task, blobs, files).await,
-            // Asked to run it, this says why it cannot; until then there is nothing to lay out.
+            // Running the image reports the failure; until then there is nothing to prepare.
             None => Ok(StagedFiles::new(PathBuf::new(), Arc::new(()))),
         }
     }
@@ -140,7 +140,7 @@ impl Runner for Runners {
     }
 }
 
-/// The files of a pull that did not happen.
+/// The empty output of a pull that did not happen.
 struct NoFiles;
 
 #[async_trait]
@@ -164,10 +164,10 @@ fn process(config: &Config, home: &Home) -> anyhow::Result<ProcessRunner> {
         }),
         ..ProcessRunnerOptions::new(home.join("work"))
     };
-    let runner = ProcessRunner::new(options).context("the process runner cannot be used")?;
+    let runner = ProcessRunner::new(options).context("cannot use the process runner")?;
     let stale = runner
         .clean_stale()
-        .context("left-over work directories cannot be removed")?;
+        .context("cannot remove left-over work directories")?;
     if runner.is_sandboxed() {
         tracing::info!(stale, "{}", runner.describe());
     } else {
@@ -178,18 +178,18 @@ fn process(config: &Config, home: &Home) -> anyhow::Result<ProcessRunner> {
 
 async fn docker(config: &Config, home: &Home) -> anyhow::Result<DockerRunner> {
     let options = DockerRunnerOptions {
-        // What the engine sees at another path sees all of the data directory there.
+        // If the engine sees the data directory at another path, it sees this directory below that path.
         host_work_root: config.host_data_dir.as_ref().map(|dir| dir.join("containers")),
         ingester_network: config.ingester_network.clone(),
         ..DockerRunnerOptions::new(home.join("containers"), home.worker.clone())
     };
     let runner = DockerRunner::new(options)
         .await
-        .context("the container engine cannot be used")?;
+        .context("cannot use the container engine")?;
     let cleaned = runner
         .clean_stale()
         .await
-        .context("left-over containers cannot be removed")?;
+        .context("cannot remove left-over containers")?;
     tracing::info!(
         containers = cleaned.containers,
         directories = cleaned.directories,

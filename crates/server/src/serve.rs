@@ -24,7 +24,8 @@ use crate::home::Home;
 use crate::runners::Runners;
 use crate::wiring;
 
-/// Runs the server until it is told to stop: no new claims, requests and work in flight end, then it does.
+/// Runs the server until it is asked to stop. Then it claims nothing new, finishes the requests and work in flight, and
+/// returns.
 pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
     for name in &config.without_effect {
         tracing::warn!(
@@ -36,7 +37,7 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
     let runner = Runners::open(&config, &home).await?;
     let kept_in = config.storage.clone().unwrap_or_else(|| home.join("blobs"));
     let blobs = BlobStore::local(&kept_in)
-        .with_context(|| format!("storage: {} cannot be used for files and logs", kept_in.display()))?;
+        .with_context(|| format!("storage: cannot use {} as the blob store", kept_in.display()))?;
     let stop = CancellationToken::new();
     tokio::spawn(stop_on_signal(stop.clone())?);
 
@@ -57,31 +58,32 @@ async fn run(
 ) -> anyhow::Result<()> {
     let store = PgStore::new(database.pool.clone(), config.domain.clone());
     if config.dev_mode {
-        tracing::warn!("dev mode: everybody on this machine can sign tokens of the local administrator");
+        tracing::warn!("dev mode: every user of this machine can sign tokens of the local administrator");
     }
     if config.dev_mode || config.seed_local_admin {
         store
             .ensure_local_admin()
             .await
-            .context("the local administrator could not be made")?;
+            .context("cannot create the local administrator")?;
     }
     let own = blobs
         .id(Uuid::new_v4())
         .await
-        .context("storage: its id cannot be read")?;
+        .context("storage: cannot read the id of the blob store")?;
     let known = store
         .file_store(own)
         .await
-        .context("the database cannot be asked for its store for files")?;
+        .context("cannot read the id of the blob store from the database")?;
     if own != known {
         bail!(
-            "storage: this directory is not the one in which this database's files are kept; every server of a database needs the same, by the setting storage (it holds the file store-id with {known}, this one {own})"
+            "storage: this directory is not the blob store of this database; all servers of a database must \
+             share one (its store-id file contains {known}, this one {own})"
         );
     }
     let ledger = wiring::Ledger::of(&database.pool, config.worker.silence);
     let listener = TcpListener::bind(config.listen)
         .await
-        .with_context(|| format!("listen: {} cannot be listened on", config.listen))?;
+        .with_context(|| format!("cannot listen on {}", config.listen))?;
     let address = listener.local_addr().unwrap_or(config.listen);
     let identity = wiring::Identity::of(config, home, address).await?;
     for keys in identity.keys() {
@@ -114,21 +116,21 @@ async fn run(
     let (mut fault, mut over) = (None, false);
     tokio::select! {
         () = &mut serving => {
-            // Without connections it is over in the very moment of the stop.
+            // Without connections, serving ends at the moment of the stop.
             over = true;
         }
         ended = ended_by_itself(database) => {
-            fault = Some(format!("the embedded PostgreSQL ended by itself: {ended}"));
+            fault = Some(format!("the embedded PostgreSQL ended unexpectedly: {ended}"));
             stop.cancel();
         }
         () = stop.cancelled() => {}
     }
     if fault.is_none() && !over {
-        tracing::info!("stopping: no new claims, what is in flight ends");
-        // Connections that outlive the drain time are cut.
+        tracing::info!("stopping: no new claims, finishing work in flight");
+        // Closes connections that exceed the drain time.
         let _ = tokio::time::timeout(config.worker.drain + Duration::from_secs(5), serving).await;
     }
-    working.await.context("the worker did not end")?;
+    working.await.context("the worker did not end cleanly")?;
     match fault {
         Some(fault) => bail!(fault),
         None => Ok(()),
@@ -194,7 +196,7 @@ fn worker(
     ))
 }
 
-/// The one line on standard output: whoever started the server waits for it.
+/// Prints the one line on standard output, which the parent process may wait for.
 fn announce(address: std::net::SocketAddr) -> anyhow::Result<()> {
     let mut out = std::io::stdout();
     writeln!(out, "listening on http://{address}")
@@ -204,7 +206,7 @@ fn announce(address: std::net::SocketAddr) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Waits until the embedded PostgreSQL ends; for ever, if there is none.
+/// Waits until the embedded PostgreSQL ends; forever if there is none.
 async fn ended_by_itself(database: &mut Database) -> String {
     match &mut database.cluster {
         Some(cluster) => match cluster.wait().await {
@@ -215,17 +217,17 @@ async fn ended_by_itself(database: &mut Database) -> String {
     }
 }
 
-/// A future that cancels `stop` at the first SIGTERM or SIGINT.
+/// Returns a future that cancels `stop` at the first SIGTERM or SIGINT.
 fn stop_on_signal(stop: CancellationToken) -> anyhow::Result<impl Future<Output = ()> + Send> {
-    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be caught")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be caught")?;
+    let mut terminate = signal(SignalKind::terminate()).context("cannot handle SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot handle SIGINT")?;
     Ok(async move {
         tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
         stop.cancel();
     })
 }
 
-/// Brings the database up to date.
+/// Migrates the database.
 pub(crate) async fn migrate(config: Config) -> anyhow::Result<()> {
     let home = Home::open(&config.data_dir)?;
     Database::open(&config, &home).await?.close().await

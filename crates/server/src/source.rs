@@ -1,5 +1,5 @@
-//! Where configuration comes from: a TOML file, then the environment, then arguments; later ones win. Every value keeps its origin,
-//! and every fault is gathered, so that all of them are told at once.
+//! Sources of the configuration: a TOML file, then the environment, then arguments; later sources override earlier
+//! ones. Every value keeps its origin, and every fault is collected, so that all of them are reported at once.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -12,15 +12,15 @@ use serde_json::Value;
 
 use crate::commands::{SERVER, TOKEN};
 
-/// The environment's names begin with this; `__` nests.
+/// Prefix of the environment's names; `__` nests.
 const PREFIX: &str = "HALLMARK_";
-/// Variables of tests, which are no configuration.
+/// Prefix of test variables, which are not configuration.
 const TEST_PREFIX: &str = "HALLMARK_TEST_";
 
-/// The variable that names the YAML file of the Open Science Archive server.
+/// Environment variable that names the YAML file of the Open Science Archive server.
 pub(crate) const OSA_CONFIG_FILE: &str = "OSA_CONFIG_FILE";
 
-/// Names of the Open Science Archive server (WC-8) and what they are here.
+/// Names of the Open Science Archive server (WC-8) and the corresponding keys here.
 const ALIASES: &[(&str, &str)] = &[
     ("OSA_DATABASE__URL", "database.url"),
     ("OSA_DATA_DIR", "data_dir"),
@@ -65,7 +65,7 @@ const ALIASES: &[(&str, &str)] = &[
     ("OSA_WORKER__HOOK_CONCURRENCY", "worker.concurrency"),
 ];
 
-/// Values by key, with where they came from.
+/// Values by key, each with its origin.
 #[derive(Debug, Default)]
 pub(crate) struct Source {
     values: BTreeMap<String, (String, String)>,
@@ -73,7 +73,7 @@ pub(crate) struct Source {
     without_effect: Vec<String>,
 }
 
-/// Every fault of a configuration.
+/// All faults of a configuration.
 #[derive(Debug)]
 pub(crate) struct ConfigFaults(Vec<String>);
 
@@ -100,26 +100,26 @@ impl Source {
     /// Reads a TOML file.
     pub(crate) fn read_file(&mut self, file: &Path) -> anyhow::Result<()> {
         let text = std::fs::read_to_string(file)
-            .with_context(|| format!("the configuration file {} cannot be read", file.display()))?;
+            .with_context(|| format!("cannot read the configuration file {}", file.display()))?;
         let value: Value = toml::from_str(&text)
-            .with_context(|| format!("the configuration file {} is not TOML", file.display()))?;
+            .with_context(|| format!("the configuration file {} is not valid TOML", file.display()))?;
         self.flatten("", &value, &file.display().to_string());
         Ok(())
     }
 
-    /// Reads the YAML file of the Open Science Archive server (WC-8, `OSA_CONFIG_FILE`). Variables in it are not expanded.
-    /// What it says is overruled by every variable, and what means nothing here is told, not refused.
+    /// Reads the YAML file of the Open Science Archive server (WC-8, `OSA_CONFIG_FILE`). Variables in it are not
+    /// expanded. Every environment variable overrides the file. Settings without effect here are reported, not refused.
     pub(crate) fn read_osa_file(&mut self, file: &Path) -> anyhow::Result<()> {
         let shown = file.display();
-        let text = std::fs::read_to_string(file)
-            .with_context(|| format!("OSA_CONFIG_FILE: {shown} cannot be read"))?;
-        let value: Value =
-            serde_saphyr::from_str(&text).with_context(|| format!("OSA_CONFIG_FILE: {shown} is not YAML"))?;
+        let text =
+            std::fs::read_to_string(file).with_context(|| format!("OSA_CONFIG_FILE: cannot read {shown}"))?;
+        let value: Value = serde_saphyr::from_str(&text)
+            .with_context(|| format!("OSA_CONFIG_FILE: {shown} is not valid YAML"))?;
         let mut read = Self::new();
         read.flatten("", &value, &format!("OSA_CONFIG_FILE {shown}"));
         for (key, (value, origin)) in read.values {
             let name = format!("OSA_{}", key.to_ascii_uppercase().replace('.', "__"));
-            // An entry of a list has its number at the end.
+            // The name of a list entry ends with its number.
             let (name, number) = match name.rsplit_once("__") {
                 Some((list, number)) if number.bytes().all(|b| b.is_ascii_digit()) => {
                     (list.to_owned(), Some(number))
@@ -149,7 +149,7 @@ impl Source {
             Value::Object(table) => table
                 .iter()
                 .for_each(|(name, value)| self.flatten(&inner(name), value, origin)),
-            // It says that there is none, which is not the same as saying nothing.
+            // An explicitly empty list differs from an absent one.
             Value::Array(items) if items.is_empty() => self.set(key, "[]", origin),
             Value::Array(items) => items
                 .iter()
@@ -161,7 +161,7 @@ impl Source {
         }
     }
 
-    /// Reads the environment: our own names, `OSA_...` aliases below them, and `DATABASE_URL` below both.
+    /// Reads the environment: our own names first, then `OSA_...` aliases, then `DATABASE_URL`.
     pub(crate) fn read_environment(&mut self, variables: impl Iterator<Item = (OsString, OsString)>) {
         let mut own = Vec::new();
         let mut aliased = Vec::new();
@@ -183,7 +183,7 @@ impl Source {
                 (_, Some(_), _) => (alias, &mut aliased),
                 _ => (plain, &mut aliased),
             }) else {
-                // A server that is switched over must not seem to follow a setting that it does not know.
+                // An operator who migrates must notice every setting that this server does not know.
                 if name.starts_with("OSA_") && ![OSA_CONFIG_FILE, "OSA_TOKEN", "OSA_SERVER"].contains(&name) {
                     self.without_effect.push(name.to_owned());
                 }
@@ -191,7 +191,9 @@ impl Source {
             };
             match value.to_str() {
                 Some(value) => list.push((key, value.to_owned(), name.to_owned())),
-                None => self.faults.push(format!("{key} (from {name}): is not UTF-8")),
+                None => self
+                    .faults
+                    .push(format!("{key} (from {name}): is not valid UTF-8")),
             }
         }
         // `DATABASE_URL` sorts before `OSA_...`, so the more specific name wins.
@@ -206,7 +208,7 @@ impl Source {
         self.values.remove(key).map(|(value, _)| value)
     }
 
-    /// Takes a value as what it must be; a fault names the key, where it came from and the rule.
+    /// Takes and parses a value. A fault names the key, its origin and the rule.
     pub(crate) fn parsed<T: FromStr>(&mut self, key: &str, rule: &str) -> Option<T> {
         let (value, origin) = self.values.remove(key)?;
         let parsed = value.trim().parse().ok();
@@ -216,7 +218,8 @@ impl Source {
         parsed
     }
 
-    /// Takes a list: of a file, or as JSON or separated by commas or spaces in a variable, which then stands for the whole list.
+    /// Takes a list from a file, or from a variable as JSON or separated by commas or spaces; a variable replaces the
+    /// whole list.
     pub(crate) fn list(&mut self, key: &str) -> Option<Vec<String>> {
         let mut numbered = self.below(key);
         numbered.sort_by_key(|n| n.parse::<u32>().unwrap_or(u32::MAX));
@@ -231,7 +234,7 @@ impl Source {
             let parsed = serde_json::from_str(&text).ok();
             if parsed.is_none() {
                 self.faults
-                    .push(format!("{key} (from {origin}): is no JSON list of texts"));
+                    .push(format!("{key} (from {origin}): is not a JSON list of strings"));
             }
             return parsed;
         }
@@ -239,7 +242,7 @@ impl Source {
         Some(words.map(str::to_owned).collect())
     }
 
-    /// The names right below a key.
+    /// Returns the names directly below a key.
     pub(crate) fn below(&self, key: &str) -> Vec<String> {
         let prefix = format!("{key}.");
         let mut names: Vec<String> = self
@@ -251,7 +254,7 @@ impl Source {
         names
     }
 
-    /// Variables of the Open Science Archive server that were given and change nothing here.
+    /// Returns the settings of the Open Science Archive server that were given but have no effect here.
     pub(crate) fn without_effect(&mut self) -> Vec<String> {
         self.without_effect.sort();
         std::mem::take(&mut self.without_effect)
@@ -262,12 +265,12 @@ impl Source {
         self.faults.push(fault.into());
     }
 
-    /// Every fault, keys that nobody took included.
+    /// Returns every fault, including unknown keys.
     pub(crate) fn finish(mut self) -> Result<(), ConfigFaults> {
         let unknown = self
             .values
             .iter()
-            .map(|(key, (_, origin))| format!("{key} (from {origin}): is no key of the configuration"));
+            .map(|(key, (_, origin))| format!("{key} (from {origin}): is not a configuration key"));
         self.faults.extend(unknown);
         if self.faults.is_empty() {
             Ok(())

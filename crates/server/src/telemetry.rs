@@ -3,7 +3,10 @@
 use std::io::IsTerminal as _;
 
 use anyhow::Context as _;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::{Layer, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Registry};
 
 use crate::config::{Log, LogFormat};
 
@@ -11,13 +14,18 @@ use crate::config::{Log, LogFormat};
 pub(crate) fn start(log: &Log) -> anyhow::Result<()> {
     let filter =
         EnvFilter::try_new(&log.level).with_context(|| format!("log.level: {:?} is no filter", log.level))?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = tracing_subscriber::fmt::layer()
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
-    match log.format {
-        LogFormat::Human => builder.try_init(),
-        LogFormat::Json => builder.json().try_init(),
-    }
-    .map_err(|e| anyhow::anyhow!("logging could not start: {e}"))
+    let lines: Box<dyn Layer<Registry> + Send + Sync> = match log.format {
+        LogFormat::Human => Box::new(lines.with_filter(filter)),
+        LogFormat::Json => Box::new(lines.json().with_filter(filter)),
+    };
+    // What a request used of the database is counted whatever is logged.
+    let counted = api::DatabaseUse.with_filter(filter_fn(api::DatabaseUse::needs));
+    tracing_subscriber::registry()
+        .with(lines)
+        .with(counted)
+        .try_init()
+        .map_err(|e| anyhow::anyhow!("logging could not start: {e}"))
 }

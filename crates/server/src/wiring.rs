@@ -1,4 +1,4 @@
-//! Adapters, then use cases, then the API; by hand.
+//! Manual dependency injection: adapters, then use cases, then the API.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -30,7 +30,7 @@ use crate::config::{Config, WELL_KNOWN_SECRET};
 use crate::home::Home;
 use crate::runners::Runners;
 
-/// The machine's clock.
+/// The system clock.
 struct SystemClock;
 
 impl Clock for SystemClock {
@@ -40,7 +40,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// `UUIDv7`.
+/// `UUIDv7` ids.
 pub(crate) struct SystemIds;
 
 impl Ids for SystemIds {
@@ -50,20 +50,20 @@ impl Ids for SystemIds {
     }
 }
 
-/// The machine's source of random bytes.
+/// The system's random number generator.
 struct SystemRandomness;
 
 impl Randomness for SystemRandomness {
     fn bytes(&self) -> [u8; 32] {
         let mut bytes = [0; 32];
-        // Without randomness every secret would be the same: better no answer than that one.
+        // Without randomness every secret would be the same: a panic is better than that.
         getrandom::fill(&mut bytes)
-            .unwrap_or_else(|error| panic!("the system gives no random bytes: {error}"));
+            .unwrap_or_else(|error| panic!("cannot obtain random bytes from the system: {error}"));
         bytes
     }
 }
 
-/// What the API needs to know who is asking.
+/// Everything that the API needs to authenticate callers.
 pub(crate) struct Identity {
     verifier: Verifier,
     keys: Vec<Arc<IssuerKeys>>,
@@ -74,7 +74,8 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    /// Of this configuration, of a server that listens there. Keys of issuers are read once; one that is away now is asked again later.
+    /// Creates it from the configuration, for a server that listens on `listening`. Keys of issuers are read once;
+    /// unreachable issuers are retried later.
     pub(crate) async fn of(config: &Config, home: &Home, listening: SocketAddr) -> anyhow::Result<Self> {
         let auth = &config.auth;
         let secret = match &auth.jwt_secret {
@@ -137,12 +138,12 @@ impl Identity {
         })
     }
 
-    /// The issuers whose keys are to be read again and again.
+    /// Returns the issuers whose keys are refreshed periodically.
     pub(crate) fn keys(&self) -> Vec<Arc<IssuerKeys>> {
         self.keys.clone()
     }
 
-    /// Of a server that only writes its document down.
+    /// Creates a placeholder for a server that only writes its document.
     fn placeholder() -> anyhow::Result<Self> {
         let secret = [0; 32];
         Ok(Self {
@@ -181,13 +182,13 @@ fn key_source(key: &Key) -> Arc<dyn KeySource> {
     }
 }
 
-/// The delegation ledger of a database, with its wake-ups, and the server's own queue in it.
+/// The delegation ledger of a database with its notifications, and the server's own queue in it.
 #[derive(Clone)]
 pub(crate) struct Ledger {
     pub(crate) queue: Arc<PgQueue>,
     pub(crate) ledger: Arc<PgLedger>,
     pub(crate) notifier: Arc<PgNotifier>,
-    /// After how long without a heartbeat a claim is taken away.
+    /// The lease of a claim expires after this time without a heartbeat.
     silence: Duration,
 }
 
@@ -203,14 +204,14 @@ impl Ledger {
     }
 }
 
-/// What a server works with besides its database.
+/// Dependencies of a server besides its database.
 pub(crate) struct Work {
     pub(crate) blobs: Arc<dyn Blobs>,
     pub(crate) runner: Arc<dyn Runner>,
     pub(crate) metrics: Arc<Metrics>,
 }
 
-/// What a server says of itself.
+/// Public description of a server.
 #[derive(Default)]
 pub(crate) struct About {
     pub(crate) name: String,
@@ -218,7 +219,7 @@ pub(crate) struct About {
     pub(crate) runner: String,
 }
 
-/// The use cases of the API over a store.
+/// Creates the use cases of the API over a store.
 pub(crate) fn services(
     store: &PgStore,
     ledger: &Ledger,
@@ -275,7 +276,7 @@ pub(crate) fn services(
     }
 }
 
-/// The OpenAPI document. No database is asked; the pool is never used.
+/// Returns the OpenAPI document. It needs no database; the pool is never used.
 pub(crate) fn openapi_document() -> anyhow::Result<String> {
     let pool = sqlx::postgres::PgPoolOptions::new()
         .connect_lazy("postgres://localhost/none")

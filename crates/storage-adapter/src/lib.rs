@@ -1,4 +1,4 @@
-//! Files and logs on the `object_store` crate: a local directory.
+//! The blob store on the `object_store` crate: a local directory.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path as FilePath;
@@ -13,21 +13,21 @@ use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt};
 use ports::{Blobs, ByteStream, KeptBlob, PutError, StoreError};
 use sha2::{Digest as _, Sha256};
 
-/// The size of the parts of a stream: S3 takes no smaller ones than 5 MiB, but for the last.
+/// The part size of a stream, in bytes: S3 accepts no parts smaller than 5 MiB, except the last.
 const PART: usize = 8 * 1024 * 1024;
 
-/// Keeps files in an object store.
+/// Stores files in an object store.
 #[derive(Clone, Debug)]
 pub struct BlobStore {
     store: Arc<dyn ObjectStore>,
-    /// The same, where it is a local directory.
+    /// The same store, if it is a local directory.
     local: Option<Arc<LocalFileSystem>>,
 }
 
 impl BlobStore {
-    /// A store in this directory, which is made if it is not there.
+    /// Opens a store in this directory, which is created if it does not exist.
     pub fn local(directory: &FilePath) -> Result<Self, StoreError> {
-        // Logs are for the server alone; hooks run as another user and know where the data directory is.
+        // Logs are for the server alone; hooks run as another user and know the path of the data directory.
         let make = || {
             std::fs::create_dir_all(directory)?;
             std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o700))
@@ -36,7 +36,7 @@ impl BlobStore {
         let store = LocalFileSystem::new_with_prefix(directory)
             .map_err(store_error)?
             .with_automatic_cleanup(true)
-            // What the database says is kept must be kept when the power fails.
+            // What the database lists must survive a power failure.
             .with_fsync(true);
         let store = Arc::new(store);
         Ok(Self {
@@ -46,11 +46,11 @@ impl BlobStore {
     }
 }
 
-/// The name under which a store's own id is kept.
+/// The key of a store's own id.
 const ID: &str = "store-id";
 
 impl BlobStore {
-    /// A store that is gone with the process.
+    /// Creates a store that ends with the process.
     pub fn in_memory() -> Self {
         Self {
             store: Arc::new(object_store::memory::InMemory::new()),
@@ -58,7 +58,8 @@ impl BlobStore {
         }
     }
 
-    /// The store's lasting id; `new` if it has none yet. Of two servers that ask a new store at once, both get the same.
+    /// Returns the store's permanent id; sets it to `new` if there is none yet. Two servers that concurrently use a
+    /// new store get the same id.
     pub async fn id(&self, new: uuid::Uuid) -> Result<uuid::Uuid, StoreError> {
         let path = parsed(ID)?;
         let text = Bytes::from(new.to_string());
@@ -122,7 +123,7 @@ impl Blobs for BlobStore {
             Ok(kept) => Ok(kept),
             Err(error) => {
                 if let Some(mut upload) = parts.upload {
-                    // What cannot be taken back now is never visible under the key.
+                    // Parts that cannot be removed now are never visible under the key.
                     let _ = upload.abort().await;
                 }
                 Err(error)
@@ -168,7 +169,7 @@ impl Blobs for BlobStore {
             }
         }
         if let Some(local) = &self.local {
-            // What a killed server had begun to write is no object and is not listed, but it lies there.
+            // Partial writes of a killed server are not objects and are not listed, but they occupy the directory.
             let directory = local.path_to_filesystem(&prefix).map_err(store_error)?;
             match tokio::fs::remove_dir_all(directory).await {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -185,7 +186,7 @@ impl Blobs for BlobStore {
 struct Parts<'a> {
     store: &'a dyn ObjectStore,
     path: &'a Path,
-    /// Begun when the first part is full: what fits in one is put at once.
+    /// Begun when the first part is full: content that fits into one part is put at once.
     upload: Option<Box<dyn MultipartUpload>>,
 }
 
@@ -302,7 +303,11 @@ mod tests {
         let names: Vec<_> = std::fs::read_dir(directory.path().join("blobs/files"))
             .unwrap()
             .collect();
-        assert_eq!(names.len(), 1, "nothing is left of what broke off: {names:?}");
+        assert_eq!(
+            names.len(),
+            1,
+            "nothing is left of the unfinished stream: {names:?}"
+        );
     }
 
     #[tokio::test]
@@ -315,7 +320,7 @@ mod tests {
         assert_eq!(store.delete_all("a/1").await.unwrap(), 2);
         assert_eq!(store.delete_all("a/1").await.unwrap(), 0);
         assert!(store.get("a/10").await.unwrap().is_some());
-        // What was only begun goes too.
+        // Unfinished uploads are removed, too.
         store.put("a/1/x", Bytes::from_static(b"1")).await.unwrap();
         let begun = directory.path().join("blobs/a/1/y#1");
         std::fs::write(&begun, b"half").unwrap();

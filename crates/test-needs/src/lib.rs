@@ -37,7 +37,11 @@ pub fn left_out(missing: &str) {
             .append(true)
             .open(&file)
             .and_then(|mut list| writeln!(list, "{test}: {missing} is missing"));
-        assert!(written.is_ok(), "{} cannot be written: {written:?}", file.display());
+        assert!(
+            written.is_ok(),
+            "{} cannot be written: {written:?}",
+            file.display()
+        );
     }
 }
 

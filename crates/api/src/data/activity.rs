@@ -1,4 +1,4 @@
-//! `/activity` and `/events`: the activity log, as a feed that can be followed without missing an entry.
+//! `/activity` and `/events`: the activity log, as a feed that a client can follow without missing an entry.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,11 +18,11 @@ use crate::http::query::{actor, page_size, refused, wait};
 use crate::http::render::{iso_time, model_time};
 use crate::services::Services;
 
-/// Entries of a page, where nothing is said, and at most.
+/// Page size of the activity log: default and maximum.
 const PAGE: (u32, u32) = (100, 1000);
-/// The same of the changefeed (WC-1.7).
+/// Page size of the changefeed (WC-1.7): default and maximum.
 const EVENTS: (u32, u32) = (50, 500);
-/// The most kinds that one request names.
+/// Maximum number of kinds in one request.
 const MAX_KINDS: usize = 50;
 
 #[derive(Tags)]
@@ -36,15 +36,15 @@ pub(crate) struct ActivityApi(pub(crate) Arc<Services>);
 /// An entry of the activity log.
 #[derive(Debug, Object)]
 struct ActivityItem {
-    /// Its name; the order of these names is the order of the log.
+    /// Entry id. The order of the ids is the order of the log.
     id: String,
-    /// What happened, such as `HookReleased` or `TaskStatusChanged`.
+    /// Kind of the event, such as `HookReleased` or `TaskStatusChanged`.
     kind: String,
-    /// What it happened to, such as `hook:body_shape` or `task:<id>`.
+    /// Affected object, such as `hook:body_shape` or `task:<id>`.
     subject: String,
-    /// Who did it: `user:<id>`, `service_account:<id>`, or `system`.
+    /// Actor: `user:<id>`, `service_account:<id>` or `system`.
     actor: String,
-    /// What else is known.
+    /// Further details, which depend on the kind.
     data: BTreeMap<String, Value>,
     created_at: String,
 }
@@ -53,9 +53,10 @@ struct ActivityItem {
 #[derive(Debug, Object)]
 struct ActivityList {
     items: Vec<ActivityItem>,
-    /// What to send as `after` to go on from here, also where nothing was found; null only while the log is empty.
+    /// Send as `after` to continue from here. Also set when the page is empty; `null` only while the log is empty.
     next_cursor: Option<String>,
-    /// Whether there is more to see now. A page may be short or empty and there may still be more, where a filter lets little through.
+    /// Whether more entries are available now. A selective filter may return a short or empty page although more
+    /// entries follow.
     has_more: bool,
 }
 
@@ -63,7 +64,7 @@ struct ActivityList {
 #[derive(Debug, Object)]
 struct EventItem {
     id: String,
-    /// The class of the event.
+    /// Class of the event.
     #[oai(rename = "type")]
     kind: String,
     created_at: String,
@@ -74,7 +75,7 @@ struct EventItem {
 #[derive(Debug, Object)]
 struct EventList {
     events: Vec<EventItem>,
-    /// What to send as `after` to go on from here.
+    /// Send as `after` to continue from here.
     cursor: Option<String>,
     has_more: bool,
 }
@@ -148,27 +149,28 @@ fn after(cursor: Option<&str>) -> Result<Option<EntryId>, Problem> {
 impl ActivityApi {
     /// Follow the activity log.
     ///
-    /// Oldest first. Go on with `next_cursor` as `after`: no entry is ever missed, however transactions overlap.
+    /// Entries come oldest first. Send `next_cursor` as `after` to continue. No entry is ever missed, even when
+    /// transactions overlap.
     #[oai(path = "/activity", method = "get", operation_id = "listActivity")]
     async fn follow(
         &self,
         Gate(permit): Gate<act::ReadActivity>,
-        /// The `next_cursor` of the page before; from the beginning where there is none.
+        /// `next_cursor` of the previous page. Omit it to start from the beginning.
         #[oai(name = "after")]
         cursor: Query<Option<String>>,
-        /// The most entries of this page, from 1 to 1000.
+        /// Maximum number of entries per page (1–1000, default 100).
         limit: Query<Option<i64>>,
-        /// Only what this one did: `user:<id>` or `service_account:<id>`.
+        /// Only entries of this actor: `user:<id>` or `service_account:<id>`.
         #[oai(name = "actor")]
         by: Query<Option<String>>,
-        /// Only what happened to this, such as `hook:body_shape`.
+        /// Only entries about this subject, such as `hook:body_shape`.
         subject: Query<Option<String>>,
-        /// Only what happened of this kind; may be given several times.
+        /// Only entries of this kind. May be repeated, at most 50 times.
         #[oai(name = "kind", explode = true)]
         kind: Query<Option<Vec<String>>>,
-        /// `desc` for newest first; anything else is oldest first.
+        /// `desc` for newest first; any other value means oldest first.
         order: Query<Option<String>>,
-        /// For how many seconds to wait where there is nothing, at most 30.
+        /// Long poll: seconds to wait if there are no entries (at most 30, default 0).
         #[oai(name = "wait")]
         seconds: Query<Option<i64>>,
     ) -> Result<Json<ActivityList>, Problem> {
@@ -183,7 +185,7 @@ impl ActivityApi {
             newest_first,
             after: after(cursor.0.as_deref())?,
         };
-        // Nothing comes before the newest.
+        // No entry precedes the newest one, so waiting makes no sense.
         let wait = if newest_first {
             Duration::ZERO
         } else {
@@ -203,22 +205,22 @@ impl ActivityApi {
         }))
     }
 
-    /// Read the changefeed, in the shape of the Open Science Archive.
+    /// Get the changefeed, in the shape of the Open Science Archive.
     ///
-    /// All of it for a curator or the scope `events:read`; what is public, without anything about people, for everybody.
+    /// Curators and the scope `events:read` see every event. Other callers see public events, without personal data.
     #[oai(path = "/events", method = "get", operation_id = "listEvents")]
     async fn events(
         &self,
         Gate(permit): Gate<act::ReadEvents>,
-        /// The `cursor` of the page before; from the beginning where there is none.
+        /// `cursor` of the previous page. Omit it to start from the beginning.
         #[oai(name = "after")]
         cursor: Query<Option<String>>,
-        /// The most events of this page, from 1 to 500.
+        /// Maximum number of events per page (1–500, default 50).
         limit: Query<Option<i64>>,
-        /// Only events of this class; may be given several times.
+        /// Only events of this class. May be repeated.
         #[oai(explode = true)]
         types: Query<Option<Vec<String>>>,
-        /// `desc` for newest first; anything else is oldest first.
+        /// `desc` for newest first; any other value means oldest first.
         order: Query<Option<String>>,
     ) -> Result<Json<EventList>, Problem> {
         let filter = ActivityFilter {

@@ -25,11 +25,11 @@ use crate::site::schema_description;
 
 #[derive(Tags)]
 pub(crate) enum Tag {
-    /// What the archive holds.
+    /// The data that the archive holds.
     Data,
 }
 
-/// The table of the records, in paths.
+/// Name of the records table in paths.
 const RECORDS: &str = "records";
 
 pub(crate) struct DataApi(pub(crate) Arc<Services>);
@@ -42,24 +42,24 @@ struct RecordBody {
     srn: String,
     schema_id: String,
     version: u32,
-    /// The metadata as submitted.
+    /// Metadata as submitted.
     metadata: Value,
     created_at: String,
 }
 
 #[OpenApi(tag = "Tag::Data")]
 impl DataApi {
-    /// Read the catalogue: every schema version and its tables.
+    /// Get the catalogue: every schema version and its tables.
     #[oai(path = "/data", method = "get", operation_id = "getCatalogue")]
     async fn catalogue(&self, Gate(permit): Gate<act::ReadData>) -> Result<Json<Catalogue>, Problem> {
         let entries = self.0.data.read_data.catalogue(&permit).await?;
         Ok(Json(Catalogue::new(self.0.data.read_data.node(), entries)))
     }
 
-    /// Read a schema's manifest: its fields, tables, columns and counts.
+    /// Get the manifest of a schema: its fields, tables, columns and counts.
     ///
-    /// `{schema}` is `id`, every version of the newest major, or `id@version`, exactly one. Each table's count tells when it was made;
-    /// `counts=exact` counts again, however long that takes.
+    /// `{schema}` is `id` (every version of the newest major) or `id@version` (exactly one version). Each table's count
+    /// carries the time it was made. `counts=exact` counts again, however long that takes.
     #[oai(path = "/data/:schema", method = "get", operation_id = "getManifest")]
     async fn manifest(
         &self,
@@ -73,7 +73,7 @@ impl DataApi {
             Some(_) => {
                 return Err(crate::http::query::refused(
                     "counts",
-                    Invalid::value("must be exact, or nothing"),
+                    Invalid::value("must be exact or absent"),
                 ));
             }
         };
@@ -81,7 +81,8 @@ impl DataApi {
         Ok(Json(Manifest::new(self.0.data.read_data.node(), manifest)))
     }
 
-    /// Read what a schema is about, its tables and columns, and how to ask them, in words. `/data/{schema}.md` is the same.
+    /// Get the Markdown description of a schema: its subject, tables, columns and how to query them.
+    /// `/data/{schema}.md` is an alias.
     #[oai(
         path = "/data/:schema/description.md",
         method = "get",
@@ -97,7 +98,7 @@ impl DataApi {
             .map(Markdown)
     }
 
-    /// Read a record: `{id}`, the newest version, or `{id}@{n}`.
+    /// Get a record: `{id}` for the newest version, or `{id}@{n}` for version n.
     #[oai(path = "/data/records/:id", method = "get", operation_id = "getRecord")]
     async fn record(
         &self,
@@ -115,7 +116,7 @@ impl DataApi {
         }))
     }
 
-    /// Read where a record and all that was computed for it come from.
+    /// Get the provenance of a record and of everything computed for it.
     #[oai(
         path = "/data/records/:id/provenance",
         method = "get",
@@ -135,9 +136,9 @@ impl DataApi {
         Ok(Json((&lineage).into()))
     }
 
-    /// Read a page of a schema's records, newest first unless sorted.
+    /// List a page of a schema's records, newest first unless sorted.
     ///
-    /// `filter` is the JSON of a filter; `as_of` reads what was current then.
+    /// `filter` is a filter as JSON. `as_of` reads the data that was current at that time.
     #[oai(
         path = "/data/:schema/records",
         method = "get",
@@ -158,7 +159,7 @@ impl DataApi {
         Ok(wanted.page(&self.0, &permit, &schema.0, RECORDS).await?.into())
     }
 
-    /// Read a page of a schema's records, newest first unless sorted, by a query in the body.
+    /// List a page of a schema's records, newest first unless sorted, with the query in the body.
     #[oai(
         path = "/data/:schema/records",
         method = "post",
@@ -174,7 +175,7 @@ impl DataApi {
         Ok(wanted.page(&self.0, &permit, &schema.0, RECORDS).await?.into())
     }
 
-    /// Read a schema's records as CSV.
+    /// Export a schema's records as CSV.
     #[oai(
         path = "/data/:schema/records.csv",
         method = "get",
@@ -198,7 +199,7 @@ impl DataApi {
             .map(CsvTable)
     }
 
-    /// Read a schema's records as CSV, by a query in the body.
+    /// Export a schema's records as CSV, with the query in the body.
     #[oai(
         path = "/data/:schema/records.csv",
         method = "post",
@@ -217,7 +218,7 @@ impl DataApi {
             .map(CsvTable)
     }
 
-    /// Read a schema's records as compressed CSV.
+    /// Export a schema's records as gzip-compressed CSV.
     #[oai(
         path = "/data/:schema/records.csv.gz",
         method = "get",
@@ -241,7 +242,7 @@ impl DataApi {
             .map(GzipTable)
     }
 
-    /// Read a schema's records as compressed CSV, by a query in the body.
+    /// Export a schema's records as gzip-compressed CSV, with the query in the body.
     #[oai(
         path = "/data/:schema/records.csv.gz",
         method = "post",
@@ -260,7 +261,7 @@ impl DataApi {
             .map(GzipTable)
     }
 
-    /// Read a schema's records as Parquet.
+    /// Export a schema's records as Parquet.
     #[oai(
         path = "/data/:schema/records.parquet",
         method = "get",
@@ -284,7 +285,7 @@ impl DataApi {
             .map(ParquetTable)
     }
 
-    /// Read a schema's records as Parquet, by a query in the body.
+    /// Export a schema's records as Parquet, with the query in the body.
     #[oai(
         path = "/data/:schema/records.parquet",
         method = "post",
@@ -303,7 +304,8 @@ impl DataApi {
             .map(ParquetTable)
     }
 
-    /// Read a page of a feature table, by row id unless sorted; with the ending `.csv`, `.csv.gz` or `.parquet`, the whole table.
+    /// List a page of a feature table, by row id unless sorted. With the suffix `.csv`, `.csv.gz` or `.parquet`: export
+    /// the whole table.
     #[oai(path = "/data/:schema/:feature", method = "get", operation_id = "feature_get")]
     #[expect(clippy::too_many_arguments, reason = "one for each parameter of the query")]
     async fn feature_get(
@@ -321,7 +323,7 @@ impl DataApi {
         wanted.read(&self.0, &permit, &schema.0, &feature.0).await
     }
 
-    /// Read a feature table by a query in the body; the endings are those of GET.
+    /// Query a feature table with the query in the body. The suffixes are those of GET.
     #[oai(
         path = "/data/:schema/:feature",
         method = "post",
@@ -338,7 +340,7 @@ impl DataApi {
         wanted.read(&self.0, &permit, &schema.0, &feature.0).await
     }
 
-    /// Trace a feature row to everything that it came from.
+    /// Trace a feature row to everything it was derived from.
     #[oai(
         path = "/data/:schema/:feature/rows/:row_id/trace",
         method = "get",

@@ -1,4 +1,4 @@
-//! Provenance in the forms that other tools read: `?format=prov-json | ro-crate | openlineage`.
+//! Provenance in standard formats: `?format=prov-json | ro-crate | openlineage`.
 
 use domain::Invalid;
 use domain::data::lineage::Lineage;
@@ -10,14 +10,14 @@ use poem_openapi::types::Type as _;
 use crate::http::problem::Problem;
 use crate::http::query::refused;
 
-/// A form of an export.
+/// Format of a provenance export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ExportFormat {
     /// W3C PROV-JSON.
     ProvJson,
-    /// The metadata document of a Process Run Crate 0.5 (RO-Crate 1.1).
+    /// Metadata document of a Process Run Crate 0.5 (RO-Crate 1.1).
     RoCrate,
-    /// Run events of `OpenLineage` 2-0-2, one on each line.
+    /// Run events of `OpenLineage` 2-0-2, one per line.
     OpenLineage,
 }
 
@@ -40,7 +40,7 @@ impl ExportFormat {
         }
     }
 
-    /// The one that a query names.
+    /// Parses the `format` parameter.
     pub(crate) fn of(text: &str) -> Result<Self, Problem> {
         Self::ALL
             .into_iter()
@@ -51,7 +51,7 @@ impl ExportFormat {
             })
     }
 
-    /// A lineage in this form.
+    /// Writes a lineage in this format.
     pub(crate) fn write(self, lineage: &Lineage) -> Export {
         let text = match self {
             Self::ProvJson => lineage::prov_json(lineage).to_string(),
@@ -65,7 +65,7 @@ impl ExportFormat {
     }
 }
 
-/// An export.
+/// A rendered export and its format.
 pub(crate) struct Export(ExportFormat, String);
 
 impl IntoResponse for Export {
@@ -77,7 +77,7 @@ impl IntoResponse for Export {
     }
 }
 
-/// By hand: the derive gives a status one media type.
+/// Written by hand: the derive gives a status one media type.
 impl ApiResponse for Export {
     fn meta() -> MetaResponses {
         let content = ExportFormat::ALL.map(|format| MetaMediaType {
@@ -86,7 +86,7 @@ impl ApiResponse for Export {
         });
         MetaResponses {
             responses: vec![MetaResponse {
-                description: "The provenance in the form that was asked for.",
+                description: "The provenance in the requested format.",
                 status: Some(200),
                 status_range: None,
                 content: content.into(),

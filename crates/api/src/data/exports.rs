@@ -1,4 +1,4 @@
-//! Exports of provenance; `?format=` on what they are about leads here (`aliases.rs`).
+//! Exports of provenance. `?format=` on the exported resource is an alias (`aliases.rs`).
 
 use std::sync::Arc;
 
@@ -19,10 +19,11 @@ pub(crate) struct ExportsApi(pub(crate) Arc<Services>);
 
 #[OpenApi(tag = "Tag::Data")]
 impl ExportsApi {
-    /// Export the provenance of a record and of all that was computed for it.
+    /// Export the provenance of a record and of everything computed for it.
     ///
-    /// `format` is `prov-json` (W3C PROV-JSON), `ro-crate` (the metadata document of a Process Run Crate 0.5) or `openlineage` (run events of
-    /// `OpenLineage` 2-0-2, one on a line); `?format=` on what an export is about is the same. Names of people are for curators.
+    /// `format` is `prov-json` (W3C PROV-JSON), `ro-crate` (metadata document of a Process Run Crate 0.5) or
+    /// `openlineage` (run events of `OpenLineage` 2-0-2, one per line). `?format=` on the exported resource is an
+    /// alias. Only curators see the names of people.
     #[oai(
         path = "/data/records/:id/export",
         method = "get",
@@ -70,7 +71,7 @@ impl ExportsApi {
         Ok(format.write(&lineage.await?))
     }
 
-    /// Export the provenance of a hook run and of what it made.
+    /// Export the provenance of a hook run and of its rows.
     #[oai(
         path = "/hooks/runs/:run_id/export",
         method = "get",
@@ -88,7 +89,7 @@ impl ExportsApi {
         Ok(format.write(&lineage))
     }
 
-    /// Export the provenance of what a release made.
+    /// Export the provenance of the rows that a release made.
     #[oai(
         path = "/hooks/:name/releases/:version/export",
         method = "get",

@@ -67,18 +67,18 @@ pub(crate) struct ManifestTable {
     kind: String,
     columns: Vec<ManifestColumn>,
     row_count: u64,
-    /// Feature tables: distinct records that have rows.
+    /// For feature tables: number of distinct records that have rows.
     #[oai(skip_serializing_if_is_none)]
     records_covered: Option<u64>,
     /// When the rows were counted.
     counted_at: String,
-    /// Whether the count is only the database's guess, which counts superseded rows, too.
+    /// Whether the count is the database's estimate, which includes superseded rows.
     estimated: bool,
-    /// What can follow the table's path: nothing (JSON) or an ending.
+    /// Suffixes that the table's path accepts; the empty suffix means JSON.
     formats: Vec<String>,
 }
 
-/// What a schema has to read.
+/// The readable tables and fields of a schema version.
 #[derive(Debug, Object)]
 pub(crate) struct Manifest {
     id: String,

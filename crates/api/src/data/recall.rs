@@ -1,4 +1,4 @@
-//! `/hooks/{name}/releases/{version}/recall`, `/rows` and `/records`: what a release made (PRV-7).
+//! `/hooks/{name}/releases/{version}/recall`, `/rows` and `/records`: the output of a release (PRV-7).
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::services::Services;
 
 pub(crate) struct RecallApi(pub(crate) Arc<Services>);
 
-/// How much a release made.
+/// Counts of a release's output.
 #[derive(Debug, Object)]
 struct RecallBody {
     hook_name: String,
@@ -28,17 +28,17 @@ struct RecallBody {
     release_id: String,
     digest: String,
     source_ref: String,
-    /// Runs that made rows.
+    /// Number of runs that made rows.
     runs: u64,
-    /// Rows that they made.
+    /// Number of rows that these runs made.
     rows: u64,
-    /// Rows of these that were superseded since.
+    /// Number of these rows that have been superseded since.
     superseded_rows: u64,
-    /// Distinct records that have these rows.
+    /// Number of distinct records that have these rows.
     records: u64,
-    /// When the first of them was written.
+    /// When the first of these rows was written.
     first_created_at: Option<String>,
-    /// When the last of them was written.
+    /// When the last of these rows was written.
     last_created_at: Option<String>,
 }
 
@@ -61,7 +61,7 @@ impl From<RecallSummary> for RecallBody {
     }
 }
 
-/// The parameters that choose among what a release made.
+/// Parameters that select from the output of a release.
 struct RecallParams {
     hook: HookName,
     version: u32,
@@ -145,10 +145,10 @@ impl RecallApi {
 
 #[OpenApi(tag = "Tag::Hooks")]
 impl RecallApi {
-    /// Count what a release made: its runs, their rows, and the records that these are about.
+    /// Count the output of a release: its runs, their rows, and the records that the rows belong to.
     ///
-    /// `run`, `since`, `until` and `current=true` choose among it, here and in the lists: one run, rows written at or after `since` and
-    /// before `until`, and rows that tables show now.
+    /// `run`, `since`, `until` and `current=true` filter the counts, here and in the lists: one run, rows written at or
+    /// after `since` and before `until`, and rows that tables show now.
     #[oai(
         path = "/hooks/:name/releases/:version/recall",
         method = "get",
@@ -175,7 +175,7 @@ impl RecallApi {
         Ok(Json(summary.into()))
     }
 
-    /// List the rows that a release made, by run and row, whichever schema their records have; superseded ones too.
+    /// List the rows that a release made, by run and row, for records of every schema. Superseded rows are included.
     #[oai(
         path = "/hooks/:name/releases/:version/rows",
         method = "get",
@@ -198,7 +198,7 @@ impl RecallApi {
         self.page(permit, &chosen, RecallOf::Rows, cursor, &limit).await
     }
 
-    /// The same rows, all of them, as CSV.
+    /// Export all rows that a release made as CSV.
     #[oai(
         path = "/hooks/:name/releases/:version/rows.csv",
         method = "get",
@@ -219,7 +219,7 @@ impl RecallApi {
         self.csv(permit, &chosen, RecallOf::Rows).await
     }
 
-    /// List the records for which a release made rows, once for each run that did.
+    /// List the records for which a release made rows, once per run.
     #[oai(
         path = "/hooks/:name/releases/:version/records",
         method = "get",
@@ -243,7 +243,7 @@ impl RecallApi {
             .await
     }
 
-    /// The same records, all of them, as CSV.
+    /// Export all records for which a release made rows as CSV.
     #[oai(
         path = "/hooks/:name/releases/:version/records.csv",
         method = "get",

@@ -1,4 +1,5 @@
-//! The provenance of a record on the wire: for every set of its rows which run of which release made it, on whose request.
+//! The provenance of a record on the wire. For each set of its rows: which run of which release made it, and who
+//! requested it.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +11,7 @@ use serde_json::Value;
 use crate::data::trace::Who;
 use crate::http::render::model_time;
 
-/// The record.
+/// The record whose provenance this is.
 #[derive(Debug, Object)]
 struct ProvenanceRecord {
     id: String,
@@ -18,13 +19,13 @@ struct ProvenanceRecord {
     version: u32,
     schema_id: String,
     created_at: String,
-    /// The SHA-256 of its content.
+    /// SHA-256 of the record's content.
     content_hash: Option<String>,
-    /// The version before it.
+    /// SRN of the previous version.
     previous: Option<String>,
 }
 
-/// Where it came from.
+/// Where a record came from.
 #[derive(Debug, Object)]
 struct ProvenanceSource {
     /// `ingest` or `deposition`.
@@ -34,12 +35,12 @@ struct ProvenanceSource {
     ingest_run_id: Option<String>,
     source_id: Option<String>,
     deposition_srn: Option<String>,
-    /// Who sent it in, or submitted it.
+    /// Who pushed or submitted the record.
     sent_by: Option<Who>,
     curated_by: Option<Who>,
 }
 
-/// The run that made rows.
+/// The run that made the rows.
 #[derive(Debug, Object)]
 struct ProvenanceRun {
     id: String,
@@ -49,7 +50,7 @@ struct ProvenanceRun {
     oom_retries: u32,
     worker: String,
     task_id: Option<String>,
-    /// Who asked for the work.
+    /// Who requested the work.
     asked_by: Option<Who>,
 }
 
@@ -74,15 +75,15 @@ struct ProvenanceRows {
     first_row_id: Option<i64>,
     last_row_id: Option<i64>,
     created_at: String,
-    /// Whether tables show them now.
+    /// Whether tables show these rows now.
     current: bool,
-    /// The run that replaced them.
+    /// The run that replaced these rows.
     superseded_by: Option<String>,
     run: Option<ProvenanceRun>,
     release: Option<ProvenanceRelease>,
 }
 
-/// Where a record and everything that was computed for it comes from.
+/// Provenance of a record and of everything computed for it.
 #[derive(Debug, Object)]
 pub(crate) struct RecordProvenance {
     record: Option<ProvenanceRecord>,

@@ -28,14 +28,14 @@ use crate::services::Services;
 
 pub(crate) use page::RenderedPage;
 
-/// In which form a table is read.
+/// Format in which a table is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
-    /// A page as JSON.
+    /// One page as JSON.
     Page,
     /// The whole table as CSV.
     Csv,
-    /// The same, compressed.
+    /// The whole table as gzip-compressed CSV.
     CsvGz,
     /// The whole table as Parquet.
     Parquet,
@@ -55,7 +55,7 @@ impl Format {
         }
     }
 
-    /// A table's name and the form that its ending chooses. No hook has a dot in its name.
+    /// Splits a path into the table's name and the format that its suffix selects. Hook names contain no dot.
     pub(crate) fn of(path: &str) -> (&str, Self) {
         for (ending, format) in [
             (".csv.gz", Self::CsvGz),
@@ -70,7 +70,7 @@ impl Format {
     }
 }
 
-/// A table in one of its forms.
+/// A table in one of its formats.
 pub(crate) enum TableResponse {
     Page(RenderedPage),
     Whole { content_type: &'static str, body: Body },
@@ -85,7 +85,8 @@ impl IntoResponse for TableResponse {
     }
 }
 
-/// By hand, because the derive gives a status one media type: of two variants with one status, the document keeps the last.
+/// Written by hand: the derive gives a status one media type. Of two variants with one status, the document keeps the
+/// last.
 impl ApiResponse for TableResponse {
     fn meta() -> MetaResponses {
         let page = MetaMediaType {
@@ -98,7 +99,7 @@ impl ApiResponse for TableResponse {
         });
         MetaResponses {
             responses: vec![MetaResponse {
-                description: "A page; with an ending, the whole table.",
+                description: "A page; with a suffix, the whole table.",
                 status: Some(200),
                 status_range: None,
                 content: std::iter::once(page).chain(whole).collect(),
@@ -144,15 +145,15 @@ macro_rules! whole_tables {
     )+};
 }
 whole_tables! {
-    /// A whole table as CSV.
+    /// The whole table as CSV.
     CsvTable: Format::Csv, "The whole table as CSV.";
-    /// A whole table as compressed CSV.
-    GzipTable: Format::CsvGz, "The whole table as CSV, gzipped.";
-    /// A whole table as Parquet.
+    /// The whole table as gzip-compressed CSV.
+    GzipTable: Format::CsvGz, "The whole table as gzip-compressed CSV.";
+    /// The whole table as Parquet.
     ParquetTable: Format::Parquet, "The whole table as Parquet.";
 }
 
-/// A page has one media type where no ending can be given.
+/// A page has one media type where the path accepts no suffix.
 impl ApiResponse for RenderedPage {
     fn meta() -> MetaResponses {
         MetaResponses {
@@ -174,24 +175,24 @@ impl ApiResponse for RenderedPage {
     }
 }
 
-/// What is asked of a table.
+/// A query of a table.
 #[derive(Debug, Object)]
 pub(crate) struct TableQueryBody {
-    /// Only rows that fit (WC-7.4).
+    /// Only rows that match this filter (WC-7.4).
     filter: Option<Value>,
-    /// The `next_cursor` of the page before.
+    /// `next_cursor` of the previous page.
     cursor: Option<String>,
-    /// Rows on a page, from 1 to 1000; 50 if nothing is said. Whole tables have no limit.
+    /// Number of rows per page (1–1000, default 50). Does not apply to whole tables.
     limit: Option<i64>,
-    /// `column[:asc|:desc]`, several with commas between. Rows without a value come last.
+    /// `column[:asc|:desc]`; separate several columns by commas. Rows without a value come last.
     sort: Option<String>,
-    /// What was current at this time (RFC 3339, or a date).
+    /// Reads the data that was current at this time (RFC 3339, or a date).
     as_of: Option<String>,
 }
 
-/// A moment: RFC 3339, or a date, which is its first moment.
+/// Parses an RFC 3339 time, or a date, which means its first moment.
 pub(crate) fn moment(field: &str, text: &str) -> Result<OffsetDateTime, Problem> {
-    // A `+` that was not escaped in a query is a space here.
+    // An unescaped `+` in a query arrives as a space.
     let mended = text.trim().replace(' ', "+");
     let read = parse_timestamp(text)
         .or_else(|| parse_timestamp(&mended))
@@ -204,16 +205,16 @@ pub(crate) fn moment(field: &str, text: &str) -> Result<OffsetDateTime, Problem>
     })
 }
 
-/// A request's parameters, checked.
+/// Validated parameters of a table request.
 pub(crate) struct TableParams {
     asked: TableRequest,
     limit: Option<i64>,
-    /// Where in the request they stood.
+    /// Part of the request that holds the parameters: `body` or `query`.
     place: &'static str,
 }
 
 impl TableParams {
-    /// Of a body.
+    /// Checks the parameters of a body.
     pub(crate) fn of_body(body: TableQueryBody) -> Result<Self, Problem> {
         Self::new(body, "body")
     }
@@ -232,7 +233,7 @@ impl TableParams {
         })
     }
 
-    /// Of a query, where the filter is JSON in a text.
+    /// Checks the parameters of a query string, in which the filter is JSON text.
     pub(crate) fn of_query(
         filter: Option<String>,
         cursor: Option<String>,
@@ -244,7 +245,7 @@ impl TableParams {
             None => None,
             Some(text) => Some(
                 serde_json::from_str(&text)
-                    .map_err(|e| refused("filter", Invalid::value(format!("is no JSON: {e}"))))?,
+                    .map_err(|e| refused("filter", Invalid::value(format!("is not valid JSON: {e}"))))?,
             ),
         };
         let body = TableQueryBody {
@@ -257,7 +258,7 @@ impl TableParams {
         Self::new(body, "query")
     }
 
-    /// Reads a page of a table: `records`, or a hook's.
+    /// Reads a page of a table: `records`, or the table of a hook.
     pub(crate) async fn page(
         &self,
         services: &Services,
@@ -274,7 +275,7 @@ impl TableParams {
         page.await.map_err(|e| self.refusal(&e))
     }
 
-    /// The provenance of a page.
+    /// Reads the provenance of a page.
     pub(crate) async fn lineage(
         &self,
         services: &Services,
@@ -290,7 +291,7 @@ impl TableParams {
         lineage.await.map_err(|e| self.refusal(&e))
     }
 
-    /// Reads a whole table in a form that is a stream.
+    /// Streams a whole table in `format`.
     pub(crate) async fn whole(
         &self,
         services: &Services,
@@ -307,7 +308,7 @@ impl TableParams {
         whole(format, &columns, rows)
     }
 
-    /// Reads the table that a path names: `records` or a hook, with an ending.
+    /// Reads the table that a path names: `records` or a hook, with an optional suffix.
     pub(crate) async fn read(
         &self,
         services: &Services,
@@ -327,19 +328,19 @@ impl TableParams {
     }
 }
 
-/// A whole table in a form.
+/// Streams a whole table in `format`.
 pub(crate) fn whole(format: Format, columns: &[TableColumn], rows: RowStream) -> Result<Body, Problem> {
     let pieces = match format {
         Format::Parquet => {
             let encoder = parquet::Parquet::new(columns).map_err(|error| {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
-                    "no Parquet file can be begun"
+                    "cannot start a Parquet file"
                 );
                 Problem::new(
                     StatusCode::INTERNAL_SERVER_ERROR,
                     "internal_error",
-                    "the server failed; the fault was logged",
+                    "internal server error; the fault was logged",
                 )
             })?;
             encoded(rows, encoder)
@@ -347,12 +348,13 @@ pub(crate) fn whole(format: Format, columns: &[TableColumn], rows: RowStream) ->
         Format::CsvGz => encoded(rows, csv::CsvGz::new(columns)),
         Format::Csv | Format::Page => encoded(rows, csv::Csv::new(columns)),
     };
-    // A failure in the middle ends the connection without the final chunk, so the client sees it as failed.
+    // A failure midway ends the connection without the final chunk, so the client sees the table as incomplete.
     Ok(Body::from_bytes_stream(pieces))
 }
 
 impl TableParams {
-    /// A schema or a table stands in the path, everything else where the parameters stood.
+    /// Maps a failure to a problem. A schema or table is a fault of the path; other faults lie where the parameters
+    /// are.
     fn refusal(&self, failure: &Failure) -> Problem {
         let place = match failure {
             Failure::Data(DataError::Query(_)) => self.place,
@@ -362,18 +364,18 @@ impl TableParams {
     }
 }
 
-/// The pieces of a whole table.
+/// The chunks of a whole table.
 type Pieces = futures::stream::BoxStream<'static, Result<Vec<u8>, std::io::Error>>;
 
-/// Writes rows in some form.
+/// Encodes rows in one format.
 trait Encoder: Send + 'static {
-    /// The bytes of some rows, and of what stands before the first; may be none yet.
+    /// Returns the bytes of these rows, with the header before the first ones. May be empty.
     fn rows(&mut self, rows: &[Vec<Cell>]) -> std::io::Result<Vec<u8>>;
-    /// The last bytes.
+    /// Returns the last bytes.
     fn end(self) -> std::io::Result<Vec<u8>>;
 }
 
-/// A table in the form of an encoder, piece by piece.
+/// Streams a table through an encoder, chunk by chunk.
 fn encoded(rows: RowStream, encoder: impl Encoder) -> Pieces {
     futures::stream::try_unfold(Some((rows, encoder)), |going| async move {
         let Some((mut rows, mut encoder)) = going else {
@@ -384,9 +386,9 @@ fn encoded(rows: RowStream, encoder: impl Encoder) -> Pieces {
             Some(Err(error)) => {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
-                    "a table could not be read to its end"
+                    "reading a table failed midway"
                 );
-                Err(std::io::Error::other("the table could not be read to its end"))
+                Err(std::io::Error::other("reading the table failed midway"))
             }
             None => Ok(Some((encoder.end()?, None))),
         }

@@ -9,15 +9,15 @@ use serde_json::Value;
 use crate::http::render::model_time;
 use crate::registry::wire::{WireLimits, WireYank};
 
-/// Who somebody was.
+/// An actor.
 #[derive(Debug, Object)]
 #[oai(rename = "TraceWho")]
 pub(crate) struct Who {
     /// `user:<id>`, `service_account:<id>` or `system`.
     pub(crate) id: String,
-    /// A user's name, for who may know it, or a service account's subject.
+    /// Name of a user (only where the caller may see it), or subject of a service account.
     pub(crate) name: Option<String>,
-    /// A user's identity provider, for who may know it, or a service account's issuer.
+    /// Identity provider of a user (only where the caller may see it), or issuer of a service account.
     pub(crate) authority: Option<String>,
 }
 
@@ -31,20 +31,20 @@ impl From<Identity> for Who {
     }
 }
 
-/// The row.
+/// The traced row.
 #[derive(Debug, Object)]
 struct TraceRow {
     id: i64,
-    /// The values of the hook's columns.
+    /// Values of the hook's columns.
     values: BTreeMap<String, Value>,
     created_at: String,
-    /// Whether it is still what the table shows.
+    /// Whether the table still shows this row.
     current: bool,
-    /// The run that replaced it.
+    /// The run that replaced the row.
     superseded_by: Option<String>,
 }
 
-/// The run that computed it.
+/// The run that computed the row.
 #[derive(Debug, Object)]
 struct TraceRun {
     id: String,
@@ -70,15 +70,15 @@ struct TraceRelease {
     source_ref: String,
     built_by: Who,
     built_at: String,
-    /// Whether it is live now.
+    /// Whether this release is live now.
     live: bool,
     /// The version that is live now.
     live_version: Option<u32>,
-    /// That it was withdrawn since, while it is.
+    /// Details of the yank; `null` unless the release is yanked.
     yanked: Option<WireYank>,
 }
 
-/// The record that it is about.
+/// The record that the row belongs to.
 #[derive(Debug, Object)]
 struct TraceRecord {
     id: String,
@@ -89,7 +89,7 @@ struct TraceRecord {
     created_at: String,
 }
 
-/// Where the record came in.
+/// Where the record was ingested from.
 #[derive(Debug, Object)]
 #[oai(rename = "TraceSource")]
 struct Source {
@@ -98,16 +98,16 @@ struct Source {
     kind: String,
     convention_id: String,
     ingest_run_id: String,
-    /// The source's own id of the record.
+    /// Id of the record in its source.
     source_id: String,
-    /// Which upload of the run.
+    /// Number of the upload in the run.
     upload: i32,
-    /// The line in that upload.
+    /// Line number in that upload.
     line: i64,
     batch: Option<i32>,
     /// Who opened the run.
     opened_by: Who,
-    /// Who sent the upload.
+    /// Who pushed the upload.
     pushed_by: Who,
 }
 
@@ -117,16 +117,16 @@ struct Source {
 struct Deposition {
     srn: String,
     convention_id: String,
-    /// Which submission of it was published, from 1.
+    /// Number of the submission that was published, from 1.
     submission: u64,
     submitted_at: String,
-    /// Who submitted it.
+    /// Who submitted the deposition.
     owner: Who,
-    /// Who approved it, where a curator had to.
+    /// Who approved it, if curation was required.
     curated_by: Option<Who>,
 }
 
-/// One time that the task was handed to somebody.
+/// One delegation of the task.
 #[derive(Debug, Object)]
 #[oai(rename = "TraceDelegation")]
 struct Delegation {
@@ -136,13 +136,13 @@ struct Delegation {
     status: String,
     attempt: i64,
     retry_count: i32,
-    /// Which worker held it last.
+    /// The worker that held it last.
     worker: Option<String>,
     created_at: String,
     updated_at: String,
 }
 
-/// The task that made it.
+/// The task whose work made the row.
 #[derive(Debug, Object)]
 #[oai(rename = "TraceTask")]
 struct Task {
@@ -150,14 +150,14 @@ struct Task {
     kind: String,
     name: String,
     status: String,
-    /// Who asked for it.
+    /// Who requested the task.
     creator: Who,
     created_at: String,
-    /// To whom it was handed, in order.
+    /// Delegations of the task, in order.
     delegations: Vec<Delegation>,
 }
 
-/// Everything that a feature row came from.
+/// Everything that a feature row was derived from.
 #[derive(Debug, Object)]
 #[oai(rename = "RowTrace")]
 pub(crate) struct RowTraceBody {
@@ -165,9 +165,9 @@ pub(crate) struct RowTraceBody {
     run: TraceRun,
     release: TraceRelease,
     record: TraceRecord,
-    /// Where it came in, if it was ingested.
+    /// The ingest, if the record was ingested.
     source: Option<Source>,
-    /// What it was published from, if it was deposited.
+    /// The deposition, if the record was deposited.
     deposition: Option<Deposition>,
     task: Option<Task>,
 }

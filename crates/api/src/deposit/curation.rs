@@ -1,4 +1,4 @@
-//! Deciding about depositions, and what their hooks said (`/validation/runs`, WC-1.8).
+//! Curation of depositions, and the results of their hooks (`/validation/runs`, WC-1.8).
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ pub(crate) struct CurationApi(pub(crate) Arc<Services>);
 #[derive(Debug, Object)]
 #[oai(rename = "RejectBody")]
 struct RejectBody {
-    /// For the owner.
+    /// Reason for the rejection, shown to the owner.
     reason: String,
 }
 
@@ -34,14 +34,14 @@ struct ApprovedDeposition {
     record_srn: String,
 }
 
-/// That a validation run goes on.
+/// Progress of a validation run.
 #[derive(Debug, Object)]
 #[oai(rename = "ValidationProgress")]
 struct Progress {
     status: String,
 }
 
-/// What one hook said.
+/// Result of one hook.
 #[derive(Debug, Object)]
 #[oai(rename = "ValidationHookResult")]
 struct HookResult {
@@ -52,9 +52,9 @@ struct HookResult {
     error_message: Option<String>,
     duration_seconds: f64,
     oom_retries: u32,
-    /// For `/hooks/runs/{run_id}`.
+    /// Id for `/hooks/runs/{run_id}`.
     run_id: String,
-    /// The version of the release that ran.
+    /// Version of the release that ran.
     version: u32,
 }
 
@@ -74,14 +74,14 @@ impl From<ValidationResult> for HookResult {
     }
 }
 
-/// A validation run: the run of the hooks over a submission.
+/// A validation run: the hooks' run over one submission.
 #[derive(Debug, Object)]
 struct ValidationRun {
     run_id: String,
     deposition_srn: String,
     /// `pending`, `running`, `completed`, `rejected` or `failed`.
     status: String,
-    /// `passed` or `rejected`; `null` while there is no verdict.
+    /// `passed` or `rejected`; `null` until there is a verdict.
     summary: Option<String>,
     progress: Option<Progress>,
     results: Vec<HookResult>,
@@ -93,7 +93,7 @@ struct ValidationRun {
 
 #[OpenApi(tag = "Tag::Depositions")]
 impl CurationApi {
-    /// Approve a deposition that is in review: it is published, with the rows that its hooks computed.
+    /// Approve a deposition in review. It is published with the rows that its hooks computed.
     #[oai(
         path = "/depositions/:srn/approve",
         method = "post",
@@ -116,7 +116,7 @@ impl CurationApi {
         }))
     }
 
-    /// Give a deposition that is in review back to its owner.
+    /// Return a deposition in review to its owner.
     #[oai(
         path = "/depositions/:srn/reject",
         method = "post",
@@ -130,7 +130,7 @@ impl CurationApi {
     ) -> Result<Json<Done>, Problem> {
         let reason = bounded("reason", Some(body.0.reason), MAX_REASON)?.unwrap_or_default();
         if reason.trim().is_empty() {
-            return Err(refused_body("reason", Invalid::value("must say why")));
+            return Err(refused_body("reason", Invalid::value("must not be blank")));
         }
         self.0
             .deposit
@@ -141,7 +141,7 @@ impl CurationApi {
         Ok(Json(Done {}))
     }
 
-    /// Read a validation run; for the deposition's owner and curators. To all others there is none.
+    /// Get a validation run, as the deposition's owner or a curator. Other callers receive 404.
     #[oai(
         path = "/validation/runs/:id",
         method = "get",

@@ -1,4 +1,4 @@
-//! `/depositions`: drafts, their files and metadata, submitting (WC-1.5).
+//! `/depositions`: drafts, their files and metadata, and submission (WC-1.5).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use crate::services::Services;
 
 #[derive(Tags)]
 pub(crate) enum Tag {
-    /// A person's drafts on their way to becoming records.
+    /// Drafts of records, with their files and metadata.
     Depositions,
 }
 
@@ -35,7 +35,7 @@ pub(crate) struct DepositionsApi(pub(crate) Arc<Services>);
 #[derive(Debug, Object)]
 #[oai(rename = "NewDepositionBody")]
 struct NewBody {
-    /// The convention's slug.
+    /// Slug of the convention.
     convention_id: String,
 }
 
@@ -57,11 +57,11 @@ enum CreateResponse {
 #[oai(rename = "DepositionFile")]
 struct File {
     name: String,
-    /// In bytes.
+    /// Size in bytes.
     size: u64,
     /// `sha256:` and the hash in hexadecimal.
     checksum: String,
-    /// Always `null`: what a file says of its own type is nobody's promise.
+    /// Always `null`: the type that a client declares is unverified.
     content_type: Option<String>,
     uploaded_at: String,
 }
@@ -78,7 +78,7 @@ impl From<DepositionFile> for File {
     }
 }
 
-/// A file that was uploaded.
+/// An uploaded file.
 #[derive(Debug, Object)]
 struct UploadedFileBody {
     file: File,
@@ -100,19 +100,19 @@ struct DepositionSummary {
 #[derive(Debug, Object)]
 struct DepositionList {
     items: Vec<DepositionSummary>,
-    /// How many there are.
+    /// Total number of depositions that the caller may read.
     total: u64,
 }
 
-/// What became of the newest submission.
+/// The result of the newest submission.
 #[derive(Debug, Object)]
 #[oai(rename = "DepositionValidation")]
 struct Validation {
-    /// For `/validation/runs/{id}`.
+    /// Id for `/validation/runs/{id}`.
     run_id: String,
     /// `pending`, `running`, `completed`, `rejected` or `failed`.
     status: String,
-    /// Why it did not pass: which hook, or the curator, and why.
+    /// Why it did not pass: which hook or curator rejected it, and why.
     reasons: Vec<String>,
 }
 
@@ -126,35 +126,35 @@ struct Detail {
     status: String,
     metadata: BTreeMap<String, Value>,
     files: Vec<File>,
-    /// What it was published as.
+    /// SRN of the published record.
     record_srn: Option<String>,
     created_at: String,
     updated_at: String,
-    /// What became of the newest submission; `null` before the first.
+    /// The result of the newest submission; `null` before the first.
     validation: Option<Validation>,
 }
 
-/// Nothing more to say.
+/// An empty response body.
 #[derive(Debug, Object)]
 pub(crate) struct Done {}
 
-/// A field of a spreadsheet that is wrong.
+/// An invalid field of a spreadsheet.
 #[derive(Debug, Object)]
 struct SheetError {
     field: String,
     message: String,
 }
 
-/// What a spreadsheet came to.
+/// Result of parsing a spreadsheet.
 #[derive(Debug, Object)]
 struct SheetResult {
     metadata: BTreeMap<String, Value>,
     warnings: Vec<String>,
-    /// Empty if the metadata was taken over.
+    /// Empty if the metadata was stored.
     errors: Vec<SheetError>,
 }
 
-/// What a spreadsheet came to.
+/// Result of filling a draft from a spreadsheet.
 #[derive(Debug, Object)]
 struct FilledBody {
     parse_result: SheetResult,
@@ -190,7 +190,7 @@ enum FileResponse {
     ),
 }
 
-/// How a browser is to keep a file: under its own name (RFC 6266, 4.3; RFC 8187).
+/// Returns the `Content-Disposition` of a download under the file's own name (RFC 6266, 4.3; RFC 8187).
 fn attachment(name: &str) -> String {
     let plain: String = name
         .chars()
@@ -230,7 +230,7 @@ impl DepositionsApi {
 
 #[OpenApi(tag = "Tag::Depositions")]
 impl DepositionsApi {
-    /// Begin a draft.
+    /// Create a draft.
     #[oai(path = "/depositions", method = "post", operation_id = "createDeposition")]
     async fn create(
         &self,
@@ -254,7 +254,7 @@ impl DepositionsApi {
         })))
     }
 
-    /// List the caller's depositions; curators see everybody's.
+    /// List the caller's depositions. Curators see those of all users.
     #[oai(path = "/depositions", method = "get", operation_id = "listDepositions")]
     async fn list(&self, Gate(permit): Gate<act::UseDepositions>) -> Result<Json<DepositionList>, Problem> {
         let (items, total) = self.0.deposit.read_depositions.list(permit).await?;
@@ -264,7 +264,7 @@ impl DepositionsApi {
         }))
     }
 
-    /// Read a deposition; for its owner and curators.
+    /// Get a deposition, as its owner or a curator.
     #[oai(path = "/depositions/:srn", method = "get", operation_id = "getDeposition")]
     async fn get(
         &self,
@@ -290,7 +290,7 @@ impl DepositionsApi {
         }))
     }
 
-    /// Replace a draft's metadata whole. It is checked when the draft is submitted.
+    /// Replace a draft's metadata. It is validated when the draft is submitted.
     #[oai(
         path = "/depositions/:srn/metadata",
         method = "patch",
@@ -312,7 +312,7 @@ impl DepositionsApi {
         Ok(Json(Done {}))
     }
 
-    /// Upload a file. A file of the same name is replaced.
+    /// Upload a file. A file with the same name is replaced.
     #[oai(
         path = "/depositions/:srn/files",
         method = "post",
@@ -335,7 +335,7 @@ impl DepositionsApi {
         Ok(Json(UploadedFileBody { file: kept.into() }))
     }
 
-    /// Download a file; for the deposition's owner and curators.
+    /// Download a file, as the deposition's owner or a curator.
     #[oai(
         path = "/depositions/:srn/files/:filename",
         method = "get",
@@ -360,7 +360,7 @@ impl DepositionsApi {
         ))
     }
 
-    /// Delete a draft's file.
+    /// Delete a file of a draft.
     #[oai(
         path = "/depositions/:srn/files/:filename",
         method = "delete",
@@ -380,9 +380,10 @@ impl DepositionsApi {
         Ok(Json(Done {}))
     }
 
-    /// Fill a draft's metadata in from a filled-in template.
+    /// Fill a draft's metadata from a completed template.
     ///
-    /// Row 1 has the fields' names, row 2 what they mean, row 3 the record. The metadata is taken over only if there are no errors.
+    /// Row 1 holds the field names, row 2 their descriptions, row 3 the record. The metadata is stored only if there
+    /// are no errors.
     #[oai(
         path = "/depositions/:srn/spreadsheet",
         method = "post",
@@ -398,11 +399,11 @@ impl DepositionsApi {
         let bytes = form.file().await?.bytes(crate::deposit::sheet::MAX_BYTES).await?;
         let columns = tokio::task::spawn_blocking(move || crate::deposit::sheet::columns(&bytes)).await;
         let columns = columns.map_err(|error| {
-            tracing::error!(%error, "a spreadsheet could not be read");
+            tracing::error!(%error, "reading a spreadsheet failed");
             Problem::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "VALIDATION_ERROR",
-                "the file is no workbook that can be read",
+                "the file is not a readable workbook",
             )
         })?;
         let columns = columns.map_err(|e| Problem::invalid(&e, "body"))?;
@@ -425,7 +426,7 @@ impl DepositionsApi {
         }))
     }
 
-    /// Read the spreadsheet template of a deposition's convention.
+    /// Download the spreadsheet template of a deposition's convention.
     #[oai(
         path = "/depositions/:srn/template",
         method = "get",
@@ -440,7 +441,7 @@ impl DepositionsApi {
         template_of(&title, &schema)
     }
 
-    /// Submit a draft: its hooks are run over it. Its metadata is checked now, and every fault told.
+    /// Submit a draft. Its metadata is validated, every fault is reported, and its hooks run over it.
     #[oai(
         path = "/depositions/:srn/submit",
         method = "post",

@@ -1,4 +1,4 @@
-//! Reading a filled-in template: hostile bytes that say they are a workbook.
+//! Parsing of a completed template. The bytes are untrusted and only claim to be a workbook.
 
 use std::io::{Cursor, Read as _};
 
@@ -8,31 +8,31 @@ use domain::deposit::spreadsheet::SheetValue;
 use time::macros::date;
 use time::{Date, Duration};
 
-/// The largest workbook, in bytes.
+/// Maximum size of a workbook, in bytes.
 pub(crate) const MAX_BYTES: u64 = 8 * 1024 * 1024;
-/// The most bytes that its parts may unpack to: a small file can be made that unpacks to more than any memory.
+/// Maximum unpacked size of all parts, in bytes. A small file can unpack to more than any memory.
 const MAX_UNPACKED: u64 = 64 * 1024 * 1024;
-/// The most parts of it.
+/// Maximum number of parts.
 const MAX_PARTS: usize = 1000;
-/// The most text in the rows that are looked at, in bytes: as much as metadata may have.
+/// Maximum size of the text in the rows that are read, in bytes. It equals the limit for metadata.
 const MAX_TEXT: usize = 1024 * 1024;
-/// The most columns that are looked at.
+/// Maximum number of columns that are read.
 const MAX_COLUMNS: u32 = 2000;
-/// Row 1 has the headers, row 2 what they mean, row 3 the record (WC-1.5); counted from 0.
+/// Row 1 holds the headers, row 2 their descriptions, row 3 the record (WC-1.5); counted from 0.
 const DATA_ROW: u32 = 2;
 
-/// The columns of a workbook's first sheet: each header with the value in the data row.
+/// Returns the columns of a workbook's first sheet: each header with the value in the data row.
 pub(crate) fn columns(bytes: &[u8]) -> Result<Vec<(String, SheetValue)>, Invalid> {
     let refuse = |why: String| Invalid::value(why).of_field("file");
-    let none = |error: String| refuse(format!("is no workbook (.xlsx) that can be read: {error}"));
+    let none = |error: String| refuse(format!("is not a readable workbook (.xlsx): {error}"));
     let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).map_err(|e| none(e.to_string()))?;
     if archive.len() > MAX_PARTS {
-        return Err(refuse(format!("is a workbook of more than {MAX_PARTS} parts")));
+        return Err(refuse(format!("is a workbook with more than {MAX_PARTS} parts")));
     }
     let mut left = MAX_UNPACKED;
     for part in 0..archive.len() {
         let file = archive.by_index(part).map_err(|e| none(e.to_string()))?;
-        // Unpacked for real: what its headers say of its size is the sender's word.
+        // Unpacks for real: the sizes in the headers are only the sender's claim.
         let unpacked =
             std::io::copy(&mut file.take(left + 1), &mut std::io::sink()).map_err(|e| none(e.to_string()))?;
         left = left
@@ -42,7 +42,7 @@ pub(crate) fn columns(bytes: &[u8]) -> Result<Vec<(String, SheetValue)>, Invalid
     let mut book: Xlsx<_> = Xlsx::new(Cursor::new(bytes)).map_err(|e| none(e.to_string()))?;
     let first = book.sheet_names().first().cloned();
     let first = first.ok_or_else(|| refuse("has no sheet".to_owned()))?;
-    // Cell by cell: one cell in the last row of the last column would make a table of 17 thousand million.
+    // Reads cell by cell: one cell in the last row of the last column would make a table of 17 thousand million cells.
     let mut cells = book
         .worksheet_cells_reader(&first)
         .map_err(|e| none(e.to_string()))?;
@@ -56,7 +56,7 @@ pub(crate) fn columns(bytes: &[u8]) -> Result<Vec<(String, SheetValue)>, Invalid
         if column >= MAX_COLUMNS {
             continue;
         }
-        // A text that many cells share is stored once in the file and would be copied for each.
+        // A string that many cells share is stored once in the file and would be copied for each.
         if let DataRef::String(text) | DataRef::DateTimeIso(text) | DataRef::DurationIso(text) =
             cell.get_value()
         {
@@ -92,7 +92,7 @@ fn value(cell: &DataRef<'_>) -> SheetValue {
         DataRef::Int(n) => whole(*n),
         DataRef::Bool(truth) => SheetValue::Boolean(*truth),
         DataRef::DateTime(at) if at.is_datetime() => day(at.as_f64()).map_or_else(
-            || SheetValue::Error("of a date that is none".to_owned()),
+            || SheetValue::Error("of an invalid date".to_owned()),
             SheetValue::Date,
         ),
         DataRef::DateTime(at) => SheetValue::Number(at.as_f64()),
@@ -103,7 +103,7 @@ fn value(cell: &DataRef<'_>) -> SheetValue {
     }
 }
 
-/// The day of a serial number: days since 1899-12-30, which is how Excel counts from March 1900 on (ECMA-376, 18.17.4.1).
+/// Converts a serial number to a date: days since 1899-12-30, as Excel counts from March 1900 on (ECMA-376, 18.17.4.1).
 fn day(serial: f64) -> Option<Date> {
     if !(61.0..2_958_466.0).contains(&serial) {
         return None;
@@ -159,8 +159,8 @@ mod tests {
                 sheet.write(0, column, &text).unwrap();
             }
         });
-        let told = columns(&bytes).unwrap_err().to_string();
-        assert!(told.contains("bytes of text"), "{told}");
+        let message = columns(&bytes).unwrap_err().to_string();
+        assert!(message.contains("bytes of text"), "{message}");
     }
 
     #[test]
@@ -177,7 +177,7 @@ mod tests {
         }
         let bytes = bomb.finish().unwrap().into_inner();
         assert!(bytes.len() < 1024 * 1024);
-        let told = columns(&bytes).unwrap_err().to_string();
-        assert!(told.contains("unpacks to more"), "{told}");
+        let message = columns(&bytes).unwrap_err().to_string();
+        assert!(message.contains("unpacks to more"), "{message}");
     }
 }

@@ -1,12 +1,12 @@
-//! Paths that stand for others: `/data/{schema}.md` (WC-1.11), and `?format=` for an export.
+//! Alias paths: `/data/{schema}.md` (WC-1.11), and `?format=` for an export.
 //!
-//! They lead to operations of their own, because an operation with two kinds of answer leaves the authors of typed clients with neither.
+//! They lead to separate operations, because typed clients cannot express an operation with two kinds of response.
 
 use poem::http::Uri;
 
 const API: &str = "/api/v1";
 
-/// Where a GET of this address leads, if it is another name.
+/// Returns the target of a GET of this address, if the address is an alias.
 pub(crate) fn target(uri: &Uri) -> Option<Uri> {
     let path = uri.path().strip_prefix(API)?;
     let segments: Vec<&str> = path.split('/').skip(1).collect();

@@ -1,49 +1,79 @@
-//! The `Allow` header of a 405 (RFC 9110 15.5.6), from the OpenAPI document: the framework knows the methods and does not tell.
+//! The `Allow` header of a 405 (RFC 9110 15.5.6), from the OpenAPI document: the framework does not expose a path's
+//! methods.
 
 use serde_json::Value;
 
-/// A path's segments, where `None` takes any text, and its methods.
-type Template = (Vec<Option<String>>, String);
+/// A path of the document.
+struct Template {
+    /// Its segments, in which `None` matches any text.
+    segments: Vec<Option<String>>,
+    /// Its methods, as `Allow` has them.
+    methods: String,
+    /// Its operations: method and `operationId`.
+    operations: Vec<(String, String)>,
+}
 
-/// The methods of every path.
+/// The allowed methods of every path.
 pub(crate) struct Allowed(Vec<Template>);
 
 impl Allowed {
-    /// Those of a document.
+    /// Collects the methods from an OpenAPI document.
     pub(crate) fn of(document: &str) -> Self {
         let document: Value = serde_json::from_str(document).unwrap_or_default();
         let paths = document["paths"].as_object();
         let template = |(path, operations): (&String, &Value)| {
             let segment =
                 |segment: &str| Some(segment.to_owned()).filter(|segment| !segment.starts_with('{'));
-            let methods: Vec<String> = operations
+            let operations: Vec<(String, String)> = operations
                 .as_object()
                 .into_iter()
                 .flatten()
-                .map(|(method, _)| method.to_uppercase())
+                .map(|(method, operation)| {
+                    let id = operation["operationId"].as_str().unwrap_or_default();
+                    (method.to_uppercase(), id.to_owned())
+                })
                 .collect();
-            (path.split('/').map(segment).collect(), methods.join(", "))
+            let methods: Vec<&str> = operations.iter().map(|(method, _)| method.as_str()).collect();
+            Template {
+                segments: path.split('/').map(segment).collect(),
+                methods: methods.join(", "),
+                operations,
+            }
         };
         Self(paths.into_iter().flatten().map(template).collect())
     }
 
-    /// The methods at a path. What is not in the document, such as the document itself, is only read.
+    /// Returns the methods of a path. Paths outside the document, such as the document itself, allow GET only.
     pub(crate) fn at(&self, path: &str) -> &str {
+        self.template(path).map_or("GET", |template| &template.methods)
+    }
+
+    /// Returns the `operationId` of a request; empty for what is not in the document.
+    pub(crate) fn operation(&self, method: &str, path: &str) -> &str {
+        let operations = self
+            .template(path)
+            .map_or(&[][..], |template| &template.operations);
+        operations
+            .iter()
+            .find(|(known, _)| known == method)
+            .map_or("", |(_, operation)| operation)
+    }
+
+    fn template(&self, path: &str) -> Option<&Template> {
         let segments: Vec<&str> = path.split('/').collect();
-        let fits = |(template, _): &&Template| {
-            template.len() == segments.len()
+        let fits = |template: &&Template| {
+            template.segments.len() == segments.len()
                 && template
+                    .segments
                     .iter()
                     .zip(&segments)
                     .all(|(known, given)| known.as_deref().is_none_or(|known| known == *given))
         };
-        // As the router does: a text before a parameter, from the left.
-        let best = self
-            .0
-            .iter()
-            .filter(fits)
-            .min_by_key(|(template, _)| template.iter().map(Option::is_none).collect::<Vec<_>>());
-        best.map_or("GET", |(_, methods)| methods)
+        // As in the router: a literal segment precedes a parameter, from the left.
+        self.0.iter().filter(fits).min_by_key(|template| {
+            let parameters = template.segments.iter().map(Option::is_none);
+            parameters.collect::<Vec<_>>()
+        })
     }
 }
 
@@ -54,11 +84,18 @@ mod tests {
     #[test]
     fn the_methods_of_a_path_are_told_and_a_text_goes_before_a_parameter() {
         let allowed = Allowed::of(
-            r#"{"paths": {"/a/{id}": {"get": {}, "put": {}}, "/a/new": {"post": {}}, "/{b}/{c}": {"delete": {}}}}"#,
+            r#"{"paths": {"/a/{id}": {"get": {"operationId": "getA"}, "put": {}}, "/a/new": {"post": {}}, "/{b}/{c}": {"delete": {}}}}"#,
         );
         assert_eq!(allowed.at("/a/1"), "GET, PUT");
         assert_eq!(allowed.at("/a/new"), "POST");
         assert_eq!(allowed.at("/b/1"), "DELETE");
         assert_eq!(allowed.at("/docs"), "GET");
+        assert_eq!(
+            (
+                allowed.operation("GET", "/a/1"),
+                allowed.operation("GET", "/docs")
+            ),
+            ("getA", "")
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! JSON bodies: bounded, and checked whole against the type's own schema, so that every fault is told and not only the first.
+//! JSON bodies: size-limited, and validated completely against the type's own schema, so that every fault is reported
+//! at once.
 
 use std::any::TypeId;
 use std::collections::{BTreeMap, HashMap};
@@ -17,14 +18,14 @@ use serde_json::Value;
 
 use crate::http::problem::Problem;
 
-/// The greatest JSON body, in bytes.
+/// Maximum size of a JSON body, in bytes.
 pub(crate) const MAX_BYTES: usize = 4 * 1024 * 1024;
-/// The greatest body below `/auth`, in bytes.
+/// Maximum size of a body below `/auth`, in bytes.
 const MAX_AUTH_BYTES: usize = 16 * 1024;
-/// The most faults that are told.
+/// Maximum number of faults in one response.
 const MAX_FAULTS: usize = 100;
 
-/// Types in which a key that is not listed is a fault (WC-1.1: marked **F**); elsewhere it is passed over.
+/// Types in which an unlisted key is a fault (WC-1.1: marked **F**). Other types ignore unlisted keys.
 const STRICT: &[&str] = &[
     "DeployBody",
     "SchemaBlock",
@@ -93,7 +94,7 @@ impl<'a, T: ParseFromJSON + 'static> ApiExtractor<'a> for Body<T> {
     }
 }
 
-/// An `application/x-www-form-urlencoded` body of texts, as browsers send it.
+/// An `application/x-www-form-urlencoded` body of strings, as browsers send it.
 pub(crate) struct FormBody<T>(pub(crate) T);
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -136,7 +137,7 @@ impl<'a, T: ParseFromJSON + 'static> ApiExtractor<'a> for FormBody<T> {
     }
 }
 
-/// The bytes of a body of this type, at most [`MAX_BYTES`].
+/// Reads the bytes of a body of this content type, at most [`MAX_BYTES`].
 async fn taken(
     request: &Request,
     body: &mut RequestBody,
@@ -157,7 +158,7 @@ async fn taken(
         )
         .into());
     }
-    // Anybody may call what is below `/auth`, and nothing there is long.
+    // Everyone may call the routes below `/auth`, and their bodies are short.
     let most = if request.original_uri().path().starts_with("/api/v1/auth/") {
         MAX_AUTH_BYTES
     } else {
@@ -174,26 +175,29 @@ async fn taken(
         Err(error) => Err(Problem::new(
             StatusCode::BAD_REQUEST,
             "bad_request",
-            format!("the body could not be read: {error}"),
+            format!("reading the body failed: {error}"),
         )
         .into()),
     }
 }
 
 fn parse<T: ParseFromJSON + 'static>(bytes: &[u8]) -> Result<T, Invalid> {
-    // No body is an object without keys: where all may be left out, so may it.
+    // An absent body counts as an object without keys, if every key is optional.
     let own_keys = schemas::<T>()
         .get(T::name().as_ref())
         .is_none_or(|schema| schema.properties.is_empty());
     if bytes.is_empty() && own_keys {
-        return Err(Invalid::one(Fault::missing([], "is required: there is no body")));
+        return Err(Invalid::one(Fault::missing(
+            [],
+            "is required, but the body is missing",
+        )));
     }
     let bytes = if bytes.is_empty() { b"{}" } else { bytes };
-    // serde_json refuses what is nested more than 128 deep, so neither it nor the walk below can exhaust the stack.
+    // serde_json rejects nesting deeper than 128, so neither it nor the walk below can exhaust the stack.
     let value: Value = serde_json::from_slice(bytes).map_err(|e| {
         Invalid::one(Fault {
             loc: vec![],
-            message: format!("is not JSON that can be read: {e}"),
+            message: format!("is not valid JSON: {e}"),
             rule: "json_invalid",
         })
     })?;
@@ -209,12 +213,12 @@ fn parse_value<T: ParseFromJSON + 'static>(value: Value) -> Result<T, Invalid> {
     walk.check(&T::schema_ref(), &value, &mut Vec::new());
     walk.check_nul(&value, &mut Vec::new());
     Invalid::unless_empty(walk.faults)?;
-    // Anything that the schema cannot say.
+    // Rules that the schema cannot express.
     T::parse_from_json(Some(value)).map_err(|e| Invalid::value(e.into_message()))
 }
 
-/// Whether an object without keys is a good body, so that no body is one, too. A body whose keys are the caller's own is not among them: there
-/// no keys says something.
+/// Returns whether an object without keys is a valid body, so that an absent body is valid too. A body with arbitrary
+/// keys does not qualify: there the empty object has a meaning.
 fn may_be_left_out<T: ParseFromJSON + 'static>() -> bool {
     let schemas = schemas::<T>();
     schemas
@@ -222,7 +226,8 @@ fn may_be_left_out<T: ParseFromJSON + 'static>() -> bool {
         .is_some_and(|schema| schema.required.is_empty() && !schema.properties.is_empty())
 }
 
-/// The schemas of a body's type by name. They never change, and making them costs more than the rest of a request.
+/// Returns the schemas of a body's type by name. They never change, and building them costs more than the rest of a
+/// request.
 fn schemas<T: ParseFromJSON + 'static>() -> Arc<Schemas> {
     static MADE: LazyLock<RwLock<HashMap<TypeId, Arc<Schemas>>>> = LazyLock::new(RwLock::default);
     let key = TypeId::of::<T>();
@@ -242,7 +247,7 @@ fn schemas<T: ParseFromJSON + 'static>() -> Arc<Schemas> {
 
 type Schemas = BTreeMap<String, MetaSchema>;
 
-/// Compares a value with a schema of the OpenAPI document.
+/// Validates a value against a schema of the OpenAPI document.
 struct Walk<'a> {
     schemas: &'a Schemas,
     faults: Vec<Fault>,
@@ -263,7 +268,7 @@ impl Walk<'_> {
         }
     }
 
-    /// PostgreSQL can store the character NUL nowhere, so it is refused everywhere.
+    /// Rejects the character NUL, which PostgreSQL cannot store.
     fn check_nul(&mut self, value: &Value, at: &mut Vec<Loc>) {
         match value {
             Value::String(text) if text.contains('\0') => {
@@ -349,14 +354,14 @@ impl Walk<'_> {
                 for (key, item) in map {
                     at.push(shortened(key).into());
                     if let Some((known, inner)) = schema.properties.iter().find(|(known, _)| known == key) {
-                        // `null` is a field that is not there, where it may be left out.
+                        // For an optional field, `null` means that the field is absent.
                         if !item.is_null() || schema.required.contains(known) {
                             self.check(inner, item, at);
                         }
                     } else if let Some(inner) = &schema.additional_properties {
                         self.check(inner, item, at);
                     } else if name.is_some_and(|name| STRICT.contains(&name)) {
-                        self.fault(at, "is no key that is known here", "extra_forbidden");
+                        self.fault(at, "is not a known key", "extra_forbidden");
                     }
                     at.pop();
                 }

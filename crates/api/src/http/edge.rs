@@ -1,4 +1,4 @@
-//! The outermost layer: every answer that is an error has our body, and a handler that was begun is ended.
+//! The layer around the router: every error response has our body, and every started handler runs to its end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,9 +21,10 @@ use crate::http::aliases;
 use crate::http::allow::Allowed;
 use crate::http::middleware::REQUEST_ID;
 use crate::http::problem::{Problem, ProblemJson};
+use crate::http::request_log::Counting;
 
-/// Makes problems of framework errors and panics, and detaches handlers from their connection: a client that resets it would
-/// otherwise drop the handler in the middle of a transaction.
+/// Turns framework errors and panics into problems, and detaches handlers from their connection. Otherwise a client
+/// that resets the connection would drop the handler in the middle of a transaction.
 pub(crate) struct Edge(pub(crate) Arc<Allowed>, pub(crate) Arc<Metrics>);
 
 pub(crate) struct EdgeEndpoint<E>(Arc<E>, Arc<Allowed>, Arc<Metrics>);
@@ -53,7 +54,17 @@ impl<E: Endpoint + 'static> Endpoint for EdgeEndpoint<E> {
         }
         let allowed = self.1.at(request.uri().path());
         let id = request.header(REQUEST_ID).unwrap_or_default();
-        let span = tracing::info_span!("http", id, method = %request.method(), path = request.uri().path());
+        let operation = self.1.operation(request.method().as_str(), request.uri().path());
+        let span = tracing::info_span!(
+            // The name that OpenTelemetry shows; a span's own name is fixed.
+            "http",
+            otel.name = format!("http.{operation}"),
+            operation,
+            id,
+            method = %request.method(),
+            path = request.uri().path(),
+        );
+        let counting = Counting::of(&span);
         let begun = std::time::Instant::now();
         let unread = share_body(&mut request);
         let inner = Arc::clone(&self.0);
@@ -63,12 +74,12 @@ impl<E: Endpoint + 'static> Endpoint for EdgeEndpoint<E> {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => of_framework(error, auth),
             Err(gone) => {
-                tracing::error!(parent: &span, panic = gone.is_panic(), "a handler did not end");
+                tracing::error!(parent: &span, panic = gone.is_panic(), "a handler panicked or was aborted");
                 ProblemJson(
                     Problem::new(
                         StatusCode::INTERNAL_SERVER_ERROR,
                         "internal_error",
-                        "the server failed; the fault was logged",
+                        "internal server error; the fault was logged",
                     )
                     .into_body(),
                 )
@@ -85,12 +96,21 @@ impl<E: Endpoint + 'static> Endpoint for EdgeEndpoint<E> {
         }
         drain(unread).await;
         let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        tracing::info!(parent: &span, status = response.status().as_u16(), took_ms, "request");
+        let used = counting.used();
+        tracing::info!(
+            parent: &span,
+            status = response.status().as_u16(),
+            took_ms,
+            db_ms = used.milliseconds(),
+            db_calls = used.calls(),
+            "request"
+        );
         Ok(response)
     }
 }
 
-/// Where a path of the API with a slash too many leads (WC-1). Only ours: `//elsewhere/` would lead to another host.
+/// Returns the redirect target of an API path with a trailing slash (WC-1). Only our own paths: `//elsewhere/` would
+/// lead to another host.
 fn without_slash(uri: &Uri) -> Option<String> {
     let path = uri.path();
     let bare = path.trim_end_matches('/');
@@ -105,7 +125,7 @@ fn without_slash(uri: &Uri) -> Option<String> {
 
 type Unread = Arc<Mutex<BoxStream<'static, std::io::Result<Bytes>>>>;
 
-/// Keeps a hold on the request's body, to see what of it the handler left unread.
+/// Shares the request's body, so that the unread rest can be drained afterwards.
 fn share_body(request: &mut Request) -> Option<Unread> {
     let body = request.take_body();
     if body.is_empty() {
@@ -120,9 +140,9 @@ fn share_body(request: &mut Request) -> Option<Unread> {
     Some(shared)
 }
 
-/// Reads what of a request nobody read, a bounded while: a client that is still writing would see a broken pipe in place of its refusal,
-/// and one that sent a body where none is looked at (an empty one, in chunks, with a GET) would find its connection closed under its
-/// next request.
+/// Reads the unread rest of a request, within bounds. Without this, a client that is still writing would see a broken
+/// pipe instead of its error. A client that sent an unexpected body (an empty chunked one with a GET) would find its
+/// connection closed under its next request.
 async fn drain(unread: Option<Unread>) {
     const MAX_BYTES: usize = 8 << 20;
     let Some(unread) = unread else { return };
@@ -136,7 +156,7 @@ async fn drain(unread: Option<Unread>) {
             }
         }
     };
-    // Whether it ends well, badly or not in time makes no difference to the answer.
+    // The outcome, including a timeout, makes no difference to the response.
     let _ = tokio::time::timeout(Duration::from_secs(2), reading).await;
 }
 
@@ -151,23 +171,19 @@ fn of_framework(error: poem::Error, auth: bool) -> Response {
         )
     };
     let problem = if error.is::<NotFoundError>() {
-        Problem::new(
-            StatusCode::NOT_FOUND,
-            "not_found",
-            "there is nothing at this path",
-        )
+        Problem::new(StatusCode::NOT_FOUND, "not_found", "no resource at this path")
     } else if error.is::<MethodNotAllowedError>() {
         Problem::new(
             StatusCode::METHOD_NOT_ALLOWED,
             "method_not_allowed",
-            "this path does not take this method",
+            "this path does not support this method",
         )
     } else if let Some(e) = error.downcast_ref::<ParseParamError>() {
         named(e.name, &e.reason, "query")
     } else if let Some(e) = error.downcast_ref::<OaiPathError>() {
         named(e.name, &e.reason, "path")
     } else if error.is::<ParsePathError>() {
-        Problem::invalid(&Invalid::value("the path is not UTF-8"), "path")
+        Problem::invalid(&Invalid::value("the path is not valid UTF-8"), "path")
     } else if let Some(e) = error.downcast_ref::<ParseRequestPayloadError>() {
         Problem::invalid(&Invalid::value(e.reason.clone()), "body")
     } else if error.is::<ContentTypeError>() {
@@ -180,7 +196,7 @@ fn of_framework(error: poem::Error, auth: bool) -> Response {
         Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "body_too_large",
-            "the body is larger than is taken",
+            "the body is too large",
         )
     } else {
         let status = error.status();
@@ -189,7 +205,7 @@ fn of_framework(error: poem::Error, auth: bool) -> Response {
             Problem::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "internal_error",
-                "the server failed; the fault was logged",
+                "internal server error; the fault was logged",
             )
         } else {
             Problem::new(StatusCode::BAD_REQUEST, "bad_request", error.to_string())

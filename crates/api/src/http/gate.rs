@@ -1,4 +1,5 @@
-//! The only way a handler gets a permit. Always the first argument: who may not ask learns nothing of shapes.
+//! The only way for a handler to get a permit. It is always the first argument: unauthorized callers learn nothing
+//! about parameters.
 
 use std::sync::Arc;
 
@@ -12,13 +13,14 @@ use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 
 use crate::http::problem::Problem;
 
-/// The name of the scheme; what follows it, after a space, is what the operation needs. [`crate::http::spec`] takes the two apart.
+/// Name of the security scheme. The operation's requirement follows it after a space; [`crate::http::spec`] splits the
+/// two.
 pub(crate) const SCHEME: &str = "bearer";
 
-/// The caller may do `A`.
+/// Proof that the caller may do `A`.
 pub(crate) struct Gate<A>(pub(crate) Permit<A>);
 
-/// What a requirement is called between here and [`crate::http::spec`].
+/// Encodes a requirement for [`crate::http::spec`].
 const fn security_name(requirement: Requirement) -> &'static str {
     use auth::Role;
     match requirement {
@@ -95,7 +97,7 @@ impl<'a, A: Action> ApiExtractor<'a> for Gate<A> {
 
 async fn permit<A: Action>(request: &Request) -> Result<Permit<A>, Problem> {
     if matches!(A::REQUIREMENT, Requirement::Anyone) {
-        // What is open to anyone asks nobody: not with a bad token (WC-3), and not while the database is away.
+        // A public route does not authenticate: neither a bad token (WC-3) nor an unreachable database blocks it.
         return Principal::anonymous()
             .permit::<A>()
             .map_err(|e| Problem::of_error(&e, "header"));
@@ -114,7 +116,7 @@ async fn permit<A: Action>(request: &Request) -> Result<Permit<A>, Problem> {
         .map_err(|e| Problem::of_error(&e, "header"))
 }
 
-/// The token of `Authorization: Bearer <token>`; any other scheme is no token (WC-3).
+/// Returns the token of `Authorization: Bearer <token>`; other schemes count as no token (WC-3).
 fn bearer(request: &Request) -> Option<&str> {
     request
         .headers()

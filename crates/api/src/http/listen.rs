@@ -1,7 +1,8 @@
-//! Connections: from a listener to the endpoint, until the server stops.
+//! Connections: from a listener to the endpoint, until shutdown.
 //!
-//! Not poem's own server (3.1.12): after a connection failed it drives it once more, to end it gracefully, and hyper then writes the last
-//! chunk of the body that had just failed (RFC 9112 7.1). The client would take a table that broke off for a whole one.
+//! Not poem's own server (3.1.12): after a connection failed, it drives the connection once more to end it gracefully,
+//! and hyper then writes the last chunk of the body that had just failed (RFC 9112 7.1). The client would take a
+//! truncated table for a complete one.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -19,14 +20,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-/// How long a client may take to send the head of a request.
+/// Time limit for a client to send the head of a request.
 const HEAD: Duration = Duration::from_secs(60);
-/// The most connections at one time; more wait to be accepted.
+/// Maximum number of concurrent connections; further ones wait to be accepted.
 const MAX_CONNECTIONS: usize = 4096;
-/// How long to wait when no connection can be taken, for want of file descriptors.
+/// Pause after a failed accept, for example when file descriptors run out.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves until `stop` ends; then takes no more connections, and gives those that are there `drain` to end what they do.
+/// Serves until `stop` resolves. Then it accepts no more connections and lets the open ones finish for at most `drain`.
 pub async fn serve<E>(listener: TcpListener, endpoint: E, stop: impl Future<Output = ()>, drain: Duration)
 where
     E: Endpoint<Output = Response> + 'static,
@@ -50,12 +51,13 @@ where
         };
         match accepted {
             Ok((socket, remote, place)) => {
-                // Answers are whole pieces; waiting for more to send with them would only make them late.
+                // Responses are sent in whole pieces; waiting for more data would only delay them.
                 let _ = socket.set_nodelay(true);
                 let serving = connection(&builder, &graceful, Arc::clone(&endpoint), remote);
                 let over = over.clone();
                 tokio::spawn(async move {
-                    // Before the first byte there is nothing to wait for: such a connection ends with the server, and has no time to waste.
+                    // Before the first byte the server waits for nothing. Such a connection ends with the server, and
+                    // within the head's time limit.
                     let spoken = tokio::select! {
                         () = over.cancelled() => false,
                         spoken = tokio::time::timeout(HEAD, socket.readable()) => matches!(spoken, Ok(Ok(()))),
@@ -67,7 +69,7 @@ where
                 });
             }
             Err(error) => {
-                tracing::warn!(%error, "a connection could not be taken");
+                tracing::warn!(%error, "accepting a connection failed");
                 tokio::time::sleep(PAUSE).await;
             }
         }
@@ -75,11 +77,11 @@ where
     drop(listener);
     over.cancel();
     if tokio::time::timeout(drain, graceful.shutdown()).await.is_err() {
-        tracing::warn!("some connections outlived the time that they had to end; they are cut");
+        tracing::warn!("some connections exceeded the drain time and are closed");
     }
 }
 
-/// The next connection, once there is a place for it.
+/// Accepts the next connection, once a slot is free.
 async fn accepted(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
@@ -90,7 +92,7 @@ async fn accepted(
     Ok((socket, remote, place))
 }
 
-/// What serves a connection from there.
+/// Returns the future factory that serves one connection from `remote`.
 fn connection<E>(
     builder: &Builder<TokioExecutor>,
     graceful: &GracefulShutdown,
@@ -121,8 +123,8 @@ where
                 .serve_connection_with_upgrades(TokioIo::new(socket), service)
                 .into_owned();
             if let Err(error) = watcher.watch(connection).await {
-                // Clients that go away, and bodies that failed, which were logged where they did.
-                tracing::debug!(error = &*error, "a connection ended before its time");
+                // Causes: clients that disconnect, and failed bodies, which are already logged.
+                tracing::debug!(error = &*error, "a connection ended prematurely");
             }
         })
     }

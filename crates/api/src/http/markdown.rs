@@ -17,7 +17,7 @@ impl poem_openapi::ApiResponse for Markdown {
     fn meta() -> MetaResponses {
         MetaResponses {
             responses: vec![MetaResponse {
-                description: "The description.",
+                description: "The description in Markdown.",
                 status: Some(200),
                 status_range: None,
                 content: vec![MetaMediaType {

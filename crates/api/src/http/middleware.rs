@@ -1,5 +1,5 @@
-//! HTTP manners, around everything: request ids, HEAD, entity tags and conditional requests (RFC 9110 8.8.3, 13), compression, CORS for
-//! reads (Fetch standard, 3.2), rate limits with `Retry-After` (RFC 6585 4, RFC 9110 10.2.3).
+//! HTTP middleware around all routes: request ids, HEAD, entity tags and conditional requests (RFC 9110 8.8.3, 13),
+//! compression, CORS for reads (Fetch standard, 3.2), rate limits with `Retry-After` (RFC 6585 4, RFC 9110 10.2.3).
 
 mod compression;
 mod cors;
@@ -16,25 +16,25 @@ use crate::http::problem::{Problem, ProblemJson};
 pub use cors::Origins;
 use limits::Limits;
 
-/// The name of a request's id.
+/// Header with the id of a request.
 pub(crate) const REQUEST_ID: &str = "x-request-id";
-/// The longest id of a request that is taken from outside.
+/// Maximum length of a request id from outside.
 const MAX_ID: usize = 128;
 
-/// How the server behaves towards HTTP clients.
+/// Settings of the HTTP middleware.
 #[derive(Clone, Debug, Default)]
 pub struct HttpOptions {
-    /// The origins whose pages may read; none by default.
+    /// Origins whose pages may read; none by default.
     pub origins: Origins,
-    /// How many queries by POST a client may make to one table in a minute; none is no limit.
+    /// Maximum number of POST queries per client, table and minute; `None` means no limit.
     pub table_posts_per_minute: Option<std::num::NonZeroU32>,
-    /// How many requests a client may make in a minute; none is no limit.
+    /// Maximum number of requests per client and minute; `None` means no limit.
     pub requests_per_minute: Option<std::num::NonZeroU32>,
-    /// The header in which a proxy says who its client is; its last entry counts. None: whoever is connected.
+    /// Header in which a proxy names its client; the last entry counts. `None` means the address of the connection.
     pub client_header: Option<String>,
 }
 
-/// The outermost layer.
+/// The outermost middleware layer.
 pub(crate) struct Layers(Arc<HttpOptions>, Arc<Limits>);
 
 impl Layers {
@@ -98,7 +98,8 @@ impl<E: Endpoint<Output = Response> + 'static> Endpoint for MannersEndpoint<E> {
     }
 }
 
-/// The id that a client or a proxy gave, if it is fit for a log; else a new one. It is set in the request, for the log.
+/// Returns the id from the client or proxy if it is safe to log, else a new one. Also sets it in the request, for the
+/// log.
 fn request_id(request: &mut Request) -> String {
     let fit = |id: &&str| {
         (1..=MAX_ID).contains(&id.len())
@@ -124,7 +125,7 @@ fn too_many(wait: std::time::Duration) -> Response {
     let problem = Problem::new(
         StatusCode::TOO_MANY_REQUESTS,
         "rate_limited",
-        format!("more requests of this kind than are taken in a minute; try again in {seconds} s"),
+        format!("too many requests of this kind per minute; try again in {seconds} s"),
     );
     let mut response = ProblemJson(problem.into_body()).into_response();
     response
@@ -133,7 +134,8 @@ fn too_many(wait: std::time::Duration) -> Response {
     response
 }
 
-/// What GET would answer, without the content; its length where that is known without reading a stream or compressing.
+/// Returns the response to GET without its content. `Content-Length` is set if it is known without reading a stream or
+/// compressing.
 async fn without_body(mut response: Response, encoding: compression::Encoding) -> Response {
     let body = response.take_body();
     let compressed = compression::announce(&mut response, encoding);

@@ -1,4 +1,4 @@
-//! Every failure that a client sees: one body (RFC 9457, WC-0 "Errors"), one place that decides the status.
+//! Every failure that a client sees: one body (RFC 9457, WC-0 "Errors"), and one place that maps failures to statuses.
 
 use app::Failure;
 use domain::kind::{Coded, Kind, Loc};
@@ -15,11 +15,11 @@ use serde_json::{Value, json};
 #[derive(Clone, Debug, Object)]
 #[oai(rename = "Fault")]
 pub(crate) struct FaultBody {
-    /// The way to it: `["body", "hooks", 0, "name"]`.
+    /// Path to the faulty value: `["body", "hooks", 0, "name"]`.
     loc: Vec<Value>,
-    /// What is wrong.
+    /// Description of the fault.
     msg: String,
-    /// Its stable type.
+    /// Stable type of the fault.
     #[oai(rename = "type")]
     rule: String,
 }
@@ -28,29 +28,29 @@ pub(crate) struct FaultBody {
 #[derive(Clone, Debug, Object)]
 #[oai(rename = "Problem")]
 pub(crate) struct ProblemBody {
-    /// A URI for the kind of problem; `about:blank` means that the status says it.
+    /// URI of the problem type; `about:blank` means that the status alone describes it.
     #[oai(rename = "type")]
     uri: String,
-    /// The status in words.
+    /// HTTP status text.
     title: String,
-    /// The status.
+    /// HTTP status code.
     status: u16,
-    /// What went wrong, in a sentence. On `/api/v1/auth/*` an object `{code, message}`.
+    /// Description of the problem. On `/api/v1/auth/*` an object `{code, message}`.
     detail: Value,
-    /// The stable code.
+    /// Stable error code.
     code: String,
-    /// What went wrong, in a sentence.
+    /// Description of the problem.
     message: String,
-    /// The field that it is about, if it is about one.
+    /// The faulty field, if the problem concerns one field.
     #[oai(skip_serializing_if_is_none)]
     field: Option<String>,
-    /// Every fault that was found in the request.
+    /// Every fault found in the request.
     #[oai(skip_serializing_if_is_none)]
     errors: Option<Vec<FaultBody>>,
-    /// The same code where a client of OAuth reads it (RFC 6749 5.2), on `/api/v1/auth/*`.
+    /// The code for OAuth clients (RFC 6749 5.2), on `/api/v1/auth/*`.
     #[oai(skip_serializing_if_is_none)]
     error: Option<String>,
-    /// The same sentence where a client of OAuth reads it.
+    /// The description for OAuth clients.
     #[oai(skip_serializing_if_is_none)]
     error_description: Option<String>,
 }
@@ -87,7 +87,7 @@ impl IntoResponse for ProblemJson {
 }
 
 impl ProblemBody {
-    /// Its status, its title and its sentence, for a page.
+    /// Returns status, title and message, for an HTML page.
     pub(crate) fn said(self: Box<Self>) -> (u16, String, String) {
         (self.status, self.title, self.message)
     }
@@ -95,7 +95,7 @@ impl ProblemBody {
 
 macro_rules! problems {
     ($($status:literal $name:ident $what:literal),+ $(,)?) => {
-        /// A failure, by status.
+        /// A failure, by HTTP status.
         #[derive(Debug, ApiResponse)]
         pub(crate) enum Problem {
             $(#[doc = $what] #[oai(status = $status)] $name(ProblemJson),)+
@@ -109,7 +109,7 @@ macro_rules! problems {
                 }
             }
 
-            /// The body.
+            /// Returns the body of the problem.
             pub(crate) fn into_body(self) -> Box<ProblemBody> {
                 match self { $(Self::$name(ProblemJson(body)) => body,)+ }
             }
@@ -118,21 +118,21 @@ macro_rules! problems {
 }
 problems! {
     400 BadRequest "The name is reserved, or the request is malformed.",
-    401 Unauthorized "No credentials, or none that hold.",
-    403 Forbidden "The caller lacks the right.",
-    404 NotFound "It does not exist.",
-    405 MethodNotAllowed "The path has no such method.",
-    409 Conflict "It clashes with what is there.",
-    413 TooLarge "The body is larger than is taken.",
-    415 UnsupportedMediaType "The body is of a type that is not taken.",
-    429 TooMany "More requests of this kind than are taken now; `Retry-After` says when to try again.",
-    422 Invalid "What was sent breaks a rule; every fault is listed.",
-    500 Internal "A defect of the server.",
-    503 Unavailable "Something that the server needs is not to be had now.",
+    401 Unauthorized "Missing or invalid credentials.",
+    403 Forbidden "The caller lacks the required permission.",
+    404 NotFound "The resource does not exist.",
+    405 MethodNotAllowed "The path does not support this method.",
+    409 Conflict "The request conflicts with the current state.",
+    413 TooLarge "The body is too large.",
+    415 UnsupportedMediaType "The content type of the body is not supported.",
+    429 TooMany "Too many requests. `Retry-After` states when to retry.",
+    422 Invalid "The request breaks a rule. Every fault is listed.",
+    500 Internal "Internal server error.",
+    503 Unavailable "A dependency of the server is temporarily unavailable.",
 }
 
 impl Problem {
-    /// A problem of this status.
+    /// Creates a problem with this status.
     pub(crate) fn new(status: StatusCode, code: &str, message: impl Into<String>) -> Self {
         let message = message.into();
         Self::of(Box::new(ProblemBody {
@@ -149,7 +149,7 @@ impl Problem {
         }))
     }
 
-    /// The problem of an error, whose faults lie in `place` (`body`, `query`, `path`).
+    /// Maps an error to a problem. Its faults lie in `place` (`body`, `query`, `path`).
     pub(crate) fn of_error(error: &(impl Coded + 'static), place: &'static str) -> Self {
         let status = match error.kind() {
             Kind::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
@@ -162,10 +162,10 @@ impl Problem {
             Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Kind::Bug => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        // What goes wrong inside is for the log; a client learns that it did.
+        // Internal causes go to the log; the client only learns that the server failed.
         let message = match error.kind() {
-            Kind::Bug => "the server failed; the fault was logged".to_owned(),
-            Kind::Unavailable => "the server cannot do this now; try again".to_owned(),
+            Kind::Bug => "internal server error; the fault was logged".to_owned(),
+            Kind::Unavailable => "temporarily unavailable; try again later".to_owned(),
             _ => error.to_string(),
         };
         if matches!(error.kind(), Kind::Bug | Kind::Unavailable) {
@@ -180,12 +180,12 @@ impl Problem {
         Self::of(body)
     }
 
-    /// Faults in a part of the request.
+    /// Creates a problem for faults in a part of the request.
     pub(crate) fn invalid(invalid: &Invalid, place: &'static str) -> Self {
         Self::of_error(invalid, place)
     }
 
-    /// The same problem as `/auth/*` tells it: osa-py reads `body["detail"]["code"]` there (WC-0).
+    /// Adapts the problem to `/auth/*`: osa-py reads `body["detail"]["code"]` there (WC-0).
     pub(crate) fn for_auth(self) -> Self {
         let mut body = self.into_body();
         body.detail = json!({"code": body.code, "message": body.message});
@@ -222,7 +222,7 @@ impl From<Failure> for Problem {
     }
 }
 
-/// What a path's parameter is, or a problem that names it.
+/// Parses a path parameter, or returns a problem that names it.
 pub(crate) fn path<T: std::str::FromStr<Err = Invalid>>(
     name: &'static str,
     text: &str,

@@ -1,4 +1,4 @@
-//! What several lists take as parameters of their query.
+//! Query parameters that several lists share.
 
 use std::time::Duration;
 
@@ -6,29 +6,29 @@ use domain::{Actor, Invalid, ServiceAccountId, UserId};
 
 use crate::http::problem::Problem;
 
-/// A parameter that breaks a rule.
+/// Creates a problem for an invalid query parameter.
 pub(crate) fn refused(field: &str, invalid: Invalid) -> Problem {
     Problem::invalid(&invalid.of_field(field), "query")
 }
 
-/// A field of a body that breaks a rule.
+/// Creates a problem for an invalid field of the body.
 pub(crate) fn refused_body(field: &str, invalid: Invalid) -> Problem {
     Problem::invalid(&invalid.of_field(field), "body")
 }
 
-/// How many are on a page, where nothing is said and at most.
+/// Returns the page size: the default without a limit, and at most the maximum.
 pub(crate) fn page_size(limit: Option<i64>, (usual, most): (u32, u32)) -> u32 {
     limit.map_or(usual, |n| {
         u32::try_from(n.clamp(1, i64::from(most))).unwrap_or(most)
     })
 }
 
-/// For how long to wait: at most 30 s.
+/// Returns the duration of a long poll: 0 by default, at most 30 s.
 pub(crate) fn wait(seconds: Option<i64>) -> Duration {
     Duration::from_secs(seconds.unwrap_or(0).clamp(0, 30).unsigned_abs())
 }
 
-/// `user:<id>` or `service_account:<id>`.
+/// Parses `user:<id>` or `service_account:<id>`.
 pub(crate) fn actor(text: &str) -> Result<Actor, Invalid> {
     let rule = || Invalid::value("must be user:<id> or service_account:<id>, with a UUID as id");
     match text.split_once(':') {
@@ -41,7 +41,7 @@ pub(crate) fn actor(text: &str) -> Result<Actor, Invalid> {
     }
 }
 
-/// A text of a body of at most so many bytes.
+/// Checks that a text of the body has at most `most` bytes and is not empty.
 pub(crate) fn bounded(field: &str, text: Option<String>, most: usize) -> Result<Option<String>, Problem> {
     match text {
         Some(text) if text.is_empty() || text.len() > most => Err(refused_body(
@@ -52,7 +52,8 @@ pub(crate) fn bounded(field: &str, text: Option<String>, most: usize) -> Result<
     }
 }
 
-/// The bytes of a value as JSON, with every number written out, as PostgreSQL keeps it and gives it back: `1e308` has 309 digits.
+/// Returns the size of a value as JSON in bytes, with every number written out as PostgreSQL stores and returns it:
+/// `1e308` has 309 digits.
 fn size(value: &serde_json::Value) -> usize {
     use serde_json::Value;
     match value {
@@ -77,7 +78,7 @@ fn size(value: &serde_json::Value) -> usize {
     }
 }
 
-/// A JSON value of a body of at most so many bytes.
+/// Checks that a JSON value of the body has at most `most` bytes.
 pub(crate) fn bounded_json(field: &str, value: &serde_json::Value, most: usize) -> Result<(), Problem> {
     let size = size(value);
     if size > most {
@@ -89,7 +90,7 @@ pub(crate) fn bounded_json(field: &str, value: &serde_json::Value, most: usize) 
     Ok(())
 }
 
-/// A row's id in a path.
+/// Parses a row id of a path.
 pub(crate) fn row_id(text: &str) -> Result<i64, Problem> {
     text.parse::<i64>().map_err(|_| {
         let invalid = Invalid::value("must be a whole number").of_field("row_id");

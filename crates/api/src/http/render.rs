@@ -1,23 +1,23 @@
-//! How values look on the wire: times, and cells in JSON and CSV (WC-7).
+//! Wire formats of values: times, and cells in JSON and CSV (WC-7).
 
 use domain::Cell;
 use serde_json::Value;
 use time::{OffsetDateTime, UtcOffset};
 
-/// A time of a model: `YYYY-MM-DDTHH:MM:SS.ffffffZ`, always six digits.
+/// Formats a time of a model: `YYYY-MM-DDTHH:MM:SS.ffffffZ`, always with six digits.
 pub(crate) fn model_time(at: OffsetDateTime) -> String {
     let at = at.to_offset(UtcOffset::UTC);
     format!("{}T{}.{:06}Z", at.date(), clock(at), at.microsecond())
 }
 
-/// A time as Python's `isoformat`: `YYYY-MM-DDTHH:MM:SS[.ffffff]+00:00`.
+/// Formats a time like Python's `isoformat`: `YYYY-MM-DDTHH:MM:SS[.ffffff]+00:00`.
 pub(crate) fn iso_time(at: OffsetDateTime) -> String {
     let mut out = Vec::with_capacity(32);
     push_iso_time(&mut out, at);
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// The same, written behind what is there: exports have millions of them.
+/// Appends a time like `iso_time`: exports have millions of them.
 pub(crate) fn push_iso_time(out: &mut Vec<u8>, at: OffsetDateTime) {
     let at = at.to_offset(UtcOffset::UTC);
     let (date, time) = (at.date(), at.time());
@@ -39,7 +39,7 @@ pub(crate) fn push_iso_time(out: &mut Vec<u8>, at: OffsetDateTime) {
     out.extend_from_slice(b"+00:00");
 }
 
-/// A number of so many digits.
+/// Appends a number with this many digits.
 fn number(out: &mut Vec<u8>, value: u32, digits: u32) {
     for place in (0..digits).rev() {
         let digit = value / 10_u32.pow(place) % 10;
@@ -51,7 +51,7 @@ fn clock(at: OffsetDateTime) -> String {
     format!("{:02}:{:02}:{:02}", at.hour(), at.minute(), at.second())
 }
 
-/// A cell in a JSON row. Times are told as the contract has them, which is another form than the one they are read back from.
+/// Converts a cell to JSON. Times are written as the contract demands, in another form than the one they are read from.
 pub(crate) fn json_cell(cell: &Cell) -> Value {
     match cell {
         Cell::Timestamp(at) => Value::String(iso_time(*at)),
@@ -59,7 +59,7 @@ pub(crate) fn json_cell(cell: &Cell) -> Value {
     }
 }
 
-/// A log, as a stream (WC-1.2). It is what a hook printed, so no browser may take it for anything but text.
+/// A log as a stream (WC-1.2). It holds the output of a hook, so browsers must treat it as plain text only.
 pub(crate) struct LogText(pub(crate) app::views::ByteStream);
 
 impl poem_openapi::payload::Payload for LogText {
@@ -83,7 +83,7 @@ impl poem_openapi::ApiResponse for LogText {
     fn meta() -> poem_openapi::registry::MetaResponses {
         poem_openapi::registry::MetaResponses {
             responses: vec![poem_openapi::registry::MetaResponse {
-                description: "What was printed.",
+                description: "The output.",
                 status: Some(200),
                 status_range: None,
                 content: vec![poem_openapi::registry::MetaMediaType {

@@ -1,4 +1,4 @@
-//! JSON that is rendered already: what never changes is rendered once and sent as it is.
+//! Pre-rendered JSON: immutable resources are rendered once and sent as they are.
 
 use std::marker::PhantomData;
 
@@ -12,7 +12,7 @@ use poem_openapi::registry::{MetaResponses, MetaSchemaRef, Registry};
 use poem_openapi::types::{ToJSON, Type};
 use uuid::Uuid;
 
-/// The bytes of a `T` as JSON; in the OpenAPI document it is what `Json<T>` is.
+/// The bytes of a `T` as JSON. The OpenAPI document describes it like `Json<T>`.
 pub(crate) struct Rendered<T> {
     body: Bytes,
     of: PhantomData<fn() -> T>,
@@ -21,7 +21,7 @@ pub(crate) struct Rendered<T> {
 impl<T: ToJSON> Rendered<T> {
     /// Renders `value`.
     pub(crate) fn new(value: &T) -> Self {
-        // A JSON value always has a text.
+        // Every JSON value can be written as text.
         Self::from_bytes(value.to_json().unwrap_or_default().to_string().into())
     }
 
@@ -67,14 +67,14 @@ impl<T: ToJSON> ApiResponse for Rendered<T> {
     }
 }
 
-/// Remembers what was rendered of immutable things, under a key that names all that was rendered.
+/// A cache of rendered immutable resources. The key identifies everything that was rendered.
 pub(crate) struct Renderings(Cache<(Uuid, bool), Bytes>);
 
 impl Renderings {
-    /// The most bytes that it holds, roughly.
+    /// Approximate maximum size, in bytes.
     const MAX_BYTES: u64 = 16 << 20;
 
-    /// One that remembers nothing yet.
+    /// Creates an empty cache.
     pub(crate) fn new() -> Self {
         let size = |_: &(Uuid, bool), body: &Bytes| u32::try_from(body.len() + 200).unwrap_or(u32::MAX);
         Self(
@@ -85,7 +85,7 @@ impl Renderings {
         )
     }
 
-    /// What is remembered under this key, or else `value`, which is remembered.
+    /// Returns the cached rendering under this key, or renders and caches `value`.
     pub(crate) fn get<T: ToJSON>(&self, key: (Uuid, bool), value: impl FnOnce() -> T) -> Rendered<T> {
         if let Some(body) = self.0.get(&key) {
             return Rendered::from_bytes(body);

@@ -1,18 +1,20 @@
-//! The OpenAPI document: what the framework writes, with each operation's gate in words.
+//! The OpenAPI document: the framework's output, with each operation's gate in words.
 
 use serde_json::{Map, Value, json};
 
-/// What the document says of the whole.
-pub(crate) const DESCRIPTION: &str = "An archive of derived scientific data that tells, for any row, which release of which code made it, \
-from which commit, run when, on which input, handed to whom, asked for by whom.";
+/// Description of the whole API.
+pub(crate) const DESCRIPTION: &str = "An archive of derived scientific data that records, for every row, \
+which release of which code made it, from which commit, when it ran, on which input, to whom the work was \
+delegated and who requested it.";
 
-/// The finished document as text, without a server: for `hallmark openapi` and the committed copy.
+/// Returns the finished document as text, without a server: for `hallmark openapi` and the committed copy.
 pub fn openapi_document(services: crate::services::Services) -> String {
     finished(&crate::service(&std::sync::Arc::new(services)).spec())
 }
 
-/// The gate rides through the framework in the name of the security scheme (`bearer scope:hooks:write`), because an extractor can say
-/// nothing else about its operation. OpenAPI 3.0 has no scopes for bearer schemes, so it becomes `x-hallmark-requires`.
+/// Finishes the framework's document. The gate passes through the framework in the name of the security scheme (`bearer
+/// scope:hooks:write`), because an extractor can state nothing else about its operation. OpenAPI 3.0 has no scopes for
+/// bearer schemes, so the requirement becomes `x-hallmark-requires`.
 pub(crate) fn finished(spec: &str) -> String {
     let Ok(mut document) = serde_json::from_str::<Value>(spec) else {
         return spec.to_owned();
@@ -57,20 +59,20 @@ pub(crate) fn finished(spec: &str) -> String {
             .is_some_and(|all| all.iter().any(|s| s.as_object().is_some_and(Map::is_empty)));
         let requires = requires.unwrap_or_else(|| {
             if open {
-                "nothing: it is public".to_owned()
+                "none".to_owned()
             } else {
-                "a user's token".to_owned()
+                "user token".to_owned()
             }
         });
         let described = operation.get("description").and_then(Value::as_str);
         let described = described.map_or_else(String::new, |text| format!("{text}\n\n"));
-        let needs = Value::String(format!("{described}Needs: {requires}."));
-        operation.insert("description".to_owned(), needs);
+        let text = Value::String(format!("{described}Authorization: {requires}."));
+        operation.insert("description".to_owned(), text);
         operation.insert("x-hallmark-requires".to_owned(), Value::String(requires));
         if let Some(scope) = scope {
             operation.insert("x-hallmark-scopes".to_owned(), json!([scope]));
         }
-        // Credentials that are looked at can be refused.
+        // Credentials that are checked can be refused.
         only_possible(method, operation, open && !known);
     }
     media_types(&mut document);
@@ -79,7 +81,8 @@ pub(crate) fn finished(spec: &str) -> String {
     serde_json::to_string_pretty(&document).map_or_else(|_| spec.to_owned(), |text| text + "\n")
 }
 
-/// Takes out what an operation cannot answer: the framework lists every status of [`crate::http::problem::Problem`] everywhere.
+/// Removes the responses that an operation cannot give: the framework lists every status of
+/// [`crate::http::problem::Problem`] everywhere.
 fn only_possible(method: &str, operation: &mut Map<String, Value>, open: bool) {
     let has = |operation: &Map<String, Value>, key: &str| operation.contains_key(key);
     let in_path = operation
@@ -89,7 +92,7 @@ fn only_possible(method: &str, operation: &mut Map<String, Value>, open: bool) {
     let takes_body = has(operation, "requestBody");
     let parameters = operation.get("parameters").and_then(Value::as_array);
     let takes_something = takes_body || parameters.is_some_and(|all| !all.is_empty());
-    // On a sign-in's own routes 401 is about what was sent, not about a bearer token.
+    // On the sign-in routes 401 concerns the submitted data, not a bearer token.
     let is_auth = operation
         .get("tags")
         .and_then(Value::as_array)
@@ -98,7 +101,7 @@ fn only_possible(method: &str, operation: &mut Map<String, Value>, open: bool) {
         return;
     };
     responses.retain(|status, _| match status.as_str() {
-        // Of the path, not of one of its operations.
+        // A property of the path, not of one of its operations.
         "405" => false,
         "401" => !open || is_auth,
         "403" => !open,
@@ -110,8 +113,8 @@ fn only_possible(method: &str, operation: &mut Map<String, Value>, open: bool) {
     });
 }
 
-/// Media types without parameters: generators look for `application/json`, not for `application/json; charset=utf-8`. And what is
-/// text is a string, where the framework says that it is a file.
+/// Strips parameters from media types: generators look for `application/json`, not for `application/json;
+/// charset=utf-8`. Text content becomes a string, which the framework declares as a file.
 fn media_types(value: &mut Value) {
     match value {
         Value::Object(map) => {
@@ -135,8 +138,8 @@ fn media_types(value: &mut Value) {
     }
 }
 
-/// What a property says of itself beside the type that it refers to: the framework makes it a schema of its own in `allOf`, and
-/// generators ask of which type that one is.
+/// Merges a property's annotations with the type that it refers to. The framework puts them into a separate schema in
+/// `allOf`, and generators cannot determine the type of that one.
 fn annotations(value: &mut Value) {
     match value {
         Value::Object(map) => {
@@ -158,8 +161,8 @@ fn annotations(value: &mut Value) {
     }
 }
 
-/// Says `nullable` of what may be missing: the framework writes `null` for it and [`crate::http::body`] takes `null` for it, but its
-/// document says neither. What has a default is always written.
+/// Marks optional properties as `nullable`: the framework writes `null` for them and [`crate::http::body`] accepts
+/// `null`, but the framework's document states neither. A property with a default is always written.
 fn nulls(document: &mut Value) {
     let schemas = document
         .pointer_mut("/components/schemas")
@@ -174,7 +177,7 @@ fn nulls(document: &mut Value) {
                 continue;
             };
             if let Some(reference) = property.remove("$ref") {
-                // Beside `$ref`, OpenAPI 3.0 reads nothing.
+                // OpenAPI 3.0 ignores siblings of `$ref`.
                 property.insert("allOf".to_owned(), json!([{"$ref": reference}]));
             }
             let typed = property.contains_key("type") || property.contains_key("allOf");
@@ -190,13 +193,13 @@ fn nulls(document: &mut Value) {
 
 fn in_words(what: &str) -> String {
     match what.split_once(':') {
-        Some(("known", _)) => "nothing: it is public; credentials, where there are any, must hold".to_owned(),
-        Some(("authenticated", _)) => "a user's or a service account's token".to_owned(),
+        Some(("known", _)) => "none; credentials, if sent, must be valid".to_owned(),
+        Some(("authenticated", _)) => "user or service account token".to_owned(),
         Some(("curator-scope", scope)) => {
-            format!("the scope {scope}, or the role curator or a higher one")
+            format!("scope {scope}, or role curator or higher")
         }
-        Some(("scope", scope)) => format!("the scope {scope}, or the role admin"),
-        Some(("role", role)) => format!("the role {role} or a higher one"),
+        Some(("scope", scope)) => format!("scope {scope}, or role admin"),
+        Some(("role", role)) => format!("role {role} or higher"),
         _ => what.to_owned(),
     }
 }

@@ -1,4 +1,4 @@
-//! `multipart/form-data` with one file (RFC 7578), read as a stream: a file is never in memory.
+//! `multipart/form-data` with one file (RFC 7578), read as a stream: a file is never held in memory.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,22 +14,22 @@ use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 use crate::http::problem::Problem;
 use crate::http::query::refused_body;
 
-/// The name of the field that holds the file.
+/// Name of the form field that holds the file.
 const FIELD: &str = "file";
 
-/// The most bytes of a form before its file.
+/// Maximum number of bytes of a form before its file.
 const MAX_OUTSIDE: usize = 64 * 1024;
 
-/// A form with a file. Nothing of it was read yet.
+/// A form with a file, of which nothing has been read yet.
 pub(crate) struct Upload {
     form: multer::Multipart<'static>,
-    /// Whether the file is being read, whose size is bounded by whoever reads it.
+    /// Whether the file is being read; the reader limits its size.
     in_file: Arc<AtomicBool>,
 }
 
 /// The file of a form.
 pub(crate) struct UploadedFile {
-    /// Its name as the client gave it.
+    /// File name from the client.
     pub(crate) name: String,
     /// Its content.
     pub(crate) content: ByteStream,
@@ -44,7 +44,7 @@ impl<'a> ApiExtractor<'a> for Upload {
 
     fn request_meta() -> Option<MetaRequest> {
         let file = MetaSchema {
-            description: Some("The file, with its name."),
+            description: Some("The file and its file name."),
             ..MetaSchema::new_with_format("string", "binary")
         };
         let form = MetaSchema {
@@ -81,7 +81,8 @@ impl<'a> ApiExtractor<'a> for Upload {
         let in_file = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&in_file);
         let mut outside = 0;
-        // multer keeps what it reads until it finds a boundary, or the end of a part's headers: without this, all of a body that has none.
+        // multer buffers its input until it finds a boundary or the end of a part's headers: without this limit, a
+        // whole body that has none.
         let stream = body.take()?.into_bytes_stream().map(move |piece| {
             let piece = piece?;
             if !seen.load(Ordering::Relaxed) {
@@ -101,12 +102,12 @@ impl<'a> ApiExtractor<'a> for Upload {
 }
 
 impl Upload {
-    /// The file: the form's field `file`. Others before it are passed over, those after it are not read.
+    /// Returns the file: the form's field `file`. Fields before it are skipped; fields after it are not read.
     pub(crate) async fn file(mut self) -> Result<UploadedFile, Problem> {
         let broken = |e: multer::Error| {
-            // Of a stream that broke off only its own error says why.
+            // For a stream that ended early only the source error holds the cause.
             let why = std::error::Error::source(&e).map_or_else(|| e.to_string(), ToString::to_string);
-            refused_body(FIELD, Invalid::value(format!("the form cannot be read: {why}")))
+            refused_body(FIELD, Invalid::value(format!("reading the form failed: {why}")))
         };
         while let Some(field) = self.form.next_field().await.map_err(broken)? {
             if field.name() != Some(FIELD) {
@@ -116,7 +117,7 @@ impl Upload {
                 let why = "must be a file: its part of the form must have a filename";
                 return Err(refused_body(FIELD, Invalid::value(why)));
             };
-            // The form has to live as long as its field is read.
+            // The form must outlive its field.
             self.in_file.store(true, Ordering::Relaxed);
             let form = self.form;
             let content = field.map_err(std::io::Error::other).map(move |piece| {
@@ -130,18 +131,20 @@ impl Upload {
         }
         Err(refused_body(
             FIELD,
-            Invalid::value("is required: the form has no such part"),
+            Invalid::value("is required, but the form has no such part"),
         ))
     }
 }
 
 impl UploadedFile {
-    /// The whole content, of at most `most` bytes.
+    /// Reads the whole content, at most `most` bytes.
     pub(crate) async fn bytes(mut self, most: u64) -> Result<Vec<u8>, Problem> {
         let mut all = Vec::new();
         while let Some(piece) = self.content.next().await {
-            let piece = piece
-                .map_err(|e| refused_body(FIELD, Invalid::value(format!("the upload broke off: {e}"))))?;
+            let piece = piece.map_err(|e| {
+                let why = format!("the upload ended unexpectedly: {e}");
+                refused_body(FIELD, Invalid::value(why))
+            })?;
             if (all.len() + piece.len()) as u64 > most {
                 return Err(refused_body(
                     FIELD,

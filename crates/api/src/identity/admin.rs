@@ -1,4 +1,4 @@
-//! `/admin`: who may do what (WC-1.9; AUT-3). For superadmins.
+//! `/admin`: roles and service accounts (WC-1.9; AUT-3). For superadmins.
 
 use std::sync::Arc;
 
@@ -18,25 +18,25 @@ use crate::http::query::page_size;
 use crate::http::render::{iso_time, model_time};
 use crate::services::Services;
 
-/// Entries of a page, where nothing is said, and at most.
+/// Page size: default and maximum.
 const PAGE: (u32, u32) = (100, 1000);
 
 #[derive(Tags)]
 enum Tag {
-    /// Who may do what.
+    /// Roles and service accounts.
     Admin,
 }
 
 pub(crate) struct AdminApi(pub(crate) Arc<Services>);
 
-/// A role that a user was given.
+/// A role granted to a user.
 #[derive(Debug, Object)]
 struct RoleAssignmentItem {
     id: String,
     user_id: String,
     /// In lower case.
     role: String,
-    /// The user who gave it; nobody where the node did itself.
+    /// The user who granted it; `null` if the node did.
     assigned_by: Option<String>,
     assigned_at: String,
 }
@@ -56,14 +56,14 @@ struct RoleBody {
 
 #[derive(Debug, ApiResponse)]
 enum GrantResponse {
-    /// Given.
+    /// The role is granted.
     #[oai(status = 201)]
     Created(Json<RoleAssignmentItem>),
 }
 
 #[derive(Debug, ApiResponse)]
 enum RevokeResponse {
-    /// Taken.
+    /// The role is revoked.
     #[oai(status = 204)]
     Gone,
 }
@@ -79,25 +79,25 @@ struct UserItem {
     roles: Vec<String>,
 }
 
-/// Users, by id.
+/// A page of users, by id.
 #[derive(Debug, Object)]
 struct UserList {
     items: Vec<UserItem>,
-    /// What to send as `cursor` for the users after these.
+    /// Send as `cursor` to read the next page; `null` on the last page.
     next_cursor: Option<String>,
     has_more: bool,
 }
 
-/// A service account: a machine that came with a token of a configured issuer.
+/// A service account: a machine that authenticated with a token of a configured issuer.
 #[derive(Debug, Object)]
 struct ServiceAccount {
     id: String,
     issuer: String,
     subject: String,
     first_seen: String,
-    /// To about a minute.
+    /// When the account was last seen, accurate to about a minute.
     last_seen: String,
-    /// Whether its tokens are refused.
+    /// Whether the server refuses its tokens.
     disabled: bool,
     disabled_at: Option<String>,
     /// The user who disabled it.
@@ -105,11 +105,11 @@ struct ServiceAccount {
     disabled_reason: Option<String>,
 }
 
-/// Service accounts, by id.
+/// A page of service accounts, by id.
 #[derive(Debug, Object)]
 struct ServiceAccountList {
     items: Vec<ServiceAccount>,
-    /// What to send as `cursor` for the accounts after these.
+    /// Send as `cursor` to read the next page; `null` on the last page.
     next_cursor: Option<String>,
     has_more: bool,
 }
@@ -117,7 +117,7 @@ struct ServiceAccountList {
 /// `POST /admin/service-accounts/{id}/disable`.
 #[derive(Debug, Object)]
 struct DisableBody {
-    /// Why.
+    /// Reason for disabling the account.
     reason: String,
 }
 
@@ -175,7 +175,7 @@ fn after<T: std::str::FromStr>(cursor: Option<&str>) -> Result<Option<T>, Proble
     cursor
         .map(|text| {
             text.parse().map_err(|_| {
-                let rule = Invalid::value("must be the next_cursor of another page").of_field("cursor");
+                let rule = Invalid::value("must be the next_cursor of a previous page").of_field("cursor");
                 Problem::invalid(&rule, "query")
             })
         })
@@ -189,9 +189,9 @@ impl AdminApi {
     async fn users(
         &self,
         Gate(permit): Gate<act::ManageRoles>,
-        /// The `next_cursor` of the page before.
+        /// `next_cursor` of the previous page.
         cursor: Query<Option<String>>,
-        /// The most users of this page, from 1 to 1000.
+        /// Maximum number of users per page (1–1000, default 100).
         limit: Query<Option<i64>>,
     ) -> Result<Json<UserList>, Problem> {
         let after = after::<UserId>(cursor.0.as_deref())?;
@@ -208,7 +208,7 @@ impl AdminApi {
         }))
     }
 
-    /// Read the roles of a user.
+    /// Get the roles of a user.
     #[oai(
         path = "/admin/users/:user_id/roles",
         method = "get",
@@ -226,7 +226,7 @@ impl AdminApi {
         }))
     }
 
-    /// Give a user a role.
+    /// Grant a role to a user.
     #[oai(
         path = "/admin/users/:user_id/roles",
         method = "post",
@@ -248,7 +248,7 @@ impl AdminApi {
         Ok(GrantResponse::Created(Json(granted.into_inner().into())))
     }
 
-    /// Take a role from a user. The last superadmin stays one.
+    /// Revoke a role from a user. The last superadmin cannot lose that role.
     #[oai(
         path = "/admin/users/:user_id/roles/:role",
         method = "delete",
@@ -274,9 +274,9 @@ impl AdminApi {
     async fn accounts(
         &self,
         Gate(permit): Gate<act::ManageServiceAccounts>,
-        /// The `next_cursor` of the page before.
+        /// `next_cursor` of the previous page.
         cursor: Query<Option<String>>,
-        /// The most accounts of this page, from 1 to 1000.
+        /// Maximum number of accounts per page (1–1000, default 100).
         limit: Query<Option<i64>>,
     ) -> Result<Json<ServiceAccountList>, Problem> {
         let after = after::<ServiceAccountId>(cursor.0.as_deref())?;
@@ -294,7 +294,7 @@ impl AdminApi {
         }))
     }
 
-    /// Read a service account.
+    /// Get a service account.
     #[oai(
         path = "/admin/service-accounts/:account_id",
         method = "get",
@@ -316,7 +316,7 @@ impl AdminApi {
         ))
     }
 
-    /// Refuse a service account's tokens from now on; every server does within 5 s.
+    /// Disable a service account. Every server refuses its tokens within 5 s.
     #[oai(
         path = "/admin/service-accounts/:account_id/disable",
         method = "post",
@@ -343,7 +343,7 @@ impl AdminApi {
         Ok(Json(set.into_inner().into()))
     }
 
-    /// Take a service account's tokens again.
+    /// Enable a service account again.
     #[oai(
         path = "/admin/service-accounts/:account_id/enable",
         method = "post",

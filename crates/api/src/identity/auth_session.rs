@@ -16,13 +16,13 @@ use crate::services::Services;
 
 #[derive(Tags)]
 pub(crate) enum Tag {
-    /// Who is asking.
+    /// Sign-in, sessions and the caller's profile.
     Auth,
 }
 
 pub(crate) struct AuthSessionApi(pub(crate) Arc<Services>);
 
-/// The caller.
+/// The caller's profile.
 #[derive(Debug, Object)]
 struct Profile {
     id: String,
@@ -39,16 +39,16 @@ struct RefreshBody {
     refresh_token: String,
 }
 
-/// Tokens of a user.
+/// A pair of tokens of a user.
 #[derive(Debug, Object)]
 struct TokenPair {
-    /// A JWT, for requests.
+    /// A JWT that authenticates requests.
     access_token: String,
-    /// Good once, for the next pair.
+    /// A single-use token for the next pair.
     refresh_token: String,
     /// Always `Bearer`.
     token_type: String,
-    /// How long the access token is good, in seconds.
+    /// Lifetime of the access token, in seconds.
     expires_in: u64,
 }
 
@@ -63,7 +63,7 @@ impl From<Tokens> for TokenPair {
     }
 }
 
-/// That a sign-in was ended.
+/// Confirmation that a session has ended.
 #[derive(Debug, Object)]
 struct LoggedOut {
     /// Always true.
@@ -76,29 +76,29 @@ impl From<Committed<()>> for LoggedOut {
     }
 }
 
-/// How people sign in.
+/// Sign-in configuration of the node.
 #[derive(Debug, Object)]
 struct AuthConfig {
     /// The identity provider.
     provider: String,
-    /// Our id there; none while none is configured.
+    /// Client id of the node at the provider; `null` if none is configured.
     client_id: Option<String>,
-    /// Who becomes superadmin at the first sign-in.
+    /// ORCID iDs that become superadmin at their first sign-in.
     admin_orcids: Vec<String>,
 }
 
-/// A device's codes.
+/// The codes of a device (RFC 8628).
 #[derive(Debug, Object)]
 struct DeviceAuthorization {
-    /// The device's own.
+    /// Code that identifies the device.
     device_code: String,
-    /// What a person types.
+    /// Code that the user types.
     user_code: String,
-    /// Where they type it.
+    /// Address at which the user types the code.
     verification_uri: String,
-    /// How long the codes are good, in seconds.
+    /// Lifetime of the codes, in seconds.
     expires_in: u64,
-    /// How often the device may ask, in seconds.
+    /// Minimum interval between two polls of the device, in seconds.
     interval: u64,
 }
 
@@ -112,7 +112,7 @@ struct DeviceTokenBody {
 
 #[OpenApi(tag = "Tag::Auth")]
 impl AuthSessionApi {
-    /// Read one's own profile.
+    /// Get the caller's profile.
     #[oai(path = "/auth/me", method = "get", operation_id = "getProfile")]
     async fn me(&self, Gate(permit): Gate<act::ReadOwnProfile>) -> Result<Json<Profile>, Problem> {
         let profile = self
@@ -131,9 +131,9 @@ impl AuthSessionApi {
         }))
     }
 
-    /// Change a refresh token for the next pair of tokens.
+    /// Exchange a refresh token for a new pair of tokens.
     ///
-    /// A refresh token is good once. One that comes twice ends the sign-in that it came from.
+    /// A refresh token is single-use; reuse revokes the session.
     #[oai(path = "/auth/refresh", method = "post", operation_id = "refreshTokens")]
     async fn refresh(
         &self,
@@ -150,7 +150,7 @@ impl AuthSessionApi {
         Ok(Json(tokens.into_inner().into()))
     }
 
-    /// End the sign-in that a refresh token came from.
+    /// End the session of a refresh token.
     #[oai(path = "/auth/logout", method = "post", operation_id = "logOut")]
     async fn logout(
         &self,
@@ -167,7 +167,7 @@ impl AuthSessionApi {
         Ok(Json(ended.into()))
     }
 
-    /// Read how people sign in to this node.
+    /// Get the sign-in configuration of this node.
     #[oai(path = "/auth/config", method = "get", operation_id = "getAuthConfig")]
     async fn config(&self, Gate(permit): Gate<act::ReadAuthConfig>) -> Result<Json<AuthConfig>, Problem> {
         let options = self.0.identity.sign_in.options(&permit);
@@ -178,7 +178,7 @@ impl AuthSessionApi {
         }))
     }
 
-    /// Ask for a device to be let in (RFC 8628).
+    /// Start a device authorization (RFC 8628).
     #[oai(path = "/auth/device", method = "post", operation_id = "openDevice")]
     async fn open_device(
         &self,
@@ -204,9 +204,9 @@ impl AuthSessionApi {
         }))
     }
 
-    /// Fetch the tokens of a device that was let in.
+    /// Fetch the tokens of an authorized device.
     ///
-    /// While nobody has said yes, the problem's `error` is `authorization_pending`.
+    /// Until the user approves, the problem's `error` is `authorization_pending`.
     #[oai(
         path = "/auth/device/token",
         method = "post",

@@ -1,4 +1,4 @@
-//! What browsers see of a sign-in: `/auth/login`, `/auth/callback`, and the pages of the device flow (WC-1.10, WC-D28).
+//! The browser side of a sign-in: `/auth/login`, `/auth/callback`, and the pages of the device flow (WC-1.10, WC-D28).
 
 use std::sync::Arc;
 
@@ -19,28 +19,28 @@ use crate::identity::auth_session::Tag;
 use crate::identity::pages;
 use crate::services::Services;
 
-/// The cookie that binds the form of the device page to the browser that was shown it: a page of somebody else cannot send the code of
-/// their own device in this person's name (RFC 8628 5.4). It is never sent from another site.
+/// The cookie that binds the form of the device page to the browser that displayed it. It prevents a foreign page from
+/// submitting the code of its own device in this person's name (RFC 8628 5.4). Other sites never cause it to be sent.
 const FORM_COOKIE: &str = "hallmark_device_form";
-/// How long a person may take to type a code, in seconds.
+/// Time limit for typing a code, in seconds.
 const FORM_SECONDS: i64 = 900;
 
-/// The cookie that binds a sign-in to the browser that began it (WC-D28).
+/// The cookie that binds a sign-in to the browser that started it (WC-D28).
 const COOKIE_NAME: &str = "hallmark_sign_in";
 
 pub(crate) struct AuthSignInApi(pub(crate) Arc<Services>);
 
 #[derive(Debug, ApiResponse)]
 enum Redirect {
-    /// Go there.
+    /// Redirect to the next step.
     #[oai(status = 302)]
     Found(
         #[oai(header = "Location")] String,
-        /// Binds the sign-in to this browser, or ends that.
+        /// Binds the sign-in to this browser, or clears that binding.
         #[oai(header = "Set-Cookie")]
         String,
     ),
-    /// It failed; go there to read why.
+    /// The sign-in failed. Redirect to a page that states the reason.
     #[oai(status = 307)]
     Failed(
         #[oai(header = "Location")] String,
@@ -50,7 +50,7 @@ enum Redirect {
 
 #[derive(Debug, ApiResponse)]
 enum Page {
-    /// A page for a person.
+    /// An HTML page.
     #[oai(status = 200)]
     Shown(
         Html<String>,
@@ -74,12 +74,12 @@ impl Page {
     }
 }
 
-/// What a person typed.
+/// The submitted form of the device page.
 #[derive(Debug, Object)]
 struct UserCodeForm {
-    /// The code that the device shows; case, spaces and hyphens do not matter.
+    /// Code that the device shows. Case, spaces and hyphens are ignored.
     user_code: String,
-    /// What the page's form holds, as its cookie does.
+    /// Token of the form, which equals the form's cookie.
     form_token: Option<String>,
 }
 
@@ -130,7 +130,7 @@ impl AuthSignInApi {
                     ("provider", &user.provider),
                     ("external_id", &user.external_id),
                 ]);
-                // In the fragment, which no server and no log sees.
+                // In the fragment, which reaches no server and no log.
                 Redirect::Found(format!("{redirect_uri}#auth={auth}"), forget)
             }
             Landing::Failed {
@@ -160,14 +160,14 @@ impl AuthSignInApi {
 
 #[OpenApi(tag = "Tag::Auth")]
 impl AuthSignInApi {
-    /// Send a browser to the identity provider.
+    /// Redirect a browser to the identity provider.
     #[oai(path = "/auth/login", method = "get", operation_id = "logIn")]
     async fn login(
         &self,
         Gate(permit): Gate<act::SignIn>,
         /// The identity provider: `orcid`.
         provider: Query<String>,
-        /// Where to go afterwards, with tokens; of an origin that the node allows.
+        /// Address to return to with tokens. Its origin must be one that the node allows.
         redirect_uri: Query<Option<String>>,
     ) -> Result<Redirect, Problem> {
         let departure = self
@@ -179,7 +179,7 @@ impl AuthSignInApi {
         Ok(self.depart(departure))
     }
 
-    /// Take a browser back from the identity provider.
+    /// Receive a browser from the identity provider.
     #[oai(path = "/auth/callback", method = "get", operation_id = "finishLogIn")]
     async fn callback(
         &self,
@@ -207,7 +207,7 @@ impl AuthSignInApi {
         Ok(self.land(landing))
     }
 
-    /// Show the page on which a person types the code that a device shows.
+    /// Show the page on which a person types a device's code.
     #[oai(path = "/auth/device/verify", method = "get", operation_id = "showDevicePage")]
     async fn verify_page(
         &self,
@@ -215,7 +215,7 @@ impl AuthSignInApi {
         code: Query<Option<String>>,
         error_message: Query<Option<String>>,
     ) -> Result<Page, Problem> {
-        // Where nobody can sign in, typing a code leads nowhere.
+        // Without a configured provider nobody could sign in, so the page is not shown.
         self.0
             .identity
             .sign_in
@@ -228,7 +228,7 @@ impl AuthSignInApi {
         Ok(Page::of(page, Some(cookie)))
     }
 
-    /// Take the code that a person typed, and send their browser to the identity provider.
+    /// Accept a typed code and redirect the browser to the identity provider.
     #[oai(path = "/auth/device/verify", method = "post", operation_id = "verifyDevice")]
     async fn verify(
         &self,
@@ -241,7 +241,7 @@ impl AuthSignInApi {
         if shown.is_none() || shown != body.0.form_token {
             let back = query(&[(
                 "error_message",
-                "This form was not opened in this browser, or a while ago. Type the code once more.",
+                "This form has expired or was opened in another browser. Type the code again.",
             )]);
             return Ok(Redirect::Found(
                 format!("/api/v1/auth/device/verify?{back}"),
@@ -263,7 +263,7 @@ impl AuthSignInApi {
         }
     }
 
-    /// Show that a device was let in.
+    /// Show that a device is signed in.
     #[oai(
         path = "/auth/device/complete",
         method = "get",
@@ -273,26 +273,26 @@ impl AuthSignInApi {
         Page::of(
             pages::message(
                 "The device is signed in",
-                "You can close this window and go back to it.",
+                "You can close this window and return to the device.",
             ),
             None,
         )
     }
 
-    /// Show why a device was not let in.
+    /// Show why a device was not signed in.
     #[oai(path = "/auth/device/error", method = "get", operation_id = "showDeviceError")]
     async fn error(&self, _gate: Gate<act::SignIn>, error_description: Query<Option<String>>) -> Page {
         Page::of(
             pages::message(
                 "The device was not signed in",
-                error_description.0.as_deref().unwrap_or("Something went wrong."),
+                error_description.0.as_deref().unwrap_or("The sign-in failed."),
             ),
             None,
         )
     }
 }
 
-/// On the pages of the device flow a provider that is not configured is a page that is not there (WC-1.10).
+/// On the pages of the device flow, an unconfigured provider is reported as a missing page (WC-1.10).
 fn unknown_provider(failure: &app::Failure) -> Problem {
     if failure.code() == "unknown_provider" {
         Problem::new(StatusCode::NOT_FOUND, "unknown_provider", failure.to_string()).for_auth()
@@ -301,7 +301,7 @@ fn unknown_provider(failure: &app::Failure) -> Problem {
     }
 }
 
-/// What the browser's cookie holds.
+/// Returns the value of a cookie of the browser.
 fn cookie_of(request: &poem::Request, cookie: &str) -> Option<String> {
     request
         .headers()

@@ -1,6 +1,6 @@
-//! The few pages of the device flow. Everything that comes from outside is escaped.
+//! The pages of the device flow. All external text is escaped.
 
-/// A text in HTML, in content and in quoted attributes.
+/// Escapes a text for HTML content and quoted attributes.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars().take(500) {
@@ -31,9 +31,9 @@ pub(crate) fn device_code(code: &str, form_token: &str, error: Option<&str>) -> 
         format!("<p class=\"error\" role=\"alert\">{}</p>", escaped(e))
     });
     page(
-        "Let a device in",
+        "Sign in a device",
         &format!(
-            "<p>Type the code that the device shows. Go on only if you asked that device to sign in yourself: whoever holds it will act in your name.</p>{error}\
+            "<p>Type the code that the device shows. Continue only if you started its sign-in yourself: the device will act in your name.</p>{error}\
              <form method=\"post\" action=\"/api/v1/auth/device/verify\"><input type=\"hidden\" name=\"form_token\" value=\"{}\"><p><label>Code <input name=\"user_code\" value=\"{}\" autocomplete=\"off\" autofocus required></label></p>\
              <p><button>Sign in with ORCID</button></p></form>",
             escaped(form_token),
@@ -42,7 +42,7 @@ pub(crate) fn device_code(code: &str, form_token: &str, error: Option<&str>) -> 
     )
 }
 
-/// A page that says one thing.
+/// Renders a page with a single message.
 pub(crate) fn message(title: &str, text: &str) -> String {
     page(title, &format!("<p>{}</p>", escaped(text)))
 }

@@ -1,4 +1,4 @@
-//! Below `/ingestions/{id}`: cancelling, and what became of its batches, records and pulls.
+//! Below `/ingestions/{id}`: cancellation, and the results of batches, records and pulls.
 
 use std::sync::Arc;
 
@@ -27,10 +27,10 @@ pub(crate) struct IngestDetailApi(pub(crate) Arc<Services>);
 struct Hook {
     hook_name: String,
     run_id: String,
-    /// The release that was pinned when the batch was begun.
+    /// The release pinned at the start of the batch.
     release_id: String,
     version: u32,
-    /// How it went; `null` while the batch is not done.
+    /// Result of the hook; `null` until the batch is done.
     run: Option<RunDetail>,
 }
 
@@ -50,7 +50,7 @@ impl From<BatchHook> for Hook {
 #[derive(Debug, Object)]
 #[oai(rename = "IngestBatch")]
 struct Batch {
-    /// Its number in the run, from 0.
+    /// Number in the run, from 0.
     batch: u32,
     task_id: String,
     /// `queued`, `completed` or `failed`.
@@ -59,7 +59,7 @@ struct Batch {
     published_count: u64,
     rejected_count: u64,
     errored_count: u64,
-    /// Its hooks, in the order in which they run; none before it was begun.
+    /// Hooks in execution order; empty before the batch starts.
     hooks: Vec<Hook>,
 }
 
@@ -85,16 +85,16 @@ struct IngestBatchList {
     next_cursor: Option<String>,
 }
 
-/// One time that the ingester was asked.
+/// One call of the ingester.
 #[derive(Debug, Object)]
 #[oai(rename = "IngestPull")]
 struct Pull {
-    /// Its number in the run, from 0.
+    /// Number in the run, from 0.
     pull: u64,
     task_id: String,
-    /// How many records it gave.
+    /// Number of records that the ingester returned.
     records: u64,
-    /// How many of its lines were no records.
+    /// Number of lines that were not valid records.
     refused: u64,
     failure_kind: Option<String>,
     failure_reason: Option<String>,
@@ -134,10 +134,10 @@ struct IngestPullList {
     next_cursor: Option<String>,
 }
 
-/// A line of a pull that was no record.
+/// A line of a pull that was not a valid record.
 #[derive(Debug, Object)]
 struct PullRefusal {
-    /// Its number in `records.jsonl`, from 1.
+    /// Line number in `records.jsonl`, from 1.
     line: u64,
     source_id: Option<String>,
     reason: String,
@@ -153,13 +153,13 @@ impl From<RefusedLineView> for PullRefusal {
     }
 }
 
-/// A pull in full.
+/// A pull with its invalid lines.
 #[derive(Debug, Object)]
 #[oai(rename = "IngestPullDetail")]
 struct PullDetail {
     #[oai(flatten)]
     pull: Pull,
-    /// The first 1000 lines that were no records, and why.
+    /// The first 1000 invalid lines, each with its reason.
     refused_lines: Vec<PullRefusal>,
 }
 
@@ -167,7 +167,7 @@ struct PullDetail {
 #[derive(Debug, Object)]
 #[oai(rename = "IngesterSummary")]
 struct IngesterSummary {
-    /// The convention's slug.
+    /// Slug of the convention.
     name: String,
     title: String,
     description: String,
@@ -175,7 +175,7 @@ struct IngesterSummary {
     image: String,
     digest: String,
     source_ref: Option<String>,
-    /// When it runs by itself: a cron expression, in UTC.
+    /// Schedule of automatic runs: a cron expression, in UTC.
     schedule: Option<String>,
 }
 
@@ -187,7 +187,7 @@ struct IngesterList {
 
 fn number(text: &str) -> Result<u64, Problem> {
     text.parse()
-        .map_err(|_| refused("pull", Invalid::value("must be a whole number, from 0")))
+        .map_err(|_| refused("pull", Invalid::value("must be a non-negative integer")))
 }
 
 #[OpenApi(tag = "Tag::Ingestions")]
@@ -214,7 +214,7 @@ impl IngestDetailApi {
         }))
     }
 
-    /// Cancel a run. What is published stays; what has no outcome is errored.
+    /// Cancel a run. Published records stay; records without an outcome are marked as errored.
     #[oai(
         path = "/ingestions/:id/cancel",
         method = "post",
@@ -237,7 +237,7 @@ impl IngestDetailApi {
         Ok(Json((&cancelled).into()))
     }
 
-    /// List the batches of a run, each with what became of its hooks.
+    /// List the batches of a run, each with the results of its hooks.
     #[oai(
         path = "/ingestions/:id/batches",
         method = "get",
@@ -247,9 +247,9 @@ impl IngestDetailApi {
         &self,
         Gate(permit): Gate<act::ReadIngestions>,
         id: Path<String>,
-        /// The end of the page before.
+        /// `next_cursor` of the previous page.
         cursor: Query<Option<String>>,
-        /// The most batches of this page, from 1 to 1000; 50 where nothing is said.
+        /// Maximum number of batches per page (1–1000, default 50).
         limit: Query<Option<i64>>,
     ) -> Result<Json<IngestBatchList>, Problem> {
         let run = path("id", &id.0)?;
@@ -262,7 +262,7 @@ impl IngestDetailApi {
         }))
     }
 
-    /// List how often the ingester of a run was asked, and what it gave.
+    /// List the pulls of a run: each call of the ingester and its result.
     #[oai(
         path = "/ingestions/:id/pulls",
         method = "get",
@@ -272,9 +272,9 @@ impl IngestDetailApi {
         &self,
         Gate(permit): Gate<act::ReadIngestions>,
         id: Path<String>,
-        /// The end of the page before.
+        /// `next_cursor` of the previous page.
         cursor: Query<Option<String>>,
-        /// The most pulls of this page, from 1 to 1000; 50 where nothing is said.
+        /// Maximum number of pulls per page (1–1000, default 50).
         limit: Query<Option<i64>>,
     ) -> Result<Json<IngestPullList>, Problem> {
         let run = path("id", &id.0)?;
@@ -287,7 +287,7 @@ impl IngestDetailApi {
         }))
     }
 
-    /// Read a pull, with the lines of it that were no records.
+    /// Get a pull with its invalid lines.
     #[oai(
         path = "/ingestions/:id/pulls/:pull",
         method = "get",
@@ -297,7 +297,7 @@ impl IngestDetailApi {
         &self,
         Gate(permit): Gate<act::ReadIngestions>,
         id: Path<String>,
-        /// Its number in the run, from 0.
+        /// Number of the pull in the run, from 0.
         pull: Path<String>,
     ) -> Result<Json<PullDetail>, Problem> {
         let run = path("id", &id.0)?;
@@ -309,7 +309,7 @@ impl IngestDetailApi {
         }))
     }
 
-    /// Read what the ingester printed in a pull that was given up; for admins and who opened the run.
+    /// Get the output of the ingester in a failed pull. For admins and the user or service account that opened the run.
     #[oai(
         path = "/ingestions/:id/pulls/:pull/logs",
         method = "get",
@@ -319,7 +319,7 @@ impl IngestDetailApi {
         &self,
         Gate(permit): Gate<act::ReadRunLogs>,
         id: Path<String>,
-        /// Its number in the run, from 0.
+        /// Number of the pull in the run, from 0.
         pull: Path<String>,
     ) -> Result<LogText, Problem> {
         let run = path("id", &id.0)?;

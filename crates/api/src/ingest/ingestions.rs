@@ -1,4 +1,4 @@
-//! `/ingestions`: opening, pushing to, closing and reading ingest runs (WC-1.4; push mode is ours).
+//! `/ingestions`: opening, pushing to, closing and reading ingest runs (WC-1.4; push mode is our extension).
 
 use std::sync::Arc;
 
@@ -26,13 +26,13 @@ use crate::services::Services;
 
 pub(crate) struct IngestionsApi(pub(crate) Arc<Services>);
 
-/// Where an ingest run's records come from.
+/// Origin of an ingest run's records.
 #[derive(Clone, Copy, Debug, Enum)]
 #[oai(rename = "IngestMode", rename_all = "snake_case")]
 enum Mode {
-    /// The client sends them.
+    /// The client pushes the records.
     Push,
-    /// The convention's ingester is pulled from.
+    /// The server pulls from the convention's ingester.
     Pull,
 }
 
@@ -40,24 +40,24 @@ enum Mode {
 #[derive(Debug, Object)]
 #[oai(rename = "OpenIngestionBody")]
 struct OpenBody {
-    /// The convention's slug.
+    /// Slug of the convention.
     convention_id: String,
-    /// `pull` where nothing is said.
+    /// Mode of the run (default `pull`).
     mode: Option<Mode>,
-    /// Records per batch, from 1 to 10000; 1000 where nothing is said.
+    /// Number of records per batch (1–10000, default 1000).
     batch_size: Option<i64>,
-    /// The most records of the run; for `pull` only.
+    /// Maximum number of records of the run; only for `pull`.
     limit: Option<i64>,
-    /// Only what changed after this time is pulled (`OSA_SINCE`); for `pull` only.
+    /// Pulls only what changed after this time (`OSA_SINCE`); only for `pull`.
     since: Option<String>,
 }
 
-/// An ingest run that was opened.
+/// An opened ingest run.
 #[derive(Debug, Object)]
 #[oai(rename = "OpenedIngestRun")]
 struct OpenedRun {
     srn: String,
-    /// The run's id, for the paths below `/ingestions`.
+    /// Id of the run, for the paths below `/ingestions`.
     id: String,
     convention_id: String,
     mode: String,
@@ -72,14 +72,14 @@ enum OpenResponse {
     Created(Json<OpenedRun>),
 }
 
-/// Ingest runs.
+/// The newest ingest runs.
 #[derive(Debug, Object)]
 #[oai(rename = "IngestRunList")]
 struct RunList {
     items: Vec<RunSummary>,
 }
 
-/// How many records were refused for one reason.
+/// Number of records refused for one reason.
 #[derive(Debug, Object)]
 #[oai(rename = "RefusalReason")]
 struct Reason {
@@ -90,7 +90,7 @@ struct Reason {
     records: u64,
 }
 
-/// An ingest run in full.
+/// An ingest run with its settings and reasons.
 #[derive(Debug, Object)]
 #[oai(rename = "IngestRun")]
 struct RunDetail {
@@ -99,48 +99,48 @@ struct RunDetail {
     batch_size: u32,
     limit: Option<u64>,
     schema_id: String,
-    /// Only what changed after this time is pulled.
+    /// The run pulls only what changed after this time.
     since: Option<String>,
-    /// The time of the convention's schedule that the run is for.
+    /// Scheduled time of the convention that triggered the run.
     scheduled_for: Option<String>,
-    /// Why records were refused, most frequent first, at most 100 reasons.
+    /// Reasons for refused records, most frequent first, at most 100.
     reasons: Vec<Reason>,
 }
 
 /// One fault of a line.
 #[derive(Debug, Object)]
 struct LineFault {
-    /// The way to it within the line: `["metadata", "mass"]`.
+    /// Path to the faulty value in the line: `["metadata", "mass"]`.
     loc: Vec<Value>,
     msg: String,
     #[oai(rename = "type")]
     rule: String,
 }
 
-/// A line that was not taken.
+/// A refused line.
 #[derive(Debug, Object)]
 #[oai(rename = "RefusedLine")]
 struct Refused {
-    /// Its number in the body, from 1; for CSV, the line on which the row begins.
+    /// Line number in the body, from 1. For CSV: the line on which the row begins.
     line: u64,
     errors: Vec<LineFault>,
 }
 
-/// What became of a push.
+/// The result of a push.
 #[derive(Debug, Object)]
 #[oai(rename = "PushReport")]
 struct Pushed {
-    /// The number of this upload in its run.
+    /// Number of this upload in its run.
     upload: u32,
     /// Lines that are new in this run.
     accepted: u64,
-    /// Lines that are new in this run and equal to what is published; nothing is done about them.
+    /// Lines that are new in this run but equal to published records; they cause no work.
     unchanged: u64,
-    /// Lines that came before in this run, with the same content; nothing changed.
+    /// Lines that this run already has with the same content; they change nothing.
     repeated: u64,
-    /// Lines that were not taken.
+    /// Refused lines.
     refused: u64,
-    /// The first 1000 of them.
+    /// The first 1000 refused lines.
     refused_lines: Vec<Refused>,
 }
 
@@ -172,14 +172,14 @@ impl From<PushReport> for Pushed {
     }
 }
 
-/// A push, read as a stream.
+/// The body of a push, read as a stream.
 #[derive(ApiRequest)]
 enum PushBody {
-    /// JSON Lines: one `{"source_id": ..., "metadata": {...}}` a line.
+    /// JSON Lines: one `{"source_id": ..., "metadata": {...}}` per line.
     #[oai(content_type = "application/x-ndjson")]
     JsonLines(Binary<RawBody>),
-    /// CSV with a header row. A column fills the field of its name, or of its name in lower case with every run of other characters
-    /// than a-z and 0-9 as one underscore.
+    /// CSV with a header row. A column fills the field of the same name. Otherwise its name is converted to lower case,
+    /// with every run of characters other than a-z and 0-9 replaced by one underscore.
     #[oai(content_type = "text/csv")]
     Csv(Binary<RawBody>),
 }
@@ -243,8 +243,8 @@ impl IngestionsApi {
 
     /// Push records into an open run.
     ///
-    /// Any number of times. A faulty line is told with its number and stops nothing else; a line that came before changes nothing, so a push
-    /// that broke off is sent again as it was.
+    /// May be called repeatedly. Invalid lines are reported by number and do not fail the rest. Repeated lines change
+    /// nothing, so a client can retry an interrupted push with the same body.
     #[oai(
         path = "/ingestions/:id/records",
         method = "post",
@@ -254,9 +254,10 @@ impl IngestionsApi {
         &self,
         Gate(permit): Gate<act::WriteIngestions>,
         id: Path<String>,
-        /// CSV only: the columns that identify a record, by comma; their values are joined by `:`. The column `source_id` or `id` where nothing is said.
+        /// CSV only: comma-separated columns that identify a record; their values are joined by `:`. Default: the
+        /// column `source_id` or `id`.
         source_id: Query<Option<String>>,
-        /// CSV only: texts that mean "no value", by comma. An empty cell always does.
+        /// CSV only: comma-separated texts that mean "no value". An empty cell always does.
         null_values: Query<Option<String>>,
         body: PushBody,
     ) -> Result<Json<Pushed>, Problem> {
@@ -282,7 +283,7 @@ impl IngestionsApi {
         ))
     }
 
-    /// List the records of a run with their outcome and its reason, in the order in which they came.
+    /// List the records of a run in order of arrival, each with its outcome and reason.
     #[oai(
         path = "/ingestions/:id/records",
         method = "get",
@@ -292,11 +293,11 @@ impl IngestionsApi {
         &self,
         Gate(permit): Gate<act::ReadIngestions>,
         id: Path<String>,
-        /// Only those with this outcome: `published`, `unchanged`, `rejected` or `errored`.
+        /// Only records with this outcome: `published`, `unchanged`, `rejected` or `errored`.
         outcome: Query<Option<String>>,
-        /// The end of the page before.
+        /// `next_cursor` of the previous page.
         cursor: Query<Option<String>>,
-        /// The most records of this page, from 1 to 1000; 50 where nothing is said.
+        /// Maximum number of records per page (1–1000, default 50).
         limit: Query<Option<i64>>,
     ) -> Result<Json<IngestRecordList>, Problem> {
         let run = path("id", &id.0)?;
@@ -311,7 +312,7 @@ impl IngestionsApi {
         }))
     }
 
-    /// Close a run: no more records.
+    /// Close a run. It accepts no more records.
     #[oai(
         path = "/ingestions/:id/close",
         method = "post",
@@ -344,7 +345,7 @@ impl IngestionsApi {
         }))
     }
 
-    /// Read a run.
+    /// Get a run.
     #[oai(path = "/ingestions/:id", method = "get", operation_id = "getIngestion")]
     async fn get(
         &self,

@@ -1,4 +1,4 @@
-//! Bodies that the operations on ingest runs share.
+//! Bodies shared by the operations on ingest runs.
 
 use app::views::{IngestRecordView, IngestRunView};
 use poem_openapi::{Object, Tags};
@@ -7,7 +7,7 @@ use crate::http::render::model_time;
 
 #[derive(Tags)]
 pub(crate) enum Tag {
-    /// Records on their way in.
+    /// Ingest runs: pushed or pulled records.
     Ingestions,
 }
 
@@ -19,20 +19,20 @@ pub(crate) struct RunSummary {
     convention_id: String,
     mode: String,
     status: String,
-    /// Whether all records have come.
+    /// Whether all records have arrived.
     ingestion_finished: bool,
     batches_ingested: u32,
     batches_completed: u32,
     batches_failed: u32,
-    /// Records that came, repeats not counted.
+    /// Number of records that arrived, without repeats.
     received_count: u64,
-    /// Of these, equal to what was published before.
+    /// Number of these records that equal what was published before.
     unchanged_count: u64,
-    /// How often the ingester was asked; for `pull` only.
+    /// Number of calls of the ingester; only for `pull`.
     pulls: u64,
-    /// How many records it gave.
+    /// Number of records that the ingester returned.
     pulled_count: u64,
-    /// How many of its lines were no records; `/pulls/{pull}` says why.
+    /// Number of its lines that were not valid records; `/pulls/{pull}` states the reasons.
     refused_count: u64,
     published_count: u64,
     rejected_count: u64,
@@ -40,7 +40,7 @@ pub(crate) struct RunSummary {
     started_at: String,
     completed_at: Option<String>,
     failure_reason: Option<String>,
-    /// What kind of failure; `cancelled` where somebody ended the run.
+    /// Kind of the failure; `cancelled` if the run was cancelled.
     failure_kind: Option<String>,
 }
 
@@ -71,7 +71,7 @@ impl From<&IngestRunView> for RunSummary {
     }
 }
 
-/// The usual and the greatest number of entries of a page.
+/// Page size: default and maximum.
 pub(crate) const PAGE: (u32, u32) = (50, 1000);
 
 /// A record of an ingest run.
@@ -79,13 +79,13 @@ pub(crate) const PAGE: (u32, u32) = (50, 1000);
 #[oai(rename = "IngestRecord")]
 pub(crate) struct Record {
     source_id: String,
-    /// `published`, `unchanged`, `rejected` or `errored`; `null` while it waits.
+    /// `published`, `unchanged`, `rejected` or `errored`; `null` while the record is pending.
     outcome: Option<String>,
-    /// The hook that decided it.
+    /// The hook that decided the outcome.
     hook_name: Option<String>,
     reason: Option<String>,
     batch: Option<u32>,
-    /// What it was published as, or is equal to.
+    /// SRN of the record that was published or that this one equals.
     record_srn: Option<String>,
 }
 

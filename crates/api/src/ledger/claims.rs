@@ -1,4 +1,4 @@
-//! `/claims`: taking what was handed over, and holding it (LED-4, LED-6).
+//! `/claims`: claiming delegations and renewing their leases (LED-4, LED-6).
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::http::render::model_time;
 use crate::ledger::delegations::Tag;
 use crate::services::Services;
 
-/// The most bytes of a worker's name.
+/// Maximum length of a worker's name, in bytes.
 const MAX_WORKER: usize = 200;
 
 pub(crate) struct ClaimsApi(pub(crate) Arc<Services>);
@@ -28,18 +28,18 @@ pub(crate) struct ClaimsApi(pub(crate) Arc<Services>);
 /// `POST /claims`.
 #[derive(Debug, Object)]
 struct ClaimBody {
-    /// Which of the callee's workers asks; its name stands in the attempt log.
+    /// Name of the callee's worker that claims; recorded in the attempt log.
     worker_id: String,
-    /// The most delegations, from 1 to 50; 1 where nothing is said.
+    /// Maximum number of delegations to claim (1–50, default 1).
     limit: Option<i64>,
-    /// Whether the worker begins with them at once (`in_progress`, where nothing is said); else they are `dispatched`, and begin with the
-    /// first progress.
+    /// Whether the worker starts at once (`in_progress`, the default). Otherwise the delegations are `dispatched` and
+    /// start with the first progress report.
     begin: Option<bool>,
-    /// For how many seconds to wait where there is nothing, at most 30.
+    /// Long poll: seconds to wait if there is nothing to claim (at most 30, default 0).
     wait_seconds: Option<i64>,
 }
 
-/// A delegation that was claimed. Whatever is written to it names its id and its attempt.
+/// A claimed delegation. Every later request about it must carry its id and attempt.
 #[derive(Debug, Object)]
 struct Claim {
     delegation_id: String,
@@ -55,15 +55,15 @@ struct Claim {
     deadline: String,
 }
 
-/// What was claimed, oldest first.
+/// The claimed delegations, oldest first.
 #[derive(Debug, Object)]
 struct ClaimList {
     items: Vec<Claim>,
-    /// After so many seconds without a heartbeat a claim is taken away. Beat three times as often at least.
+    /// The lease expires after this many seconds without a heartbeat. Send heartbeats at least three times as often.
     silence_seconds: f64,
 }
 
-/// A claim by its id and attempt.
+/// A claim, identified by id and attempt.
 #[derive(Debug, Object)]
 struct HeldBlock {
     delegation_id: String,
@@ -73,11 +73,11 @@ struct HeldBlock {
 /// `POST /claims/heartbeat`.
 #[derive(Debug, Object)]
 struct HeartbeatBody {
-    /// At most 50.
+    /// Claims to send heartbeats for, at most 50.
     claims: Vec<HeldBlock>,
 }
 
-/// A claim that is still held.
+/// A claim that the caller still holds.
 #[derive(Debug, Object)]
 struct HeldItem {
     delegation_id: String,
@@ -85,15 +85,15 @@ struct HeldItem {
     deadline: String,
 }
 
-/// What of the claims is still held.
+/// The claims that are still held, and those that are lost.
 #[derive(Debug, Object)]
 struct HeartbeatAnswer {
     held: Vec<HeldItem>,
-    /// Taken away, called off or ended: stop working on these.
+    /// Claims that were lost: the lease expired, or the delegation was cancelled or has ended. Stop working on these.
     lost: Vec<LostItem>,
 }
 
-/// A claim that is not held.
+/// A claim that the caller does not hold.
 #[derive(Debug, Object)]
 struct LostItem {
     delegation_id: String,
@@ -152,7 +152,7 @@ impl From<HeartbeatOutcome> for HeartbeatAnswer {
     }
 }
 
-/// What is sent of several: at least one, at most 50.
+/// Checks that a list has 1 to 50 entries.
 pub(crate) fn some<T>(field: &str, items: Vec<T>) -> Result<Vec<T>, Problem> {
     if items.is_empty() || items.len() > MAX_AT_ONCE {
         let rule = format!("must have 1 to {MAX_AT_ONCE} entries");
@@ -177,9 +177,9 @@ fn held(claims: Vec<HeldBlock>) -> Result<Vec<(DelegationId, i64)>, Problem> {
 
 #[OpenApi(tag = "Tag::Delegations")]
 impl ClaimsApi {
-    /// Claim what was handed to the caller, oldest first. Two claims never get the same.
+    /// Claim delegations of the caller, oldest first. No delegation is claimed twice at the same time.
     ///
-    /// What nobody beats for is taken away after `silence_seconds`.
+    /// The lease of a claim expires after `silence_seconds` without a heartbeat.
     #[oai(path = "/claims", method = "post", operation_id = "claimDelegations")]
     async fn claim(
         &self,
@@ -210,7 +210,7 @@ impl ClaimsApi {
         }))
     }
 
-    /// Beat for several claims. What is lost is to be stopped.
+    /// Send heartbeats for several claims. Stop working on any reported as lost.
     #[oai(path = "/claims/heartbeat", method = "post", operation_id = "heartbeatClaims")]
     async fn heartbeats(
         &self,
@@ -228,7 +228,7 @@ impl ClaimsApi {
         ))
     }
 
-    /// Beat for one claim.
+    /// Send a heartbeat for one claim.
     #[oai(
         path = "/delegations/:delegation_id/heartbeat",
         method = "post",

@@ -1,4 +1,4 @@
-//! What the holder of a delegation says of it: how it gets on, and how it ends (LED-2, LED-6, LED-7).
+//! Reports of a delegation's holder: progress and completion (LED-2, LED-6, LED-7).
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ pub(crate) struct CompletionsApi(pub(crate) Arc<Services>);
 #[derive(Debug, Object)]
 struct ProgressBody {
     attempt: i64,
-    /// What there is to tell; cut after 500 characters.
+    /// Progress message; truncated to 500 characters.
     note: Option<String>,
 }
 
@@ -35,11 +35,11 @@ struct ProgressBody {
 #[derive(Debug, Object)]
 struct CompleteBody {
     attempt: i64,
-    /// Which worker, for the log of what comes too late.
+    /// Name of the worker, for the log of late completions.
     worker_id: Option<String>,
     /// The result, for the caller's inbox; at most 256 KiB.
     result: Option<Value>,
-    /// Its first characters, for people; the result's own where nothing is said.
+    /// Preview of the result for people; defaults to the first characters of the result.
     result_preview: Option<String>,
 }
 
@@ -48,11 +48,11 @@ struct CompleteBody {
 struct FailBody {
     attempt: i64,
     worker_id: Option<String>,
-    /// Why; cut after 500 characters.
+    /// Reason for the failure; truncated to 500 characters.
     error_detail: String,
 }
 
-/// One of several ends: completed, or failed where there is an error.
+/// One of several completions: completed, or failed if it has an error.
 #[derive(Debug, Object)]
 struct EndBlock {
     delegation_id: String,
@@ -70,19 +70,19 @@ struct FinishBody {
     ends: Vec<EndBlock>,
 }
 
-/// How one of several ends went.
+/// Result of one of several completions.
 #[derive(Debug, Object)]
 struct EndItem {
     delegation_id: String,
-    /// `completed` or `failed`; null where it was refused.
+    /// `completed` or `failed`; `null` if the completion was refused.
     status: Option<String>,
-    /// The stable code of why it was refused.
+    /// Stable code of the refusal.
     code: Option<String>,
-    /// The same in a sentence.
+    /// Message of the refusal.
     message: Option<String>,
 }
 
-/// How each end went, in the order in which they were sent.
+/// Result of each completion, in request order.
 #[derive(Debug, Object)]
 struct EndList {
     items: Vec<EndItem>,
@@ -90,7 +90,7 @@ struct EndList {
 
 #[derive(Debug, ApiResponse)]
 enum Done {
-    /// Done.
+    /// The delegation is updated.
     #[oai(status = 204)]
     Done,
 }
@@ -110,15 +110,15 @@ impl From<Ended> for EndItem {
     }
 }
 
-fn completed(result: Option<Value>, told: Option<String>) -> Result<DelegationEnd, Problem> {
+fn completed(result: Option<Value>, text: Option<String>) -> Result<DelegationEnd, Problem> {
     if let Some(result) = &result {
         bounded_json("result", result, MAX_PAYLOAD_BYTES)?;
     }
-    let told = told
+    let text = text
         .or_else(|| result.as_ref().map(ToString::to_string))
         .unwrap_or_default();
     Ok(DelegationEnd::Completed {
-        preview: preview(&told),
+        preview: preview(&text),
         result,
     })
 }
@@ -151,7 +151,7 @@ impl EndBlock {
 
 #[OpenApi(tag = "Tag::Delegations")]
 impl CompletionsApi {
-    /// End several claims, each for itself: one that is refused does not keep the others.
+    /// Complete or fail several claims. Each is handled separately: a refused one does not affect the others.
     #[oai(path = "/claims/finish", method = "post", operation_id = "finishClaims")]
     async fn finish(
         &self,
@@ -180,7 +180,7 @@ impl CompletionsApi {
         }))
     }
 
-    /// Say that the work has begun and how it gets on. That is a heartbeat, too.
+    /// Report progress of a delegation, which marks it as started. It counts as a heartbeat.
     #[oai(
         path = "/delegations/:delegation_id/progress",
         method = "post",
@@ -206,7 +206,7 @@ impl CompletionsApi {
         Ok(Done::Done)
     }
 
-    /// Complete a delegation. Its result is in its caller's inbox with the same commit.
+    /// Complete a delegation. Its result reaches the caller's inbox in the same commit.
     #[oai(
         path = "/delegations/:delegation_id/complete",
         method = "post",
@@ -226,7 +226,7 @@ impl CompletionsApi {
         self.end(permit, &worker, Completion { id, attempt, end }).await
     }
 
-    /// Give a delegation up. Its error is in its caller's inbox with the same commit.
+    /// Fail a delegation. Its error reaches the caller's inbox in the same commit.
     #[oai(
         path = "/delegations/:delegation_id/fail",
         method = "post",

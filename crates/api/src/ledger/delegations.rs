@@ -1,4 +1,4 @@
-//! `/delegations`: handing over, and what a caller sees and does of what it handed over (LED).
+//! `/delegations`: delegating work, and the caller's view of its delegations (LED).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,18 +22,18 @@ use crate::http::render::model_time;
 use crate::ledger::tasks::{CancelBody, MAX_KEY, MAX_REASON};
 use crate::services::Services;
 
-/// Delegations of a page, where nothing is said, and at most.
+/// Page size: default and maximum.
 const PAGE: (u32, u32) = (50, 500);
 
 #[derive(Tags)]
 pub(crate) enum Tag {
-    /// Handing work over, holding it, and its results.
+    /// Delegating work, holding it, and its results.
     Delegations,
 }
 
 pub(crate) struct DelegationsApi(pub(crate) Arc<Services>);
 
-/// The delegation for which another is made, by whoever holds it.
+/// The delegation that the caller holds and creates another one for.
 #[derive(Debug, Object)]
 struct ParentBlock {
     delegation_id: String,
@@ -44,26 +44,26 @@ struct ParentBlock {
 /// `POST /delegations`.
 #[derive(Debug, Object)]
 struct NewDelegationBody {
-    /// Its id, which the caller chooses: at most 180 bytes, without control characters and `~`. The same request again is the same
-    /// delegation; the id with another request is refused.
+    /// Id chosen by the caller: at most 180 bytes, without control characters and `~`. Repeating the same request
+    /// returns the same delegation; another request with this id is refused.
     delegation_id: String,
-    /// To whom: `user:<id>` or `service_account:<id>`.
+    /// Callee: `user:<id>` or `service_account:<id>`.
     callee_id: String,
-    /// The task, if it is about one; that takes the right to operate it.
+    /// The task, if the delegation concerns one. The caller must be allowed to operate it.
     task_id: Option<String>,
-    /// What it is about, for people; cut after 500 characters.
+    /// Summary of the work, for people; truncated to 500 characters.
     task_preview: Option<String>,
-    /// What the callee needs; at most 256 KiB.
+    /// Input for the callee; at most 256 KiB.
     input: Option<Value>,
-    /// A key of the caller: two delegations of one caller with one key are one.
+    /// Idempotency key: two delegations of one caller with the same key are one.
     idempotency_key: Option<String>,
-    /// The delegation that the caller holds and for which this one is made. Its deadline is at most that one's.
+    /// The delegation that the caller holds and for which this one is created. It bounds the new deadline.
     parent: Option<ParentBlock>,
-    /// How long until its time is over, from 1 s to 30 days; 6 hours where nothing is said.
+    /// Time until the deadline, in seconds (from 1 s to 30 days, default 6 hours).
     deadline_seconds: Option<i64>,
-    /// How long it waits before it can be claimed, at most 7 days.
+    /// Delay before it can be claimed, in seconds (at most 7 days).
     delay_seconds: Option<i64>,
-    /// How often it is handed out again by itself after it got stuck, from 0 to 20; 3 where nothing is said.
+    /// Number of automatic retries after it got stuck (0–20, default 3).
     max_retries: Option<i64>,
 }
 
@@ -72,51 +72,51 @@ struct NewDelegationBody {
 pub(crate) struct Delegation {
     delegation_id: String,
     task_id: Option<String>,
-    /// Who handed it over.
+    /// Caller: `user:<id>` or `service_account:<id>`.
     caller_id: String,
-    /// To whom.
+    /// Callee: `user:<id>` or `service_account:<id>`.
     callee_id: String,
     task_preview: String,
     /// `queued`, `dispatched`, `in_progress`, `completed`, `failed` or `stuck`.
     status: String,
-    /// The number of its last claim.
+    /// Number of its latest claim.
     attempt: i64,
-    /// Which worker of the callee holds it.
+    /// The callee's worker that holds it.
     worker_id: Option<String>,
     last_heartbeat: Option<String>,
-    /// What its holder last told.
+    /// Latest progress message of the holder.
     progress: Option<String>,
     progress_at: Option<String>,
     deadline: String,
     result_preview: Option<String>,
     /// Why it failed or got stuck.
     error_detail: Option<String>,
-    /// How often its task was delegated before.
+    /// Number of earlier delegations of the same work.
     retry_count: u32,
-    /// The delegation that got stuck or failed before it.
+    /// The failed or stuck delegation that this one replaces.
     retry_of: Option<String>,
-    /// The delegation that followed it.
+    /// The delegation that replaced this one.
     redelegated_as: Option<String>,
     parent_id: Option<String>,
-    /// The delegation at the top of all.
+    /// The root delegation of the tree.
     root_id: Option<String>,
-    /// How deep it is below that.
+    /// Depth below the root.
     depth: u32,
     created_at: String,
     updated_at: String,
-    /// What it was given; only where one delegation is asked for.
+    /// Input for the callee; only in the response for a single delegation.
     #[oai(skip_serializing_if_is_none)]
     input: Option<Value>,
-    /// What it gave; only where one delegation is asked for.
+    /// Result of the callee; only in the response for a single delegation.
     #[oai(skip_serializing_if_is_none)]
     result: Option<Value>,
 }
 
-/// Delegations, newest first.
+/// A page of delegations, newest first.
 #[derive(Debug, Object)]
 struct DelegationList {
     items: Vec<Delegation>,
-    /// What to send as `cursor` for the delegations after these.
+    /// Send as `cursor` to read the next page; `null` on the last page.
     next_cursor: Option<String>,
     has_more: bool,
 }
@@ -125,7 +125,8 @@ struct DelegationList {
 #[derive(Debug, Object)]
 struct AttemptItem {
     attempt: i64,
-    /// `claimed`, `completed`, `failed`, `stuck` or `refused-late`: brought by somebody who did not hold it any more, kept and not applied.
+    /// `claimed`, `completed`, `failed`, `stuck` or `refused-late`. The last one means that a former holder reported
+    /// too late: the report is recorded but not applied.
     event: String,
     worker_id: Option<String>,
     detail: Option<String>,
@@ -138,36 +139,36 @@ struct AttemptList {
     items: Vec<AttemptItem>,
 }
 
-/// On which side of a delegation somebody is.
+/// Side of a delegation.
 #[derive(Clone, Copy, Debug, Enum)]
 #[oai(rename_all = "snake_case")]
 enum SideName {
-    /// It hands over.
+    /// The party that delegates.
     Caller,
-    /// It is handed to.
+    /// The party that receives the delegation.
     Callee,
 }
 
-/// Which delegations.
+/// Selection of delegations by state.
 #[derive(Clone, Copy, Debug, Enum)]
 #[oai(rename_all = "snake_case")]
 enum StateName {
-    /// What is not final.
+    /// Delegations that are not final.
     InFlight,
-    /// What is stuck.
+    /// Stuck delegations.
     Stuck,
-    /// All that was not moved to the archive.
+    /// All delegations outside the archive.
     All,
-    /// What was moved to the archive.
+    /// Archived delegations.
     Archived,
 }
 
 #[derive(Debug, ApiResponse)]
 enum NewDelegationResponse {
-    /// Written down and queued.
+    /// Created and queued.
     #[oai(status = 201)]
     Created(Json<Delegation>),
-    /// This request wrote it down before.
+    /// An earlier identical request created it.
     #[oai(status = 200)]
     Existing(Json<Delegation>),
 }
@@ -225,7 +226,7 @@ impl From<AttemptEntry> for AttemptItem {
     }
 }
 
-/// A time of a body in whole seconds between two bounds.
+/// Checks a duration of the body, in whole seconds, against two bounds.
 fn seconds(
     field: &str,
     given: Option<i64>,
@@ -293,7 +294,7 @@ impl NewDelegationBody {
 
 #[OpenApi(tag = "Tag::Delegations")]
 impl DelegationsApi {
-    /// Hand something over to a callee.
+    /// Delegate work to a callee.
     #[oai(path = "/delegations", method = "post", operation_id = "createDelegation")]
     async fn create(
         &self,
@@ -316,20 +317,21 @@ impl DelegationsApi {
         })
     }
 
-    /// List delegations, newest first: what is in flight, what is stuck, all, or what is in the archive.
+    /// List delegations, newest first: those in flight, stuck or archived, or all outside the archive.
     #[oai(path = "/delegations", method = "get", operation_id = "listDelegations")]
     async fn list(
         &self,
         Gate(permit): Gate<act::UseDelegations>,
-        /// Those that the party handed over, or those that were handed to it. Admins may leave it out with `state=stuck`.
+        /// Whether the party is the caller or the callee. Admins may omit it with `state=stuck`.
         side: Query<Option<SideName>>,
-        /// Which ones; what is in flight where nothing is said.
+        /// Selection by state (default `in_flight`).
         state: Query<Option<StateName>>,
-        /// Whose: `user:<id>` or `service_account:<id>`; the caller's own where nothing is said. Others' are for admins.
+        /// The party: `user:<id>` or `service_account:<id>`; the requester by default. Only admins may name another
+        /// party.
         party: Query<Option<String>>,
-        /// The `next_cursor` of the page before.
+        /// `next_cursor` of the previous page.
         cursor: Query<Option<String>>,
-        /// The most delegations of this page, from 1 to 500.
+        /// Maximum number of delegations per page (1–500, default 50).
         limit: Query<Option<i64>>,
     ) -> Result<Json<DelegationList>, Problem> {
         let side = side.0.map(|side| match side {
@@ -367,7 +369,7 @@ impl DelegationsApi {
         }))
     }
 
-    /// Read a delegation, what it was given and what it gave; for its caller, its callee and admins.
+    /// Get a delegation with its input and result. For its caller, its callee and admins.
     #[oai(
         path = "/delegations/:delegation_id",
         method = "get",
@@ -384,7 +386,7 @@ impl DelegationsApi {
         ))
     }
 
-    /// Read who held a delegation, how that ended, and what came too late.
+    /// List the attempts of a delegation: who held it, how each attempt ended, and late reports.
     #[oai(
         path = "/delegations/:delegation_id/attempts",
         method = "get",
@@ -402,7 +404,8 @@ impl DelegationsApi {
         }))
     }
 
-    /// Call a delegation off; for its caller and admins. It ends as failed, whoever holds it, and its task waits again.
+    /// Cancel a delegation, also while it is held. It ends as failed, and its task waits again. For its caller and
+    /// admins.
     #[oai(
         path = "/delegations/:delegation_id/cancel",
         method = "post",
@@ -425,7 +428,7 @@ impl DelegationsApi {
         Ok(Json(view.into()))
     }
 
-    /// Hand out again what got stuck or failed, as a new delegation with as much time as it had at first; for its caller and admins.
+    /// Retry a stuck or failed delegation as a new one with the original time limit. For its caller and admins.
     #[oai(
         path = "/delegations/:delegation_id/redelegate",
         method = "post",

@@ -1,4 +1,4 @@
-//! `/inbox`: the ends of what the caller handed over (LED-7).
+//! `/inbox`: results of the delegations that the caller created (LED-7).
 
 use std::sync::Arc;
 
@@ -18,17 +18,17 @@ use crate::http::render::model_time;
 use crate::ledger::delegations::Tag;
 use crate::services::Services;
 
-/// Messages of a page, where nothing is said, and at most. Each may hold a result of 256 KiB.
+/// Page size: default and maximum. Each message may hold a result of 256 KiB.
 const PAGE: (u32, u32) = (20, 50);
-/// The most messages that one request acknowledges.
+/// Maximum number of messages in one acknowledgement.
 const MAX_ACKNOWLEDGED: usize = 1000;
 
 pub(crate) struct InboxApi(pub(crate) Arc<Services>);
 
-/// The end of a delegation.
+/// The result of a delegation.
 #[derive(Debug, Object)]
 struct InboxMessage {
-    /// By this it is acknowledged.
+    /// Id for the acknowledgement.
     message_id: i64,
     delegation_id: String,
     attempt: i64,
@@ -37,12 +37,12 @@ struct InboxMessage {
     result: Option<Value>,
     /// Why it failed or got stuck.
     error_detail: Option<String>,
-    /// The delegation that goes on with its task.
+    /// The delegation that continues its task.
     redelegated_as: Option<String>,
     arrived_at: String,
 }
 
-/// What was not acknowledged yet, oldest first.
+/// Unacknowledged messages, oldest first.
 #[derive(Debug, Object)]
 struct InboxList {
     items: Vec<InboxMessage>,
@@ -51,14 +51,14 @@ struct InboxList {
 /// `POST /inbox/acknowledge`.
 #[derive(Debug, Object)]
 struct AcknowledgeBody {
-    /// At most 1000.
+    /// Ids of the messages, at most 1000.
     message_ids: Vec<i64>,
 }
 
-/// What was acknowledged by this request.
+/// The messages that this request acknowledged.
 #[derive(Debug, Object)]
 struct Acknowledged {
-    /// Those that waited. Others were acknowledged before, or are not the caller's.
+    /// Messages that were pending. The others were acknowledged before or belong to another caller.
     message_ids: Vec<i64>,
 }
 
@@ -79,17 +79,17 @@ impl From<Message> for InboxMessage {
 
 #[OpenApi(tag = "Tag::Delegations")]
 impl InboxApi {
-    /// Read the caller's inbox. What is not acknowledged comes again at every look.
+    /// List the caller's inbox. Unacknowledged messages are redelivered.
     #[oai(path = "/inbox", method = "get", operation_id = "listInbox")]
     async fn list(
         &self,
         Gate(permit): Gate<act::UseDelegations>,
-        /// Only messages after this one, to look further without acknowledging. Begin without it again and again: a message may arrive with
-        /// a smaller number than one that was seen.
+        /// Cursor: only messages after this id, to read on without acknowledging. Restart without it regularly, because
+        /// a message may arrive with a smaller id than one already seen.
         after: Query<Option<i64>>,
-        /// The most messages of this page, from 1 to 50.
+        /// Maximum number of messages per page (1–50, default 20).
         limit: Query<Option<i64>>,
-        /// For how many seconds to wait where there is nothing, at most 30.
+        /// Long poll: seconds to wait if there are no messages (at most 30, default 0).
         #[oai(name = "wait")]
         seconds: Query<Option<i64>>,
     ) -> Result<Json<InboxList>, Problem> {
@@ -109,7 +109,7 @@ impl InboxApi {
         }))
     }
 
-    /// Acknowledge messages: they do not come again.
+    /// Acknowledge messages. They are not delivered again.
     #[oai(
         path = "/inbox/acknowledge",
         method = "post",

@@ -1,4 +1,4 @@
-//! `/tasks`: work that somebody asks for, and who may see and operate it (AUD-5, AUD-6).
+//! `/tasks`: requested work, and the permissions on it (AUD-5, AUD-6).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,52 +21,54 @@ use crate::http::query::{actor, bounded, bounded_json, page_size, refused, refus
 use crate::http::render::model_time;
 use crate::services::Services;
 
-/// Tasks of a page, where nothing is said, and at most.
+/// Page size: default and maximum.
 const PAGE: (u32, u32) = (50, 500);
-/// The most bytes of an idempotency key and of a reason.
+/// Maximum length of an idempotency key and of a reason, in bytes.
 pub(crate) const MAX_KEY: usize = 200;
 pub(crate) const MAX_REASON: usize = 500;
 
 #[derive(Tags)]
 enum Tag {
-    /// Work that somebody asks for.
+    /// Requested work and its status.
     Tasks,
 }
 
 pub(crate) struct TasksApi(pub(crate) Arc<Services>);
 
-/// What the caller may do about a task.
+/// The caller's permission on a task.
 #[derive(Clone, Copy, Debug, Enum)]
 #[oai(rename_all = "snake_case")]
 enum Access {
-    /// See it.
+    /// View the task.
     Read,
-    /// See it, cancel it, say how it stands, and delegate it.
+    /// View it, cancel it, update its status, and delegate it.
     Operate,
-    /// All that, and share it.
+    /// All permissions of `operate`, and share it.
     Own,
 }
 
-/// What is granted about a task.
+/// A permission granted on a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 #[oai(rename_all = "snake_case")]
 enum Grant {
-    /// To see it.
+    /// View the task.
     Read,
-    /// To see it, cancel it, say how it stands, and delegate it.
+    /// View it, cancel it, update its status, and delegate it.
     Operate,
 }
 
 /// `POST /tasks`.
 #[derive(Debug, Object)]
 struct NewTaskBody {
-    /// What kind of work: 1 to 64 characters a-z, 0-9, `_`, `-` or `.`, beginning with a letter; none of the server's own (`ingest_batch`).
+    /// Kind of work: 1 to 64 characters a-z, 0-9, `_`, `-` or `.`, starting with a letter. The server's own kinds
+    /// (`ingest_batch`) are reserved.
     kind: String,
-    /// For people.
+    /// Name of the task, for people.
     name: String,
-    /// What the work needs; at most 64 KiB.
+    /// Parameters of the work; at most 64 KiB.
     params: Option<BTreeMap<String, Value>>,
-    /// The same request with the same key is the same task; the key with another request is refused. Keys of two creators do not clash.
+    /// Repeating the same request with the same key returns the same task; another request with this key is refused.
+    /// Keys are scoped to the creator.
     idempotency_key: Option<String>,
 }
 
@@ -75,14 +77,14 @@ struct NewTaskBody {
 struct TaskStatusBody {
     /// `running`, `completed` or `failed`.
     status: String,
-    /// Why, for people.
+    /// Reason for the status, for people.
     detail: Option<String>,
 }
 
-/// Why something is called off.
+/// A cancellation.
 #[derive(Debug, Object)]
 pub(crate) struct CancelBody {
-    /// For people.
+    /// Reason for the cancellation, for people.
     pub(crate) reason: Option<String>,
 }
 
@@ -101,30 +103,30 @@ struct Task {
     params: Value,
     /// `queued`, `running`, `completed`, `failed` or `cancelled`.
     status: String,
-    /// Why it failed or was cancelled.
+    /// Reason for the failure or cancellation.
     status_detail: Option<String>,
-    /// The user who asked for it.
+    /// The user who requested the task.
     creator_user_id: Option<String>,
-    /// The service account that asked for it. Nobody did where both are null: the server made it by itself.
+    /// The service account that requested the task. If both creators are null, the server created the task itself.
     creator_service_account_id: Option<String>,
     created_at: String,
     updated_at: String,
-    /// What the caller may do about it; only where one task is asked for.
+    /// The caller's permission; only in the response for a single task.
     #[oai(skip_serializing_if_is_none)]
     access: Option<Access>,
 }
 
-/// Tasks, newest first.
+/// A page of tasks, newest first.
 #[derive(Debug, Object)]
 struct TaskList {
     items: Vec<Task>,
-    /// What to send as `cursor` for the tasks after these.
+    /// Send as `cursor` to read the next page.
     next_cursor: Option<String>,
-    /// Whether there may be more. A page may be short or empty and there may still be more, where a filter lets little through.
+    /// Whether more tasks may follow. A selective filter may return a short or empty page although more tasks follow.
     has_more: bool,
 }
 
-/// What somebody may do about a task.
+/// A permission that a user or service account has on a task.
 #[derive(Debug, Object)]
 struct TaskGrantItem {
     /// `user:<id>` or `service_account:<id>`.
@@ -134,7 +136,7 @@ struct TaskGrantItem {
     granted_at: String,
 }
 
-/// What was granted about a task, oldest first.
+/// The permissions granted on a task, oldest first.
 #[derive(Debug, Object)]
 struct TaskGrantList {
     items: Vec<TaskGrantItem>,
@@ -142,17 +144,17 @@ struct TaskGrantList {
 
 #[derive(Debug, ApiResponse)]
 enum NewTaskResponse {
-    /// Made.
+    /// The task is created.
     #[oai(status = 201)]
     Created(Json<Task>),
-    /// This request made it before.
+    /// An earlier identical request created it.
     #[oai(status = 200)]
     Existing(Json<Task>),
 }
 
 #[derive(Debug, ApiResponse)]
 enum GrantResponse {
-    /// Done.
+    /// The permission is granted or revoked.
     #[oai(status = 204)]
     Done,
 }
@@ -204,7 +206,7 @@ fn with_access((task, access): (TaskView, TaskAccess)) -> Json<Task> {
 
 #[OpenApi(tag = "Tag::Tasks")]
 impl TasksApi {
-    /// Make a task.
+    /// Create a task.
     #[oai(path = "/tasks", method = "post", operation_id = "createTask")]
     async fn create(
         &self,
@@ -244,17 +246,17 @@ impl TasksApi {
     async fn list(
         &self,
         Gate(permit): Gate<act::UseTasks>,
-        /// Only those that this user asked for.
+        /// Only tasks that this user requested.
         creator_user_id: Query<Option<String>>,
-        /// Only those that this service account asked for.
+        /// Only tasks that this service account requested.
         creator_service_account_id: Query<Option<String>>,
-        /// Only those of this kind.
+        /// Only tasks of this kind.
         kind: Query<Option<String>>,
-        /// Only those in this state.
+        /// Only tasks with this status.
         status: Query<Option<String>>,
-        /// The `next_cursor` of the page before.
+        /// `next_cursor` of the previous page.
         cursor: Query<Option<String>>,
-        /// The most tasks of this page, from 1 to 500.
+        /// Maximum number of tasks per page (1–500, default 50).
         limit: Query<Option<i64>>,
     ) -> Result<Json<TaskList>, Problem> {
         let rule = || Invalid::value("must be a UUID");
@@ -271,7 +273,7 @@ impl TasksApi {
                 Some(domain::Actor::ServiceAccount(id))
             }
             (Some(_), Some(_)) => {
-                let rule = Invalid::value("must not be given with creator_user_id: a task has one creator");
+                let rule = Invalid::value("must not be given together with creator_user_id");
                 return Err(refused("creator_service_account_id", rule));
             }
         };
@@ -301,7 +303,7 @@ impl TasksApi {
         }))
     }
 
-    /// Read a task.
+    /// Get a task.
     #[oai(path = "/tasks/:task_id", method = "get", operation_id = "getTask")]
     async fn get(
         &self,
@@ -312,7 +314,7 @@ impl TasksApi {
         Ok(with_access(self.0.ledger.read_tasks.get(&permit, id).await?))
     }
 
-    /// Say how a task stands that is not delegated. What is delegated is moved by whoever holds it.
+    /// Update the status of a task that is not delegated. The holder of a delegation moves a delegated task.
     #[oai(path = "/tasks/:task_id", method = "patch", operation_id = "updateTask")]
     async fn update(
         &self,
@@ -334,7 +336,7 @@ impl TasksApi {
         Ok(with_access(updated))
     }
 
-    /// Cancel a task. A delegation of it ends; whoever holds that learns of it at the next heartbeat.
+    /// Cancel a task. Its delegation ends; the holder learns of this at the next heartbeat.
     #[oai(path = "/tasks/:task_id/cancel", method = "post", operation_id = "cancelTask")]
     async fn cancel(
         &self,
@@ -353,7 +355,7 @@ impl TasksApi {
         ))
     }
 
-    /// List who else may see or operate a task; for its creator and admins.
+    /// List the permissions granted on a task. For its creator and admins.
     #[oai(
         path = "/tasks/:task_id/grants",
         method = "get",
@@ -371,7 +373,7 @@ impl TasksApi {
         }))
     }
 
-    /// Let somebody else see or operate a task, in place of what they were granted before; for its creator and admins.
+    /// Grant a permission on a task, which replaces an earlier one. For its creator and admins.
     #[oai(
         path = "/tasks/:task_id/grants/:grantee",
         method = "put",
@@ -392,7 +394,7 @@ impl TasksApi {
         self.share(permit, &task_id.0, &grantee.0, share).await
     }
 
-    /// Take back what somebody was granted about a task.
+    /// Revoke a permission on a task.
     #[oai(
         path = "/tasks/:task_id/grants/:grantee",
         method = "delete",

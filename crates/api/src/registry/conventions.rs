@@ -23,21 +23,21 @@ use crate::services::Services;
 
 #[derive(Tags)]
 enum Tag {
-    /// What labs deploy.
+    /// Conventions, which labs deploy.
     Conventions,
 }
 
 pub(crate) struct ConventionsApi(pub(crate) Arc<Services>);
 
-/// What became of one hook of a deploy.
+/// The result for one hook of a deploy.
 #[derive(Debug, Object)]
 struct DeployedHook {
     name: String,
     /// The version that has the deployed content.
     version: u32,
-    /// Whether it is new.
+    /// Whether this deploy created the version.
     created: bool,
-    /// The version that is live; another one where an operator rolled back.
+    /// The live version; another one if an operator rolled back.
     live_version: Option<u32>,
 }
 
@@ -48,18 +48,18 @@ struct DeployedConvention {
     title: String,
     description: String,
     schema_id: WireSchemaId,
-    /// The names of its hooks, in order.
+    /// Names of the hooks, in execution order.
     hooks: Vec<String>,
     created_at: String,
-    /// What became of each hook.
+    /// The result for each hook.
     releases: Vec<DeployedHook>,
-    /// The ingest run that the ingester's `initial_run` asked for, if this deploy opened it.
+    /// The ingest run that `initial_run` of the ingester requested, if this deploy opened it.
     initial_run: Option<String>,
 }
 
 #[derive(Debug, ApiResponse)]
 enum DeployResponse {
-    /// Deployed, or already so.
+    /// Deployed, or already in this state.
     #[oai(status = 201)]
     Created(Json<DeployedConvention>),
 }
@@ -90,7 +90,7 @@ impl From<Committed<Deployed>> for DeployResponse {
 /// A convention in a list.
 #[derive(Debug, Object)]
 struct ConventionSummary {
-    /// Its slug.
+    /// Slug of the convention.
     id: String,
     title: String,
     description: String,
@@ -98,25 +98,25 @@ struct ConventionSummary {
     created_at: String,
 }
 
-/// Conventions.
+/// All conventions, newest first.
 #[derive(Debug, Object)]
 struct ConventionList {
     items: Vec<ConventionSummary>,
 }
 
-/// A convention.
+/// A convention with its schema, hooks and documentation.
 #[derive(Debug, Object)]
 struct ConventionDetail {
-    /// Its slug.
+    /// Slug of the convention.
     id: String,
     title: String,
     description: String,
     schema_id: WireSchemaId,
     file_requirements: WireFiles,
-    /// The names of its hooks, in order.
+    /// Names of the hooks, in execution order.
     hooks: Vec<String>,
     ingester: Option<WireIngester>,
-    /// `automatic`, or `required` where a curator decides about depositions.
+    /// `automatic`, or `required` if a curator decides on depositions.
     curation: String,
     docs: DocsBlock,
     created_at: String,
@@ -139,7 +139,7 @@ impl From<Convention> for ConventionDetail {
     }
 }
 
-/// A workbook.
+/// A workbook in the Excel format.
 #[derive(Debug)]
 pub(crate) struct Xlsx(Vec<u8>);
 
@@ -158,22 +158,22 @@ impl IntoResponse for Xlsx {
 
 #[derive(Debug, ApiResponse)]
 pub(crate) enum TemplateResponse {
-    /// The template.
+    /// The template as a workbook.
     #[oai(status = 200)]
     Workbook(Xlsx, #[oai(header = "Content-Disposition")] String),
 }
 
-/// The template of a convention with this title and schema, as a file.
+/// Builds the template file of a convention with this title and schema.
 pub(crate) fn template_of(title: &str, schema: &domain::Schema) -> Result<TemplateResponse, Problem> {
     let bytes = crate::registry::template::workbook(schema).map_err(|error| {
-        tracing::error!(%error, "a template could not be made");
+        tracing::error!(%error, "creating a template failed");
         Problem::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "internal_error",
-            "the server failed; the fault was logged",
+            "internal server error; the fault was logged",
         )
     })?;
-    // A header is ASCII without quotes; whatever else a title has is left out of the file's name.
+    // A header is ASCII without quotes; the file name omits all other characters of the title.
     let name: String = title
         .to_lowercase()
         .chars()
@@ -190,7 +190,8 @@ pub(crate) fn template_of(title: &str, schema: &domain::Schema) -> Result<Templa
 impl ConventionsApi {
     /// Deploy a convention.
     ///
-    /// Registers its schema, hooks, releases and tables in one transaction. Declarative: the same body again changes nothing.
+    /// Registers its schema, hooks, releases and tables in one transaction. Declarative: deploying the same body again
+    /// changes nothing.
     #[oai(path = "/conventions", method = "post", operation_id = "deployConvention")]
     async fn deploy(
         &self,
@@ -224,7 +225,7 @@ impl ConventionsApi {
         }))
     }
 
-    /// Read a convention.
+    /// Get a convention.
     #[oai(path = "/conventions/:slug", method = "get", operation_id = "getConvention")]
     async fn get(
         &self,
@@ -237,7 +238,7 @@ impl ConventionsApi {
         ))
     }
 
-    /// Read the spreadsheet template of a convention.
+    /// Download the spreadsheet template of a convention.
     #[oai(
         path = "/conventions/:slug/template",
         method = "get",

@@ -26,20 +26,20 @@ pub(crate) struct RunDetail {
     status: String,
     started_at: String,
     finished_at: String,
-    /// How long the hook itself ran, in seconds, over all tries.
+    /// Run time of the hook over all tries, in seconds.
     duration_s: f64,
-    /// How often it was run again with more memory.
+    /// Number of retries with more memory.
     oom_retries: u32,
     has_logs: bool,
-    /// Which worker ran it.
+    /// The worker that ran the hook.
     worker: String,
-    /// Why it failed.
+    /// Reason for the failure.
     failure: Option<String>,
-    /// How many records it passed; unknown for runs of old servers.
+    /// Number of records that it passed; `null` for runs of old servers.
     passed: Option<u64>,
-    /// How many it rejected.
+    /// Number of records that it rejected.
     rejected: Option<u64>,
-    /// How many it could not judge.
+    /// Number of records that it could not judge.
     errored: Option<u64>,
 }
 
@@ -65,9 +65,9 @@ impl From<HookRun> for RunDetail {
 
 #[OpenApi(tag = "Tag::Hooks")]
 impl HookRunsApi {
-    /// Read a hook run.
+    /// Get a hook run.
     ///
-    /// Everybody may read a run that made public rows; why a run failed, and other runs, are for admins.
+    /// Runs that made public rows are public. Only admins see the reason for a failure, and other runs.
     #[oai(path = "/hooks/runs/:run_id", method = "get", operation_id = "getHookRun")]
     async fn run(
         &self,
@@ -78,10 +78,10 @@ impl HookRunsApi {
         Ok(Json(self.0.data.read_provenance.run(permit, run).await?.into()))
     }
 
-    /// Read what a failed run printed.
+    /// Get the output of a failed run.
     ///
-    /// For admins, for who asked for the work, and for whom they let read its task; to all others there is no such run. It may hold
-    /// whatever the hook was given.
+    /// For admins, the requester of the work, and callers with read permission on its task. Other callers receive 404.
+    /// The output may contain everything that the hook received.
     #[oai(
         path = "/hooks/runs/:run_id/logs",
         method = "get",

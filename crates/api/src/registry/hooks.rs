@@ -25,7 +25,7 @@ use crate::services::Services;
 
 #[derive(Tags)]
 pub(crate) enum Tag {
-    /// The hook registry: what ran, and what runs next.
+    /// The hook registry: releases, their history, and what runs next.
     Hooks,
 }
 
@@ -37,7 +37,7 @@ impl HooksApi {
     }
 }
 
-/// A release, as its submission answers.
+/// A release in the response to its submission.
 #[derive(Debug, Object)]
 struct SubmittedRelease {
     hook_name: String,
@@ -48,16 +48,16 @@ struct SubmittedRelease {
     built_at: String,
     /// Whether this version is live.
     live: bool,
-    /// That it was withdrawn, while it is: then it cannot be made live.
+    /// Details of the yank; `null` unless the release is yanked. A yanked release cannot become live.
     yanked: Option<WireYank>,
 }
 
 #[derive(Debug, ApiResponse)]
 enum SubmitResponse {
-    /// The hook has a release of this digest, config and limits; nothing changed.
+    /// The hook already has a release with this digest, config and limits; nothing changed.
     #[oai(status = 200)]
     Existing(Json<SubmittedRelease>),
-    /// A new release; it is live.
+    /// The new release, which is live.
     #[oai(status = 201)]
     Created(Json<SubmittedRelease>),
 }
@@ -104,7 +104,7 @@ struct HookItem {
     live_release: Option<LiveSummary>,
 }
 
-/// Hooks.
+/// All hooks, by name.
 #[derive(Debug, Object)]
 struct HookList {
     items: Vec<HookItem>,
@@ -120,7 +120,7 @@ struct ReleaseItem {
     /// Who released it: `user:<id>` or `service_account:<id>`.
     built_by: String,
     built_at: String,
-    /// That it was withdrawn, while it is.
+    /// Details of the yank; `null` unless the release is yanked.
     yanked: Option<WireYank>,
 }
 
@@ -132,7 +132,7 @@ struct ReleaseHistory {
     releases: Vec<ReleaseItem>,
 }
 
-/// A release.
+/// A release with its content.
 #[derive(Debug, Object)]
 struct ReleaseDetail {
     hook_name: String,
@@ -147,7 +147,7 @@ struct ReleaseDetail {
     built_by: String,
     built_at: String,
     live: bool,
-    /// That it was withdrawn, while it is.
+    /// Details of the yank; `null` unless the release is yanked.
     yanked: Option<WireYank>,
 }
 
@@ -170,11 +170,11 @@ impl ReleaseDetail {
     }
 }
 
-/// The version of a path: a positive number; what no hook can have is an unknown version.
+/// Parses the version in a path, a positive number. A number that no hook can have is an unknown version.
 pub(crate) fn version(text: &str) -> Result<u32, Problem> {
     let number = text.parse::<u64>().map_err(|_| {
         Problem::invalid(
-            &Invalid::value("must be a whole number from 1").of_field("version"),
+            &Invalid::value("must be a positive integer").of_field("version"),
             "path",
         )
     })?;
@@ -185,7 +185,7 @@ pub(crate) fn version(text: &str) -> Result<u32, Problem> {
 impl HooksApi {
     /// Submit a release.
     ///
-    /// New content becomes the next version and is live at once. Content that exists is answered with its release.
+    /// New content becomes the next version and is live at once. For existing content the response is its release.
     #[oai(
         path = "/hooks/:name/releases",
         method = "post",
@@ -235,7 +235,7 @@ impl HooksApi {
         }))
     }
 
-    /// Read a hook's releases, newest first.
+    /// List the releases of a hook, newest first.
     #[oai(
         path = "/hooks/:name/releases",
         method = "get",
@@ -265,7 +265,7 @@ impl HooksApi {
         }))
     }
 
-    /// Read a release.
+    /// Get a release.
     #[oai(
         path = "/hooks/:name/releases/:version",
         method = "get",
@@ -284,7 +284,8 @@ impl HooksApi {
             .read_hooks
             .release(permit, &name, version(&number.0)?)
             .await?;
-        // A release never changes; whether it is live is asked for each time, and so is its yank, which a rendering would not show.
+        // A release is immutable; its live state and its yank are not, and the cached rendering covers only the live
+        // state.
         if release.yanked.is_some() {
             return Ok(Rendered::new(&ReleaseDetail::new(release, live)));
         }

@@ -1,4 +1,4 @@
-//! `/hooks/{name}/live` and yanks: which release runs next, since when, who said so, and why.
+//! `/hooks/{name}/live` and yanks: which release is live, since when, who moved the pointer, and why.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::registry::hooks::{Tag, version};
 use crate::registry::wire::WireYank;
 use crate::services::Services;
 
-/// Moves of a page, where nothing is said, and at most.
+/// Page size: default and maximum.
 const PAGE: (u32, u32) = (100, 1000);
 
 pub(crate) struct HooksLiveApi(pub(crate) Arc<Services>);
@@ -29,14 +29,14 @@ pub(crate) struct HooksLiveApi(pub(crate) Arc<Services>);
 /// `PUT /hooks/{name}/live`.
 #[derive(Debug, Object)]
 struct LiveBody {
-    /// The version to make live.
+    /// The version that becomes live.
     #[oai(validator(minimum(value = "1")))]
     version: i64,
-    /// Why; kept in the history.
+    /// Reason for the move, recorded in the history.
     reason: Option<String>,
 }
 
-/// Which release is live.
+/// The live release of a hook.
 #[derive(Debug, Object)]
 struct LiveRelease {
     hook_name: String,
@@ -44,46 +44,47 @@ struct LiveRelease {
     live_release_id: String,
 }
 
-/// Which release was live at a time. Before the first release nothing was, and everything but the hook's name and the time is null.
+/// The release that was live at a time. Before the first release, every field except the hook's name and the time is
+/// null.
 #[derive(Debug, Object)]
 struct LiveThen {
     hook_name: String,
-    /// The time that was asked about; the time of the answer where none was.
+    /// The requested time; the time of the response if the request names none.
     at: String,
     live_version: Option<u32>,
     live_release_id: Option<String>,
     digest: Option<String>,
     source_ref: Option<String>,
-    /// When it became live.
+    /// When this release became live.
     since: Option<String>,
     /// Who made it live: `user:<id>` or `service_account:<id>`.
     moved_by: Option<String>,
-    /// Why, if somebody said so.
+    /// Reason for the move, if one was given.
     reason: Option<String>,
 }
 
-/// One move of a hook's pointer.
+/// One move of a hook's live pointer.
 #[derive(Debug, Object)]
 struct LiveMoveItem {
-    /// Its number: 1, 2, 3, ... per hook, without gaps.
+    /// Number of the move: 1, 2, 3, ... per hook, without gaps.
     #[oai(rename = "move")]
     number: u32,
-    /// What was live before; nothing before the first release.
+    /// The previously live version; `null` before the first release.
     from_version: Option<u32>,
     to_version: u32,
     /// Who moved it: `user:<id>` or `service_account:<id>`.
     moved_by: String,
-    /// Why, if somebody said so.
+    /// Reason for the move, if one was given.
     reason: Option<String>,
     moved_at: String,
 }
 
-/// The moves of a hook's pointer, newest first.
+/// A page of moves of a hook's live pointer, newest first.
 #[derive(Debug, Object)]
 struct LiveHistory {
     hook_name: String,
     moves: Vec<LiveMoveItem>,
-    /// What to send as `cursor` for the moves before these.
+    /// Send as `cursor` to read the next page; `null` on the last page.
     next_cursor: Option<String>,
     has_more: bool,
 }
@@ -91,9 +92,9 @@ struct LiveHistory {
 /// `POST /hooks/{name}/releases/{version}/yank`.
 #[derive(Debug, Object)]
 struct YankBody {
-    /// Why it is withdrawn: whoever finds its rows will read this.
+    /// Reason for the yank, shown to readers of the release's rows.
     reason: String,
-    /// Which release becomes live in its place; needed when it is live.
+    /// The release that becomes live instead; required if the yanked release is live.
     #[oai(validator(minimum(value = "1")))]
     fallback_version: Option<i64>,
 }
@@ -101,17 +102,17 @@ struct YankBody {
 /// `POST /hooks/{name}/releases/{version}/unyank`.
 #[derive(Debug, Object)]
 struct UnyankBody {
-    /// Why; kept in the activity log.
+    /// Reason for the unyank, recorded in the activity log.
     reason: Option<String>,
 }
 
-/// A release, and what is live now.
+/// A release after a yank or unyank, and the version that is live now.
 #[derive(Debug, Object)]
 struct YankedRelease {
     hook_name: String,
     version: u32,
     id: String,
-    /// That it is withdrawn, while it is.
+    /// Details of the yank; `null` unless the release is yanked.
     yanked: Option<WireYank>,
     live_version: Option<u32>,
 }
@@ -142,10 +143,10 @@ impl From<LiveMove> for LiveMoveItem {
     }
 }
 
-/// A version in a body; what no hook can have is an unknown version.
+/// Checks a version in a body. A number that no hook can have is an unknown version.
 fn version_number(field: &'static str, number: i64) -> Result<u32, Problem> {
     if number < 1 {
-        let rule = Invalid::value("must be a version number from 1").of_field(field);
+        let rule = Invalid::value("must be a positive version number").of_field(field);
         return Err(Problem::invalid(&rule, "body"));
     }
     Ok(u32::try_from(number).unwrap_or(u32::MAX))
@@ -184,7 +185,7 @@ impl HooksLiveApi {
         }))
     }
 
-    /// Read which release is live, or was at a time.
+    /// Get the release that is live, or that was live at a given time.
     #[oai(path = "/hooks/:name/live", method = "get", operation_id = "getLiveRelease")]
     async fn live(
         &self,
@@ -196,15 +197,15 @@ impl HooksLiveApi {
         let name: HookName = path("name", &name.0)?;
         let at = match &at.0 {
             None => None,
-            // A `+` of the offset that was not escaped arrives as a space.
+            // An unescaped `+` of the offset arrives as a space.
             Some(text) => {
                 let parsed = OffsetDateTime::parse(&text.replace(' ', "+"), &Rfc3339).ok();
-                // At the ends of the calendar a time of another offset has no form in UTC.
+                // Near the ends of the calendar, a time with an offset has no equivalent in UTC.
                 let utc = parsed.and_then(|at| at.checked_to_offset(UtcOffset::UTC));
                 let at = utc.filter(|at| (1..=9999).contains(&at.year()));
                 Some(at.ok_or_else(|| {
                     let rule = Invalid::value(
-                        "must be a time as RFC 3339 writes it, such as 2026-11-24T12:00:00Z, of the years 1 to 9999",
+                        "must be an RFC 3339 time of the years 1 to 9999, such as 2026-11-24T12:00:00Z",
                     );
                     Problem::invalid(&rule.of_field("at"), "query")
                 })?)
@@ -226,7 +227,7 @@ impl HooksLiveApi {
         }))
     }
 
-    /// Read every move of a hook's pointer, newest first.
+    /// List the moves of a hook's live pointer, newest first.
     #[oai(
         path = "/hooks/:name/live/history",
         method = "get",
@@ -236,16 +237,16 @@ impl HooksLiveApi {
         &self,
         Gate(permit): Gate<act::ReadHooks>,
         name: Path<String>,
-        /// The `next_cursor` of the page before.
+        /// `next_cursor` of the previous page.
         cursor: Query<Option<String>>,
-        /// The most moves of this page, from 1 to 1000.
+        /// Maximum number of moves per page (1–1000, default 100).
         limit: Query<Option<i64>>,
     ) -> Result<Json<LiveHistory>, Problem> {
         let name: HookName = path("name", &name.0)?;
         let before = match cursor.0 {
             None => None,
             Some(text) => Some(text.parse::<u32>().map_err(|_| {
-                let rule = Invalid::value("must be the next_cursor of another page").of_field("cursor");
+                let rule = Invalid::value("must be the next_cursor of a previous page").of_field("cursor");
                 Problem::invalid(&rule, "query")
             })?),
         };
@@ -264,10 +265,10 @@ impl HooksLiveApi {
         }))
     }
 
-    /// Withdraw a release.
+    /// Yank a release.
     ///
-    /// It stays readable and its rows stay; it cannot be made live. The live release is withdrawn only together with a move to
-    /// `fallback_version`.
+    /// The release and its rows remain readable, but it cannot become live. To yank the live release, name a
+    /// `fallback_version`, which becomes live in the same transaction.
     #[oai(
         path = "/hooks/:name/releases/:version/yank",
         method = "post",
@@ -300,7 +301,7 @@ impl HooksLiveApi {
         Ok(Json(done.into_inner().into()))
     }
 
-    /// Take the withdrawal of a release back. The pointer stays where it is.
+    /// Unyank a release. The live pointer does not move.
     #[oai(
         path = "/hooks/:name/releases/:version/unyank",
         method = "post",

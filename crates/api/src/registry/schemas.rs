@@ -19,7 +19,7 @@ use crate::services::Services;
 
 #[derive(Tags)]
 enum Tag {
-    /// What records look like.
+    /// Schemas of records.
     Schemas,
 }
 
@@ -28,10 +28,10 @@ pub(crate) struct SchemasApi(pub(crate) Arc<Services>);
 /// `POST /schemas`.
 #[derive(Debug, Object)]
 struct NewSchemaBody {
-    /// Its id, without the version.
+    /// Id of the schema, without the version.
     id: String,
     title: String,
-    /// A semantic version.
+    /// Version of the schema (semantic versioning).
     version: String,
     fields: Vec<WireField>,
 }
@@ -51,7 +51,7 @@ struct SchemaList {
     items: Vec<SchemaSummary>,
 }
 
-/// A schema version.
+/// A schema version with its fields.
 #[derive(Debug, Object)]
 struct SchemaDetail {
     id: WireSchemaId,
@@ -62,7 +62,7 @@ struct SchemaDetail {
 
 #[derive(Debug, ApiResponse)]
 enum RegisterResponse {
-    /// Registered.
+    /// The schema is registered.
     #[oai(status = 201)]
     Created(Json<SchemaSummary>),
 }
@@ -80,7 +80,8 @@ fn summary(schema: Schema, at: OffsetDateTime) -> SchemaSummary {
 impl SchemasApi {
     /// Register a schema version.
     ///
-    /// A convention brings its schema itself; this is for one without. Its table of records is there at once.
+    /// A deployed convention registers its own schema; use this operation for a schema without a convention. Its
+    /// records table is created at once.
     #[oai(path = "/schemas", method = "post", operation_id = "registerSchema")]
     async fn register(
         &self,
@@ -117,7 +118,7 @@ impl SchemasApi {
         }))
     }
 
-    /// Read a schema version.
+    /// Get a schema version.
     #[oai(path = "/schemas/:schema", method = "get", operation_id = "getSchema")]
     async fn get(
         &self,
@@ -125,7 +126,7 @@ impl SchemasApi {
         /// `id@version`.
         schema: Path<String>,
     ) -> Result<Json<SchemaDetail>, Problem> {
-        // Not of its parts: a client sent one parameter, and that is what is at fault.
+        // The fault concerns the whole parameter, not a part of it: the client sent one parameter.
         let reference: SchemaRef = schema.0.parse().map_err(|e: Invalid| {
             let rule = e.faults.first().map_or_else(String::new, |f| f.message.clone());
             Problem::invalid(&Invalid::value(rule).of_field("schema"), "path")

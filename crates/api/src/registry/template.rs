@@ -1,15 +1,16 @@
-//! A convention's spreadsheet template (WC-1.1): row 1 the fields' names, row 2 what they mean, row 3 for the one record.
+//! A convention's spreadsheet template (WC-1.1): row 1 holds the field names, row 2 their descriptions, row 3 the
+//! record.
 
 use domain::{FieldDefinition, FieldType, Schema};
 use rust_xlsxwriter::{DataValidation, DataValidationRule, Format, Workbook, XlsxError};
 
-/// The last row that a rule of a column reaches, from 0.
+/// The last row that the rule of a column covers, from 0.
 const LAST_ROW: u32 = 999;
 
-/// The most characters above a column.
+/// Maximum number of characters in a description.
 const MAX_WORDS: usize = 2000;
 
-/// The bytes of the workbook.
+/// Returns the bytes of the template workbook.
 pub(crate) fn workbook(schema: &Schema) -> Result<Vec<u8>, XlsxError> {
     let mut book = Workbook::new();
     let sheet = book.add_worksheet();
@@ -33,7 +34,7 @@ pub(crate) fn workbook(schema: &Schema) -> Result<Vec<u8>, XlsxError> {
     book.save_to_buffer()
 }
 
-/// What a person reads above a column.
+/// Returns the description above a column.
 fn described(field: &FieldDefinition) -> String {
     let mut parts = Vec::new();
     parts.extend(field.description.clone());
@@ -46,11 +47,11 @@ fn described(field: &FieldDefinition) -> String {
     let unit = field.constraints.as_ref().and_then(|c| c.unit.as_deref());
     parts.push(unit.map_or_else(|| kind.to_owned(), |unit| format!("{kind}, in {unit}")));
     parts.push(if field.required { "required" } else { "optional" }.to_owned());
-    // A cell of a workbook holds 32767 characters; a person reads fewer.
+    // A cell of a workbook holds up to 32767 characters; people read fewer.
     parts.join("; ").chars().take(MAX_WORDS).collect()
 }
 
-/// The range of a number that has both ends.
+/// Returns the range of a number, if it has both bounds.
 fn range(field: &FieldDefinition) -> Option<(f64, f64)> {
     let constraints = field
         .constraints

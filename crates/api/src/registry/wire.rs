@@ -1,4 +1,4 @@
-//! Wire types of schemas, features and limits (WC-4.1, WC-4.2, WC-5), and how they become domain types.
+//! Wire types of schemas, features and limits (WC-4.1, WC-4.2, WC-5), and their conversion to domain types.
 
 use domain::{
     Cardinality, ColumnDef, ColumnName, FeatureContract, FieldCardinality, FieldConstraints, FieldDefinition,
@@ -34,9 +34,9 @@ wire_enum!(/// The JSON type of a feature column.
 #[derive(Clone, Debug, Object)]
 #[oai(rename = "SchemaId")]
 pub(crate) struct WireSchemaId {
-    /// The schema.
+    /// Id of the schema.
     pub(crate) id: String,
-    /// Its version.
+    /// Semantic version of the schema.
     pub(crate) version: String,
 }
 
@@ -49,7 +49,7 @@ impl From<&SchemaRef> for WireSchemaId {
     }
 }
 
-/// What a value of a field must fulfil beyond its type.
+/// Constraints on a field's values beyond its type.
 #[derive(Clone, Debug, Object)]
 #[oai(rename = "FieldConstraints")]
 pub(crate) struct WireConstraints {
@@ -70,7 +70,7 @@ pub(crate) struct WireConstraints {
 #[derive(Clone, Debug, Object)]
 #[oai(rename = "FieldDefinition")]
 pub(crate) struct WireField {
-    /// Its name, and its column's.
+    /// Name of the field and of its column.
     name: String,
     #[oai(rename = "type")]
     field_type: WireFieldType,
@@ -139,10 +139,10 @@ impl WireField {
 #[derive(Clone, Debug, Object)]
 #[oai(rename = "ColumnDef")]
 pub(crate) struct WireColumn {
-    /// Its name.
+    /// Name of the column.
     name: String,
     json_type: WireJsonType,
-    /// `date`, `date-time` or `uuid`; others are kept and mean nothing.
+    /// `date`, `date-time` or `uuid`; other values are stored without effect.
     format: Option<String>,
     /// Whether every row must have a value.
     required: bool,
@@ -150,7 +150,7 @@ pub(crate) struct WireColumn {
     unit: Option<String>,
 }
 
-/// What a hook writes.
+/// The output table of a hook.
 #[derive(Clone, Debug, Object)]
 #[oai(rename = "Feature")]
 pub(crate) struct WireFeature {
@@ -211,20 +211,20 @@ impl WireFeature {
     }
 }
 
-/// What one execution may use.
+/// Limits of one execution.
 #[derive(Clone, Debug, Object)]
 #[oai(rename = "Limits")]
 pub(crate) struct WireLimits {
-    /// Wall clock, in seconds, from 1 to 86400.
+    /// Wall-clock time, in seconds (1–86400).
     timeout_seconds: Option<i64>,
     /// Resident memory, such as `512m` or `1g` (1024-based).
     memory: Option<String>,
-    /// Cores, such as `0.5`.
+    /// CPU cores, such as `0.5`.
     cpu: Option<String>,
 }
 
 impl WireLimits {
-    /// The limits, with the contract's defaults where nothing is said.
+    /// Converts to domain limits; missing values get the contract's defaults.
     pub(crate) fn into_domain(
         limits: Option<Self>,
         default_timeout: i64,
@@ -254,13 +254,13 @@ impl From<&Limits> for WireLimits {
     }
 }
 
-/// That a release was withdrawn.
+/// Details of a yank.
 #[derive(Clone, Debug, Object)]
 #[oai(rename = "Yank")]
 pub(crate) struct WireYank {
-    /// Why.
+    /// Reason for the yank.
     reason: String,
-    /// Who withdrew it: `user:<id>` or `service_account:<id>`.
+    /// Who yanked the release: `user:<id>` or `service_account:<id>`.
     by: String,
     at: String,
 }

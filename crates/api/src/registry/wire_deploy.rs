@@ -1,4 +1,4 @@
-//! Wire types of a deploy and of a release (WC-1.1, WC-1.2), and how they become a plan.
+//! Wire types of a deploy and of a release (WC-1.1, WC-1.2), and their conversion to a plan.
 
 use std::collections::BTreeMap;
 
@@ -17,9 +17,9 @@ use crate::registry::wire::{WireFeature, WireField, WireLimits};
 /// A release within a deploy.
 #[derive(Clone, Debug, Object)]
 pub(crate) struct ReleaseBlock {
-    /// Where the image is: a registry reference, or `file:<path>` for the process runner.
+    /// Location of the image: a registry reference, or `file:<path>` for the process runner.
     image: String,
-    /// What its bytes hash to: `sha256:` and 64 hex digits.
+    /// Digest of the image: `sha256:` and 64 hex digits.
     digest: String,
     /// The commit it was built from.
     source_ref: String,
@@ -28,10 +28,10 @@ pub(crate) struct ReleaseBlock {
 /// A hook of a deploy.
 #[derive(Clone, Debug, Object)]
 pub(crate) struct HookBlock {
-    /// Its name, and its feature table's.
+    /// Name of the hook and of its feature table.
     name: String,
     feature: WireFeature,
-    /// What the hook is given as `config.json`.
+    /// Configuration that the hook receives as `config.json`.
     config: BTreeMap<String, Value>,
     limits: Option<WireLimits>,
     release: ReleaseBlock,
@@ -40,7 +40,7 @@ pub(crate) struct HookBlock {
 /// An ingester of a deploy.
 #[derive(Clone, Debug, Object)]
 pub(crate) struct IngesterBlock {
-    /// Its name; not kept.
+    /// Name of the ingester; not stored.
     name: String,
     config: Option<BTreeMap<String, Value>>,
     limits: Option<WireLimits>,
@@ -49,7 +49,7 @@ pub(crate) struct IngesterBlock {
     release: ReleaseBlock,
 }
 
-/// When an ingester runs by itself.
+/// Schedule of an ingester's automatic runs.
 #[derive(Clone, Debug, Object)]
 #[oai(rename = "Schedule")]
 pub(crate) struct WireSchedule {
@@ -57,7 +57,7 @@ pub(crate) struct WireSchedule {
     limit: Option<i64>,
 }
 
-/// A run after the deploy.
+/// A run that starts after the deploy.
 #[derive(Clone, Debug, Object)]
 #[oai(rename = "InitialRun")]
 pub(crate) struct WireInitialRun {
@@ -73,16 +73,16 @@ pub(crate) struct SchemaBlock {
     pub(crate) fields: Vec<WireField>,
 }
 
-/// Which files a deposition may have.
+/// Files that a deposition may have.
 #[derive(Clone, Debug, Object)]
 #[oai(rename = "FileRequirements")]
 pub(crate) struct WireFiles {
-    /// Extensions such as `.cif`; empty means all.
+    /// Extensions such as `.cif`; an empty list allows all.
     accepted_types: Vec<String>,
     #[oai(default)]
     min_count: i64,
     max_count: i64,
-    /// Bytes; 1 GiB where nothing is said (WC-D29).
+    /// Maximum size of a file, in bytes (default 1 GiB; WC-D29).
     #[oai(default = "gibibyte")]
     max_file_size: i64,
 }
@@ -102,7 +102,7 @@ impl From<&FileRequirements> for WireFiles {
     }
 }
 
-/// A worked example.
+/// An example question with its query.
 #[derive(Clone, Debug, Object)]
 pub(crate) struct ExampleBlock {
     question: String,
@@ -110,7 +110,7 @@ pub(crate) struct ExampleBlock {
     interpretation: String,
 }
 
-/// A convention's docs.
+/// Documentation of a convention.
 #[derive(Clone, Debug, Object)]
 pub(crate) struct DocsBlock {
     purpose: String,
@@ -141,17 +141,17 @@ impl From<ConventionDocs> for DocsBlock {
 /// `POST /conventions`.
 #[derive(Clone, Debug, Object)]
 pub(crate) struct DeployBody {
-    /// The title; the convention's key is derived from it.
+    /// Title of the convention; its slug is derived from it.
     title: String,
     description: String,
     file_requirements: WireFiles,
-    /// The schema; `schema_block` is taken for it too.
+    /// Schema of the records; `schema_block` is accepted as an alias.
     schema: Option<SchemaBlock>,
     schema_block: Option<SchemaBlock>,
     #[oai(default)]
     hooks: Vec<HookBlock>,
     ingester: Option<IngesterBlock>,
-    /// `required`: a curator decides about depositions that passed every hook. `automatic` where nothing is said.
+    /// `required`: a curator decides on depositions that passed every hook. Default: `automatic`.
     curation: Option<String>,
     docs: DocsBlock,
 }
@@ -160,7 +160,8 @@ fn object(map: BTreeMap<String, Value>) -> Map<String, Value> {
     map.into_iter().collect()
 }
 
-/// The release of these parts; faults of `config` and `limits` lie beside the release's, as in both bodies that have one.
+/// Builds a release from these parts. Faults of `config` and `limits` lie next to the release's, as in both bodies that
+/// have one.
 fn release(
     image: String,
     digest: &str,
@@ -251,7 +252,7 @@ impl IngesterBlock {
 }
 
 impl DeployBody {
-    /// The plan, or every fault that the single values have.
+    /// Builds the plan, or returns every fault of the single values.
     pub(crate) fn into_plan(self) -> Result<DeployPlan, Invalid> {
         let mut faults = Vec::new();
         let slug = ConventionSlug::from_title(&self.title)
@@ -265,7 +266,7 @@ impl DeployBody {
             }
             (Some(_), Some(_)) => {
                 faults.extend(
-                    Invalid::value("stands twice: as schema and as schema_block")
+                    Invalid::value("is given twice: as schema and as schema_block")
                         .of_field("schema")
                         .faults,
                 );
@@ -314,7 +315,7 @@ impl DeployBody {
             see_also: docs.see_also,
         };
         let (Some(slug), Some(schema), true) = (slug, schema, faults.is_empty()) else {
-            // The docs' gaps are told with the others, not after them.
+            // Faults in the docs are reported together with the others, not after them.
             faults.extend(
                 docs.check()
                     .err()
@@ -376,11 +377,11 @@ pub(crate) fn schema(block: SchemaBlock, title: &str) -> Result<Schema, Invalid>
 /// `POST /hooks/{name}/releases`.
 #[derive(Clone, Debug, Object)]
 pub(crate) struct NewReleaseBody {
-    /// Where the image is: a registry reference, or `file:<path>` for the process runner.
+    /// Location of the image: a registry reference, or `file:<path>` for the process runner.
     image: String,
-    /// What its bytes hash to: `sha256:` and 64 hex digits.
+    /// Digest of the image: `sha256:` and 64 hex digits.
     digest: String,
-    /// What the hook is given as `config.json`.
+    /// Configuration that the hook receives as `config.json`.
     config: BTreeMap<String, Value>,
     limits: Option<WireLimits>,
     /// The commit it was built from.
@@ -400,7 +401,7 @@ impl NewReleaseBody {
     }
 }
 
-/// An ingester as a convention shows it.
+/// An ingester in the response for a convention.
 #[derive(Clone, Debug, Object)]
 #[oai(rename = "Ingester")]
 pub(crate) struct WireIngester {

@@ -1,4 +1,4 @@
-//! From what an archive holds to its front page, its `/SKILL.md` and the description of a schema.
+//! Builds the front page, `/SKILL.md` and the description of a schema from the content of the archive.
 
 use app::data::read_data::{CountedTable, Manifest};
 use app::data::{Described, Overview};
@@ -26,7 +26,7 @@ fn covered(table: &CountedTable) -> Option<Count> {
     table.counts.records.map(|value| Count { value, exact: true })
 }
 
-/// The sum of counts; as exact as the least exact of them.
+/// Sums counts. The sum is exact if every count is.
 fn sum<'a>(tables: impl Iterator<Item = &'a CountedTable>) -> Count {
     tables.map(count).fold(
         Count {
@@ -40,7 +40,7 @@ fn sum<'a>(tables: impl Iterator<Item = &'a CountedTable>) -> Count {
     )
 }
 
-/// When the oldest of the counts was made.
+/// Returns when the oldest count was made.
 fn as_of<'a>(schemas: impl Iterator<Item = &'a Manifest>) -> Option<OffsetDateTime> {
     schemas
         .flat_map(|schema| &schema.tables)
@@ -74,7 +74,7 @@ pub(super) fn kind(table: &TableKind) -> pages::TableKind {
     }
 }
 
-/// The front page.
+/// Builds the front page.
 pub(super) fn front(node: pages::Node, overview: &Overview) -> pages::FrontPage {
     let all = || overview.schemas.iter().flat_map(|schema| &schema.tables);
     let totals = pages::Totals {
@@ -125,7 +125,7 @@ pub(super) fn front(node: pages::Node, overview: &Overview) -> pages::FrontPage 
     }
 }
 
-/// `/SKILL.md`.
+/// Builds `/SKILL.md`.
 pub(super) fn skill(node: pages::Node, overview: &Overview) -> pages::Skill {
     let dataset = |schema: &Manifest| {
         let features = schema
@@ -168,7 +168,7 @@ pub(super) fn skill(node: pages::Node, overview: &Overview) -> pages::Skill {
     }
 }
 
-/// `/api/v1/data/{schema}.md`.
+/// Renders `/api/v1/data/{schema}.md`.
 pub(crate) async fn schema_description(
     services: &Services,
     permit: &Permit<act::ReadData>,
@@ -182,7 +182,7 @@ pub(crate) async fn schema_description(
     ))))
 }
 
-/// The first value of a declared column that can be shown.
+/// Returns the first non-null value of a declared column.
 fn sample(table: &CountedTable, row: Option<&Vec<Cell>>) -> Option<pages::Sample> {
     let columns = table.table.columns.iter().zip(row?);
     columns

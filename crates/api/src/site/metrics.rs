@@ -13,7 +13,7 @@ use crate::services::Services;
 
 const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// A label's value: backslashes, quotes and line feeds are escaped.
+/// Escapes a label's value: backslashes, quotes and line feeds.
 fn escaped(text: &str) -> String {
     text.replace('\\', "\\\\")
         .replace('"', "\\\"")
@@ -41,7 +41,7 @@ fn line(out: &mut String, figure: &Sample) {
     );
 }
 
-/// Every family: those of the archive, and those of this server.
+/// Returns every family: those of the archive, and those of this server.
 fn families() -> impl Iterator<Item = &'static Family> {
     FAMILIES.iter().chain(METERS)
 }
@@ -58,7 +58,7 @@ fn text(figures: &[Sample]) -> String {
     out
 }
 
-/// Answers a scraper.
+/// Responds to a scrape.
 pub(crate) async fn metrics(services: Arc<Services>, _: Request) -> Result<Response, Problem> {
     let figures = services.data.read_stats.figures(anyone()?).await;
     Ok(Response::builder()

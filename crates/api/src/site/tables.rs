@@ -14,7 +14,7 @@ use crate::http::problem::Problem;
 use crate::http::render::json_cell;
 use crate::services::Services;
 
-/// How many rows of each feature table a record's page shows.
+/// Number of rows of each feature table on a record's page.
 const OF_RECORD: u32 = 20;
 
 fn cell<'a>(columns: &[TableColumn], row: &'a [Cell], name: &str) -> Option<&'a Cell> {
@@ -22,7 +22,7 @@ fn cell<'a>(columns: &[TableColumn], row: &'a [Cell], name: &str) -> Option<&'a 
     row.get(at)
 }
 
-/// Rows with what they are of, so that each can be followed.
+/// Converts rows, each with the resource that it links to.
 fn rows(page: &Page) -> Vec<TableRow> {
     let of = |row: &[Cell]| match (cell(&page.columns, row, "record_srn"), row.first()) {
         (Some(Cell::Text(srn)), Some(Cell::Integer(row_id))) => {
@@ -48,7 +48,7 @@ fn columns(page: &Page) -> Vec<Column> {
     page.columns.iter().map(column).collect()
 }
 
-/// A page of a table.
+/// Builds the page of a table.
 pub(super) async fn table(
     services: &Services,
     schema: &str,
@@ -66,7 +66,7 @@ pub(super) async fn table(
     let limit = given("limit")
         .map(|text| {
             text.parse::<i64>().map_err(|_| {
-                crate::http::query::refused("limit", domain::Invalid::value("must be a whole number"))
+                crate::http::query::refused("limit", domain::Invalid::value("must be an integer"))
             })
         })
         .transpose()?;
@@ -101,7 +101,7 @@ pub(super) async fn table(
     })
 }
 
-/// A record with its rows of each feature table.
+/// Builds the page of a record, with its rows of each feature table.
 pub(super) async fn record(services: &Services, reference: &str) -> Result<pages::RecordPage, Problem> {
     let permit = anyone()?;
     let record = services.data.read_data.record(&permit, reference).await?;

@@ -67,7 +67,7 @@ fn task(t: TraceTask) -> pages::TracedTask {
     }
 }
 
-/// The trace of a row, as anyone may see it.
+/// Builds the trace page of a row, as the public sees it.
 pub(super) async fn trace(
     services: &Services,
     schema: &str,

@@ -1,4 +1,4 @@
-//! Who may do what about a delegation: its caller calls it off and hands it out again, its callee ends it, and admins act as the caller.
+//! Access rules for delegations: the caller cancels and redelegates, the callee ends, and admins act as the caller.
 
 use auth::{Permit, act};
 use domain::ledger::delegation::DelegationError;
@@ -9,12 +9,13 @@ use ports::{LedgerQueries, Repos};
 use crate::access::task::Asker;
 use crate::failure::Failure;
 
-/// The party that somebody is who may do this. Nobody who is not known gets a permit, so the server itself is never here.
+/// Returns the party of the permit's principal. Every permit belongs to a known principal, so this is never the
+/// server itself.
 pub(crate) fn party<A>(permit: &Permit<A>) -> Result<Party, Failure> {
     Party::of(&permit.actor()).ok_or_else(|| auth::AuthError::MissingToken.into())
 }
 
-/// Who asks: a party and its rights.
+/// The requester: a party and its rights.
 pub(crate) struct By {
     pub(crate) asker: Asker,
     pub(crate) party: String,
@@ -29,13 +30,13 @@ impl By {
     }
 }
 
-/// The delegation as it is now.
+/// Returns the delegation as it is now.
 pub(crate) async fn viewed(ledger: &dyn LedgerQueries, id: &DelegationId) -> Result<DelegationView, Failure> {
     let view = ledger.delegation(id).await?;
     Ok(view.ok_or_else(|| DelegationError::UnknownDelegation(id.to_string()))?)
 }
 
-/// What is known of a delegation, for its caller and for admins; its callee may see it and not do this.
+/// Returns the facts of a delegation for its caller and for admins. Refuses its callee, who may only see it.
 pub(crate) async fn callers(
     repos: &mut dyn Repos,
     by: &By,
@@ -44,7 +45,7 @@ pub(crate) async fn callers(
 ) -> Result<DelegationFacts, Failure> {
     let unknown = || DelegationError::UnknownDelegation(id.to_string());
     let facts = repos.delegations().find(id).await?.ok_or_else(unknown)?;
-    // The server hands its own work out again by itself; its tasks are cancelled as tasks.
+    // The server redelegates its own work automatically; its tasks are cancelled as tasks.
     let is_own = facts.caller.starts_with("hallmark:");
     if !is_own && (facts.caller == by.party || by.asker.manages_all) {
         return Ok(facts);

@@ -1,4 +1,4 @@
-//! Who asks for something about a deposition, and the deposition as they may have it (WC-1.5).
+//! The requester of an operation on a deposition, and the deposition as they may access it (WC-1.5).
 
 use auth::{Permit, act};
 use domain::deposit::deposition::{DepositionError, DepositionUse, may};
@@ -8,7 +8,7 @@ use ports::deposit::LockedDeposition;
 
 use crate::failure::Failure;
 
-/// Who asks.
+/// The requester.
 pub(crate) struct DepositionAsker {
     pub(crate) actor: Actor,
     pub(crate) is_curator: bool,
@@ -22,7 +22,7 @@ impl DepositionAsker {
         }
     }
 
-    /// The user who asks; machines have no depositions.
+    /// Returns the requesting user. Service accounts have no depositions.
     pub(crate) fn user(&self) -> Result<UserId, DepositionError> {
         self.actor
             .user()
@@ -38,14 +38,14 @@ impl DepositionAsker {
     }
 }
 
-/// The id that a client's SRN names.
+/// Parses the id out of a client's SRN.
 pub(crate) fn id_of(srn: &str, node: &NodeDomain) -> Result<DepositionId, DepositionError> {
     DepositionId::from_srn(srn, node)
         .map_err(|e| e.of_field("srn"))?
         .ok_or_else(|| DepositionError::Unknown(srn.chars().take(200).collect()))
 }
 
-/// Locks a deposition for a use, if whoever asks may do that, and its state allows it.
+/// Locks a deposition for a use if the requester may do that and its state allows it.
 pub(crate) async fn lock(
     repos: &mut dyn Repos,
     id: &DepositionId,
@@ -66,13 +66,13 @@ pub(crate) async fn lock(
     Ok(locked)
 }
 
-/// What only a draft allows.
+/// The state that edits and submission require, and the error text otherwise.
 pub(crate) const DRAFT: (DepositionStatus, &str) = (
     DepositionStatus::Draft,
     "only a draft can be changed or submitted",
 );
-/// What only a deposition under review allows.
+/// The state that a curator's decision requires, and the error text otherwise.
 pub(crate) const IN_REVIEW: (DepositionStatus, &str) = (
     DepositionStatus::InReview,
-    "only one that is in review can be decided about",
+    "only a deposition in review can be approved or rejected",
 );

@@ -1,4 +1,4 @@
-//! Who may do what about a task (AUD-6): its creator and admins everything, others what was granted to them.
+//! Access rules for tasks (AUD-6): the creator and admins may do everything, others what was granted to them.
 
 use auth::{Permit, act};
 use domain::ledger::task::{TaskAccess, TaskError};
@@ -8,10 +8,10 @@ use ports::ledger::TaskView;
 
 use crate::failure::Failure;
 
-/// Who asks for something about tasks.
+/// The requester of an operation on tasks.
 pub(crate) struct Asker {
     pub(crate) actor: Actor,
-    /// Whether everybody's tasks are theirs to manage.
+    /// Whether they may manage the tasks of all creators.
     pub(crate) manages_all: bool,
 }
 
@@ -23,9 +23,9 @@ impl Asker {
         }
     }
 
-    /// What they may do about a task of this creator of which this was granted to them.
+    /// Returns their access to a task of this creator, with this grant.
     pub(crate) fn access(&self, creator: &Actor, grant: Option<bool>) -> Option<TaskAccess> {
-        // What nobody asked for belongs to nobody.
+        // A task of the system has no owner.
         let made_it = *creator == self.actor && *creator != Actor::System;
         if self.manages_all || made_it {
             return Some(TaskAccess::Own);
@@ -40,7 +40,8 @@ impl Asker {
     }
 }
 
-/// Refuses what goes beyond somebody's access: as if there were no such task, or, where they may see it, for what it needs.
+/// Refuses an operation that exceeds the access: as an unknown task without any access, else with the access that it
+/// needs.
 pub(crate) fn need(
     task: TaskId,
     what: &'static str,
@@ -54,14 +55,14 @@ pub(crate) fn need(
             task,
             what,
             needs: match needed {
-                TaskAccess::Own => "to have made it, or the role admin",
-                _ => "a grant that lets operate it, to have made it, or the role admin",
+                TaskAccess::Own => "being its creator, or the role admin",
+                _ => "a grant to operate it, being its creator, or the role admin",
             },
         }),
     }
 }
 
-/// A task as it is now, with what somebody may do about it, if that is enough for what they want.
+/// Returns a task as it is now with the requester's access to it, if that is sufficient.
 pub(crate) async fn seen(
     tasks: &dyn TaskQueries,
     asker: &Asker,
@@ -97,7 +98,7 @@ mod tests {
         );
         assert_eq!(asker(user(2), true).access(&user(1), None), Some(TaskAccess::Own));
         assert_eq!(asker(user(2), false).access(&user(1), None), None);
-        // The same number as another kind of principal is another principal, and the system's tasks are nobody's.
+        // The same number as another kind of principal is another principal, and the system's tasks have no owner.
         let machine = Actor::ServiceAccount(ServiceAccountId::from_uuid(Uuid::from_u128(1)));
         assert_eq!(asker(machine, false).access(&user(1), None), None);
         assert_eq!(asker(Actor::System, false).access(&Actor::System, None), None);

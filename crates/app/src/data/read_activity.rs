@@ -1,5 +1,5 @@
-//! Following the activity log (LED-8), as our own feed and in the shape of the Open Science Archive's changefeed (WC-1.7,
-//! WC-D6, WC-D26).
+//! Following the activity log (LED-8), as Hallmark's own feed and in the shape of the Open Science Archive's
+//! changefeed (WC-1.7, WC-D6, WC-D26).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,14 +13,14 @@ use tokio::time::Instant;
 
 use crate::failure::Failure;
 
-/// The longest that a follower may wait.
+/// The maximum wait of a follower.
 pub const MAX_WAIT: Duration = Duration::from_secs(30);
-/// How often the log is looked at for one who waits. One look at nothing new is a look-up in an index.
+/// The interval at which the log is polled for a waiting follower. One poll without news is a look-up in an index.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// How many may wait at one time; whoever comes when that many wait is answered at once.
+/// The maximum number of waiting followers. Further requests are answered at once.
 const MAX_WAITING: usize = 100;
 
-/// What everybody may see of the changefeed: what is published, and nothing about people (WC-D6).
+/// The public kinds of the changefeed: publications, and nothing about people (WC-D6).
 const PUBLIC_EVENTS: &[&str] = &["RecordPublished", "ConventionRegistered"];
 
 /// Reads the activity log.
@@ -30,7 +30,7 @@ pub struct ReadActivity {
 }
 
 impl ReadActivity {
-    /// A use case on these queries.
+    /// Creates the use case over these queries.
     pub fn new(activity: Arc<dyn ActivityQueries>) -> Self {
         Self {
             activity,
@@ -38,7 +38,8 @@ impl ReadActivity {
         }
     }
 
-    /// At most `most` entries. Where there is none, waits for one for at most `wait`, as far as [`MAX_WAIT`].
+    /// Returns at most `most` entries. If there are none, waits for one for at most `wait`, limited to [`MAX_WAIT`].
+    #[tracing::instrument(name = "app.read_activity.follow", skip_all)]
     pub async fn follow(
         &self,
         _permit: Permit<act::ReadActivity>,
@@ -52,7 +53,7 @@ impl ReadActivity {
         let mut place = None;
         loop {
             let mut page = self.activity.activity(&filter, most).await?;
-            // What was looked at and let through by no filter need not be looked at again.
+            // What was searched without a match need not be searched again.
             page.next = page.next.or(filter.after);
             if !page.entries.is_empty() || page.has_more || Instant::now() >= until {
                 return Ok(page);
@@ -68,7 +69,9 @@ impl ReadActivity {
         }
     }
 
-    /// At most `most` entries for a caller who may be anybody; who is neither a curator nor has the scope sees what is public.
+    /// Returns at most `most` entries for any caller. Without the role curator and without the scope, a caller sees
+    /// only public kinds.
+    #[tracing::instrument(name = "app.read_activity.events", skip_all)]
     pub async fn events(
         &self,
         permit: Permit<act::ReadEvents>,
@@ -96,7 +99,7 @@ impl ReadActivity {
         Ok(page)
     }
 
-    /// A cursor that names no entry would silently skip or repeat (WC-D26).
+    /// Checks that a cursor names an entry: otherwise pages would silently skip or repeat entries (WC-D26).
     async fn known(&self, after: Option<EntryId>, field: &str) -> Result<(), Failure> {
         match after {
             Some(id) if !self.activity.has_entry(id).await? => {

@@ -27,7 +27,7 @@ pub struct Page {
     pub columns: Vec<TableColumn>,
     /// The rows.
     pub rows: Vec<Vec<Cell>>,
-    /// Where the next page begins; none on the last one.
+    /// The cursor of the next page; none on the last one.
     pub next_cursor: Option<String>,
 }
 
@@ -40,7 +40,7 @@ pub struct CountedTable {
     pub counts: Counted,
 }
 
-/// What a schema has to read.
+/// The readable tables of a schema.
 #[derive(Clone, Debug)]
 pub struct Manifest {
     /// The schema: the newest version in scope.
@@ -66,20 +66,20 @@ pub struct ReadData {
     node: NodeDomain,
 }
 
-/// What a reader asks of a table.
+/// The request for rows of a table.
 #[derive(Clone, Debug, Default)]
 pub struct TableRequest {
     /// A filter, as JSON (WC-7.4).
     pub filter: Option<Value>,
     /// The order (WC-7.3).
     pub sort: Option<String>,
-    /// What was current then; none is now.
+    /// Reads what was current at this time; now if `None`.
     pub as_of: Option<OffsetDateTime>,
     /// The cursor of the page before.
     pub cursor: Option<String>,
 }
 
-/// A table, and what is read of it.
+/// A table with the query on it.
 struct Reading {
     table: Table,
     query: TableQuery,
@@ -87,11 +87,11 @@ struct Reading {
     after: Option<PageKey>,
 }
 
-/// For how long a read waits until what was current at a time is settled.
+/// The maximum wait until what was current at a time is settled.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
 impl ReadData {
-    /// A use case on these queries.
+    /// Creates the use case over these queries.
     pub fn new(
         data: Arc<dyn DataQueries>,
         registry: Arc<dyn RegistryQueries>,
@@ -106,12 +106,13 @@ impl ReadData {
         }
     }
 
-    /// The node's domain.
+    /// Returns the node's domain.
     pub const fn node(&self) -> &NodeDomain {
         &self.node
     }
 
-    /// Every schema version with its feature tables.
+    /// Returns every schema version with its feature tables.
+    #[tracing::instrument(name = "app.read_data.catalogue", skip_all)]
     pub async fn catalogue(&self, _permit: &Permit<act::ReadData>) -> Result<Vec<CatalogueEntry>, Failure> {
         let features = self.tables.data.schema_features().await?;
         let entry = |schema: Schema| {
@@ -126,7 +127,8 @@ impl ReadData {
         Ok(self.tables.data.schemas().await?.into_iter().map(entry).collect())
     }
 
-    /// The tables of a schema, counted: exactly as they are now, or as they were when they were last counted.
+    /// Returns the tables of a schema with their counts: exact as of now, or as of the last count.
+    #[tracing::instrument(name = "app.read_data.manifest", skip_all)]
     pub async fn manifest(
         &self,
         _permit: &Permit<act::ReadData>,
@@ -147,7 +149,8 @@ impl ReadData {
         })
     }
 
-    /// One page of a table; `feature` is the table's name, `None` for the records.
+    /// Returns one page of a table; `feature` is the table's name, `None` for the records.
+    #[tracing::instrument(name = "app.read_data.page", skip_all)]
     pub async fn page(
         &self,
         _permit: &Permit<act::ReadData>,
@@ -163,7 +166,7 @@ impl ReadData {
             scope,
             after,
         } = reading;
-        // One row more than asked says whether there is another page.
+        // One row more than requested shows whether there is another page.
         let data = &self.tables.data;
         let mut rows = data.page(&table, &query, after.as_ref(), limit + 1).await?;
         let more = rows.len() > limit as usize;
@@ -176,7 +179,8 @@ impl ReadData {
         })
     }
 
-    /// All rows of a table after a cursor, as a stream.
+    /// Returns all rows of a table after a cursor, as a stream.
+    #[tracing::instrument(name = "app.read_data.stream", skip_all)]
     pub async fn stream(
         &self,
         _permit: &Permit<act::ReadData>,
@@ -234,7 +238,7 @@ impl ReadData {
         })
     }
 
-    /// Waits until what was current then will not change any more: else the same question could have two answers.
+    /// Waits until what was current at `at` can no longer change: otherwise the same query could have two results.
     async fn settle(&self, at: OffsetDateTime) -> Result<(), Failure> {
         let begun = self.clock.now();
         let mut pause = Duration::from_millis(20);
@@ -253,17 +257,18 @@ impl ReadData {
         }
     }
 
-    /// The hooks whose tables a schema version has.
+    /// Returns the hooks whose tables a schema version has.
     pub(crate) async fn hooks_of(&self, schema: &SchemaRef) -> Result<BTreeSet<HookName>, Failure> {
         Ok(self.tables.scope(&schema.to_string()).await?.hooks)
     }
 
-    /// The newest schema version that `{schema}` of a path means.
+    /// Returns the newest schema version that `{schema}` of a path names.
     pub(crate) async fn newest(&self, schema: &str) -> Result<SchemaRef, Failure> {
         Ok(self.tables.scope(schema).await?.newest.reference)
     }
 
-    /// The columns of a feature table, in wire order.
+    /// Returns the columns of a feature table, in wire order.
+    #[tracing::instrument(name = "app.read_data.columns", skip_all)]
     pub async fn columns(
         &self,
         _permit: &Permit<act::ReadData>,
@@ -273,12 +278,13 @@ impl ReadData {
         Ok(self.tables.one(schema, Some(feature)).await?.1.columns)
     }
 
-    /// A feature table without its columns.
+    /// Returns a feature table without its columns.
     pub(crate) async fn feature_table(&self, schema: &str, feature: &str) -> Result<Table, Failure> {
         self.tables.feature(schema, feature).await
     }
 
-    /// A record: the version asked for, or the newest.
+    /// Returns a record in the requested version, or else the newest.
+    #[tracing::instrument(name = "app.read_data.record", skip_all)]
     pub async fn record(
         &self,
         _permit: &Permit<act::ReadData>,
@@ -296,7 +302,7 @@ impl ReadData {
     }
 }
 
-/// The name of the column that a text of an order means: some have another name (WC-7.3).
+/// Returns the column that a name in an order refers to: some have an alias (WC-7.3).
 fn column_of(table: &Table, name: &str) -> Option<String> {
     let name = match (&table.kind, name) {
         (TableKind::Records, "id") => "srn",
@@ -310,7 +316,7 @@ fn column_of(table: &Table, name: &str) -> Option<String> {
         .map(|c| c.name.clone())
 }
 
-/// A cursor fits the table, filter, order and time that gave it (WC-D22).
+/// Returns the scope of a cursor: it fits only the table, filter, order and time that created it (WC-D22).
 fn page_scope(table: &Table, query: &TableQuery, filter: Option<&Value>) -> PageScope {
     let sort: Vec<String> = query.sort.iter().map(ToString::to_string).collect();
     let as_of = query.as_of.map(|at| at.unix_timestamp_nanos().to_string());

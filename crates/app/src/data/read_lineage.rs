@@ -1,4 +1,5 @@
-//! The provenance of a record, a run, a release or a part of a feature table as one picture (PRV-6, PRV-7), from which exports are written.
+//! The provenance of a record, a run, a release or a part of a feature table as one lineage (PRV-6, PRV-7), from
+//! which exports are written.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,10 +16,10 @@ use crate::data::read_data::{ReadData, TableRequest};
 use crate::data::read_provenance::{ReadProvenance, Reader};
 use crate::failure::Failure;
 
-/// The most sets of rows in one picture. Validators of crates take minutes for more.
+/// The maximum number of row sets in one lineage. Validators of crates take minutes for more.
 const MAX_SETS: u32 = 5000;
 
-/// The ports that it needs.
+/// The ports of this use case.
 pub struct LineagePorts {
     /// Parts of lineages.
     pub lineage: Arc<dyn LineageQueries>,
@@ -28,7 +29,7 @@ pub struct LineagePorts {
     pub clock: Arc<dyn Clock>,
 }
 
-/// Reads pictures of provenance.
+/// Reads lineages.
 pub struct ReadLineage {
     ports: LineagePorts,
     data: Arc<ReadData>,
@@ -37,7 +38,7 @@ pub struct ReadLineage {
     base_url: String,
 }
 
-/// What a picture begins with.
+/// The start of a lineage.
 struct Begun {
     subject: Subject,
     title: String,
@@ -49,7 +50,7 @@ struct Begun {
 }
 
 impl ReadLineage {
-    /// A use case on these.
+    /// Creates the use case over these ports and queries.
     pub fn new(
         ports: LineagePorts,
         data: Arc<ReadData>,
@@ -66,7 +67,8 @@ impl ReadLineage {
         }
     }
 
-    /// Of a record: the rows of every hook of its schema, superseded ones too.
+    /// Returns the lineage of a record: the rows of every hook of its schema, including superseded ones.
+    #[tracing::instrument(name = "app.read_lineage.record", skip_all)]
     pub async fn record(
         &self,
         permit: &Permit<act::ReadProvenance>,
@@ -93,7 +95,8 @@ impl ReadLineage {
         self.whole(&Reader::of(permit), begun).await
     }
 
-    /// Of a hook run; who may see the run decides.
+    /// Returns the lineage of a hook run. The access rule is that of the run.
+    #[tracing::instrument(name = "app.read_lineage", skip_all, fields(run = %id))]
     pub async fn run(&self, permit: Permit<act::ReadHookRuns>, id: RunId) -> Result<Lineage, Failure> {
         let reader = Reader::of(&permit);
         let run = self.runs.run(permit, id).await?;
@@ -117,7 +120,8 @@ impl ReadLineage {
         self.whole(&reader, begun).await
     }
 
-    /// Of a release: what it made.
+    /// Returns the lineage of a release: everything that it made.
+    #[tracing::instrument(name = "app.read_lineage.release", skip_all, fields(hook = %hook))]
     pub async fn release(
         &self,
         permit: &Permit<act::ReadProvenance>,
@@ -158,13 +162,14 @@ impl ReadLineage {
         };
         let mut lineage = self.whole(&Reader::of(permit), begun).await?;
         if lineage.releases.is_empty() {
-            // It made nothing yet; it is there all the same.
+            // It has made nothing yet, but it exists.
             lineage.releases = self.ports.lineage.lineage_releases(&[release.id]).await?;
         }
         Ok(lineage)
     }
 
-    /// Of a page of a feature table.
+    /// Returns the lineage of a page of a feature table.
+    #[tracing::instrument(name = "app.read_lineage.table", skip_all)]
     pub async fn table(
         &self,
         permit: &Permit<act::ReadProvenance>,
@@ -200,7 +205,7 @@ impl ReadLineage {
         self.whole(&Reader::of(permit), begun).await
     }
 
-    /// Everything that the sets refer to.
+    /// Completes a lineage with everything that its sets refer to.
     async fn whole(&self, reader: &Reader, begun: Begun) -> Result<Lineage, Failure> {
         let lineage = &self.ports.lineage;
         let mut runs: BTreeSet<RunId> = begun.runs.iter().copied().collect();

@@ -1,4 +1,4 @@
-//! What an archive holds, on one page (WC-1.11): conventions, the tables of every schema with their counts, hooks.
+//! The content of an archive on one page (WC-1.11): conventions, the tables of every schema with their counts, hooks.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use ports::registry::HookSummary;
 use crate::data::read_data::{Manifest, ReadData, TableRequest};
 use crate::failure::Failure;
 
-/// What an archive holds.
+/// The content of an archive.
 #[derive(Clone, Debug)]
 pub struct Overview {
     /// Its conventions, newest first.
@@ -22,7 +22,7 @@ pub struct Overview {
     pub hooks: Vec<HookSummary>,
 }
 
-/// A schema with what somebody needs to ask it something.
+/// A schema with what a reader needs to query it.
 #[derive(Clone, Debug)]
 pub struct Described {
     /// Its tables.
@@ -33,19 +33,20 @@ pub struct Described {
     pub conventions: Vec<Convention>,
 }
 
-/// Reads what an archive holds.
+/// Reads the content of an archive.
 pub struct ReadOverview {
     data: Arc<ReadData>,
     registry: Arc<dyn RegistryQueries>,
 }
 
 impl ReadOverview {
-    /// A use case on these.
+    /// Creates the use case over these ports.
     pub fn new(data: Arc<ReadData>, registry: Arc<dyn RegistryQueries>) -> Self {
         Self { data, registry }
     }
 
-    /// Everything.
+    /// Returns everything.
+    #[tracing::instrument(name = "app.read_overview.all", skip_all)]
     pub async fn all(&self, permit: &Permit<act::ReadData>) -> Result<Overview, Failure> {
         let ids: BTreeSet<SchemaId> = self
             .registry
@@ -65,7 +66,8 @@ impl ReadOverview {
         })
     }
 
-    /// One schema.
+    /// Returns one schema.
+    #[tracing::instrument(name = "app.read_overview.schema", skip_all)]
     pub async fn schema(&self, permit: &Permit<act::ReadData>, schema: &str) -> Result<Described, Failure> {
         let manifest = self.data.manifest(permit, schema, false).await?;
         let mut samples = Vec::with_capacity(manifest.tables.len());

@@ -1,4 +1,4 @@
-//! Where a row comes from (PRV-6), and hook runs.
+//! The provenance of a row (PRV-6), and hook runs.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ pub struct ReadProvenance {
 }
 
 impl ReadProvenance {
-    /// A use case on these queries.
+    /// Creates the use case over these queries.
     pub fn new(provenance: Arc<dyn ProvenanceQueries>, data: Arc<ReadData>, node: NodeDomain) -> Self {
         Self {
             provenance,
@@ -28,8 +28,9 @@ impl ReadProvenance {
         }
     }
 
-    /// A hook run: for admins any, and why it failed; for everybody else one whose rows are public. Of others nobody else learns whether
-    /// they exist.
+    /// Returns a hook run. Admins see any run, and why it failed; others only see a run whose rows are public, and
+    /// cannot find out whether another one exists.
+    #[tracing::instrument(name = "app.read_provenance", skip_all, fields(run = %id))]
     pub async fn run(&self, permit: Permit<act::ReadHookRuns>, id: RunId) -> Result<HookRun, Failure> {
         let all = permit.principal().may::<act::ReadAllHookRuns>();
         let found = self.provenance.run(id).await?;
@@ -45,7 +46,8 @@ impl ReadProvenance {
         }
     }
 
-    /// Everything that a row of a feature table came from.
+    /// Returns the trace of a row of a feature table.
+    #[tracing::instrument(name = "app.read_provenance.trace", skip_all)]
     pub async fn trace(
         &self,
         permit: Permit<act::ReadProvenance>,
@@ -69,7 +71,7 @@ impl ReadProvenance {
     }
 }
 
-/// Everybody that a trace tells of.
+/// Returns every person that a trace mentions.
 fn people(trace: &mut RowTrace) -> Vec<&mut Identity> {
     let mut people = vec![&mut trace.built_by];
     if let Some(source) = &mut trace.source {
@@ -85,8 +87,8 @@ fn people(trace: &mut RowTrace) -> Vec<&mut Identity> {
     people
 }
 
-/// What a reader may know of people: curators who everybody is, everybody who they themselves are. Others see ids, by which those who may
-/// can find out.
+/// What a reader may know about people: curators see everyone's name, others only their own. Others see ids, which
+/// permitted readers can resolve.
 pub(crate) struct Reader {
     own: Actor,
     all: bool,
@@ -100,12 +102,12 @@ impl Reader {
         }
     }
 
-    /// Whether the reader may know who this is.
+    /// Returns whether the reader may see who this is.
     pub(crate) fn may_name(&self, actor: &Actor) -> bool {
         self.all || !matches!(actor, Actor::User(_)) || self.own == *actor
     }
 
-    /// Takes a person's name away where the reader may not know it. A service account is no person.
+    /// Removes a person's name if the reader may not see it. A service account is not a person.
     pub(crate) fn redact(&self, identity: &mut Identity) {
         if !self.may_name(&identity.actor) {
             identity.name = None;

@@ -1,7 +1,7 @@
 //! `GET /hooks/runs/{id}/logs`: what a failed hook printed (PRV-8).
 //!
-//! It may hold whatever the hook was given, so it is for admins, for who asked for the work, and for whom they let read that task;
-//! everybody else is told that there is no such run.
+//! A log may contain everything that the hook received. So it is readable by admins, by the creator of the work, and
+//! by readers of that task; for all others the run does not exist.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ pub struct ReadRunLogs {
 }
 
 impl ReadRunLogs {
-    /// A use case on these ports.
+    /// Creates the use case over these ports.
     pub fn new(
         provenance: Arc<dyn ProvenanceQueries>,
         runs: Arc<dyn IngestDetailQueries>,
@@ -38,14 +38,15 @@ impl ReadRunLogs {
         }
     }
 
-    /// The log of a run, as a stream.
+    /// Returns the log of a run, as a stream.
+    #[tracing::instrument(name = "app.read_run_logs", skip_all, fields(run = %id))]
     pub async fn run(&self, permit: Permit<act::ReadRunLogs>, id: RunId) -> Result<ByteStream, Failure> {
         let unknown = || ProvenanceError::UnknownRun(id);
         let asker = Asker::of(&permit);
         let (task, _) = self.runs.task_of_run(id).await?.ok_or_else(unknown)?;
         if let Err(failure) = seen(&*self.tasks, &asker, task, "see", TaskAccess::Read).await {
             return Err(match failure {
-                // Not the task's own words: the caller asked about a run.
+                // The error must be about the run, not about the task, because the caller requested a run.
                 Failure::Task(_) => unknown().into(),
                 other => other,
             });

@@ -1,4 +1,4 @@
-//! `/stats` and `/metrics` (WC-1.8): figures of the whole archive, counted now and then and not for every reader (WC-D31).
+//! `/stats` and `/metrics` (WC-1.8): statistics of the whole archive, cached instead of counted per reader (WC-D31).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,12 +12,12 @@ use crate::cached::Cached;
 use crate::failure::Failure;
 use crate::metrics::Metrics;
 
-/// How long stats are kept (WC-1.8).
+/// How long statistics are cached (WC-1.8).
 const STATS_KEPT: Duration = Duration::from_mins(5);
-/// How long figures are kept, which are asked for by scrapers.
+/// How long samples are cached, because scrapers request them often.
 const FIGURES_KEPT: Duration = Duration::from_secs(10);
 
-/// Reads figures.
+/// Reads statistics and metrics.
 pub struct ReadStats {
     stats: Arc<dyn StatsQueries>,
     clock: Arc<dyn Clock>,
@@ -27,7 +27,7 @@ pub struct ReadStats {
 }
 
 impl ReadStats {
-    /// A use case on these ports.
+    /// Creates the use case over these ports.
     pub fn new(stats: Arc<dyn StatsQueries>, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
         Self {
             stats,
@@ -38,14 +38,17 @@ impl ReadStats {
         }
     }
 
-    /// How much the archive holds, and when that was counted.
+    /// Returns the archive's statistics, and when they were counted.
+    #[tracing::instrument(name = "app.read_stats.stats", skip_all)]
     pub async fn stats(&self, _permit: Permit<act::ReadData>) -> Result<(Stats, OffsetDateTime), Failure> {
         let counted = self.counted.get(&*self.clock, STATS_KEPT, self.stats.stats());
         let (at, stats) = counted.await?;
         Ok((stats, at))
     }
 
-    /// How the work goes: of the whole archive, and of this server. Without a database this server still tells its own.
+    /// Returns the metrics of the whole archive and of this server. Without a database, this server still reports its
+    /// own.
+    #[tracing::instrument(name = "app.read_stats.figures", skip_all)]
     pub async fn figures(&self, _permit: Permit<act::ReadHealth>) -> Vec<Sample> {
         let read = self.figures.get(&*self.clock, FIGURES_KEPT, self.stats.figures());
         let mut figures = match read.await {
@@ -53,7 +56,7 @@ impl ReadStats {
             Err(error) => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
-                    "the archive's figures could not be read"
+                    "the archive's metrics could not be read"
                 );
                 Vec::new()
             }

@@ -15,7 +15,7 @@ use crate::data::read_data::Page;
 use crate::data::table_scope::{feature_columns, implicit};
 use crate::failure::Failure;
 
-/// Which of what a release made.
+/// Selects among what a release made.
 #[derive(Clone, Debug, Default)]
 pub struct RecallFilter {
     /// Only what this run made.
@@ -24,11 +24,11 @@ pub struct RecallFilter {
     pub since: Option<OffsetDateTime>,
     /// Only rows written before this time.
     pub until: Option<OffsetDateTime>,
-    /// Only rows that tables show now: not superseded, of records' newest versions.
+    /// Only rows that tables show now: not superseded, of the records' newest versions.
     pub current: bool,
 }
 
-/// What is listed.
+/// The items of the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecallOf {
     /// Rows.
@@ -42,7 +42,7 @@ pub enum RecallOf {
 pub struct RecallSummary {
     /// The release.
     pub release: HookRelease,
-    /// How much.
+    /// The counts of its rows and records.
     pub counts: RecallCounts,
 }
 
@@ -53,12 +53,13 @@ pub struct Recall {
 }
 
 impl Recall {
-    /// A use case on these queries.
+    /// Creates the use case over these queries.
     pub fn new(recall: Arc<dyn RecallQueries>, registry: Arc<dyn RegistryQueries>) -> Self {
         Self { recall, registry }
     }
 
-    /// How much a release made.
+    /// Returns how much a release made.
+    #[tracing::instrument(name = "app.recall.summary", skip_all, fields(hook = %hook))]
     pub async fn summary(
         &self,
         _permit: Permit<act::ReadData>,
@@ -73,7 +74,8 @@ impl Recall {
         })
     }
 
-    /// A page of it.
+    /// Returns a page of what a release made.
+    #[tracing::instrument(name = "app.recall.page", skip_all)]
     pub async fn page(
         &self,
         _permit: Permit<act::ReadData>,
@@ -112,7 +114,8 @@ impl Recall {
         })
     }
 
-    /// All of it.
+    /// Returns everything that a release made, as a stream.
+    #[tracing::instrument(name = "app.recall.stream", skip_all)]
     pub async fn stream(
         &self,
         _permit: Permit<act::ReadData>,

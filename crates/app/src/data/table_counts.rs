@@ -1,5 +1,5 @@
-//! Counts of tables without counting them for every reader (WC-D31): a count is kept for as long as counting again would be out of
-//! proportion, and its time is told with it.
+//! Counts of tables without counting per reader (WC-D31): a count is cached while counting again would be out of
+//! proportion, and its time is reported with it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,14 +10,15 @@ use ports::{Clock, DataQueries, StoreError};
 use time::OffsetDateTime;
 use tokio::sync::Semaphore;
 
-/// A count that took no longer is made again while its reader waits.
+/// A table whose last count took at most this long is counted again while its reader waits.
 const QUICK: Duration = Duration::from_millis(100);
-/// A count is kept for so many times as long as it took: at most a twentieth of one connection counts.
+/// A count is cached for so many times as long as it took: at most a twentieth of one connection's time goes to
+/// counting.
 const KEPT: u32 = 20;
-/// How long the first reader of a table waits for its count; then the planner's estimate must do.
+/// How long the first reader of a table waits for its count. After that, the planner's estimate is returned.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// How many tables are counted at one time.
+/// How many tables are counted concurrently.
 const AT_ONCE: usize = 2;
 
 /// The counts of a table, with their time.
@@ -29,15 +30,15 @@ pub struct Counted {
     pub records: Option<u64>,
     /// When they were counted.
     pub counted_at: OffsetDateTime,
-    /// Whether nobody counted them: the database's own guess.
+    /// Whether the counts are the database's own estimate.
     pub estimated: bool,
 }
 
-/// What is known of one table's count.
+/// The cached count of one table.
 #[derive(Debug, Default)]
 struct CachedCount {
     counted: Mutex<Option<(Counted, Duration)>>,
-    /// Held by who counts: at one time a table is counted once, however many ask.
+    /// Held while counting: a table is counted once at a time, for all concurrent readers.
     counting: tokio::sync::Mutex<()>,
 }
 
@@ -52,7 +53,7 @@ pub(crate) struct TableCounter {
     data: Arc<dyn DataQueries>,
     clock: Arc<dyn Clock>,
     kept: Mutex<HashMap<String, Arc<CachedCount>>>,
-    /// Tables that are counted at one time.
+    /// Limits how many tables are counted concurrently.
     places: Arc<Semaphore>,
 }
 
@@ -66,8 +67,8 @@ impl TableCounter {
         }
     }
 
-    /// The counts of a table: as of now if `exact`, or if counting is quick; else as they were when it was last counted, which is done
-    /// again meanwhile.
+    /// Returns the counts of a table: as of now if `exact` or if counting is quick; else as of the last count, which
+    /// is refreshed in the background.
     pub(crate) async fn count(&self, table: &Table, exact: bool) -> Result<Counted, StoreError> {
         let kept = {
             let mut all = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -79,7 +80,7 @@ impl TableCounter {
                 return Ok(counted);
             }
             if took > QUICK {
-                // Whoever counts already will do.
+                // A count that is already running is sufficient.
                 if kept.counting.try_lock().is_ok() {
                     drop(self.counting(&kept, table));
                 }
@@ -104,7 +105,7 @@ impl TableCounter {
         }
     }
 
-    /// Counts, whoever waits for it; or waits for a count that began after this call and is as good.
+    /// Counts, independently of who waits for it; or joins a count that began after this call, which is as recent.
     fn counting(
         &self,
         kept: &Arc<CachedCount>,

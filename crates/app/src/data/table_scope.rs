@@ -1,5 +1,5 @@
-//! What `{schema}` and `{schema}/{table}` of a path mean: schema versions, tables, and their columns (WC-7.2, WC-D17). Resolved
-//! from the catalogue, never from rows (WC-D31).
+//! The meaning of `{schema}` and `{schema}/{table}` in a path: schema versions, tables, and their columns (WC-7.2,
+//! WC-D17). Resolved from the catalogue, never from rows (WC-D31).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use ports::{DataQueries, RegistryQueries};
 
 use crate::failure::Failure;
 
-/// The schema versions that a `{schema}` of a path means, and their hooks.
+/// The schema versions that a `{schema}` of a path names, and their hooks.
 pub(crate) struct Scope {
     /// The newest version in scope; its fields are a superset of the others'.
     pub(crate) newest: Schema,
@@ -35,7 +35,7 @@ impl Tables {
         Self { data, registry }
     }
 
-    /// One table; `feature` is the table's name, `None` for the records.
+    /// Returns one table; `feature` is the table's name, `None` for the records.
     pub(crate) async fn one(&self, schema: &str, feature: Option<&str>) -> Result<(Scope, Table), Failure> {
         let scope = self.scope(schema).await?;
         let Some(feature) = feature else {
@@ -46,14 +46,14 @@ impl Tables {
         Ok((scope, table))
     }
 
-    /// A feature table without its columns, for who knows the row.
+    /// Returns a feature table without its columns, for callers that know the row.
     pub(crate) async fn feature(&self, schema: &str, feature: &str) -> Result<Table, Failure> {
         let scope = self.scope(schema).await?;
         let hook = scope.hook(schema, feature)?.clone();
         Ok(scope.table(TableKind::Feature(hook), Vec::new()))
     }
 
-    /// Every table of a schema, records first.
+    /// Returns every table of a schema, records first.
     pub(crate) async fn all(&self, schema: &str) -> Result<(Scope, Vec<Table>), Failure> {
         let scope = self.scope(schema).await?;
         let mut tables = vec![scope.records()];
@@ -63,7 +63,7 @@ impl Tables {
         Ok((scope, tables))
     }
 
-    /// The filter over a table, its records' metadata, and the feature tables that it names.
+    /// Parses the filter over a table, its records' metadata, and the feature tables that it names.
     pub(crate) async fn filter(
         &self,
         scope: &Scope,
@@ -94,7 +94,7 @@ impl Tables {
         Ok(scope.table(TableKind::Feature(hook.clone()), feature_columns(contract)))
     }
 
-    /// `id` means every version of the newest major (WC-D17), `id@version` exactly one.
+    /// Resolves a schema: `id` means every version of the newest major (WC-D17), `id@version` exactly one.
     pub(crate) async fn scope(&self, schema: &str) -> Result<Scope, Failure> {
         let unknown = || DataError::UnknownSchema(domain::registry::schema::shortened(schema));
         let (id, version) = match schema.split_once('@') {
@@ -140,7 +140,7 @@ impl Tables {
 }
 
 impl Scope {
-    /// The hook of this name; `schema` is what the path says.
+    /// Returns the hook of this name; `schema` is the text in the path.
     fn hook(&self, schema: &str, feature: &str) -> Result<&HookName, DataError> {
         let found = self.hooks.iter().find(|hook| hook.as_str() == feature);
         found.ok_or_else(|| DataError::UnknownFeature {
@@ -149,7 +149,7 @@ impl Scope {
         })
     }
 
-    /// The table of the records.
+    /// Returns the table of the records.
     pub(crate) fn records(&self) -> Table {
         self.table(TableKind::Records, records_columns(&self.newest))
     }
@@ -166,7 +166,7 @@ impl Scope {
     }
 }
 
-/// A column that the server adds.
+/// Returns a column that the server adds.
 pub(crate) fn implicit(
     name: &str,
     column_type: ColumnType,
@@ -205,7 +205,7 @@ fn records_columns(schema: &Schema) -> Vec<TableColumn> {
     columns
 }
 
-/// The columns of a feature table.
+/// Returns the columns of a feature table.
 pub(crate) fn feature_columns(contract: FeatureContract) -> Vec<TableColumn> {
     let mut columns = vec![
         implicit("id", ColumnType::Integer, "number", None),

@@ -20,12 +20,13 @@ pub struct CreateDeposition {
 }
 
 impl CreateDeposition {
-    /// A use case on these ports.
+    /// Creates the use case over these ports.
     pub fn new(store: Arc<dyn Store>, ids: Arc<dyn Ids>) -> Self {
         Self { store, ids }
     }
 
-    /// Makes a draft of the caller's.
+    /// Creates a draft that the caller owns.
+    #[tracing::instrument(name = "app.create_deposition", skip_all, fields(convention = %convention))]
     pub async fn run(
         &self,
         permit: Permit<act::UseDepositions>,
@@ -33,7 +34,7 @@ impl CreateDeposition {
     ) -> Result<Committed<DepositionId>, Failure> {
         let asker = DepositionAsker::of(&permit);
         let owner = asker.user()?;
-        // The first characters of a time-ordered UUID are the same for some seconds; mixed, they differ.
+        // The first characters of a time-ordered UUID are the same for some seconds. The hash makes them differ.
         let id = DepositionId::of(Uuid::new_v5(&Uuid::NAMESPACE_OID, self.ids.new_id().as_bytes()));
         retried!(self.attempt(&asker.actor, owner, &convention, &id))
     }
@@ -58,7 +59,7 @@ impl CreateDeposition {
     }
 }
 
-/// An event of a deposition, with the data keys of WC-1.7.
+/// Creates an event of a deposition, with the data keys of WC-1.7.
 pub(crate) fn event(
     kind: &'static str,
     id: &DepositionId,

@@ -1,4 +1,4 @@
-//! `POST /depositions/{srn}/approve` and `/reject`: a curator's decision, where the convention asks for one (PIP-1).
+//! `POST /depositions/{srn}/approve` and `/reject`: a curator's decision, if the convention requires one (PIP-1).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::deposit::submissions::{Computed, Publication, give_back_locked, publi
 use crate::failure::Failure;
 use crate::retry::retried;
 
-/// Decides about depositions.
+/// Approves and rejects depositions.
 pub struct CurateDeposition {
     store: Arc<dyn Store>,
     blobs: Arc<dyn Blobs>,
@@ -25,12 +25,13 @@ pub struct CurateDeposition {
 }
 
 impl CurateDeposition {
-    /// A use case on these ports.
+    /// Creates the use case over these ports.
     pub fn new(store: Arc<dyn Store>, blobs: Arc<dyn Blobs>, node: NodeDomain) -> Self {
         Self { store, blobs, node }
     }
 
-    /// Publishes it, with the rows that its hooks computed when it was submitted: nothing is run again.
+    /// Publishes it with the rows that its hooks computed when it was submitted. No hook runs again.
+    #[tracing::instrument(name = "app.curate_deposition.approve", skip_all)]
     pub async fn approve(
         &self,
         permit: Permit<act::CurateDepositions>,
@@ -41,7 +42,8 @@ impl CurateDeposition {
         retried!(self.approve_once(&asker, &id))
     }
 
-    /// Gives it back to its owner, with the reason.
+    /// Returns it to its owner, with the reason.
+    #[tracing::instrument(name = "app.curate_deposition.reject", skip_all)]
     pub async fn reject(
         &self,
         permit: Permit<act::CurateDepositions>,
@@ -112,7 +114,7 @@ impl CurateDeposition {
         Ok(uow.commit(()).await?)
     }
 
-    /// The rows that were kept when the hooks ran, read as the hooks' own output is.
+    /// Reads the rows that were stored when the hooks ran, as the hooks' own output is read.
     async fn computed(
         &self,
         uow: &mut UnitOfWork,
@@ -135,13 +137,13 @@ impl CurateDeposition {
             let kept = self.blobs.get(&key).await?;
             let output = HookOutput {
                 features: kept
-                    .ok_or_else(|| lost("the rows are missing in the store for files"))?
+                    .ok_or_else(|| lost("the rows are missing in the blob store"))?
                     .to_vec(),
                 ..HookOutput::default()
             };
             let Some(RecordOutcome::Passed(rows)) = output.outcomes(&pin.contract, &asked).remove(&record)
             else {
-                return Err(lost("the kept rows do not fit the hook's contract").into());
+                return Err(lost("the stored rows do not fit the hook's contract").into());
             };
             all.push(Computed {
                 hook: result.hook,

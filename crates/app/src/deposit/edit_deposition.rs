@@ -1,4 +1,4 @@
-//! `PATCH /depositions/{srn}/metadata`, and deleting files: what a draft's owner changes by a word.
+//! `PATCH /depositions/{srn}/metadata`, and deleting files: direct edits by a draft's owner.
 
 use std::sync::Arc;
 
@@ -22,12 +22,13 @@ pub struct EditDeposition {
 }
 
 impl EditDeposition {
-    /// A use case on these ports.
+    /// Creates the use case over these ports.
     pub fn new(store: Arc<dyn Store>, blobs: Arc<dyn Blobs>, node: NodeDomain) -> Self {
         Self { store, blobs, node }
     }
 
-    /// Replaces the metadata whole. It is checked when the draft is submitted: until then anything may be missing.
+    /// Replaces the metadata as a whole. It is checked when the draft is submitted; until then fields may be missing.
+    #[tracing::instrument(name = "app.edit_deposition.set_metadata", skip_all)]
     pub async fn set_metadata(
         &self,
         permit: Permit<act::UseDepositions>,
@@ -69,6 +70,7 @@ impl EditDeposition {
     }
 
     /// Deletes a file.
+    #[tracing::instrument(name = "app.edit_deposition.delete_file", skip_all)]
     pub async fn delete_file(
         &self,
         permit: Permit<act::UseDepositions>,
@@ -78,11 +80,11 @@ impl EditDeposition {
         let asker = DepositionAsker::of(&permit);
         let id = id_of(srn, &self.node)?;
         let unknown = || DepositionError::UnknownFile(name.chars().take(300).collect());
-        // What is no file name is the name of no file.
+        // A text that is not a valid file name cannot name a file.
         let name: FileName = name.parse().map_err(|_| unknown())?;
         let key = retried!(self.delete_file_once(&asker, &id, &name))?.into_inner();
         let key = key.ok_or_else(unknown)?;
-        // The entry is gone; what stays of the content, should this fail, is reached by nobody.
+        // The entry is gone. If this fails, the remaining content is unreachable.
         if let Err(error) = self.blobs.delete(&key).await {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,

@@ -20,12 +20,13 @@ pub struct FillFromSpreadsheet {
 }
 
 impl FillFromSpreadsheet {
-    /// A use case on these ports.
+    /// Creates the use case over these ports.
     pub fn new(store: Arc<dyn Store>) -> Self {
         Self { store }
     }
 
-    /// Replaces the metadata by what the sheet's columns say, if nothing is wrong with them; tells what was read either way.
+    /// Replaces the metadata with the values of the sheet's columns if they are valid. Reports what was read in
+    /// either case.
     pub async fn run(
         &self,
         ticket: &UploadTicket,

@@ -1,4 +1,4 @@
-//! Reading depositions, their files, and what their hooks said.
+//! Reading depositions, their files, and the results of their hooks.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use ports::{Blobs, ByteStream, DepositionQueries, RegistryQueries, StoreError};
 use crate::access::deposition::{DepositionAsker, id_of};
 use crate::failure::Failure;
 
-/// How many depositions a list shows: the newest.
+/// The maximum number of listed depositions: the newest.
 pub const MAX_LISTED: u32 = 1000;
 
 /// Reads depositions.
@@ -23,7 +23,7 @@ pub struct ReadDepositions {
 }
 
 impl ReadDepositions {
-    /// A use case on these ports.
+    /// Creates the use case over these ports.
     pub fn new(
         depositions: Arc<dyn DepositionQueries>,
         registry: Arc<dyn RegistryQueries>,
@@ -38,7 +38,8 @@ impl ReadDepositions {
         }
     }
 
-    /// The caller's own, or, for curators, all; the newest, and how many there are.
+    /// Returns the newest depositions and their total number: the caller's own, or all of them for curators.
+    #[tracing::instrument(name = "app.read_depositions.list", skip_all)]
     pub async fn list(
         &self,
         permit: Permit<act::UseDepositions>,
@@ -52,7 +53,8 @@ impl ReadDepositions {
         Ok(self.depositions.depositions(owner, MAX_LISTED).await?)
     }
 
-    /// One, with its files.
+    /// Returns one deposition with its files.
+    #[tracing::instrument(name = "app.read_depositions.get", skip_all)]
     pub async fn get(
         &self,
         permit: &Permit<act::UseDepositions>,
@@ -65,7 +67,8 @@ impl ReadDepositions {
         Ok((found, self.depositions.deposition_files(&id).await?))
     }
 
-    /// The content of a file, with its size.
+    /// Returns the content of a file, with its size in bytes.
+    #[tracing::instrument(name = "app.read_depositions.file", skip_all)]
     pub async fn file(
         &self,
         permit: &Permit<act::UseDepositions>,
@@ -79,17 +82,13 @@ impl ReadDepositions {
             .find(|file| file.name.as_str() == name)
             .ok_or_else(unknown)?;
         let content = self.blobs.get_stream(&file.key).await?;
-        let lost = || {
-            StoreError::corrupt(
-                "deposition_files",
-                "a listed file is missing in the store for files",
-            )
-        };
+        let lost = || StoreError::corrupt("deposition_files", "a listed file is missing in the blob store");
         let (_, content) = content.ok_or_else(lost)?;
         Ok((file, content))
     }
 
-    /// The title and the schema of a deposition's convention, for its template.
+    /// Returns the title and the schema of a deposition's convention, for its template.
+    #[tracing::instrument(name = "app.read_depositions.schema", skip_all)]
     pub async fn schema(
         &self,
         permit: &Permit<act::UseDepositions>,
@@ -104,7 +103,8 @@ impl ReadDepositions {
         Ok((convention.title, schema.0))
     }
 
-    /// A validation run, for the deposition's owner and curators; to others there is none (WC-D6).
+    /// Returns a validation run to the deposition's owner and to curators. For others it does not exist (WC-D6).
+    #[tracing::instrument(name = "app.read_depositions.validation", skip_all, fields(task = %id))]
     pub async fn validation(
         &self,
         permit: Permit<act::ReadValidations>,

@@ -1,4 +1,4 @@
-//! How submissions end: given back to their owner, or published.
+//! How submissions end: returned to their owner, or published.
 
 use domain::ingest::pulled::content_hash_with_files;
 use domain::ingest::run::metadata_hash;
@@ -15,7 +15,8 @@ use serde_json::json;
 use crate::deposit::create_deposition::event;
 use crate::failure::Failure;
 
-/// A schema version, read in the unit of work: a second connection beside an open transaction is one that a full pool never gives.
+/// Reads a schema version in the unit of work: a second connection beside an open transaction could wait forever for
+/// a full pool.
 pub(crate) async fn schema_of(
     repos: &mut dyn Repos,
     reference: &SchemaRef,
@@ -27,7 +28,8 @@ pub(crate) async fn schema_of(
     Ok(versions.into_iter().find(|schema| schema.reference == *reference))
 }
 
-/// Gives a deposition back to its owner, if this submission is the one that is being judged: a draft again, with the reasons (WC-D2).
+/// Returns a deposition to its owner as a draft with the reasons, if this submission is the one that is being judged
+/// (WC-D2).
 pub(crate) async fn give_back(
     uow: &mut UnitOfWork,
     task: TaskId,
@@ -45,7 +47,7 @@ pub(crate) async fn give_back(
     give_back_locked(&mut **uow, &locked, &submission, status, reasons, actor).await
 }
 
-/// Whether a submission is the one on which its deposition waits.
+/// Returns whether a submission is the one that its deposition waits for.
 pub(crate) fn is_judged(locked: &LockedDeposition, submission: &Submission) -> bool {
     let waits = matches!(
         locked.status,
@@ -76,7 +78,7 @@ pub(crate) async fn give_back_locked(
     Ok(())
 }
 
-/// What one hook computed for a submission.
+/// The rows that one hook computed for a submission.
 pub(crate) struct Computed {
     pub(crate) hook: HookName,
     pub(crate) contract: FeatureContract,
@@ -84,17 +86,17 @@ pub(crate) struct Computed {
     pub(crate) rows: Vec<Vec<Cell>>,
 }
 
-/// What a record is published from.
+/// The sources of a record's publication.
 pub(crate) struct Publication<'a> {
     pub(crate) convention: &'a Convention,
     pub(crate) fields: &'a [FieldDefinition],
     pub(crate) submission: &'a Submission,
     pub(crate) computed: &'a [Computed],
-    /// Who approved it; the system, where nobody has to.
+    /// Who approved it; the system if no curator is required.
     pub(crate) approved_by: &'a Actor,
 }
 
-/// The id by which the record's source is known: the deposition's SRN (WC-6.3).
+/// Returns the source id of the record: the deposition's SRN (WC-6.3).
 pub(crate) fn source_of(id: &DepositionId, node: &NodeDomain) -> Result<SourceId, Failure> {
     let source: Result<SourceId, _> = id.srn(node).parse();
     Ok(source.map_err(|e| StoreError::Internal(e.to_string().into()))?)

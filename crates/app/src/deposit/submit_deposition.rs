@@ -27,13 +27,14 @@ pub struct SubmitDeposition {
 }
 
 impl SubmitDeposition {
-    /// A use case on these ports.
+    /// Creates the use case over these ports.
     pub fn new(store: Arc<dyn Store>, queue: Arc<dyn WorkQueue>, node: NodeDomain) -> Self {
         Self { store, queue, node }
     }
 
-    /// Submits one. Its metadata and the number of its files are checked first, every fault told with its field (WC-D24); then nobody can
-    /// change it until it comes back.
+    /// Submits a deposition. First checks its metadata and the number of its files, and reports every fault with its
+    /// field (WC-D24). After that, it cannot be changed until it is returned.
+    #[tracing::instrument(name = "app.submit_deposition", skip_all)]
     pub async fn run(
         &self,
         permit: Permit<act::UseDepositions>,

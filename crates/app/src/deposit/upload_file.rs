@@ -1,8 +1,8 @@
-//! `POST /depositions/{srn}/files`: a file, streamed into the store for files.
+//! `POST /depositions/{srn}/files`: a file, streamed into the blob store.
 //!
-//! Invariant: a file that is listed is kept whole, with its size and checksum. Who may upload, and whether this file may be, is decided before
-//! the first byte is kept (WC-D24), and once more under the deposition's lock when it is listed: another upload or a submission may have come in
-//! between. What was kept and is not listed is removed.
+//! Invariant: a listed file is stored whole, with its size and checksum. Access and limits are checked before the
+//! first byte is stored (WC-D24), and once more under the deposition's lock when the file is listed: another upload
+//! or a submission may have come in between. Content that is stored but not listed is removed.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::deposit::create_deposition::event;
 use crate::failure::Failure;
 use crate::retry::retried;
 
-/// Takes uploads.
+/// Accepts uploads.
 pub struct UploadFile {
     store: Arc<dyn Store>,
     blobs: Arc<dyn Blobs>,
@@ -27,14 +27,14 @@ pub struct UploadFile {
     node: NodeDomain,
 }
 
-/// What an upload is to be checked by, once it was found that it may begin.
+/// The limits of an upload that was allowed to begin.
 pub struct UploadTicket {
     pub(crate) asker: DepositionAsker,
     pub(crate) id: DepositionId,
 }
 
 impl UploadFile {
-    /// A use case on these ports.
+    /// Creates the use case over these ports.
     pub fn new(store: Arc<dyn Store>, blobs: Arc<dyn Blobs>, ids: Arc<dyn Ids>, node: NodeDomain) -> Self {
         Self {
             store,
@@ -44,7 +44,8 @@ impl UploadFile {
         }
     }
 
-    /// Whether the caller may upload anything to this deposition; asked before its body is looked at.
+    /// Checks whether the caller may upload anything to this deposition, before its body is read.
+    #[tracing::instrument(name = "app.upload_file.begin", skip_all)]
     pub async fn begin(
         &self,
         permit: Permit<act::UseDepositions>,
@@ -58,7 +59,7 @@ impl UploadFile {
         Ok(ticket)
     }
 
-    /// Keeps a file of this name; a file that had it is replaced.
+    /// Stores a file under this name, replacing any file that had it.
     pub async fn run(
         &self,
         ticket: &UploadTicket,
@@ -73,17 +74,17 @@ impl UploadFile {
             Err(PutError::Store(error)) => return Err(error.into()),
             Err(PutError::TooLarge(most)) => {
                 let why = format!(
-                    "{:?} has more than {most} bytes, the most that this convention takes",
+                    "{:?} has more than {most} bytes, the maximum of this convention",
                     name.as_str()
                 );
                 return Err(Invalid::value(why).of_field("file").into());
             }
             Err(PutError::Source(error)) => {
-                return Err(
-                    Invalid::value(format!("the upload broke off: {error}; nothing was kept"))
-                        .of_field("file")
-                        .into(),
-                );
+                return Err(Invalid::value(format!(
+                    "the upload ended unexpectedly: {error}; nothing was stored"
+                ))
+                .of_field("file")
+                .into());
             }
         };
         match retried!(self.list(ticket, &name, &key, kept)) {
@@ -95,7 +96,7 @@ impl UploadFile {
                 Ok(file)
             }
             Err(failure) => {
-                // Where the commit's answer was lost the file may be listed: then its content must stay.
+                // If the response to the commit was lost, the file may be listed: then its content must stay.
                 if !matches!(failure.kind(), Kind::Unavailable | Kind::Bug) {
                     self.remove(&key).await;
                 }
@@ -114,7 +115,7 @@ impl UploadFile {
         }
     }
 
-    /// Checks who, where and what; gives the greatest size.
+    /// Checks user, deposition and file. Returns the maximum size in bytes.
     async fn may_begin(
         &self,
         ticket: &UploadTicket,

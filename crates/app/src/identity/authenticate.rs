@@ -1,4 +1,4 @@
-//! From a token to a principal: the token says who, the database says what they may.
+//! From a token to a principal: the token says who it is, the database says what they may do.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::failure::Failure;
 use crate::identity::issuer_keys::IssuerKeys;
 use crate::identity::principals::Principals;
 
-/// Makes principals.
+/// Authenticates requests.
 pub struct Authenticate {
     verifier: Verifier,
     keys: Vec<Arc<IssuerKeys>>,
@@ -18,7 +18,7 @@ pub struct Authenticate {
 }
 
 impl Authenticate {
-    /// A use case with these keys; `keys` are the issuers of the verifier whose keys can be read again.
+    /// Creates the use case with these keys; `keys` are the issuers of the verifier whose keys can be refreshed.
     pub fn new(
         verifier: Verifier,
         keys: Vec<Arc<IssuerKeys>>,
@@ -33,7 +33,7 @@ impl Authenticate {
         }
     }
 
-    /// The principal of a request with this bearer token, or with none.
+    /// Returns the principal of a request with this bearer token, or without one.
     pub async fn run(&self, token: Option<&str>) -> Result<Principal, Failure> {
         let Some(token) = token else {
             return Ok(Principal::anonymous());

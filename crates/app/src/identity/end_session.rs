@@ -17,12 +17,14 @@ pub struct EndSession {
 }
 
 impl EndSession {
-    /// A use case on this store.
+    /// Creates the use case over this store.
     pub fn new(store: Arc<dyn Store>) -> Self {
         Self { store }
     }
 
-    /// Revokes every refresh token that came of the sign-in of this one. A token that is none ends nothing, and that is no fault.
+    /// Revokes every refresh token of the sign-in that this token belongs to. An unknown token revokes nothing and is
+    /// not an error.
+    #[tracing::instrument(name = "app.end_session", skip_all)]
     pub async fn run(
         &self,
         _permit: Permit<act::SignIn>,

@@ -1,4 +1,4 @@
-//! `POST /auth/device/token`: the device that was let in fetches its tokens, once (RFC 8628 3.4).
+//! `POST /auth/device/token`: an approved device fetches its tokens, once (RFC 8628 3.4).
 
 use std::sync::Arc;
 
@@ -10,19 +10,20 @@ use crate::failure::Failure;
 use crate::identity::tokens::{TokenMaker, Tokens, hash};
 use crate::retry::retried;
 
-/// Gives devices their tokens.
+/// Issues tokens to devices.
 pub struct FetchDeviceTokens {
     store: Arc<dyn Store>,
     tokens: Arc<TokenMaker>,
 }
 
 impl FetchDeviceTokens {
-    /// A use case on this store.
+    /// Creates the use case over this store.
     pub fn new(store: Arc<dyn Store>, tokens: Arc<TokenMaker>) -> Self {
         Self { store, tokens }
     }
 
-    /// The tokens of the user who let the device in.
+    /// Returns the tokens of the user who approved the device.
+    #[tracing::instrument(name = "app.fetch_device_tokens", skip_all)]
     pub async fn run(
         &self,
         _permit: Permit<act::SignIn>,

@@ -13,7 +13,7 @@ use crate::failure::Failure;
 use crate::identity::principals::Principals;
 use crate::retry::retried;
 
-/// Gives roles.
+/// Grants roles.
 pub struct GrantRole {
     store: Arc<dyn Store>,
     ids: Arc<dyn Ids>,
@@ -21,7 +21,7 @@ pub struct GrantRole {
 }
 
 impl GrantRole {
-    /// A use case on this store.
+    /// Creates the use case over this store.
     pub fn new(store: Arc<dyn Store>, ids: Arc<dyn Ids>, principals: Arc<Principals>) -> Self {
         Self {
             store,
@@ -30,7 +30,8 @@ impl GrantRole {
         }
     }
 
-    /// Gives a user a role. This server sees it at once, every other within 5 s.
+    /// Grants a role to a user. This server sees it at once, every other one within 5 s.
+    #[tracing::instrument(name = "app.grant_role", skip_all, fields(user = %user))]
     pub async fn run(
         &self,
         permit: Permit<act::ManageRoles>,

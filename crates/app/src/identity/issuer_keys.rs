@@ -1,4 +1,4 @@
-//! The keys of one issuer, read from where it publishes them, while tokens are being verified with them (AUT-7).
+//! The keys of one issuer, refreshed from where it publishes them while they verify tokens (AUT-7).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,11 +7,11 @@ use auth::{IssuerKey, KeyError, KeyRing};
 use ports::{KeyDocument, KeySource};
 use tokio::sync::Mutex;
 
-/// What was read, source by source.
+/// The keys read, per source.
 struct Read {
-    /// The last good keys of each source.
+    /// The last valid keys of each source.
     good: Vec<Vec<IssuerKey>>,
-    /// When the sources were last read, whatever came of it.
+    /// When the sources were last read, even if that failed.
     at: Option<Instant>,
 }
 
@@ -26,8 +26,8 @@ pub struct IssuerKeys {
 }
 
 impl IssuerKeys {
-    /// The keys of `issuer` in these places, none of them read yet. They are read again when no key fits a token, at most once per
-    /// `cool_down`, and when they are older than `max_age`.
+    /// Creates the keys of `issuer` from these sources, without reading them. They are refreshed when no key matches
+    /// a token, at most once per `cool_down`, and when they are older than `max_age`.
     pub fn new(
         issuer: String,
         sources: Vec<Arc<dyn KeySource>>,
@@ -45,23 +45,23 @@ impl IssuerKeys {
         }
     }
 
-    /// The issuer.
+    /// Returns the issuer.
     pub fn issuer(&self) -> &str {
         &self.issuer
     }
 
-    /// Where the keys are for a verifier.
+    /// Returns the key ring for a verifier.
     pub fn ring(&self) -> KeyRing {
         self.ring.clone()
     }
 
-    /// Reads the keys, unless that was done within the cool-down. Gives whether they were read. Callers that come meanwhile wait for
-    /// that reading instead of starting their own.
+    /// Refreshes the keys, unless that was done within the cool-down. Returns whether they were refreshed. Concurrent
+    /// callers wait for the running refresh instead of starting their own.
     pub async fn refresh(&self) -> bool {
         let came = Instant::now();
         let mut read = self.read.lock().await;
         if let Some(at) = read.at {
-            // Somebody read them while this caller waited.
+            // Another caller refreshed them while this one waited.
             if at > came {
                 return true;
             }
@@ -72,7 +72,7 @@ impl IssuerKeys {
         for (source, good) in self.sources.iter().zip(&mut read.good) {
             match keys(&**source).await {
                 Ok(keys) => *good = keys,
-                // The last good ones stay: an issuer that is away for an hour must not stop every deploy.
+                // The last valid keys stay: an issuer that is down for an hour must not stop every deploy.
                 Err(why) => {
                     tracing::warn!(
                         issuer = self.issuer,
@@ -89,13 +89,13 @@ impl IssuerKeys {
         tracing::info!(
             issuer = self.issuer,
             keys = keys.len(),
-            "keys of an issuer were read"
+            "keys of an issuer were refreshed"
         );
         self.ring.replace(keys);
         true
     }
 
-    /// Reads the keys again when they are old, for as long as the server runs: a key that its issuer withdrew must not be good for ever.
+    /// Refreshes the keys periodically while the server runs: a withdrawn key must not stay valid forever.
     pub async fn keep_fresh(self: Arc<Self>) {
         loop {
             tokio::time::sleep(self.max_age).await;
@@ -105,13 +105,14 @@ impl IssuerKeys {
 }
 
 async fn keys(source: &dyn KeySource) -> Result<Vec<IssuerKey>, String> {
-    let told = |e: KeyError| e.to_string();
+    let reason = |e: KeyError| e.to_string();
     match source.read().await? {
-        KeyDocument::Pem { kid, text } => Ok(vec![IssuerKey::from_pem(kid, &text).map_err(told)?]),
-        // A document without a key that is of use says that there is none (any more): what was withdrawn must not stay.
+        KeyDocument::Pem { kid, text } => Ok(vec![IssuerKey::from_pem(kid, &text).map_err(reason)?]),
+        // A valid document without usable keys means that the issuer has none (any more): withdrawn keys must not
+        // stay.
         KeyDocument::Jwks(text) => match IssuerKey::from_jwks(&text) {
             Err(KeyError::NoKey) => Ok(Vec::new()),
-            keys => keys.map_err(told),
+            keys => keys.map_err(reason),
         },
     }
 }
@@ -124,7 +125,7 @@ mod tests {
     const KEY: &str =
         r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
 
-    /// Answers of an issuer, one after the other; the last one for ever.
+    /// Responses of an issuer, one after the other. The last one repeats forever.
     struct Scripted(Vec<Result<&'static str, &'static str>>, AtomicUsize);
 
     #[async_trait::async_trait]
@@ -160,7 +161,7 @@ mod tests {
             assert_eq!(keys.ring().len(), 1);
         }
         assert_eq!(source.1.load(Ordering::SeqCst), 4);
-        // A good answer that there are none is no failure.
+        // A valid document without keys is not a failure.
         keys.refresh().await;
         assert!(keys.ring().is_empty());
     }

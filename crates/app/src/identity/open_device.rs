@@ -1,4 +1,4 @@
-//! `POST /auth/device`: a device asks to be let in (RFC 8628 3.1, 3.2).
+//! `POST /auth/device`: a device requests authorization (RFC 8628 3.1, 3.2).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,39 +12,40 @@ use crate::failure::Failure;
 use crate::identity::tokens::{TokenMaker, hash};
 use crate::retry::retried;
 
-/// How long a device's code is good.
+/// The lifetime of a device code.
 pub const DEVICE_LIFETIME: Duration = Duration::from_secs(900);
-/// How often a device may ask, in seconds.
+/// The polling interval of a device, in seconds.
 pub const DEVICE_INTERVAL: u64 = 5;
-/// The most devices that wait at once: anybody may ask, so it is bounded.
+/// The maximum number of pending devices. The route is public, so it is bounded.
 const MAX_WAITING: u32 = 5000;
-/// No vowels and nothing that reads like something else (WC-1.10).
+/// No vowels and no characters that look alike (WC-1.10).
 const ALPHABET: &[u8; 27] = b"BCDFGHJKLMNPQRSTVWXZ2346789";
 
 /// A device's codes.
 #[derive(Clone)]
 pub struct DeviceCodes {
-    /// The device's own: 64 hexadecimal digits.
+    /// The device's own code: 64 hexadecimal digits.
     pub device_code: String,
-    /// What a person types: `XXXX-XXXX`.
+    /// The code that a person types: `XXXX-XXXX`.
     pub user_code: String,
 }
 
-/// Takes requests of devices.
+/// Accepts authorization requests of devices.
 pub struct OpenDevice {
     store: Arc<dyn Store>,
     tokens: Arc<TokenMaker>,
 }
 
 impl OpenDevice {
-    /// A use case on this store.
+    /// Creates the use case over this store.
     pub fn new(store: Arc<dyn Store>, tokens: Arc<TokenMaker>) -> Self {
         Self { store, tokens }
     }
 
-    /// Takes one.
+    /// Stores a request and returns its codes.
+    #[tracing::instrument(name = "app.open_device", skip_all)]
     pub async fn run(&self, _permit: Permit<act::SignIn>) -> Result<Committed<DeviceCodes>, Failure> {
-        // One code in 280 thousand million; a second try is for the day that it is taken.
+        // There are 280 thousand million codes; the second try covers a collision.
         for _ in 0..2 {
             if let Some(codes) = retried!(self.attempt())? {
                 return Ok(codes);
@@ -79,7 +80,7 @@ impl OpenDevice {
         let mut code = String::with_capacity(9);
         while code.len() < 9 {
             for byte in self.tokens.randomness.bytes() {
-                // 243 is nine times 27: the bytes above it would favour the first letters.
+                // 243 is nine times 27: bytes from 243 on would favour the first letters.
                 if byte < 243 && code.len() < 9 {
                     if code.len() == 4 {
                         code.push('-');
@@ -92,7 +93,7 @@ impl OpenDevice {
     }
 }
 
-/// What somebody typed, as the code that it must be: case, spaces and hyphens do not matter.
+/// Normalises a typed code: case, spaces and hyphens are ignored. Returns `None` if it is not a code.
 pub fn normal_user_code(typed: &str) -> Option<String> {
     let code: String = typed
         .chars()

@@ -1,5 +1,5 @@
-//! What the database says of callers, kept for a few seconds: a warm caller costs no round trip, and no change takes longer than
-//! [`FRESH`] to be seen by every server.
+//! The database's answers about callers, cached for a few seconds: a cached caller costs no round trip, and every
+//! server sees a change after [`FRESH`] at the latest.
 
 use std::hash::Hash;
 use std::sync::Arc;
@@ -11,17 +11,17 @@ use domain::{ServiceAccountId, UserId};
 use moka::future::Cache;
 use ports::{IdentityQueries, StoreError};
 
-/// How long an answer of the database is good for, from before it was asked. A change is promised to be seen within 5 s.
+/// The TTL of an answer, counted from before the query. The guarantee is that a change is seen within 5 s.
 const FRESH: Duration = Duration::from_secs(4);
-/// The most callers that are remembered.
+/// The maximum number of cached callers.
 const MOST: u64 = 10_000;
 
-/// An answer, with what was so before it was asked for: a slow database makes it old, not young.
+/// A cached answer with the state before its query: a slow database makes it old, not fresh.
 #[derive(Clone)]
 struct Answer<T> {
-    /// When it was asked for.
+    /// When the query began.
     asked: Instant,
-    /// How often something had been forgotten.
+    /// How often an entry had been invalidated by then.
     forgotten: u64,
     value: T,
 }
@@ -31,12 +31,12 @@ pub struct Principals {
     identities: Arc<dyn IdentityQueries>,
     users: Cache<UserId, Answer<Arc<[Role]>>>,
     accounts: Cache<ServiceAccountId, Answer<bool>>,
-    /// How often something was forgotten: an answer that was on its way meanwhile is not taken for a fresh one.
+    /// How often an entry was invalidated: an answer whose query was running meanwhile does not count as fresh.
     forgotten: AtomicU64,
 }
 
 impl Principals {
-    /// An empty memory over these queries.
+    /// Creates an empty cache over these queries.
     pub fn new(identities: Arc<dyn IdentityQueries>) -> Self {
         Self {
             identities,
@@ -46,25 +46,26 @@ impl Principals {
         }
     }
 
-    /// The roles of a user; an unknown user has none (WC-3).
+    /// Returns the roles of a user; an unknown user has none (WC-3).
     pub async fn roles(&self, user: UserId) -> Result<Arc<[Role]>, StoreError> {
         let load = || async {
             let profile = self.identities.user(user).await?;
             let roles = profile.map(|p| p.roles).unwrap_or_default();
-            // A role that does not read is none.
+            // A role that cannot be parsed is ignored.
             Ok(roles.iter().filter_map(|role| role.parse().ok()).collect())
         };
         self.answer(&self.users, user, load).await
     }
 
-    /// Whether a service account is enabled; writes down that it was seen (AUT-3).
+    /// Returns whether a service account is enabled, and records that it was seen (AUT-3).
     pub async fn is_enabled(&self, issuer: &str, subject: &str) -> Result<bool, StoreError> {
         let account = ServiceAccountId::of(issuer, subject);
         let load = || self.identities.see_service_account(issuer, subject);
         self.answer(&self.accounts, account, load).await
     }
 
-    /// What is remembered, if it is fresh, or what `load` gives. Many who ask for one key at once ask the database once.
+    /// Returns the cached answer if it is fresh, else the result of `load`. Coalesces concurrent requests for one key
+    /// into one query.
     async fn answer<K, T, F>(
         &self,
         cache: &Cache<K, Answer<T>>,
@@ -88,7 +89,8 @@ impl Principals {
                 })
             };
             let answer = cache.try_get_with(key, asking).await.map_err(shared)?;
-            // One that was asked for after this caller came is fresh for them, however long it took: so the second turn is the last.
+            // An answer whose query began after this caller arrived is fresh for them, however long it took: so the
+            // second round is the last.
             let fresh = answer.asked >= came || answer.asked.elapsed() < FRESH;
             if fresh && answer.forgotten >= needed {
                 return Ok(answer.value);
@@ -97,20 +99,20 @@ impl Principals {
         }
     }
 
-    /// Asks again for this user: their roles were changed here.
+    /// Invalidates the entry of this user, whose roles were changed here.
     pub async fn forget_user(&self, user: UserId) {
         self.forgotten.fetch_add(1, Ordering::SeqCst);
         self.users.invalidate(&user).await;
     }
 
-    /// Asks again for this service account: it was changed here.
+    /// Invalidates the entry of this service account, which was changed here.
     pub async fn forget_account(&self, account: ServiceAccountId) {
         self.forgotten.fetch_add(1, Ordering::SeqCst);
         self.accounts.invalidate(&account).await;
     }
 }
 
-/// One failure that several requests waited for, as the failure of each.
+/// Copies one failure to each of the requests that waited for it.
 fn shared(error: Arc<StoreError>) -> StoreError {
     match *error {
         StoreError::Unavailable(_) => StoreError::Unavailable(Box::new(error)),
@@ -127,7 +129,7 @@ mod tests {
 
     use ports::identity::{RoleAssignment, ServiceAccountView, UserProfile};
 
-    /// A database that counts how often it is asked.
+    /// A database that counts its queries.
     struct Counting {
         asked: AtomicUsize,
         role: Mutex<&'static str>,
@@ -207,7 +209,7 @@ mod tests {
             assert!(!principals.is_enabled("i", "disabled").await.unwrap());
         }
         assert_eq!(database.asked(), 3);
-        // What was changed here is asked for again.
+        // What was changed here is queried again.
         *database.role.lock().unwrap() = "admin";
         principals.forget_user(user).await;
         assert_eq!(*principals.roles(user).await.unwrap(), [Role::Admin]);
@@ -220,8 +222,8 @@ mod tests {
     async fn a_failure_is_not_remembered() {
         let (database, principals) = counting();
         *database.role.lock().unwrap() = "away";
-        let told = principals.roles(UserId::LOCAL_ADMIN).await.unwrap_err();
-        assert!(matches!(told, StoreError::Unavailable(_)));
+        let error = principals.roles(UserId::LOCAL_ADMIN).await.unwrap_err();
+        assert!(matches!(error, StoreError::Unavailable(_)));
         *database.role.lock().unwrap() = "public";
         assert_eq!(
             *principals.roles(UserId::LOCAL_ADMIN).await.unwrap(),

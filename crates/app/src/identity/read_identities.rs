@@ -16,12 +16,13 @@ pub struct ReadIdentities {
 }
 
 impl ReadIdentities {
-    /// A use case on these queries.
+    /// Creates the use case over these queries.
     pub fn new(identities: Arc<dyn IdentityQueries>) -> Self {
         Self { identities }
     }
 
-    /// At most `most` users after this one, by id; and whether there are more.
+    /// Returns at most `most` users after this one, ordered by id, and whether there are more.
+    #[tracing::instrument(name = "app.read_identities.users", skip_all)]
     pub async fn users(
         &self,
         _permit: Permit<act::ManageRoles>,
@@ -31,7 +32,8 @@ impl ReadIdentities {
         Ok(page(self.identities.users(after, most + 1).await?, most))
     }
 
-    /// The roles of a user.
+    /// Returns the roles of a user.
+    #[tracing::instrument(name = "app.read_identities.roles", skip_all, fields(user = %user))]
     pub async fn roles(
         &self,
         _permit: Permit<act::ManageRoles>,
@@ -44,7 +46,8 @@ impl ReadIdentities {
             .ok_or(IdentityError::UnknownUser(user))?)
     }
 
-    /// At most `most` service accounts after this one, by id; and whether there are more.
+    /// Returns at most `most` service accounts after this one, ordered by id, and whether there are more.
+    #[tracing::instrument(name = "app.read_identities.service_accounts", skip_all)]
     pub async fn service_accounts(
         &self,
         _permit: Permit<act::ManageServiceAccounts>,
@@ -57,7 +60,8 @@ impl ReadIdentities {
         ))
     }
 
-    /// A service account.
+    /// Returns a service account.
+    #[tracing::instrument(name = "app.read_identities.service_account", skip_all, fields(service_account = %id))]
     pub async fn service_account(
         &self,
         _permit: Permit<act::ManageServiceAccounts>,
@@ -71,7 +75,7 @@ impl ReadIdentities {
     }
 }
 
-/// What was asked for, and whether the one more that was fetched is there.
+/// Splits off the extra row that was fetched. Returns the requested rows, and whether there are more.
 fn page<T>(mut rows: Vec<T>, most: u32) -> (Vec<T>, bool) {
     let more = rows.len() > most as usize;
     rows.truncate(most as usize);

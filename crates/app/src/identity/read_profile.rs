@@ -14,12 +14,13 @@ pub struct ReadProfile {
 }
 
 impl ReadProfile {
-    /// A use case on these queries.
+    /// Creates the use case over these queries.
     pub fn new(identities: Arc<dyn IdentityQueries>) -> Self {
         Self { identities }
     }
 
-    /// The caller's profile.
+    /// Returns the caller's profile.
+    #[tracing::instrument(name = "app.read_profile", skip_all)]
     pub async fn run(&self, permit: Permit<act::ReadOwnProfile>) -> Result<UserProfile, Failure> {
         let Who::User { id, .. } = permit.principal().who() else {
             return Err(AuthError::NotAUser.into());

@@ -1,4 +1,5 @@
-//! `POST /auth/refresh`: a refresh token is good once; one that comes twice was stolen, and ends the sign-in that it came from.
+//! `POST /auth/refresh`: a refresh token is single-use. Reuse means that it was stolen, and revokes the session that
+//! it belongs to.
 
 use std::sync::Arc;
 
@@ -10,19 +11,20 @@ use crate::failure::Failure;
 use crate::identity::tokens::{TokenMaker, Tokens, hash};
 use crate::retry::retried;
 
-/// Refreshes.
+/// Refreshes sessions.
 pub struct RefreshSession {
     store: Arc<dyn Store>,
     tokens: Arc<TokenMaker>,
 }
 
 impl RefreshSession {
-    /// A use case on this store.
+    /// Creates the use case over this store.
     pub fn new(store: Arc<dyn Store>, tokens: Arc<TokenMaker>) -> Self {
         Self { store, tokens }
     }
 
-    /// The next pair of tokens.
+    /// Returns the next pair of tokens.
+    #[tracing::instrument(name = "app.refresh_session", skip_all)]
     pub async fn run(
         &self,
         _permit: Permit<act::SignIn>,
@@ -43,7 +45,7 @@ impl RefreshSession {
             uow.sessions()
                 .revoke_family(found.family, "a refresh token was used twice")
                 .await?;
-            // The one refusal that keeps what it wrote (WC-D1).
+            // The one refusal that commits its write (WC-D1).
             let _: Committed<()> = uow.commit(()).await?;
             return Err(SessionError::FamilyRevoked.into());
         }

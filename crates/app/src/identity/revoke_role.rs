@@ -12,19 +12,21 @@ use crate::failure::Failure;
 use crate::identity::principals::Principals;
 use crate::retry::retried;
 
-/// Takes roles.
+/// Revokes roles.
 pub struct RevokeRole {
     store: Arc<dyn Store>,
     principals: Arc<Principals>,
 }
 
 impl RevokeRole {
-    /// A use case on this store.
+    /// Creates the use case over this store.
     pub fn new(store: Arc<dyn Store>, principals: Arc<Principals>) -> Self {
         Self { store, principals }
     }
 
-    /// Takes a role from a user. This server sees it at once, every other within 5 s. The last superadmin stays one, whoever asks.
+    /// Revokes a role of a user. This server sees it at once, every other one within 5 s. The last superadmin cannot
+    /// be revoked.
+    #[tracing::instrument(name = "app.revoke_role", skip_all, fields(user = %user))]
     pub async fn run(
         &self,
         permit: Permit<act::ManageRoles>,
@@ -40,7 +42,7 @@ impl RevokeRole {
     async fn attempt(&self, actor: &Actor, user: UserId, role: Role) -> Result<Committed<()>, Failure> {
         let mut uow = UnitOfWork::begin(&*self.store).await?;
         if role == Role::Superadmin {
-            // Two superadmins who revoke each other at the same time are two of whom one must wait.
+            // If two superadmins revoke each other at the same time, one must wait for the other.
             let superadmins = uow.identities().lock_superadmins().await?;
             if superadmins == [user] {
                 return Err(IdentityError::LastSuperadmin(user).into());

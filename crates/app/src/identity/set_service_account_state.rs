@@ -13,12 +13,12 @@ use crate::failure::Failure;
 use crate::identity::principals::Principals;
 use crate::retry::retried;
 
-/// What a service account is to be.
+/// The requested state of a service account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
     /// Its tokens are refused.
     Disabled(Reason),
-    /// Its tokens are taken.
+    /// Its tokens are accepted.
     Enabled,
 }
 
@@ -29,12 +29,13 @@ pub struct SetServiceAccountState {
 }
 
 impl SetServiceAccountState {
-    /// A use case on this store.
+    /// Creates the use case over this store.
     pub fn new(store: Arc<dyn Store>, principals: Arc<Principals>) -> Self {
         Self { store, principals }
     }
 
-    /// Puts it into this state. This server sees it at once, every other within 5 s. Repeating it changes nothing.
+    /// Sets the state. This server sees it at once, every other one within 5 s. Repeating it changes nothing.
+    #[tracing::instrument(name = "app.set_service_account_state", skip_all, fields(service_account = %account))]
     pub async fn run(
         &self,
         permit: Permit<act::ManageServiceAccounts>,

@@ -1,4 +1,5 @@
-//! `/auth/login`, `/auth/callback` and `/auth/device/verify`: OAuth 2.0 with PKCE, bound to the browser that began it (WC-D28).
+//! `/auth/login`, `/auth/callback` and `/auth/device/verify`: OAuth 2.0 with PKCE, bound to the browser that began it
+//! (WC-D28).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -22,62 +23,62 @@ use crate::retry::retried;
 
 /// How people sign in to this node.
 pub struct SignInOptions {
-    /// Where they sign in, if anywhere.
+    /// The identity provider, if there is one.
     pub provider: Option<Arc<dyn IdentityProvider>>,
-    /// Our address for the provider: `.../api/v1/auth/callback`.
+    /// The node's callback address for the provider: `.../api/v1/auth/callback`.
     pub callback_url: String,
-    /// Where a browser goes when nothing else was asked for.
+    /// The default redirect target of a browser.
     pub home: Url,
-    /// Where browsers may be sent with tokens, besides the home: origins, as `https://host[:port]` (WC-D28).
+    /// The origins to which browsers may be sent with tokens, besides the home: `https://host[:port]` (WC-D28).
     pub allowed_origins: Vec<String>,
     /// External ids that become superadmin at their first sign-in.
     pub admins: BTreeSet<String>,
-    /// What others become at their first sign-in.
+    /// The role that others get at their first sign-in.
     pub base_role: Option<Role>,
 }
 
-/// Where a browser is to go, and what its cookie is to hold meanwhile.
+/// The redirect of a browser to the provider, and the content of its cookie meanwhile.
 #[derive(Clone, Debug)]
 pub struct Departure {
     /// The provider's address.
     pub url: String,
-    /// What the cookie is to hold.
+    /// The content of the cookie.
     pub nonce: String,
 }
 
-/// What a browser comes back with.
+/// The parameters of a browser that returns.
 #[derive(Clone, Debug, Default)]
 pub struct Return {
     /// The provider's code.
     pub code: Option<String>,
-    /// Our state.
+    /// The node's state.
     pub state: Option<String>,
-    /// What went wrong there.
+    /// The provider's error code.
     pub error: Option<String>,
     /// The same in words.
     pub error_description: Option<String>,
-    /// What the cookie holds.
+    /// The content of the cookie.
     pub nonce: Option<String>,
 }
 
-/// Where a browser that came back goes on.
+/// Where a returning browser goes next.
 pub enum Landing {
-    /// To where it wanted, with tokens.
+    /// To its redirect target, with tokens.
     Home {
-        /// Where it wanted.
+        /// The redirect target.
         redirect_uri: String,
         /// The tokens.
         tokens: Tokens,
         /// The user.
         user: UserProfile,
     },
-    /// The device was let in.
+    /// The device was approved.
     Device,
     /// It failed.
     Failed {
-        /// Whether a device had asked.
+        /// Whether the sign-in was for a device.
         device: bool,
-        /// What went wrong.
+        /// The error code.
         error: String,
         /// The same in words.
         description: String,
@@ -89,15 +90,15 @@ pub struct SignIn {
     store: Arc<dyn Store>,
     tokens: Arc<TokenMaker>,
     options: SignInOptions,
-    /// Anybody can come back with a code: only so many calls to the provider are under way at once.
+    /// The callback is public, so the number of concurrent calls to the provider is limited.
     asking: Semaphore,
 }
 
-/// The most calls to the identity provider at once.
+/// The maximum number of concurrent calls to the identity provider.
 const MAX_ASKING: usize = 16;
 
 impl SignIn {
-    /// A use case on this store.
+    /// Creates the use case over this store.
     pub fn new(store: Arc<dyn Store>, tokens: Arc<TokenMaker>, options: SignInOptions) -> Self {
         Self {
             store,
@@ -107,22 +108,24 @@ impl SignIn {
         }
     }
 
-    /// How people sign in, for administrators: the provider's name, our id there, and who becomes superadmin.
+    /// Returns how people sign in, for administrators: the provider's name, the client id, and who becomes
+    /// superadmin.
     pub fn options(&self, _permit: &Permit<act::ReadAuthConfig>) -> &SignInOptions {
         &self.options
     }
 
-    /// What binds a form to the browser that is shown it.
+    /// Creates the token that binds a form to the browser that shows it.
     pub fn form_token(&self) -> String {
         self.tokens.secret()
     }
 
-    /// Where a failed sign-in is told.
+    /// Returns the page on which a failed sign-in is reported.
     pub fn home(&self) -> &Url {
         &self.options.home
     }
 
-    /// Sends a browser to the provider; with tokens it will come back to `redirect_uri`, which must be of an allowed origin.
+    /// Sends a browser to the provider. It will return to `redirect_uri` with tokens, so that must be of an allowed
+    /// origin.
     pub fn begin(
         &self,
         _permit: &Permit<act::SignIn>,
@@ -136,13 +139,14 @@ impl SignIn {
         self.depart(provider, redirect_uri.into(), None)
     }
 
-    /// Sends the browser of somebody who typed a device's code to the provider.
+    /// Sends the browser of a person who typed a device's code to the provider.
+    #[tracing::instrument(name = "app.sign_in.begin_device", skip_all)]
     pub async fn begin_device(
         &self,
         _permit: &Permit<act::SignIn>,
         typed: &str,
     ) -> Result<Departure, Failure> {
-        let unknown = || Invalid::value("is no code that a device shows").of_field("user_code");
+        let unknown = || Invalid::value("is not a valid device code").of_field("user_code");
         let code = normal_user_code(typed).ok_or_else(unknown)?;
         let mut uow = UnitOfWork::begin(&*self.store).await?;
         let request = uow.sessions().lock_user_code(&code).await?;
@@ -153,7 +157,7 @@ impl SignIn {
                 self.depart(name, String::new(), Some(code))
             }
             Some(_) => Err(
-                Invalid::value("was used, or its time is over; ask the device for a new one")
+                Invalid::value("was used or has expired; request a new one on the device")
                     .of_field("user_code")
                     .into(),
             ),
@@ -187,7 +191,7 @@ impl SignIn {
         })
     }
 
-    /// A redirect target of an allowed origin; nothing else ever gets tokens.
+    /// Parses a redirect target and checks its origin; tokens are never sent to another one.
     fn allowed(&self, text: &str) -> Result<Url, Invalid> {
         let refuse = || {
             Invalid::value("must be a URL of an origin that auth.redirect_origins or frontend.url names")
@@ -203,7 +207,8 @@ impl SignIn {
         if fits { Ok(url) } else { Err(refuse()) }
     }
 
-    /// Takes a browser that came back.
+    /// Completes the sign-in of a browser that returned.
+    #[tracing::instrument(name = "app.sign_in.finish", skip_all)]
     pub async fn finish(&self, _permit: &Permit<act::SignIn>, back: Return) -> Result<Landing, Failure> {
         let failed = |device, error: &str, description: &str| {
             Ok(Landing::Failed {
@@ -216,11 +221,11 @@ impl SignIn {
             return failed(
                 false,
                 "oauth_state_missing",
-                "the answer of the identity provider has no state",
+                "the response of the identity provider has no state",
             );
         };
         let now = self.tokens.clock.now().unix_timestamp();
-        // Another browser's state, however valid, is not this browser's sign-in.
+        // A valid state of another browser is not this browser's sign-in.
         let state = self.tokens.minter.read_state(state, now);
         let Some(state) = state.filter(|s| back.nonce.as_deref() == Some(&s.nonce)) else {
             return failed(
@@ -234,28 +239,28 @@ impl SignIn {
             let description = back
                 .error_description
                 .as_deref()
-                .unwrap_or("the identity provider refused");
+                .unwrap_or("the identity provider refused the sign-in");
             return failed(device, error, description);
         }
         let Some(code) = &back.code else {
             return failed(
                 device,
                 "missing_code",
-                "the answer of the identity provider has no code",
+                "the response of the identity provider has no code",
             );
         };
         let Some(provider) = &self.options.provider else {
             return failed(
                 device,
                 "unknown_provider",
-                "this node has no identity provider any more",
+                "this node no longer has an identity provider",
             );
         };
         let Ok(_asking) = self.asking.try_acquire() else {
             return failed(
                 device,
                 "idp_unavailable",
-                "too many people sign in at this moment; try again",
+                "too many concurrent sign-ins; try again",
             );
         };
         let verifier = self.tokens.minter.code_verifier(&state.nonce);
@@ -273,7 +278,7 @@ impl SignIn {
                 return failed(
                     device,
                     code,
-                    "the identity provider did not say who you are; try again",
+                    "the identity provider could not identify you; try again",
                 );
             }
         };
@@ -287,7 +292,7 @@ impl SignIn {
         provider: &str,
     ) -> Result<Committed<Landing>, Failure> {
         let mut uow = UnitOfWork::begin(&*self.store).await?;
-        // The device before the user, as when it fetches its tokens: two who lock in two orders wait for each other.
+        // The device is locked before the user, as when it fetches its tokens: two lock orders would deadlock.
         let request = match &state.user_code {
             Some(code) => uow.sessions().lock_user_code(code).await?,
             None => None,
@@ -337,7 +342,7 @@ impl SignIn {
             _ => Landing::Failed {
                 device: true,
                 error: "expired_token".to_owned(),
-                description: "the device's code was used, or its time is over; ask the device for a new one"
+                description: "the device's code was used or has expired; request a new one on the device"
                     .to_owned(),
             },
         };

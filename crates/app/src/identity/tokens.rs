@@ -1,4 +1,4 @@
-//! The pair of tokens that a signed-in user gets, and what they are made with.
+//! The pair of tokens of a signed-in user, and how they are created.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,13 +18,13 @@ use crate::failure::Failure;
 pub struct Tokens {
     /// A JWT, for requests.
     pub access_token: String,
-    /// An opaque text, good once, for the next pair.
+    /// An opaque, single-use token for the next pair.
     pub refresh_token: String,
-    /// How long the access token is good, in seconds.
+    /// The lifetime of the access token, in seconds.
     pub expires_in: u64,
 }
 
-/// How long tokens are good.
+/// The lifetimes of tokens.
 #[derive(Clone, Copy, Debug)]
 pub struct Lifetimes {
     /// Of access tokens.
@@ -33,22 +33,22 @@ pub struct Lifetimes {
     pub refresh: Duration,
 }
 
-/// Makes tokens.
+/// Creates tokens.
 pub struct TokenMaker {
-    /// Signs.
+    /// Signs access tokens.
     pub minter: Minter,
-    /// Makes secrets.
+    /// Generates secrets.
     pub randomness: Arc<dyn Randomness>,
-    /// Makes ids.
+    /// Generates ids.
     pub ids: Arc<dyn Ids>,
-    /// Tells the time.
+    /// The local clock.
     pub clock: Arc<dyn Clock>,
-    /// How long tokens are good.
+    /// The lifetimes of tokens.
     pub lifetimes: Lifetimes,
 }
 
 impl TokenMaker {
-    /// A pair for a user, of a new family or of one that there is.
+    /// Issues a pair for a user, of a new or an existing family.
     pub(crate) async fn issue(
         &self,
         repos: &mut dyn Repos,
@@ -84,13 +84,13 @@ impl TokenMaker {
         })
     }
 
-    /// 32 random bytes, base64url.
+    /// Returns 32 random bytes as base64url.
     pub(crate) fn secret(&self) -> String {
         URL_SAFE_NO_PAD.encode(self.randomness.bytes())
     }
 }
 
-/// What is kept of a secret.
+/// Returns the hash of a secret, which is what the database stores.
 pub(crate) fn hash(secret: &str) -> [u8; 32] {
     Sha256::digest(secret.as_bytes()).into()
 }

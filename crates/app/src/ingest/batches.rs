@@ -1,4 +1,4 @@
-//! Forming batches: lines that wait become a batch, its task and its queued delegation in one transaction.
+//! Forming batches: waiting lines become a batch, its task and its queued delegation in one transaction.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ impl BatchParams {
     }
 }
 
-/// Cuts batches of a locked run while a full one waits, and the last one too if `rest`. Gives how many were cut.
+/// Cuts batches of a locked run while a full one waits, and the last one too if `rest`. Returns how many were cut.
 pub(crate) async fn cut_batches(
     repos: &mut dyn Repos,
     run: IngestRunId,

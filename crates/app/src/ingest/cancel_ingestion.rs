@@ -1,4 +1,4 @@
-//! `POST /ingestions/{id}/cancel`: ends an active run before its time (WC-D20). What is published stays.
+//! `POST /ingestions/{id}/cancel`: ends an active run early (WC-D20). What is published stays.
 
 use std::sync::Arc;
 
@@ -20,13 +20,15 @@ pub struct CancelIngestion {
 }
 
 impl CancelIngestion {
-    /// A use case on these ports.
+    /// Creates the use case over these ports.
     pub fn new(store: Arc<dyn Store>, ingests: Arc<dyn IngestQueries>) -> Self {
         Self { store, ingests }
     }
 
-    /// Cancels one; gives it as it stands then. Its records without an outcome are errored, its tasks cancelled; who works on them learns
-    /// of it at the next beat. Cancelling a run that was cancelled changes nothing; what ended otherwise cannot be cancelled.
+    /// Cancels a run and returns it. Its records without an outcome are errored and its tasks cancelled; their
+    /// workers learn of it at the next heartbeat. Cancelling a cancelled run changes nothing; a run that ended
+    /// otherwise cannot be cancelled.
+    #[tracing::instrument(name = "app.cancel_ingestion", skip_all, fields(ingest_run = %run))]
     pub async fn run(
         &self,
         permit: Permit<act::WriteIngestions>,
@@ -46,9 +48,8 @@ impl CancelIngestion {
         Ok(view)
     }
 
-    /// Leases are locked before runs everywhere, so what is open is called off first; then the run is locked, which keeps new work out,
-    /// and looked at again.
-    /// Gives the state in which the run was found.
+    /// Leases are locked before runs everywhere. So open work is cancelled first; then the run is locked, which keeps
+    /// new work out, and checked again. Returns the state in which the run was found.
     async fn attempt(
         &self,
         actor: &Actor,
@@ -67,13 +68,13 @@ impl CancelIngestion {
             .await?
             .ok_or(IngestError::UnknownRun(run))?;
         if !uow.pulls().open_delegations(run).await?.is_empty() {
-            // A batch was cut or a pull queued in between: done again, that one is found.
-            return Err(StoreError::Contended("the run got more work in this moment".into()).into());
+            // A batch was cut or a pull queued in between; a retry finds it.
+            return Err(StoreError::Contended("the run got more work meanwhile".into()).into());
         }
         end_run(&mut uow, run, CANCELLED, why, actor).await?;
         Ok(uow.commit(locked.status).await?)
     }
 }
 
-/// The failure kind of a run that was cancelled; its status is `failed`, which every client knows.
+/// The failure kind of a cancelled run. Its status is `failed`, which every client knows.
 pub const CANCELLED: &str = "cancelled";

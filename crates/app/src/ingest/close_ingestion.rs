@@ -1,4 +1,5 @@
-//! `POST /ingestions/{id}/close`: no more lines; what waits becomes the last batch. Repeating it changes nothing.
+//! `POST /ingestions/{id}/close`: the run accepts no more lines; the waiting ones become the last batch. Repeating it
+//! changes nothing.
 
 use std::sync::Arc;
 
@@ -21,7 +22,7 @@ pub struct CloseIngestion {
 }
 
 impl CloseIngestion {
-    /// A use case on this store.
+    /// Creates the use case over this store.
     pub fn new(store: Arc<dyn Store>, queue: Arc<dyn WorkQueue>, ingests: Arc<dyn IngestQueries>) -> Self {
         Self {
             store,
@@ -30,7 +31,8 @@ impl CloseIngestion {
         }
     }
 
-    /// Closes one; gives it as it stands then.
+    /// Closes a run and returns it.
+    #[tracing::instrument(name = "app.close_ingestion", skip_all, fields(ingest_run = %run))]
     pub async fn run(
         &self,
         permit: Permit<act::WriteIngestions>,

@@ -1,4 +1,4 @@
-//! How ingest runs and their batches end before their time, and how a run that is done is announced.
+//! How ingest runs and their batches end early, and how a completed run is announced.
 
 use domain::ingest::run::IngestError;
 use domain::{Actor, Event, IngestRunId};
@@ -9,7 +9,7 @@ use crate::failure::Failure;
 use crate::ingest::batches::BatchParams;
 use crate::ingest::pulls::queue_next_pull;
 
-/// Ends a run before its time, if it is active; gives whether it was.
+/// Ends a run early if it is active. Returns whether it was.
 pub(crate) async fn end_run(
     uow: &mut UnitOfWork,
     run: IngestRunId,
@@ -37,10 +37,10 @@ pub(crate) async fn end_run(
     Ok(true)
 }
 
-/// What is told of records whose batch was given up.
+/// The reason code of records whose batch failed for good.
 pub(crate) const EXHAUSTED: &str = "retries_exhausted";
 
-/// Marks a batch as failed for the reason `code`, and ends its run if it was the last.
+/// Marks a batch as failed for the reason `code`, and ends its run if it was the last one.
 pub(crate) async fn give_up_batch(
     uow: &mut UnitOfWork,
     params: BatchParams,

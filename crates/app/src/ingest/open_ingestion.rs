@@ -13,7 +13,7 @@ use crate::failure::Failure;
 use crate::ingest::pulls::open_run;
 use crate::retry::retried;
 
-/// What a client asks for.
+/// A request for an ingest run.
 #[derive(Clone, Debug)]
 pub struct OpenIngestionRequest {
     /// The convention.
@@ -22,9 +22,9 @@ pub struct OpenIngestionRequest {
     pub mode: IngestMode,
     /// Records per batch; from 1 to [`MAX_BATCH_SIZE`].
     pub batch_size: Option<i64>,
-    /// The most records of the run.
+    /// The maximum number of records of the run.
     pub limit: Option<i64>,
-    /// Only what changed after this is pulled.
+    /// Pulls only what changed after this.
     pub since: Option<OffsetDateTime>,
 }
 
@@ -37,7 +37,7 @@ pub struct OpenIngestion {
 }
 
 impl OpenIngestion {
-    /// A use case on this store.
+    /// Creates the use case over this store.
     pub fn new(
         store: Arc<dyn Store>,
         ids: Arc<dyn Ids>,
@@ -52,7 +52,8 @@ impl OpenIngestion {
         }
     }
 
-    /// Opens one; gives it as it stands.
+    /// Opens a run and returns it.
+    #[tracing::instrument(name = "app.open_ingestion", skip_all)]
     pub async fn run(
         &self,
         permit: Permit<act::WriteIngestions>,
@@ -65,11 +66,11 @@ impl OpenIngestion {
             .ok()
             .filter(|n| (1..=MAX_BATCH_SIZE).contains(n));
         let batch_size = batch_size.ok_or_else(|| {
-            Invalid::value(format!("must lie between 1 and {MAX_BATCH_SIZE}")).of_field("batch_size")
+            Invalid::value(format!("must be between 1 and {MAX_BATCH_SIZE}")).of_field("batch_size")
         })?;
         if request.limit.is_some() {
             let why = if request.mode == IngestMode::Push {
-                "cannot be given for a push: the client decides what it sends"
+                "is not allowed for a push: the client decides what it sends"
             } else {
                 "must be at least 1"
             };
@@ -78,7 +79,7 @@ impl OpenIngestion {
             }
         }
         if request.since.is_some() && request.mode == IngestMode::Push {
-            let why = "cannot be given for a push: the client decides what it sends";
+            let why = "is not allowed for a push: the client decides what it sends";
             return Err(Invalid::value(why).of_field("since").into());
         }
         let actor = permit.actor();

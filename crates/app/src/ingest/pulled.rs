@@ -1,4 +1,4 @@
-//! Reading what an ingester left: hostile lines and files, each refused by itself.
+//! Reading what an ingester left: hostile lines and files, each refused on its own.
 
 use std::collections::BTreeSet;
 
@@ -9,20 +9,20 @@ use ports::ingest::IngestLine;
 use ports::{Blobs, PullAttempt, PutError, RecordFile, RunnerError, StoreError};
 use serde_json::{Map, Value};
 
-/// How many lines that are no records are told one by one; beyond, they are counted.
+/// The maximum number of refused lines that are listed. All of them are counted.
 pub(crate) const MAX_TOLD: usize = 1000;
-/// The most bytes that the files of one pull may have: what runners let a work directory take up. A sparse file says that it has more than it
-/// takes up.
+/// The maximum total size of the files of one pull, in bytes: the limit that runners set on a work directory. The
+/// length of a sparse file can exceed the space that it occupies.
 const MAX_FILE_BYTES: u64 = 2 * 1024 * 1024 * 1024;
-/// The most characters of a refusal's reason.
+/// The maximum length of a refusal's reason, in characters.
 const MAX_REASON: usize = 2_000;
 
-/// What a pull gave.
+/// The result of a pull.
 #[derive(Default)]
 pub(crate) struct Given {
     pub(crate) lines: Vec<IngestLine>,
     pub(crate) files: Vec<RecordFile>,
-    /// How many lines spoke of records, refused or not: a session that comes with none ends the run.
+    /// How many lines were about records, refused or not: a session with zero of them ends the run.
     pub(crate) told: u64,
     pub(crate) refused: u64,
     pub(crate) refusals: Vec<(u64, Option<String>, String)>,
@@ -40,19 +40,19 @@ impl Given {
     }
 }
 
-/// Reads what one attempt at a pull left.
+/// Reads the output of one attempt at a pull.
 pub(crate) struct PulledReader<'a> {
     pub(crate) blobs: &'a dyn Blobs,
-    /// Where this attempt keeps files.
+    /// The key prefix of this attempt's files.
     pub(crate) prefix: &'a str,
     /// The fields of the run's schema.
     pub(crate) fields: &'a [FieldDefinition],
-    /// How many records the run's limit leaves.
+    /// How many more records the run's limit allows.
     pub(crate) left: Option<u64>,
 }
 
 impl PulledReader<'_> {
-    /// Reads the records that an ingester left, and keeps their files.
+    /// Reads the records that an ingester left, and stores their files.
     pub(crate) async fn read(&self, attempt: &PullAttempt) -> Result<Given, ReadError> {
         let checker = MetadataChecker::new(self.fields);
         let mut given = Given::default();
@@ -75,7 +75,7 @@ impl PulledReader<'_> {
                 given.refuse(
                     number,
                     Some(id.to_string()),
-                    "the pull gave a record of this id before; the first one counts",
+                    "the pull returned a record with this id before; the first one counts",
                 );
                 continue;
             }
@@ -83,7 +83,7 @@ impl PulledReader<'_> {
                 given.refuse(
                     number,
                     Some(id.to_string()),
-                    "the ingester gave more records than the run's limit leaves",
+                    "the ingester returned more records than the run's limit allows",
                 );
                 continue;
             }
@@ -105,7 +105,7 @@ impl PulledReader<'_> {
         Ok(given)
     }
 
-    /// Keeps the files of one record; the inner error is the ingester's fault.
+    /// Stores the files of one record; the inner error is the ingester's fault.
     async fn keep_files(
         &self,
         number: u64,
@@ -118,7 +118,7 @@ impl PulledReader<'_> {
             let record = &pulled.record.source_id;
             let Some(file) = attempt.files.open(record, name).await? else {
                 return Ok(Err(format!(
-                    "its file {:?} is not there, or is no plain file",
+                    "its file {:?} is missing or not a regular file",
                     name.as_str()
                 )));
             };
@@ -148,7 +148,7 @@ impl PulledReader<'_> {
                 }
                 Err(PutError::TooLarge(_)) => {
                     return Ok(Err(format!(
-                        "its file {:?} is larger than a pull's files may be together, or grew while it was read",
+                        "its file {:?} exceeds the total size of a pull's files, or grew while it was read",
                         name.as_str()
                     )));
                 }
@@ -158,7 +158,7 @@ impl PulledReader<'_> {
     }
 }
 
-/// Why what an ingester left could not be read.
+/// Why the output of an ingester could not be read.
 pub(crate) enum ReadError {
     Store(StoreError),
     Runner(RunnerError),

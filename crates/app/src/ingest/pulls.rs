@@ -1,4 +1,4 @@
-//! Pulling: the task that asks an ingester for its next records, and opening runs that begin with one.
+//! Pulling: the task that pulls the next records from an ingester, and opening runs that begin with one.
 
 use std::time::Duration;
 
@@ -24,13 +24,13 @@ impl PullParams {
         IngestRunId::from_uuid(self.ingest_run_id)
     }
 
-    /// What the pull is, for people.
+    /// Returns the name of the pull, for people.
     pub(crate) fn name(self) -> String {
         format!("pull {} of ingest run {}", self.pull, self.ingest_run_id)
     }
 }
 
-/// Queues the pull of this number, once however often it is called.
+/// Queues the pull of this number, once even if it is called repeatedly.
 async fn queue_pull(
     repos: &mut dyn Repos,
     run: IngestRunId,
@@ -54,8 +54,8 @@ async fn queue_pull(
             request: None,
         })
         .await?;
-    // The task and its delegation are made together. Looking for the delegation of one that is there would lock its task, which whoever ends
-    // that very pull has locked before it waits for the run.
+    // The task and its delegation are created together. Looking for the delegation of an existing task would lock it,
+    // and the transaction that ends that very pull has locked it before it waits for the run.
     if new {
         let payload = json!({"ingest_run_id": run.to_string(), "convention_id": convention.as_str(), "batch_size": batch_size, "batch_index": pull});
         repos
@@ -81,11 +81,12 @@ async fn queue_pull(
     Ok(())
 }
 
-/// How many batches of a run may wait for their end while the next pull is made: batch N+1 is sourced while batch N runs its hooks, but an
-/// ingester that is faster than the hooks does not fill the disk.
+/// The maximum number of batches of a run that are open while the next pull is made: batch N+1 is sourced while batch
+/// N runs its hooks, but an ingester that is faster than the hooks does not fill the disk.
 pub(crate) const MAX_AHEAD: u32 = 4;
 
-/// Queues the next pull of a run whose row this unit of work has locked, if there is one and there is room for what it gives.
+/// Queues the next pull of a run whose row this unit of work has locked, if there is one and there is room for its
+/// records.
 pub(crate) async fn queue_next_pull(repos: &mut dyn Repos, run: IngestRunId) -> Result<(), Failure> {
     let Some(locked) = repos.ingests().lock(run).await? else {
         return Ok(());
@@ -106,7 +107,8 @@ pub(crate) async fn queue_next_pull(repos: &mut dyn Repos, run: IngestRunId) -> 
     Ok(())
 }
 
-/// Opens a run, with its first pull if it pulls; `Some(active)` when the convention has an active one, and then nothing is written.
+/// Opens a run, with its first pull if it pulls. Returns `Some(active)` and writes nothing if the convention has an
+/// active run.
 pub(crate) async fn open_run(
     repos: &mut dyn Repos,
     run: &NewIngestRun,

@@ -1,4 +1,4 @@
-//! From a stream of bytes to records, one line at a time and in bounded memory.
+//! Decodes a stream of bytes into records, one line at a time and in bounded memory.
 
 use domain::ingest::csv::{CsvMapping, CsvOptions};
 use domain::ingest::run::{MAX_LINE_BYTES, PushedRecord};
@@ -14,17 +14,17 @@ pub enum PushFormat {
     Csv(CsvOptions),
 }
 
-/// A line that was read: its number, from 1, and the record or what is wrong with it.
+/// A decoded line: its number, from 1, and the record or what is wrong with it.
 pub type DecodedLine = (u64, Result<PushedRecord, Invalid>);
 
-/// The most columns of a CSV file.
+/// The maximum number of columns of a CSV file.
 const MAX_COLUMNS: usize = 2_000;
 
 fn too_long() -> Invalid {
     Invalid::value(format!("is longer than {MAX_LINE_BYTES} bytes"))
 }
 
-/// Reads a push.
+/// Decodes a push.
 #[derive(Debug)]
 pub struct PushDecoder {
     checker: MetadataChecker,
@@ -38,7 +38,7 @@ enum Form {
 }
 
 impl PushDecoder {
-    /// A decoder of a push for a schema with these fields.
+    /// Creates a decoder of a push for a schema with these fields.
     pub fn new(format: PushFormat, fields: &[FieldDefinition]) -> Self {
         let form = match format {
             PushFormat::JsonLines => Form::JsonLines(JsonLines::default()),
@@ -50,7 +50,7 @@ impl PushDecoder {
         }
     }
 
-    /// Reads a piece; gives the lines that it ends. An error is about the CSV header, and ends the push.
+    /// Decodes a chunk. Returns the lines that it completes. An error is about the CSV header, and ends the push.
     pub fn feed(&mut self, chunk: &[u8]) -> Result<Vec<DecodedLine>, Invalid> {
         match &mut self.form {
             Form::JsonLines(lines) => Ok(lines.feed(chunk, &self.checker)),
@@ -58,7 +58,7 @@ impl PushDecoder {
         }
     }
 
-    /// Reads the end; gives a last line that has no line break.
+    /// Ends the stream. Returns a last line that has no line break.
     pub fn finish(&mut self) -> Result<Vec<DecodedLine>, Invalid> {
         match &mut self.form {
             Form::JsonLines(lines) => Ok(lines.feed(b"\n", &self.checker)),
@@ -108,7 +108,7 @@ impl JsonLines {
     }
 }
 
-/// CSV, on the state machine of csv-core, which reads from pieces and never allocates.
+/// CSV, on the state machine of csv-core, which reads chunks and never allocates.
 struct Csv {
     reader: csv_core::Reader,
     options: CsvOptions,
@@ -118,7 +118,7 @@ struct Csv {
     ends: Vec<usize>,
     ends_len: usize,
     oversized: bool,
-    /// Line breaks read so far.
+    /// The number of line breaks read so far.
     breaks: u64,
     /// The line on which the row that is being read begins; 0 between rows.
     row_begins: u64,
@@ -176,7 +176,7 @@ impl Csv {
         Ok(found)
     }
 
-    /// The end of the input ends a last row.
+    /// Ends a last row at the end of the input.
     fn finish(&mut self, checker: &MetadataChecker) -> Result<Vec<DecodedLine>, Invalid> {
         let mut found = Vec::new();
         while self.row_begins != 0 {
@@ -188,7 +188,7 @@ impl Csv {
         Ok(found)
     }
 
-    /// One call of csv-core; gives how much input it took.
+    /// Calls csv-core once. Returns how much input it consumed.
     fn step(
         &mut self,
         input: &[u8],
@@ -206,7 +206,7 @@ impl Csv {
         match result {
             Read::InputEmpty => {}
             Read::OutputFull if self.oversized || self.out.len() >= MAX_LINE_BYTES => {
-                // The rest of the row is read and dropped.
+                // The rest of the row is read and discarded.
                 self.oversized = true;
                 self.out_len = 0;
             }
@@ -231,7 +231,7 @@ impl Csv {
         Ok(used)
     }
 
-    /// The row in the buffer: the header, or a record. An error is about the header.
+    /// Decodes the row in the buffer: the header, or a record. An error is about the header.
     fn row(&mut self, checker: &MetadataChecker) -> Result<Option<Result<PushedRecord, Invalid>>, Invalid> {
         let text = if self.oversized {
             Err(too_long())
@@ -295,10 +295,10 @@ mod tests {
             lines.extend(decoder.feed(piece)?);
         }
         lines.extend(decoder.finish()?);
-        let told = |line: Result<PushedRecord, Invalid>| {
+        let outcome = |line: Result<PushedRecord, Invalid>| {
             line.map(|r| r.source_id.to_string()).map_err(|e| e.to_string())
         };
-        Ok(lines.into_iter().map(|(n, line)| (n, told(line))).collect())
+        Ok(lines.into_iter().map(|(n, line)| (n, outcome(line))).collect())
     }
 
     fn csv() -> PushFormat {

@@ -1,8 +1,8 @@
 //! `POST /ingestions/{id}/records`: a stream of lines into an open run.
 //!
-//! Invariant: a line that was reported as accepted is stored; the same line again changes nothing. Lines are written in transactions
-//! of some hundreds under the run's row lock, so a client or a server that dies in between leaves whole lines, and the client sends
-//! the same file again.
+//! Invariant: a line that was reported as accepted is stored; the same line again changes nothing. Lines are written
+//! in transactions of some hundreds under the run's row lock, so a client or a server that dies in between leaves
+//! whole lines, and the client sends the same file again.
 
 use std::sync::Arc;
 
@@ -23,13 +23,13 @@ use crate::retry::retried;
 const LINES_PER_TRANSACTION: usize = 500;
 /// About how many bytes of lines are gathered before they are written.
 const BYTES_PER_TRANSACTION: usize = 4 * 1024 * 1024;
-/// How many faulty lines are told one by one; beyond, they are counted.
+/// The maximum number of invalid lines that are listed. All of them are counted.
 pub const MAX_TOLD: usize = 1000;
 
-/// How many faults of one line are told.
+/// The maximum number of faults listed per line.
 const MAX_FAULTS_OF_A_LINE: usize = 20;
 
-/// A line that was not taken.
+/// A line that was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefusedLine {
     /// Its number in the push, from 1.
@@ -38,7 +38,7 @@ pub struct RefusedLine {
     pub faults: Vec<Fault>,
 }
 
-/// What became of a push.
+/// The result of a push.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PushReport {
     /// The number of this upload in its run.
@@ -49,7 +49,7 @@ pub struct PushReport {
     pub unchanged: u64,
     /// Lines that came before in this run, with the same content.
     pub repeated: u64,
-    /// Lines that were not taken.
+    /// Lines that were refused.
     pub refused: u64,
     /// The first [`MAX_TOLD`] of them.
     pub refused_lines: Vec<RefusedLine>,
@@ -66,19 +66,21 @@ impl PushReport {
     }
 }
 
-/// Takes pushes.
+/// Accepts pushes.
 pub struct PushRecords {
     store: Arc<dyn Store>,
     queue: Arc<dyn WorkQueue>,
 }
 
 impl PushRecords {
-    /// A use case on this store.
+    /// Creates the use case over this store.
     pub fn new(store: Arc<dyn Store>, queue: Arc<dyn WorkQueue>) -> Self {
         Self { store, queue }
     }
 
-    /// Takes one push. An error of `body` is a client that went away: what was read is kept.
+    /// Processes one push. An error of `body` means that the client disconnected: the lines read until then are
+    /// stored.
+    #[tracing::instrument(name = "app.push_records", skip_all, fields(ingest_run = %run))]
     pub async fn run<S, E>(
         &self,
         permit: Permit<act::WriteIngestions>,
@@ -107,7 +109,7 @@ impl PushRecords {
                 Some(Err(error)) => {
                     self.flush(&actor, run, &begun, &mut lines, &mut report).await?;
                     return Err(Invalid::value(format!(
-                        "the body broke off: {error}; the lines before were kept, send the same file again"
+                        "the request body ended unexpectedly: {error}; send the same file again"
                     ))
                     .into());
                 }
@@ -201,7 +203,7 @@ impl PushRecords {
     }
 }
 
-/// Locks a run that still takes lines.
+/// Locks a run that still accepts lines.
 async fn lock_open(repos: &mut dyn Repos, run: IngestRunId) -> Result<LockedIngestRun, Failure> {
     let locked = repos
         .ingests()
@@ -217,7 +219,7 @@ async fn lock_open(repos: &mut dyn Repos, run: IngestRunId) -> Result<LockedInge
     Ok(locked)
 }
 
-/// What a push needs to know of its run.
+/// What a push reads from its run.
 struct Begun {
     upload: u32,
     convention: ConventionSlug,

@@ -1,4 +1,4 @@
-//! Reading what became of an ingest run in detail: its batches with their hooks, its records with reasons, its pulls.
+//! Reading the details of an ingest run: its batches with their hooks, its records with reasons, its pulls.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::cursor::{self, Listed};
 use crate::failure::Failure;
 use crate::page::Page;
 
-/// What records may have as their outcome.
+/// The possible outcomes of records.
 pub const OUTCOMES: [&str; 4] = ["published", "unchanged", "rejected", "errored"];
 
 /// Reads ingest runs in detail.
@@ -26,7 +26,7 @@ pub struct ReadIngestDetail {
 }
 
 impl ReadIngestDetail {
-    /// A use case on these ports.
+    /// Creates the use case over these ports.
     pub fn new(
         ingests: Arc<dyn IngestQueries>,
         detail: Arc<dyn IngestDetailQueries>,
@@ -44,7 +44,8 @@ impl ReadIngestDetail {
         Ok(found.ok_or(IngestError::UnknownRun(run))?.opened_by)
     }
 
-    /// Batches by number, at most `most`, after the end of the page `cursor`.
+    /// Returns at most `most` batches ordered by number, after the end of the page `cursor`.
+    #[tracing::instrument(name = "app.read_ingest_detail.batches", skip_all, fields(ingest_run = %run))]
     pub async fn batches(
         &self,
         _permit: Permit<act::ReadIngestions>,
@@ -59,7 +60,8 @@ impl ReadIngestDetail {
         Ok(page(&scope, items, most, |batch| i64::from(batch.batch)))
     }
 
-    /// Records in the order in which they came; of one outcome if one is named.
+    /// Returns records in order of arrival; only those of one outcome if one is named.
+    #[tracing::instrument(name = "app.read_ingest_detail.records", skip_all, fields(ingest_run = %run))]
     pub async fn records(
         &self,
         _permit: Permit<act::ReadIngestions>,
@@ -79,7 +81,8 @@ impl ReadIngestDetail {
         Ok(page(&scope, items, most, |record| record.seq))
     }
 
-    /// Pulls by number.
+    /// Returns pulls ordered by number.
+    #[tracing::instrument(name = "app.read_ingest_detail.pulls", skip_all, fields(ingest_run = %run))]
     pub async fn pulls(
         &self,
         _permit: Permit<act::ReadIngestions>,
@@ -96,7 +99,8 @@ impl ReadIngestDetail {
         }))
     }
 
-    /// One pull, with the lines that were no records.
+    /// Returns one pull, with its lines that are not records.
+    #[tracing::instrument(name = "app.read_ingest_detail.pull", skip_all, fields(ingest_run = %run))]
     pub async fn pull(
         &self,
         _permit: Permit<act::ReadIngestions>,
@@ -108,7 +112,8 @@ impl ReadIngestDetail {
         Ok((found, self.detail.refusals(run, pull).await?))
     }
 
-    /// What the ingester printed in a pull that was given up: for admins and for who opened the run (PRV-8).
+    /// Returns what the ingester printed in a failed pull, for admins and for the user who opened the run (PRV-8).
+    #[tracing::instrument(name = "app.read_ingest_detail.pull_log", skip_all, fields(ingest_run = %run))]
     pub async fn pull_log(
         &self,
         permit: Permit<act::ReadRunLogs>,
@@ -134,7 +139,7 @@ impl ReadIngestDetail {
     }
 }
 
-/// The number that a cursor of this list ends with.
+/// Decodes the number in a cursor of this list.
 fn number(scope: &PageScope, cursor: Option<&str>) -> Result<Option<i64>, Failure> {
     match cursor
         .map(|text| cursor::decode(scope, Listed::Rows, text))
@@ -142,7 +147,7 @@ fn number(scope: &PageScope, cursor: Option<&str>) -> Result<Option<i64>, Failur
     {
         None => Ok(None),
         Some(PageKey::Row(number)) => Ok(Some(number)),
-        Some(_) => Err(StoreError::Internal("a cursor of numbers gave none".into()).into()),
+        Some(_) => Err(StoreError::Internal("a cursor of numbers has no number".into()).into()),
     }
 }
 

@@ -10,9 +10,9 @@ use ports::ingest::{IngestRunView, ReasonCount};
 
 use crate::failure::Failure;
 
-/// How many runs a list shows (WC-1.4).
+/// The maximum number of listed runs (WC-1.4).
 const MAX_RUNS: u32 = 50;
-/// How many distinct reasons a run's detail shows.
+/// The maximum number of distinct reasons in a run's detail.
 const MAX_REASONS: u32 = 100;
 
 /// Reads ingest runs.
@@ -21,17 +21,19 @@ pub struct ReadIngestions {
 }
 
 impl ReadIngestions {
-    /// A use case on these queries.
+    /// Creates the use case over these queries.
     pub fn new(ingests: Arc<dyn IngestQueries>) -> Self {
         Self { ingests }
     }
 
-    /// The newest runs.
+    /// Returns the newest runs.
+    #[tracing::instrument(name = "app.read_ingestions.list", skip_all)]
     pub async fn list(&self, _permit: Permit<act::ReadIngestions>) -> Result<Vec<IngestRunView>, Failure> {
         Ok(self.ingests.runs(MAX_RUNS).await?)
     }
 
-    /// One run, and why records of it were refused.
+    /// Returns one run, and why records of it were refused.
+    #[tracing::instrument(name = "app.read_ingestions.get", skip_all, fields(ingest_run = %id))]
     pub async fn get(
         &self,
         _permit: Permit<act::ReadIngestions>,

@@ -1,8 +1,8 @@
-//! Opening ingest runs when their convention's schedule says so (WC-D20).
+//! Opening ingest runs by their convention's schedule (WC-D20).
 //!
-//! Invariant: for each time of a schedule at most one run is opened, on however many servers look. Who can break it: two servers that
-//! look at once; so each looks again under the convention's lock. A time that comes while a run is active waits for that to end; of times that
-//! passed meanwhile only the newest counts.
+//! Invariant: for each time of a schedule at most one run is opened, by however many servers. Who can break it: two
+//! servers that check at once; so each checks again under the convention's lock. A time that comes while a run is
+//! active waits until that run ends; of times that passed meanwhile only the newest counts.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ pub struct ScheduleIngestions {
 }
 
 impl ScheduleIngestions {
-    /// A use case on these ports.
+    /// Creates the use case over these ports.
     pub fn new(
         store: Arc<dyn Store>,
         ids: Arc<dyn Ids>,
@@ -40,15 +40,15 @@ impl ScheduleIngestions {
         }
     }
 
-    /// Opens what is due by the database's clock; gives how many runs that were.
+    /// Opens what is due by the database's clock. Returns the number of opened runs.
     pub async fn run(&self) -> Result<usize, Failure> {
         let mut opened = 0;
         for one in self.ingests.schedules().await? {
-            // It was checked at deploy; what an older server let through is told and passed over.
+            // It was checked at deploy. What an older server accepted is logged and skipped.
             let schedule = match Schedule::parse(&one.cron) {
                 Ok(schedule) => schedule,
                 Err(invalid) => {
-                    tracing::warn!(convention = %one.convention, %invalid, "a schedule is no cron expression; nothing is opened by it");
+                    tracing::warn!(convention = %one.convention, %invalid, "a schedule is not a valid cron expression; it opens no runs");
                     continue;
                 }
             };

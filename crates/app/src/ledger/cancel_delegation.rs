@@ -1,4 +1,4 @@
-//! `POST /delegations/{id}/cancel`: a caller does not need any more what it handed over.
+//! `POST /delegations/{id}/cancel`: a caller no longer needs what it delegated.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::access::delegation::{By, callers, viewed};
 use crate::failure::Failure;
 use crate::retry::retried;
 
-/// Calls delegations off.
+/// Cancels delegations.
 pub struct CancelDelegation {
     store: Arc<dyn Store>,
     ledger: Arc<dyn LedgerQueries>,
@@ -20,7 +20,7 @@ pub struct CancelDelegation {
 }
 
 impl CancelDelegation {
-    /// A use case on these ports.
+    /// Creates the use case over these ports.
     pub fn new(store: Arc<dyn Store>, ledger: Arc<dyn LedgerQueries>, notifier: Arc<dyn Notifier>) -> Self {
         Self {
             store,
@@ -29,8 +29,9 @@ impl CancelDelegation {
         }
     }
 
-    /// Ends it as failed, whoever holds it; the holder learns of it at the next beat, and what it brings is refused. Its task waits again.
-    /// Again changes nothing.
+    /// Ends it as failed, even if it is held. Its holder learns of it at the next heartbeat, and a late result is
+    /// refused. Its task waits again. Repeating it changes nothing.
+    #[tracing::instrument(name = "app.cancel_delegation", skip_all, fields(delegation = %id))]
     pub async fn run(
         &self,
         permit: Permit<act::UseDelegations>,
@@ -54,7 +55,7 @@ impl CancelDelegation {
         why: &str,
     ) -> Result<Committed<DelegationFacts>, Failure> {
         let mut uow = UnitOfWork::begin(&*self.store).await?;
-        let facts = callers(&mut *uow, by, "call off", id).await?;
+        let facts = callers(&mut *uow, by, "cancel", id).await?;
         uow.activity().acting(&by.asker.actor).await?;
         let ended = uow
             .delegations()
@@ -63,7 +64,7 @@ impl CancelDelegation {
         if !ended.is_empty() {
             return Ok(uow.commit(facts).await?);
         }
-        let facts = callers(&mut *uow, by, "call off", id).await?;
+        let facts = callers(&mut *uow, by, "cancel", id).await?;
         let was_cancelled = facts
             .ended_with
             .as_deref()

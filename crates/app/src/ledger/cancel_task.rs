@@ -27,7 +27,7 @@ pub struct CancelTask {
 }
 
 impl CancelTask {
-    /// A use case on these ports.
+    /// Creates the use case over these ports.
     pub fn new(store: Arc<dyn Store>, tasks: Arc<dyn TaskQueries>, notifier: Arc<dyn Notifier>) -> Self {
         Self {
             store,
@@ -36,8 +36,9 @@ impl CancelTask {
         }
     }
 
-    /// Cancels it, and ends the delegation that somebody has of it: whoever holds that learns of it at the next beat, and what they bring is
-    /// refused. Cancelling again changes nothing; what ended otherwise cannot be cancelled.
+    /// Cancels a task and ends its open delegation. The holder learns of it at the next heartbeat, and a late result
+    /// is refused. Repeating it changes nothing; a task that ended otherwise cannot be cancelled.
+    #[tracing::instrument(name = "app.cancel_task", skip_all, fields(task = %task))]
     pub async fn run(
         &self,
         permit: Permit<act::UseTasks>,
@@ -51,17 +52,17 @@ impl CancelTask {
             Some(reason) => format!("cancelled by {}: {reason}", asker.actor),
             None => format!("cancelled by {}", asker.actor),
         };
-        let told = retried!(self.attempt(&asker, task, &preview(&why)))?.into_inner();
-        if let Some(caller) = told {
+        let ended_of = retried!(self.attempt(&asker, task, &preview(&why)))?.into_inner();
+        if let Some(caller) = ended_of {
             self.notifier.notify(&inbox_topic(&caller));
         }
         seen(&*self.tasks, &asker, task, "cancel", TaskAccess::Read).await
     }
 
-    /// Gives the caller whose delegation was ended, if one was.
+    /// Returns the caller whose delegation was ended, if one was.
     ///
-    /// Leases are locked before tasks everywhere, so what is open is ended first; then the task is locked, which keeps new delegations
-    /// out, and looked at again.
+    /// Leases are locked before tasks everywhere. So an open delegation is ended first; then the task is locked,
+    /// which keeps new delegations out, and checked again.
     async fn attempt(
         &self,
         asker: &Asker,
@@ -80,8 +81,8 @@ impl CancelTask {
         let access = asker.access(&locked.creator, locked.grant);
         need(task, "cancel", access, TaskAccess::Operate)?;
         if !uow.delegations().open_of_task(task).await?.is_empty() {
-            // Somebody delegated it in between: done again, that one is found.
-            return Err(StoreError::Contended("the task was delegated in this moment".into()).into());
+            // It was delegated in between; a retry finds that delegation.
+            return Err(StoreError::Contended("the task was delegated meanwhile".into()).into());
         }
         match locked.status {
             // Cancelled by the statement above, or before.
@@ -116,7 +117,7 @@ impl CancelTask {
     }
 }
 
-/// The records of the batch are told, and its ingest run goes on without them.
+/// Marks the records of the batch as errored; its ingest run continues without them.
 async fn cancel_batch(uow: &mut UnitOfWork, task: &LockedTask, why: &str) -> Result<(), Failure> {
     let params: BatchParams =
         serde_json::from_value(task.params.clone()).map_err(|e| StoreError::corrupt("tasks", e))?;

@@ -1,4 +1,4 @@
-//! `POST /delegations/claim`, `POST /delegations/heartbeat`: what a callee takes and holds.
+//! `POST /delegations/claim`, `POST /delegations/heartbeat`: how a callee claims delegations and keeps its leases.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,29 +13,29 @@ use crate::access::delegation::party;
 use crate::failure::Failure;
 use crate::ledger::long_poll::LongPoll;
 
-/// What a callee asks for.
+/// A request for delegations.
 #[derive(Clone, Debug)]
 pub struct ClaimCommand {
-    /// Which of its workers asks.
+    /// The worker that claims.
     pub worker: String,
-    /// The most delegations.
+    /// The maximum number of delegations.
     pub most: u32,
-    /// Whether it begins with them at once; else they are dispatched, and begin with the first progress.
+    /// Whether work on them begins at once; else they are dispatched, and begin with the first progress.
     pub begin: bool,
-    /// How long to wait where there is nothing.
+    /// How long to wait if there is nothing to claim.
     pub wait: Duration,
 }
 
-/// What of some claims is still held.
+/// The result of a heartbeat.
 #[derive(Clone, Debug)]
 pub struct HeartbeatOutcome {
-    /// The claims that were beaten for, and when the time of each is over.
+    /// The claims that are still held, with the deadline of each.
     pub held: Vec<(DelegationId, i64, OffsetDateTime)>,
-    /// Those that the caller does not hold any more, or never did: stop working on them.
+    /// The claims that the caller lost or never held: stop working on them.
     pub lost: Vec<(DelegationId, i64)>,
 }
 
-/// Claims, and beats for claims.
+/// Makes claims, and accepts heartbeats for them.
 pub struct ClaimDelegations {
     ledger: Arc<dyn Ledger>,
     ids: Arc<dyn Ids>,
@@ -44,7 +44,7 @@ pub struct ClaimDelegations {
 }
 
 impl ClaimDelegations {
-    /// A use case on these ports; what is silent for longer than `silence` is taken away.
+    /// Creates the use case over these ports; a lease expires after `silence` without a heartbeat.
     pub fn new(
         ledger: Arc<dyn Ledger>,
         ids: Arc<dyn Ids>,
@@ -59,12 +59,13 @@ impl ClaimDelegations {
         }
     }
 
-    /// After how long without a heartbeat a claim is taken away.
+    /// Returns after how long without a heartbeat a lease expires.
     pub const fn silence(&self) -> Duration {
         self.silence
     }
 
-    /// Claims what waits for the caller, oldest first. Where there is nothing, waits for it.
+    /// Claims delegations of the caller, oldest first. If there is nothing to claim, waits for it.
+    #[tracing::instrument(name = "app.claim_delegations", skip_all)]
     pub async fn run(
         &self,
         permit: Permit<act::UseDelegations>,
@@ -88,7 +89,8 @@ impl ClaimDelegations {
             .await
     }
 
-    /// Beats for what the caller holds.
+    /// Extends the leases of the caller's claims.
+    #[tracing::instrument(name = "app.claim_delegations.heartbeat", skip_all)]
     pub async fn heartbeat(
         &self,
         permit: Permit<act::UseDelegations>,

@@ -13,29 +13,29 @@ use crate::failure::Failure;
 use crate::request_hash::request_hash;
 use crate::retry::retried;
 
-/// What is asked for.
+/// A request for a task.
 #[derive(Clone, Debug)]
 pub struct TaskRequest {
-    /// What kind; none of the server's own.
+    /// Its kind; must not be one of the server's own.
     pub kind: TaskKind,
     /// A name for people.
     pub name: String,
     /// What the work needs.
     pub params: Value,
-    /// The caller's key: the same request with it is the same task.
+    /// The caller's idempotency key: the same request with the same key returns the same task.
     pub idempotency_key: Option<String>,
 }
 
-/// A task, and whether this request made it.
+/// An object, and whether this request created it.
 #[derive(Clone, Debug)]
 pub struct Created<T> {
-    /// What there is.
+    /// The object.
     pub view: T,
     /// Whether it is new.
     pub is_new: bool,
 }
 
-/// Makes tasks.
+/// Creates tasks.
 pub struct CreateTask {
     store: Arc<dyn Store>,
     tasks: Arc<dyn TaskQueries>,
@@ -43,19 +43,21 @@ pub struct CreateTask {
 }
 
 impl CreateTask {
-    /// A use case on these ports.
+    /// Creates the use case over these ports.
     pub fn new(store: Arc<dyn Store>, tasks: Arc<dyn TaskQueries>, ids: Arc<dyn Ids>) -> Self {
         Self { store, tasks, ids }
     }
 
-    /// Makes it, or finds what the caller made with this key before; the key with another request is refused.
+    /// Creates it, or finds the task that the caller created with this key before. The same key with another request
+    /// is refused.
+    #[tracing::instrument(name = "app.create_task", skip_all)]
     pub async fn run(
         &self,
         permit: Permit<act::UseTasks>,
         request: TaskRequest,
     ) -> Result<Created<TaskView>, Failure> {
         if request.kind.is_own() {
-            let rule = Invalid::value("is the server's own kind of work: it makes these tasks itself");
+            let rule = Invalid::value("is reserved: only the server creates tasks of this kind");
             return Err(rule.of_field("kind").into());
         }
         let actor = permit.actor();
@@ -97,7 +99,7 @@ impl CreateTask {
         match found {
             Some((id, theirs)) if theirs == hash => Ok(uow.commit((id, false)).await?),
             Some((id, _)) => Err(TaskError::OtherRequest(id).into()),
-            // Only an id that came twice gets here, and ids are the server's.
+            // Only a repeated id gets here, and the server generates ids.
             None => Err(TaskError::UnknownTask(new.id).into()),
         }
     }

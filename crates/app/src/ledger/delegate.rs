@@ -1,4 +1,4 @@
-//! `POST /delegations`: the durable fact that a task was handed to a callee (LED-1, LED-3).
+//! `POST /delegations`: the durable fact that a task was delegated to a callee (LED-1, LED-3).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,33 +18,34 @@ use crate::ledger::create_task::Created;
 use crate::request_hash::request_hash;
 use crate::retry::retried;
 
-/// What is asked for.
+/// A request for a delegation.
 #[derive(Clone, Debug)]
 pub struct DelegationRequest {
-    /// The id, which the caller chooses.
+    /// The id, chosen by the caller.
     pub id: DelegationId,
-    /// To whom.
+    /// The party that it is delegated to.
     pub callee: Party,
     /// The task, if it is about one.
     pub task: Option<TaskId>,
-    /// What it is about, for people.
+    /// A summary for people.
     pub preview: String,
-    /// What the callee needs.
+    /// The input for the callee.
     pub input: Option<Value>,
-    /// The caller's key: two delegations of one caller with one key are one.
+    /// The caller's idempotency key: two delegations of one caller with one key are one.
     pub idempotency_key: Option<String>,
-    /// The delegation that the caller holds, and under which attempt, if this one is for that.
+    /// The delegation that the caller holds, and its attempt, if this one is for that.
     pub parent: Option<(DelegationId, i64)>,
-    /// How long until its time is over; six hours where nothing is said.
+    /// The time until its deadline. Default: six hours.
     pub deadline: Option<Duration>,
     /// How long it waits before it can be claimed.
     pub delay: Duration,
-    /// How often it is handed out again by itself after it got stuck.
+    /// How often it is redelegated automatically after it got stuck.
     pub max_retries: u32,
 }
 
 impl DelegationRequest {
-    /// Without the id: the same request with the same key is the same delegation, under the id that it got first.
+    /// Hashes the request without the id: the same request with the same key is the same delegation, under its first
+    /// id.
     fn hash(&self) -> [u8; 32] {
         request_hash(&json!({
             "callee_id": self.callee.as_str(), "task_id": self.task.map(|id| id.to_string()),
@@ -55,7 +56,7 @@ impl DelegationRequest {
     }
 }
 
-/// Hands over.
+/// Delegates.
 pub struct Delegate {
     store: Arc<dyn Store>,
     tasks: Arc<dyn TaskQueries>,
@@ -64,7 +65,7 @@ pub struct Delegate {
 }
 
 impl Delegate {
-    /// A use case on these ports.
+    /// Creates the use case over these ports.
     pub fn new(
         store: Arc<dyn Store>,
         tasks: Arc<dyn TaskQueries>,
@@ -79,9 +80,12 @@ impl Delegate {
         }
     }
 
-    /// Writes it down and queues it, or finds what the caller wrote down with the same id or key; either with another request is refused.
+    /// Stores and queues it, or finds the one that the caller stored with the same id or key; either with another
+    /// request is refused.
     ///
-    /// A task is delegated by those who may operate it, to one callee at a time; below a delegation by its holder only.
+    /// A task is delegated by those who may operate it, to one callee at a time; below a delegation only by its
+    /// holder.
+    #[tracing::instrument(name = "app.delegate", skip_all)]
     pub async fn run(
         &self,
         permit: Permit<act::UseDelegations>,
@@ -106,7 +110,7 @@ impl Delegate {
         hash: [u8; 32],
     ) -> Result<Committed<(DelegationId, bool)>, Failure> {
         let mut uow = UnitOfWork::begin(&*self.store).await?;
-        // A request that comes again finds what it made, whatever became of its task and its parent meanwhile.
+        // A repeated request finds the delegation that it created, even if its task or its parent changed meanwhile.
         let key = request.idempotency_key.as_deref();
         let existing = uow
             .delegations()
@@ -192,7 +196,7 @@ fn over(task: Option<TaskId>, error: impl FnOnce(TaskId) -> TaskError) -> Failur
     )
 }
 
-/// The delegation that there is, if this request made it.
+/// Returns the existing delegation if this request created it.
 async fn same(
     uow: &mut UnitOfWork,
     id: &DelegationId,

@@ -1,4 +1,5 @@
-//! `POST /delegations/{id}/progress`, `.../complete`, `.../fail` and `POST /delegations/finish`: what a callee says of what it holds.
+//! `POST /delegations/{id}/progress`, `.../complete`, `.../fail` and `POST /delegations/finish`: a callee's reports
+//! on what it holds.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -14,10 +15,10 @@ use crate::access::task::Asker;
 use crate::failure::Failure;
 use crate::retry::retried;
 
-/// How one of several endings went.
+/// The result of one of several completions.
 pub type Ended = (DelegationId, Result<DelegationStatus, DelegationError>);
 
-/// Ends delegations, and tells how they get on.
+/// Ends delegations, and records their progress.
 pub struct FinishDelegations {
     store: Arc<dyn Store>,
     ledger: Arc<dyn Ledger>,
@@ -25,17 +26,17 @@ pub struct FinishDelegations {
     notifier: Arc<dyn Notifier>,
 }
 
-/// How endings went, what to wake, and what came too late.
+/// The results, the callers to wake, and the late completions.
 struct Outcome {
     ended: Vec<Ended>,
     callers: HashSet<String>,
     late: Vec<usize>,
-    /// Those that look as if they were sent before; the whole result tells.
+    /// Those that look like repeats; comparing the whole result decides.
     again: Vec<usize>,
 }
 
 impl FinishDelegations {
-    /// A use case on these ports.
+    /// Creates the use case over these ports.
     pub fn new(
         store: Arc<dyn Store>,
         ledger: Arc<dyn Ledger>,
@@ -50,7 +51,8 @@ impl FinishDelegations {
         }
     }
 
-    /// Says that the caller has begun, and what it has to tell. That is a beat, too.
+    /// Records that the caller has begun, and its note on progress. This counts as a heartbeat.
+    #[tracing::instrument(name = "app.finish_delegations.progress", skip_all, fields(delegation = %id))]
     pub async fn progress(
         &self,
         permit: Permit<act::UseDelegations>,
@@ -81,13 +83,15 @@ impl FinishDelegations {
             return Ok(uow.commit(()).await?);
         }
         let facts = uow.delegations().find(id).await?;
-        Err(not_held(facts, callee, "tell of the progress of", id, attempt).into())
+        Err(not_held(facts, callee, "report progress of", id, attempt).into())
     }
 
-    /// Ends each of these for itself, in one transaction with its task, its log and its caller's inbox; gives how each went, in their order.
+    /// Ends each of these on its own, in one transaction with its task, its log and its caller's inbox. Returns the
+    /// result of each, in their order.
     ///
-    /// Ending again in the same way under the same attempt what the caller has ended is no change. What comes too late is kept in the attempt
-    /// log and never applied (LED-6).
+    /// Repeating an end under the same attempt changes nothing. A late end is logged as an attempt and never applied
+    /// (LED-6).
+    #[tracing::instrument(name = "app.finish_delegations.finish", skip_all)]
     pub async fn finish(
         &self,
         permit: Permit<act::UseDelegations>,
@@ -119,7 +123,7 @@ impl FinishDelegations {
             self.notifier.notify(&inbox_topic(caller));
         }
         for ending in outcome.late.iter().filter_map(|index| completions.get(*index)) {
-            let what = told(&ending.end).1;
+            let what = state_and_text(&ending.end).1;
             self.ledger
                 .refuse_late(&ending.id, ending.attempt, worker, &what)
                 .await?;
@@ -149,7 +153,7 @@ impl FinishDelegations {
         };
         for (index, ending) in completions.iter().enumerate() {
             let facts = uow.delegations().find(&ending.id).await?;
-            let (status, what) = told(&ending.end);
+            let (status, what) = state_and_text(&ending.end);
             let ended_so = |facts: &DelegationFacts| {
                 facts.callee == callee.as_str()
                     && facts.attempt == ending.attempt
@@ -179,8 +183,8 @@ impl FinishDelegations {
     }
 }
 
-/// The state and the first characters of an end, as the ledger keeps them.
-fn told(end: &DelegationEnd) -> (DelegationStatus, String) {
+/// Returns the state and the first characters of an end, as the ledger stores them.
+fn state_and_text(end: &DelegationEnd) -> (DelegationStatus, String) {
     match end {
         DelegationEnd::Completed { preview: text, .. } => (DelegationStatus::Completed, preview(text)),
         DelegationEnd::Failed(why) | DelegationEnd::FailedForNow(why) => {
@@ -189,7 +193,8 @@ fn told(end: &DelegationEnd) -> (DelegationStatus, String) {
     }
 }
 
-/// Why somebody cannot write to a delegation: there is none for them, it is for its callee, or they do not hold it any more.
+/// Returns why a party cannot write to a delegation: it does not exist for them, only its callee may, or they no
+/// longer hold it.
 fn not_held(
     facts: Option<DelegationFacts>,
     callee: &Party,

@@ -1,4 +1,4 @@
-//! A long poll: woken by a hint, or looking again after a while; bounded in time and in number.
+//! A long poll: woken by a hint, or polling at intervals; bounded in time and in number.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,24 +10,24 @@ use tokio::time::Instant;
 
 use crate::failure::Failure;
 
-/// The longest that a caller may wait.
+/// The maximum wait of a caller.
 pub(crate) const MAX_WAIT: Duration = Duration::from_secs(30);
-/// How often one who waits looks when nothing wakes them: what was delayed becomes ready without a hint.
+/// The poll interval if nothing wakes the waiting caller: delayed work becomes ready without a hint.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// How many may wait at one time; whoever comes when that many wait is answered at once.
+/// The maximum number of waiting callers. Further requests are answered at once.
 const MAX_WAITING: usize = 1000;
-/// How many of these may wait for the same, a callee's work or a caller's messages.
+/// How many of these may wait for the same topic, a callee's work or a caller's messages.
 const MAX_OF_A_TOPIC: usize = 50;
 
 /// Waits for what others do.
 pub(crate) struct LongPoll {
     notifier: Arc<dyn Notifier>,
     places: Semaphore,
-    /// How many wait for each topic.
+    /// How many callers wait for each topic.
     topics: Mutex<HashMap<String, usize>>,
 }
 
-/// One who waits for a topic, until it is dropped.
+/// A waiting caller's place at a topic, until it is dropped.
 struct Place<'a> {
     waiting: &'a LongPoll,
     topic: &'a str,
@@ -59,7 +59,7 @@ impl LongPoll {
         self.topics.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A place for one more who waits, if there is one: nobody can take everybody's.
+    /// Reserves a place if there is one; one topic cannot use up all places.
     fn place<'a>(&'a self, topic: &'a str) -> Option<Place<'a>> {
         let permit = self.places.try_acquire().ok()?;
         let mut topics = self.topics();
@@ -75,7 +75,7 @@ impl LongPoll {
         })
     }
 
-    /// Looks until something is there or the time is over.
+    /// Polls until there is a result or the time is over.
     pub(crate) async fn until_some<T, F: Future<Output = Result<Vec<T>, Failure>>>(
         &self,
         topic: &str,
@@ -83,7 +83,7 @@ impl LongPoll {
         mut look: impl FnMut() -> F,
     ) -> Result<Vec<T>, Failure> {
         let until = Instant::now() + wait.min(MAX_WAIT);
-        // Before the first look: what comes after that look is not missed.
+        // Subscribed before the first poll, so no later hint is missed.
         let mut listening = self.notifier.subscribe(topic);
         let mut place = None;
         loop {

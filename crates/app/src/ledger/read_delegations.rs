@@ -1,4 +1,4 @@
-//! Reading the ledger (LED-9): one delegation, what is in flight, what is stuck, what there was.
+//! Reading the ledger (LED-9): one delegation, those in flight, the stuck ones, and the archive.
 
 use std::sync::Arc;
 
@@ -22,12 +22,13 @@ pub struct ReadDelegations {
 }
 
 impl ReadDelegations {
-    /// A use case on the ledger.
+    /// Creates the use case over the ledger.
     pub fn new(ledger: Arc<dyn LedgerQueries>) -> Self {
         Self { ledger }
     }
 
-    /// One delegation, for its caller, its callee and admins; for everybody else there is none.
+    /// Returns one delegation to its caller, its callee and admins. For others it does not exist.
+    #[tracing::instrument(name = "app.read_delegations.get", skip_all, fields(delegation = %id))]
     pub async fn get(
         &self,
         permit: &Permit<act::UseDelegations>,
@@ -38,7 +39,8 @@ impl ReadDelegations {
         Ok((view, payload))
     }
 
-    /// Who held it and how that ended, what came too late included, oldest first.
+    /// Returns its attempt log, oldest first: holders, ends, and late results.
+    #[tracing::instrument(name = "app.read_delegations.attempts", skip_all, fields(delegation = %id))]
     pub async fn attempts(
         &self,
         permit: Permit<act::UseDelegations>,
@@ -62,7 +64,9 @@ impl ReadDelegations {
         Ok(view.ok_or_else(|| DelegationError::UnknownDelegation(id.to_string()))?)
     }
 
-    /// Delegations of a party, newest first: its own for everybody, those of others for admins, who may also ask what of all is stuck.
+    /// Returns delegations of a party, newest first. Callers see their own; admins see those of any party, and may
+    /// list all stuck ones.
+    #[tracing::instrument(name = "app.read_delegations.list", skip_all)]
     pub async fn list(
         &self,
         permit: Permit<act::UseDelegations>,
@@ -76,7 +80,7 @@ impl ReadDelegations {
         let manages_all = Asker::of(&permit).manages_all;
         if of.as_ref().is_some_and(|of| *of != asks) && !manages_all {
             let rule =
-                Invalid::value("must be left out, or name the caller: only admins see what others hand over");
+                Invalid::value("must be left out, or name the caller: only admins see others' delegations");
             return Err(rule.of_field("party").into());
         }
         let party = match (side, of) {

@@ -1,4 +1,4 @@
-//! `GET /inbox` and `POST /inbox/acknowledge`: the ends of what the caller handed over (LED-7).
+//! `GET /inbox` and `POST /inbox/acknowledge`: how the caller's delegations ended (LED-7).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::failure::Failure;
 use crate::ledger::long_poll::LongPoll;
 use crate::retry::retried;
 
-/// Reads and acknowledges what came for the caller.
+/// Reads and acknowledges the caller's messages.
 pub struct ReadInbox {
     store: Arc<dyn Store>,
     ledger: Arc<dyn LedgerQueries>,
@@ -21,7 +21,7 @@ pub struct ReadInbox {
 }
 
 impl ReadInbox {
-    /// A use case on these ports.
+    /// Creates the use case over these ports.
     pub fn new(store: Arc<dyn Store>, ledger: Arc<dyn LedgerQueries>, notifier: Arc<dyn Notifier>) -> Self {
         Self {
             store,
@@ -30,8 +30,9 @@ impl ReadInbox {
         }
     }
 
-    /// What was not acknowledged yet, oldest first, at most `most`; where there is nothing, waits for it. What is not acknowledged comes
-    /// again at every look that does not begin after it.
+    /// Returns at most `most` unacknowledged messages, oldest first; if there are none, waits for one. Unacknowledged
+    /// messages are redelivered by every read that does not begin after them.
+    #[tracing::instrument(name = "app.read_inbox.list", skip_all)]
     pub async fn list(
         &self,
         permit: Permit<act::UseDelegations>,
@@ -48,7 +49,9 @@ impl ReadInbox {
             .await
     }
 
-    /// Acknowledges messages: they do not come again. Gives those that waited; others were acknowledged before, or are not the caller's.
+    /// Acknowledges messages, so that they are not redelivered. Returns those that were waiting; others were
+    /// acknowledged before, or are not the caller's.
+    #[tracing::instrument(name = "app.read_inbox.acknowledge", skip_all)]
     pub async fn acknowledge(
         &self,
         permit: Permit<act::UseDelegations>,

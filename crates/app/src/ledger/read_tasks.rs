@@ -21,12 +21,13 @@ pub struct ReadTasks {
 }
 
 impl ReadTasks {
-    /// A use case on these queries.
+    /// Creates the use case over these queries.
     pub fn new(tasks: Arc<dyn TaskQueries>) -> Self {
         Self { tasks }
     }
 
-    /// One task, and what the caller may do about it.
+    /// Returns one task, and the caller's access to it.
+    #[tracing::instrument(name = "app.read_tasks.get", skip_all, fields(task = %id))]
     pub async fn get(
         &self,
         permit: &Permit<act::UseTasks>,
@@ -35,7 +36,8 @@ impl ReadTasks {
         seen(&*self.tasks, &Asker::of(permit), id, "see", TaskAccess::Read).await
     }
 
-    /// Tasks that the caller may see, newest first, at most `most`; after the end of the page `cursor`.
+    /// Returns at most `most` tasks that the caller may see, newest first, after the end of the page `cursor`.
+    #[tracing::instrument(name = "app.read_tasks.list", skip_all)]
     pub async fn list(
         &self,
         permit: Permit<act::UseTasks>,
@@ -45,7 +47,7 @@ impl ReadTasks {
     ) -> Result<Page<TaskView>, Failure> {
         let asker = Asker::of(&permit);
         filter.visible_to = (!asker.manages_all).then_some(asker.actor);
-        // A cursor is good for the list that gave it.
+        // A cursor is valid only for the list that issued it.
         let scope = PageScope::of(&[
             "tasks",
             &filter
@@ -72,10 +74,11 @@ impl ReadTasks {
         })
     }
 
-    /// What was granted about a task, for those who may grant it.
+    /// Returns the grants on a task, for those who may grant.
+    #[tracing::instrument(name = "app.read_tasks.grants", skip_all, fields(task = %id))]
     pub async fn grants(&self, permit: Permit<act::UseTasks>, id: TaskId) -> Result<Vec<TaskGrant>, Failure> {
         let asker = Asker::of(&permit);
-        seen(&*self.tasks, &asker, id, "see who may see", TaskAccess::Own).await?;
+        seen(&*self.tasks, &asker, id, "see the grants of", TaskAccess::Own).await?;
         Ok(self.tasks.grants(id).await?)
     }
 }

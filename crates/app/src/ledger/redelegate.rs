@@ -1,4 +1,4 @@
-//! `POST /delegations/{id}/redelegate`: a caller hands out again what got stuck or failed (LED-6).
+//! `POST /delegations/{id}/redelegate`: a caller redelegates what got stuck or failed (LED-6).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::access::task::need;
 use crate::failure::Failure;
 use crate::retry::retried;
 
-/// Hands delegations out again.
+/// Redelegates.
 pub struct Redelegate {
     store: Arc<dyn Store>,
     ledger: Arc<dyn LedgerQueries>,
@@ -23,7 +23,7 @@ pub struct Redelegate {
 }
 
 impl Redelegate {
-    /// A use case on these ports.
+    /// Creates the use case over these ports.
     pub fn new(store: Arc<dyn Store>, ledger: Arc<dyn LedgerQueries>, notifier: Arc<dyn Notifier>) -> Self {
         Self {
             store,
@@ -32,8 +32,9 @@ impl Redelegate {
         }
     }
 
-    /// Hands what got stuck or failed out again, as a new delegation with an id of its own, as much time as the first one had, and a count
-    /// that says how often its task was delegated before. Below a parent only while the caller holds that, and for no longer.
+    /// Redelegates a stuck or failed delegation as a new one, with its own id, the same time span as the first one,
+    /// and an increased retry count. Below a parent, this works only while the caller holds that, and for no longer.
+    #[tracing::instrument(name = "app.redelegate", skip_all, fields(delegation = %id))]
     pub async fn run(
         &self,
         permit: Permit<act::UseDelegations>,
@@ -51,7 +52,7 @@ impl Redelegate {
         id: &DelegationId,
     ) -> Result<Committed<(DelegationId, String)>, Failure> {
         let mut uow = UnitOfWork::begin(&*self.store).await?;
-        let facts = callers(&mut *uow, by, "hand out again", id).await?;
+        let facts = callers(&mut *uow, by, "redelegate", id).await?;
         if !matches!(facts.status, DelegationStatus::Stuck | DelegationStatus::Failed) {
             let status = facts.status;
             return Err(DelegationError::NotOver {
@@ -69,7 +70,7 @@ impl Redelegate {
             .into());
         }
         uow.activity().acting(&by.asker.actor).await?;
-        // As for handing it over the first time.
+        // The same rule as for the first delegation.
         if let Some(parent) = &facts.parent {
             uow.delegations()
                 .hold_parent(parent, None, &facts.caller)

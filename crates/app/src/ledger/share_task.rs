@@ -12,30 +12,31 @@ use crate::access::task::{Asker, need, seen};
 use crate::failure::Failure;
 use crate::retry::retried;
 
-/// What somebody gets, or that they get nothing any more.
+/// The right to grant, or its removal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Share {
     /// They may see the task.
     Read,
-    /// They may see it, call it off, say how it stands, and delegate it.
+    /// They may see it, cancel it, update its state, and delegate it.
     Operate,
-    /// What was granted is taken back.
+    /// The grant is revoked.
     Nothing,
 }
 
-/// Grants others what they may do about a task.
+/// Shares tasks with others.
 pub struct ShareTask {
     store: Arc<dyn Store>,
     tasks: Arc<dyn TaskQueries>,
 }
 
 impl ShareTask {
-    /// A use case on these ports.
+    /// Creates the use case over these ports.
     pub fn new(store: Arc<dyn Store>, tasks: Arc<dyn TaskQueries>) -> Self {
         Self { store, tasks }
     }
 
-    /// Grants it, in place of what was granted before, or takes it back.
+    /// Grants the right, replacing an earlier grant, or revokes it.
+    #[tracing::instrument(name = "app.share_task", skip_all, fields(task = %task))]
     pub async fn run(
         &self,
         permit: Permit<act::UseTasks>,
@@ -70,7 +71,7 @@ impl ShareTask {
                     .share(task, grantee, can_operate, &asker.actor)
                     .await?
                 {
-                    let rule = Invalid::value("names nobody who was ever here");
+                    let rule = Invalid::value("is not a known principal");
                     return Err(rule.of_field("grantee").into());
                 }
                 "TaskShared"

@@ -1,4 +1,4 @@
-//! `PATCH /tasks/{id}`: whoever works on a task without a delegation says how it stands.
+//! `PATCH /tasks/{id}`: a worker without a delegation updates the state of a task.
 
 use std::sync::Arc;
 
@@ -12,21 +12,23 @@ use crate::access::task::{Asker, need, seen};
 use crate::failure::Failure;
 use crate::retry::retried;
 
-const WHAT: &str = "say how it stands with";
+const WHAT: &str = "update the state of";
 
-/// Says how tasks stand.
+/// Updates the state of tasks.
 pub struct UpdateTask {
     store: Arc<dyn Store>,
     tasks: Arc<dyn TaskQueries>,
 }
 
 impl UpdateTask {
-    /// A use case on these ports.
+    /// Creates the use case over these ports.
     pub fn new(store: Arc<dyn Store>, tasks: Arc<dyn TaskQueries>) -> Self {
         Self { store, tasks }
     }
 
-    /// Moves it forward; the state that it has already is no change. What is delegated is moved by whoever holds it.
+    /// Moves it to the given state; its current state is no change. A delegated task is updated only through its
+    /// delegation.
+    #[tracing::instrument(name = "app.update_task", skip_all, fields(task = %task))]
     pub async fn run(
         &self,
         permit: Permit<act::UseTasks>,
@@ -36,7 +38,7 @@ impl UpdateTask {
     ) -> Result<(TaskView, TaskAccess), Failure> {
         if matches!(status, TaskStatus::Queued | TaskStatus::Cancelled) {
             let rule = Invalid::value(
-                "must be one of running, completed and failed; cancelling is an operation of its own",
+                "must be one of running, completed and failed; use the cancel operation to cancel it",
             );
             return Err(rule.of_field("status").into());
         }
@@ -69,7 +71,7 @@ impl UpdateTask {
             let status = locked.status;
             return Err(TaskError::Over { task, status }.into());
         }
-        // A new delegation needs the lock that this holds.
+        // A new delegation needs the lock that is held here.
         if let Some(open) = uow.delegations().open_of_task(task).await?.first() {
             let delegation = open.to_string();
             return Err(TaskError::Delegated { task, delegation }.into());

@@ -13,7 +13,7 @@ use crate::failure::Failure;
 use crate::registry::hook_limiter::HookLimiter;
 use crate::retry::retried;
 
-/// What became of a submitted release; everything in it was true under the hook's lock.
+/// The result of submitting a release; all of it was true under the hook's lock.
 #[derive(Clone, Debug)]
 pub struct Released {
     /// The release.
@@ -32,7 +32,7 @@ pub struct CreateRelease {
 }
 
 impl CreateRelease {
-    /// A use case on this store.
+    /// Creates the use case over this store.
     pub fn new(store: Arc<dyn Store>, ids: Arc<dyn Ids>) -> Self {
         Self {
             store,
@@ -41,7 +41,8 @@ impl CreateRelease {
         }
     }
 
-    /// Submits one.
+    /// Submits a release.
+    #[tracing::instrument(name = "app.create_release", skip_all, fields(hook = %hook))]
     pub async fn run(
         &self,
         permit: Permit<act::WriteHooks>,
@@ -66,7 +67,7 @@ impl CreateRelease {
     }
 }
 
-/// Submits a release of a hook whose row this unit of work has locked, asking for the release's content.
+/// Submits a release of a hook whose row this unit of work has locked with the release's content.
 pub(crate) async fn release_under_lock(
     repos: &mut dyn Repos,
     ids: &dyn Ids,

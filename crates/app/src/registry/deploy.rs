@@ -18,7 +18,7 @@ use crate::ingest::pulls::open_run;
 use crate::registry::create_release::release_under_lock;
 use crate::retry::retried;
 
-/// What became of one hook of a deploy (WC-D14).
+/// The result of a deploy for one hook (WC-D14).
 #[derive(Clone, Debug)]
 pub struct DeployedHook {
     /// The hook.
@@ -31,14 +31,14 @@ pub struct DeployedHook {
     pub live: Option<ReleaseVersion>,
 }
 
-/// What became of a deploy.
+/// The result of a deploy.
 #[derive(Clone, Debug)]
 pub struct Deployed {
     /// The convention.
     pub convention: Convention,
     /// Its hooks, in order.
     pub hooks: Vec<DeployedHook>,
-    /// The ingest run that its ingester asked for, if this deploy opened it.
+    /// The ingest run that its ingester requests, if this deploy opened it.
     pub initial_run: Option<IngestRunId>,
 }
 
@@ -50,12 +50,13 @@ pub struct Deploy {
 }
 
 impl Deploy {
-    /// A use case on these ports.
+    /// Creates the use case over these ports.
     pub fn new(store: Arc<dyn Store>, ids: Arc<dyn Ids>, queue: Arc<dyn WorkQueue>) -> Self {
         Self { store, ids, queue }
     }
 
-    /// Deploys one. The same plan again changes nothing.
+    /// Deploys a convention. The same plan again changes nothing.
+    #[tracing::instrument(name = "app.deploy", skip_all)]
     pub async fn run(
         &self,
         permit: Permit<act::DeployConvention>,
@@ -63,17 +64,17 @@ impl Deploy {
     ) -> Result<Committed<Deployed>, Failure> {
         check_names(&plan).map_err(ConventionError::from)?;
         plan.check()?;
-        // A token that is limited to named hooks deploys nothing with others.
+        // A token that is limited to named hooks cannot deploy others.
         for hook in &plan.hooks {
             permit.over_hook(&hook.name)?;
         }
         let deployed = retried!(self.attempt(&permit, &plan))?;
-        // Harmless where no run was opened.
+        // Harmless if no run was opened.
         self.queue.notify();
         Ok(deployed)
     }
 
-    /// Locks are taken in one order by every deploy: convention, schema, hooks by name, tables.
+    /// Every deploy takes its locks in one order: convention, schema, hooks by name, tables.
     async fn attempt(
         &self,
         permit: &Permit<act::DeployConvention>,
@@ -82,7 +83,7 @@ impl Deploy {
         let mut uow = UnitOfWork::begin(&*self.store).await?;
         uow.conventions().lock(&plan.slug).await?;
         let before = uow.conventions().find(&plan.slug).await?;
-        // Nor does it take others out of a convention that has them.
+        // Nor can it remove others from a convention that has them.
         for hook in before.iter().flat_map(|before| &before.hooks) {
             permit.over_hook(hook)?;
         }
@@ -112,7 +113,7 @@ impl Deploy {
         Ok(uow.commit(deployed).await?)
     }
 
-    /// The run that a new ingester asks for, once: a convention that has had a run gets none by itself.
+    /// Opens the run that a new ingester requests, once: a convention that has had a run gets none automatically.
     async fn open_initial_run(
         &self,
         repos: &mut dyn Repos,
@@ -192,7 +193,7 @@ impl Deploy {
     }
 }
 
-/// Reserved names are refused on write (WC-4.5).
+/// Refuses reserved names on write (WC-4.5).
 fn check_names(plan: &DeployPlan) -> Result<(), NameError> {
     SchemaId::for_new_schema(
         plan.schema.reference.id.as_str(),
@@ -203,8 +204,8 @@ fn check_names(plan: &DeployPlan) -> Result<(), NameError> {
         .try_for_each(|hook| HookName::for_new_hook(hook.name.as_str()).map(|_| ()))
 }
 
-/// Reuses the schema version if its fields are the same, refuses it if not (WC-D13), and keeps it if it is new and may follow (WC-D15).
-/// Gives the time of its registration, if it is new.
+/// Reuses the schema version if its fields are the same, refuses it if not (WC-D13), and inserts it if it is new and
+/// may follow (WC-D15). Returns the time of its registration, if it is new.
 pub(crate) async fn settle_schema(
     repos: &mut dyn Repos,
     schema: &Schema,
@@ -236,7 +237,7 @@ pub(crate) async fn settle_schema(
     if let Some(newest) = lower.max_by(|a, b| a.reference.version.precedence(&b.reference.version)) {
         schema.check_extends(newest).map_err(|e| e.of_field("schema"))?;
     }
-    // One that is registered late, below others, must leave those able to follow it.
+    // A version that is registered late, below others, must leave those able to follow it.
     let higher = versions
         .iter()
         .filter(|s| s.reference.version.precedence(version).is_gt());
@@ -257,7 +258,7 @@ fn is_same(before: &Convention, plan: &DeployPlan) -> bool {
         && before.docs == plan.docs
 }
 
-/// DEP-5, with the data keys of WC-1.7.
+/// Creates the event of DEP-5, with the data keys of WC-1.7.
 fn registered(actor: Actor, plan: &DeployPlan) -> Event {
     let schema = &plan.schema.reference;
     let hooks: Vec<_> = plan

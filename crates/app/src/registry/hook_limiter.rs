@@ -1,7 +1,8 @@
-//! Turns at one hook: who waits for a hook that many write at one time waits here and not in the database.
+//! Limits concurrent writers of one hook: the others wait here and not in the database.
 //!
-//! The hook's row lock alone decides what is right, on any number of servers (REG-2). This only keeps a crowd at one hook from holding
-//! every connection of this server's pool while it stands in line, and PostgreSQL from waking a crowd for each lock that is given up.
+//! Only the hook's row lock ensures correctness, on any number of servers (REG-2). This limiter keeps a crowd at one
+//! hook from holding every connection of this server's pool while it queues, and PostgreSQL from waking a crowd at
+//! each release of the lock.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -9,25 +10,25 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use domain::HookName;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// How many of this server are at one hook at a time: one that works, and one that has begun and waits for the lock, so that none is lost
-/// between the two.
+/// How many callers of this server work on a hook at a time: one that holds the lock, and one that has begun and
+/// waits for it, so that no time is lost between the two.
 const AT_ONCE: usize = 2;
-/// From how many names on those that nobody uses are dropped.
+/// From how many names on the unused ones are dropped.
 const MANY: usize = 1000;
 
-/// Turns at hooks.
+/// Per-hook turns.
 #[derive(Debug, Default)]
 pub(crate) struct HookLimiter(Mutex<HashMap<HookName, Weak<Semaphore>>>);
 
 impl HookLimiter {
-    /// Waits for a turn at this hook, in the order of asking; it lasts until it is dropped.
+    /// Waits for a turn at this hook, in order of arrival. The turn lasts until it is dropped.
     pub(crate) async fn turn(&self, hook: &HookName) -> Option<OwnedSemaphorePermit> {
         // It is never closed, so this never fails.
         self.line(hook).acquire_owned().await.ok()
     }
 
     fn line(&self, hook: &HookName) -> Arc<Semaphore> {
-        // Nothing that holds it can leave it half changed.
+        // No holder can leave it half changed.
         let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(line) = lines.get(hook).and_then(Weak::upgrade) {
             return line;

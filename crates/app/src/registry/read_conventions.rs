@@ -15,17 +15,19 @@ pub struct ReadConventions {
 }
 
 impl ReadConventions {
-    /// A use case on these queries.
+    /// Creates the use case over these queries.
     pub fn new(registry: Arc<dyn RegistryQueries>) -> Self {
         Self { registry }
     }
 
-    /// Every convention, newest first.
+    /// Returns every convention, newest first.
+    #[tracing::instrument(name = "app.read_conventions.list", skip_all)]
     pub async fn list(&self, _permit: Permit<act::ReadConventions>) -> Result<Vec<Convention>, Failure> {
         Ok(self.registry.conventions().await?)
     }
 
-    /// The conventions that have an ingester, newest first.
+    /// Returns the conventions that have an ingester, newest first.
+    #[tracing::instrument(name = "app.read_conventions.with_ingester", skip_all)]
     pub async fn with_ingester(
         &self,
         _permit: Permit<act::ReadIngesters>,
@@ -35,7 +37,8 @@ impl ReadConventions {
         Ok(all)
     }
 
-    /// One convention.
+    /// Returns one convention.
+    #[tracing::instrument(name = "app.read_conventions.get", skip_all, fields(convention = %slug))]
     pub async fn get(
         &self,
         _permit: Permit<act::ReadConventions>,
@@ -48,7 +51,8 @@ impl ReadConventions {
             .ok_or_else(|| ConventionError::Unknown(slug.to_string()))?)
     }
 
-    /// A convention and the schema version that it points at, for whoever fills in its template.
+    /// Returns a convention and its schema version, for filling in its template.
+    #[tracing::instrument(name = "app.read_conventions.template", skip_all, fields(convention = %slug))]
     pub async fn template(
         &self,
         _permit: Permit<act::ReadTemplates>,

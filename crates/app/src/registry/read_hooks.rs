@@ -17,17 +17,19 @@ pub struct ReadHooks {
 }
 
 impl ReadHooks {
-    /// A use case on these queries.
+    /// Creates the use case over these queries.
     pub fn new(registry: Arc<dyn RegistryQueries>) -> Self {
         Self { registry }
     }
 
-    /// Every hook, by name.
+    /// Returns every hook, by name.
+    #[tracing::instrument(name = "app.read_hooks.list", skip_all)]
     pub async fn list(&self, _permit: Permit<act::ReadHooks>) -> Result<Vec<HookSummary>, Failure> {
         Ok(self.registry.hooks().await?)
     }
 
-    /// A hook and its releases, newest first.
+    /// Returns a hook and its releases, newest first.
+    #[tracing::instrument(name = "app.read_hooks.history", skip_all, fields(hook = %name))]
     pub async fn history(
         &self,
         _permit: Permit<act::ReadHooks>,
@@ -37,7 +39,8 @@ impl ReadHooks {
         Ok((hook, self.registry.releases(name).await?))
     }
 
-    /// One release, and whether it is live. An unknown hook and an unknown version are told apart.
+    /// Returns one release, and whether it is live. An unknown hook and an unknown version are distinct errors.
+    #[tracing::instrument(name = "app.read_hooks.release", skip_all, fields(hook = %name))]
     pub async fn release(
         &self,
         _permit: Permit<act::ReadHooks>,
@@ -62,7 +65,9 @@ impl ReadHooks {
         }
     }
 
-    /// The moves of a hook's pointer, newest first: at most `most` of those before the move `before`; and whether there are more.
+    /// Returns at most `most` moves of a hook's pointer before the move `before`, newest first, and whether there are
+    /// more.
+    #[tracing::instrument(name = "app.read_hooks.live_history", skip_all, fields(hook = %name))]
     pub async fn live_history(
         &self,
         _permit: Permit<act::ReadHooks>,
@@ -77,7 +82,9 @@ impl ReadHooks {
         Ok((moves, more))
     }
 
-    /// What was live at a time, which is now where none is given, and the move that made it so; nothing before the hook's first release.
+    /// Returns what was live at a time and the move that made it so; nothing before the hook's first release.
+    /// Default: now.
+    #[tracing::instrument(name = "app.read_hooks.live_at", skip_all, fields(hook = %name))]
     pub async fn live_at(
         &self,
         _permit: Permit<act::ReadHooks>,

@@ -16,12 +16,13 @@ pub struct ReadSchemas {
 }
 
 impl ReadSchemas {
-    /// A use case on these queries.
+    /// Creates the use case over these queries.
     pub fn new(registry: Arc<dyn RegistryQueries>) -> Self {
         Self { registry }
     }
 
-    /// Every schema version with the time of its registration, newest first.
+    /// Returns every schema version with the time of its registration, newest first.
+    #[tracing::instrument(name = "app.read_schemas.list", skip_all)]
     pub async fn list(
         &self,
         _permit: Permit<act::ReadSchemas>,
@@ -29,7 +30,8 @@ impl ReadSchemas {
         Ok(self.registry.schemas().await?)
     }
 
-    /// One schema version.
+    /// Returns one schema version.
+    #[tracing::instrument(name = "app.read_schemas.get", skip_all)]
     pub async fn get(
         &self,
         _permit: Permit<act::ReadSchemas>,

@@ -19,12 +19,14 @@ pub struct RegisterSchema {
 }
 
 impl RegisterSchema {
-    /// A use case on this store.
+    /// Creates the use case over this store.
     pub fn new(store: Arc<dyn Store>) -> Self {
         Self { store }
     }
 
-    /// Registers a new version; one that exists is refused, also when it is the same. Gives the time of its registration.
+    /// Registers a new version; an existing one is refused, even if it is the same. Returns the time of its
+    /// registration.
+    #[tracing::instrument(name = "app.register_schema", skip_all)]
     pub async fn run(
         &self,
         permit: Permit<act::WriteSchemas>,

@@ -12,18 +12,19 @@ use serde_json::json;
 use crate::failure::Failure;
 use crate::retry::retried;
 
-/// Moves pointers.
+/// Moves live pointers.
 pub struct SetLive {
     store: Arc<dyn Store>,
 }
 
 impl SetLive {
-    /// A use case on this store.
+    /// Creates the use case over this store.
     pub fn new(store: Arc<dyn Store>) -> Self {
         Self { store }
     }
 
-    /// Makes a release live; gives it. Repeating it changes nothing.
+    /// Makes a release live, and returns it. Repeating it changes nothing.
+    #[tracing::instrument(name = "app.set_live", skip_all, fields(hook = %hook))]
     pub async fn run(
         &self,
         permit: Permit<act::WriteHooks>,
@@ -53,7 +54,7 @@ impl SetLive {
     }
 }
 
-/// The release with this number, of a hook that exists.
+/// Returns the release with this number, of a hook that exists.
 pub(crate) async fn release_of(
     repos: &mut dyn Repos,
     hook: &HookName,
@@ -68,7 +69,8 @@ pub(crate) async fn release_of(
     Ok(release.ok_or_else(unknown)?)
 }
 
-/// Makes a release live, of a hook whose row this unit of work has locked. What is live already stays, without an entry in the history.
+/// Makes a release of a hook live whose row this unit of work has locked. A release that is already live stays,
+/// without an entry in the history.
 pub(crate) async fn move_under_lock(
     repos: &mut dyn Repos,
     grant: &HookGrant,

@@ -1,4 +1,4 @@
-//! `POST /hooks/{name}/releases/{version}/unyank`: takes a yank back. The pointer stays where it is.
+//! `POST /hooks/{name}/releases/{version}/unyank`: revokes a yank. The pointer stays where it is.
 
 use std::sync::Arc;
 
@@ -13,18 +13,19 @@ use crate::registry::set_live::release_of;
 use crate::registry::yank_release::Yanked;
 use crate::retry::retried;
 
-/// Takes yanks back.
+/// Revokes yanks.
 pub struct UnyankRelease {
     store: Arc<dyn Store>,
 }
 
 impl UnyankRelease {
-    /// A use case on this store.
+    /// Creates the use case over this store.
     pub fn new(store: Arc<dyn Store>) -> Self {
         Self { store }
     }
 
-    /// Takes one back. A release that is not yanked stays as it is.
+    /// Revokes a yank. A release that is not yanked stays as it is.
+    #[tracing::instrument(name = "app.unyank_release", skip_all, fields(hook = %hook))]
     pub async fn run(
         &self,
         permit: Permit<act::WriteHooks>,

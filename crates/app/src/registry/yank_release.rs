@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::registry::set_live::{move_under_lock, release_of};
 use crate::retry::retried;
 
-/// A release after it was yanked, or the yank taken back; everything in it was true under the hook's lock.
+/// A release after a yank or unyank; all of it was true under the hook's lock.
 #[derive(Clone, Debug)]
 pub struct Yanked {
     /// The release.
@@ -27,13 +27,14 @@ pub struct YankRelease {
 }
 
 impl YankRelease {
-    /// A use case on this store.
+    /// Creates the use case over this store.
     pub fn new(store: Arc<dyn Store>) -> Self {
         Self { store }
     }
 
-    /// Yanks one. The live release is yanked only together with a move of the pointer to `fallback`. Yanking again changes nothing:
-    /// the first reason stands.
+    /// Yanks a release. The live release is yanked only together with a move of the pointer to `fallback`. Yanking
+    /// again changes nothing: the first reason stays.
+    #[tracing::instrument(name = "app.yank_release", skip_all, fields(hook = %hook))]
     pub async fn run(
         &self,
         permit: Permit<act::WriteHooks>,

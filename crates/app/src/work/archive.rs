@@ -1,4 +1,4 @@
-//! Retention: what has been final for long enough leaves the hot table and stays readable.
+//! Retention: rows that have been final for long enough leave the hot table and stay readable.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,27 +9,27 @@ use crate::failure::Failure;
 
 /// How many rows one transaction moves.
 const MAX_AT_ONCE: u32 = 1000;
-/// How many rows one run moves at most, so that other work of its loop is not kept waiting.
+/// The maximum number of rows per run, so that other work of its loop is not delayed.
 const MAX_IN_A_RUN: u64 = 100_000;
 
-/// Moves what is old.
+/// Archives old rows.
 pub struct Archive {
     ledger: Arc<dyn Ledger>,
     older_than: Duration,
 }
 
 impl Archive {
-    /// A use case on the ledger, that keeps final rows in place for this long.
+    /// Creates the use case over the ledger. Final rows stay in place for `older_than`.
     pub fn new(ledger: Arc<dyn Ledger>, older_than: Duration) -> Self {
         Self { ledger, older_than }
     }
 
-    /// How often to look for what is old.
+    /// Returns the interval between runs.
     pub fn every(&self) -> Duration {
         Duration::from_mins(1).min(self.older_than)
     }
 
-    /// Moves what is old, a bounded number of rows in each transaction; gives how many.
+    /// Archives old rows, a bounded number in each transaction. Returns the total number.
     pub async fn run(&self) -> Result<u64, Failure> {
         let mut all = 0;
         loop {

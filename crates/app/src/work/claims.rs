@@ -1,4 +1,4 @@
-//! How the server's own work ends: claims that fail, are tried again, or are given up, and ingest runs that end before their time.
+//! How the server's own work ends: failed claims are retried or given up, and ingest runs end early.
 
 use domain::ledger::delegation::backoff;
 use ports::ledger::DelegationEnd;
@@ -9,18 +9,18 @@ use crate::own_tasks::delegation;
 use crate::retry::retried;
 use crate::work::run_hooks::Ran;
 
-/// What the end of a claim's work came to.
+/// The result of ending a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Finished {
-    /// It is done.
+    /// The end is stored.
     Done,
-    /// The claim was taken away.
+    /// The claim was lost.
     Late,
-    /// The run ended before its time, so nothing of it is kept.
+    /// The run ended early, so nothing of it is stored.
     RunIsOver,
 }
 
-/// Keeps what each hook's execution was, also of those that failed.
+/// Stores each hook's execution, including failed ones.
 pub(crate) async fn insert_runs(uow: &mut UnitOfWork, ran: &[Ran]) -> Result<(), Failure> {
     for one in ran {
         uow.runs().insert(&one.run).await?;
@@ -28,7 +28,8 @@ pub(crate) async fn insert_runs(uow: &mut UnitOfWork, ran: &[Ran]) -> Result<(),
     Ok(())
 }
 
-/// Ends a claim as failed and queues its task again if it was delegated fewer than `most` times; `None` when the claim was taken away.
+/// Ends a claim as failed and queues its task again if it was delegated fewer than `most` times. Returns `None` if
+/// the claim was lost.
 pub(crate) async fn fail_for_now(
     uow: &mut UnitOfWork,
     claim: &Claim,
@@ -64,7 +65,7 @@ pub(crate) async fn fail_for_now(
     Ok(Some(again))
 }
 
-/// Ends a claim about which there is nothing more to do.
+/// Ends a claim that needs no more work.
 pub(crate) async fn end_claim(store: &dyn Store, claim: &Claim, why: &str) -> Result<(), Failure> {
     retried!(end_claim_once(store, claim, why)).map(|_| ())
 }

@@ -1,8 +1,9 @@
 //! Running one hook over the records of a unit of work, with more memory where it needs it (PRV-5).
 //!
-//! Invariant: a hook is run again with more memory at most three times per run, and the number that is stored is the true one, whatever
-//! died in between. Who can break it: a server that is killed between two attempts. So what a killed attempt left is kept before the next
-//! one starts, under the claim's fence, and whoever takes the run up goes on from there (WC-D30).
+//! Invariant: a hook is run again with more memory at most three times per run, and the stored number is correct,
+//! even after a crash. Who can break it: a server that is killed between two attempts. So the output of a killed
+//! attempt is stored before the next one starts, under the claim's fence, and the server that resumes the run
+//! continues from there (WC-D30).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -16,25 +17,25 @@ use ports::{Attempt, HookJob, HookRecord, RunStamp, Runner, StagedFiles};
 
 use crate::failure::Failure;
 
-/// What became of it: an outcome for every record.
+/// The result of an execution: an outcome for every record.
 #[derive(Clone, Debug)]
 pub struct HookExecution {
     /// Each record's outcome.
     pub outcomes: BTreeMap<SourceId, RecordOutcome>,
     /// The failure that the run ended with.
     pub failure: Option<FailureKind>,
-    /// What is to be done about that: keep this, do the unit again, or end it all.
+    /// The action for that failure: keep this, retry the unit, or abort the run.
     pub action: Option<FailureAction>,
     /// How often it was run again with more memory.
     pub oom_retries: u32,
     /// How long the hook itself ran, over all tries.
     pub duration: Duration,
-    /// The logs of the tries that failed, one after the other.
+    /// The logs of the failed tries, one after the other.
     pub log: Vec<u8>,
 }
 
 impl HookExecution {
-    /// The run's status.
+    /// Returns the run's status.
     pub fn status(&self) -> RunStatus {
         self.failure
             .as_ref()
@@ -47,24 +48,24 @@ impl HookExecution {
 pub struct Killed {
     /// Its memory limit, in bytes.
     pub limit: u64,
-    /// What the hook had said until then.
+    /// The hook's output until then.
     pub output: HookOutput,
-    /// What it had printed.
+    /// What it had printed until then.
     pub log: Vec<u8>,
     /// How long it had run.
     pub duration: Duration,
 }
 
-/// Keeps what killed attempts of one run left.
+/// Stores the output of killed attempts of one run.
 #[async_trait]
 pub trait Checkpoints: Send + Sync {
-    /// Those of earlier attempts at this run, in order.
+    /// Loads those of earlier attempts at this run, in order.
     async fn load(&self, pin: &Pin) -> Result<Vec<Killed>, Failure>;
-    /// Keeps the `oom_retries`-th, before the next attempt starts.
+    /// Stores the `oom_retries`-th one, before the next attempt starts.
     async fn save(&self, pin: &Pin, oom_retries: u32, killed: &Killed) -> Result<(), Failure>;
 }
 
-/// What a hook is run over.
+/// The input of an execution.
 #[derive(Clone, Copy, Debug)]
 pub struct Work<'a> {
     /// The pinned release.
@@ -73,11 +74,12 @@ pub struct Work<'a> {
     pub records: &'a [HookRecord],
     /// Their files.
     pub files: Option<&'a StagedFiles>,
-    /// How often the unit of work was handed back.
+    /// How often the unit of work was handed back before.
     pub retries: u32,
 }
 
-/// Runs the pinned release over the records. An error is the store's; whatever the hook or the runner did is in the answer.
+/// Runs the pinned release over the records. An error comes from the store; failures of the hook or the runner are
+/// part of the result.
 pub async fn execute(
     runner: &dyn Runner,
     checkpoints: &dyn Checkpoints,
@@ -101,7 +103,7 @@ pub async fn execute(
         done.oom_retries += 1;
         limits.memory = limits.memory.doubled();
     }
-    // Small ones first: if one record alone is too much, the others are done before it.
+    // Small records first: if one record alone is too much, the others are done before it.
     let small_first =
         |records: &mut Vec<HookRecord>| records.sort_by(|a, b| a.size_hint_mb.total_cmp(&b.size_hint_mb));
     if done.oom_retries > 0 {
@@ -124,7 +126,7 @@ pub async fn execute(
         let attempt = attempted(runner, &job).await;
         remaining = job.records;
         done.duration += attempt.duration;
-        // Memory comes first, then a rejection of the whole run whatever the exit status (WC-5.1).
+        // Memory comes first, then a rejection of the whole run regardless of the exit status (WC-5.1).
         done.failure = match (attempt.failure, attempt.output.whole_run_rejection()) {
             (Some(oom @ FailureKind::Oom(_)), _) => Some(oom),
             (_, Some(message)) => Some(FailureKind::RejectedRun(message)),
@@ -149,7 +151,7 @@ pub async fn execute(
         }
         if done.action == Some(FailureAction::RetryWithMoreMemory) {
             if remaining.is_empty() {
-                // It was killed after it had judged every record: nothing is left to do again.
+                // It was killed after it had judged every record: nothing remains to be retried.
                 (done.failure, done.action) = (None, None);
                 break;
             }
@@ -179,7 +181,8 @@ pub async fn execute(
 }
 
 impl HookExecution {
-    /// Takes the outcomes that an output holds; the first outcome of a record stands. What has one no longer remains.
+    /// Takes over the outcomes of an output; the first outcome of a record counts. Removes those records from
+    /// `remaining`.
     fn take(&mut self, output: &HookOutput, pin: &Pin, remaining: &mut Vec<HookRecord>) {
         let asked: BTreeSet<SourceId> = remaining.iter().map(|record| record.id.clone()).collect();
         self.outcomes.extend(output.outcomes(&pin.contract, &asked));
@@ -192,7 +195,8 @@ impl HookExecution {
     }
 }
 
-/// One attempt. A runner that failed is one more way in which an attempt can fail, and so is an output that belongs to another run (PRV-3).
+/// Makes one attempt. A failure of the runner is one way in which an attempt can fail, and so is an output that
+/// belongs to another run (PRV-3).
 async fn attempted(runner: &dyn Runner, job: &HookJob) -> Attempt {
     let expected = RunStamp {
         run: job.run,
@@ -209,8 +213,8 @@ async fn attempted(runner: &dyn Runner, job: &HookJob) -> Attempt {
     match runner.run(job).await {
         Ok(attempt) if attempt.stamp == Some(expected) => attempt,
         Ok(attempt) if attempt.stamp.is_none() && attempt.output == HookOutput::default() => attempt,
-        Ok(_) => failed("run.json beside the output does not speak of this run".to_owned()),
-        // Not its causes: they may hold what the hook printed.
+        Ok(_) => failed("run.json beside the output names another run".to_owned()),
+        // Not its causes: they may contain what the hook printed.
         Err(error) => {
             tracing::error!(%error, hook = %job.hook, "the runner failed");
             failed(error.to_string())

@@ -1,9 +1,10 @@
-//! One batch of an ingest run: pin, run the hooks, and write everything that came of it in one transaction.
+//! One batch of an ingest run: pin, run the hooks, and write all results in one transaction.
 //!
-//! Invariant: the effects of a batch happen once, at the commit that also ends its delegation; before it, nothing of them exists.
-//! Who can break it: a worker that was taken for dead and comes back (its attempt number is old: it is refused before it writes), a server
-//! that dies in the middle (nothing was committed: the next one does it again under the same pins and run ids), a pointer
-//! that moves meanwhile (the pins were committed before the first hook started).
+//! Invariant: the effects of a batch happen once, at the commit that also ends its delegation; before it, nothing of
+//! them exists. Who can break it: a worker that was presumed dead and comes back (its attempt number is old: it is
+//! refused before it writes), a server that dies in the middle (nothing was committed: the next one repeats it under
+//! the same pins and run ids), a pointer that moves meanwhile (the pins were committed before the first hook
+//! started).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,7 +32,7 @@ use crate::retry::retried;
 use crate::work::claims::{Finished, end_claim, fail_for_now, insert_runs};
 use crate::work::run_hooks::{Ran, RunHooks, Unit, UnitEnd, against};
 
-/// Works batches off.
+/// Processes batches.
 pub struct ProcessBatch {
     store: Arc<dyn Store>,
     queue: Arc<dyn WorkQueue>,
@@ -39,7 +40,7 @@ pub struct ProcessBatch {
     writers: Semaphore,
 }
 
-/// What the work starts from; committed before any hook starts.
+/// The input of the work, committed before any hook starts.
 struct Prepared {
     run: BatchRun,
     records: Vec<BatchRecord>,
@@ -47,8 +48,8 @@ struct Prepared {
 }
 
 impl ProcessBatch {
-    /// A use case on these ports, that writes at most so many batches at once: each holds a connection, also while it waits for what
-    /// another one has locked, and beats, claims and readers need some too.
+    /// Creates the use case over these ports. It writes at most `writers` batches at once: each holds a connection,
+    /// even while it waits for a lock of another one, and heartbeats, claims and readers need some too.
     pub fn new(store: Arc<dyn Store>, queue: Arc<dyn WorkQueue>, hooks: Arc<RunHooks>, writers: u32) -> Self {
         let writers = usize::try_from(writers.max(1)).unwrap_or(Semaphore::MAX_PERMITS);
         Self {
@@ -59,8 +60,9 @@ impl ProcessBatch {
         }
     }
 
-    /// Does what a claim is about. `place` is the worker's for running hooks; it is dropped as soon as they have ended. An error leaves the
-    /// claim to be taken away when its lease runs out.
+    /// Processes a claim. `place` is the worker's permit to run hooks; it is dropped as soon as they have ended.
+    /// After an error, the claim is lost when its lease expires.
+    #[tracing::instrument(name = "app.process_batch", skip_all, fields(delegation = %claim.delegation, attempt = claim.attempt, task = %claim.task))]
     pub async fn run(&self, claim: &Claim, place: impl Send) -> Result<WorkEnd, Failure> {
         let params: BatchParams =
             serde_json::from_value(claim.params.clone()).map_err(|e| StoreError::corrupt("tasks", e))?;
@@ -70,7 +72,7 @@ impl ProcessBatch {
         }
         let ended = self.hooks.run(claim, &prepared.unit).await?;
         drop(place);
-        // Never closed; without a turn the database would bound it.
+        // It is never closed. Without a turn, the database would limit it.
         let _turn = self.writers.acquire().await.ok();
         let (ran, aborted) = match ended {
             UnitEnd::Ran(ran) => (ran, None),
@@ -86,7 +88,8 @@ impl ProcessBatch {
         };
         let finished = match finished {
             Ok(finished) => finished.into_inner(),
-            // What the database refuses now it refuses again: waiting for the lease to run out would only hold up the run.
+            // What the database refuses now it refuses again: waiting for the lease to expire would only delay the
+            // run.
             Err(failure) if failure.kind() == Kind::Bug => {
                 let cause = std::error::Error::source(&failure)
                     .map_or_else(|| failure.to_string(), ToString::to_string);
@@ -102,11 +105,11 @@ impl ProcessBatch {
             Finished::Done => self.queue.notify(),
             Finished::RunIsOver => self.end_with_run(claim).await?,
             Finished::Late => {
-                tracing::warn!(delegation = %claim.delegation, attempt = claim.attempt, "a batch came too late and was refused: it was given to another worker");
+                tracing::warn!(delegation = %claim.delegation, attempt = claim.attempt, "a late batch was refused: another worker has its claim");
                 self.queue
                     .refuse_late(
                         claim,
-                        "the batch was worked off, but after it was given to another worker",
+                        "the batch was processed, but its claim was lost to another worker",
                     )
                     .await?;
                 return Ok(WorkEnd::Lost);
@@ -120,7 +123,7 @@ impl ProcessBatch {
         let mut uow = UnitOfWork::begin(&*self.store).await?;
         let at = uow.runs().now().await?;
         let begun = Instant::now();
-        // Whether it is over meanwhile is asked again, under its lock, when everything is written.
+        // Whether the run has ended meanwhile is checked again, under its lock, when everything is written.
         let batch_run = uow
             .ingests()
             .batch_run(run)
@@ -140,7 +143,7 @@ impl ProcessBatch {
             pins,
             records: hook_records(&records, &files),
             files,
-            // After the last retry that there is, nothing is tried again.
+            // After the last retry, nothing is tried again.
             retries: if claim.retry_count < MAX_RETRIES {
                 failures
             } else {
@@ -158,7 +161,7 @@ impl ProcessBatch {
             .await?)
     }
 
-    /// Writes everything. The run's row is locked last, so batches write side by side until then.
+    /// Writes all results. The run's row is locked last, so batches write concurrently until then.
     async fn finish(
         &self,
         claim: &Claim,
@@ -241,7 +244,7 @@ impl ProcessBatch {
         Ok(uow.commit(Finished::Done).await?)
     }
 
-    /// Ends the whole run: no other batch would fare better (WC-6.4). What is published stays.
+    /// Aborts the whole run: no other batch would succeed (WC-6.4). What is published stays.
     async fn abort(
         &self,
         claim: &Claim,
@@ -267,12 +270,12 @@ impl ProcessBatch {
         Ok(uow.commit(Finished::Done).await?)
     }
 
-    /// Ends the delegation of a batch whose run ended before its time; what became of its records is written already.
+    /// Ends the delegation of a batch whose run ended early; the results for its records are stored already.
     async fn end_with_run(&self, claim: &Claim) -> Result<(), Failure> {
         end_claim(&*self.store, claim, "the ingest run has ended").await
     }
 
-    /// The delegation fails, and the task is delegated again later, or given up.
+    /// Fails the delegation; the task is delegated again later, or given up.
     async fn hand_back(
         &self,
         claim: &Claim,
@@ -307,7 +310,7 @@ impl ProcessBatch {
     }
 }
 
-/// The records as hooks are given them. The size is that of their files.
+/// Returns the records as hooks receive them. The size is that of their files.
 fn hook_records(records: &[BatchRecord], files: &[RecordFile]) -> Vec<HookRecord> {
     let mut sizes: BTreeMap<&SourceId, u64> = BTreeMap::new();
     for file in files {
@@ -321,18 +324,19 @@ fn hook_records(records: &[BatchRecord], files: &[RecordFile]) -> Vec<HookRecord
     records.iter().map(record).collect()
 }
 
-/// As hooks are told sizes; exact to a KiB up to the petabytes.
+/// Converts bytes to MiB, as hooks receive sizes. Exact to a KiB up to the petabytes.
 pub(crate) fn mebibytes(bytes: u64) -> f64 {
     f64::from(u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX)) / 1024.0
 }
 
-/// Who passed every hook, and who did not.
+/// The records that passed every hook, and those that did not.
 struct Judged {
     passed: Vec<NewRecord>,
     refused: Vec<(SourceId, RecordEnd)>,
 }
 
-/// A record is published if every hook passed it; else the first hook in order that did not decides what is told.
+/// Judges the records. A record is published if every hook passed it; else the first hook in order that did not
+/// decides the outcome.
 fn judge(prepared: &Prepared, ran: &[Ran]) -> Result<Judged, Failure> {
     let checker = MetadataChecker::new(&prepared.run.schema.fields);
     let mut judged = Judged {

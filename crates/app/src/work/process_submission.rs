@@ -1,8 +1,8 @@
-//! One submission: run the hooks over it, and then publish it, hand it to a curator, or give it back (PIP-1).
+//! One submission: run the hooks over it, and then publish it, forward it to a curator, or return it (PIP-1).
 //!
-//! The invariant is that of a batch (`process_batch.rs`), and the code that runs the hooks is the same: what becomes of a submission
-//! happens once, at the commit that also ends its delegation. What is to wait for a curator is kept before that commit, under a key that
-//! only this attempt has.
+//! The invariant is that of a batch (`process_batch.rs`), and the code that runs the hooks is the same: the effects
+//! of a submission happen once, at the commit that also ends its delegation. What waits for a curator is stored
+//! before that commit, under a key that only this attempt has.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -33,7 +33,7 @@ use crate::work::claims::{Finished, end_claim, fail_for_now, insert_runs};
 use crate::work::process_batch::mebibytes;
 use crate::work::run_hooks::{Ran, RunHooks, Unit, UnitEnd};
 
-/// Works submissions off.
+/// Processes submissions.
 pub struct ProcessSubmission {
     store: Arc<dyn Store>,
     queue: Arc<dyn WorkQueue>,
@@ -41,7 +41,7 @@ pub struct ProcessSubmission {
     node: NodeDomain,
 }
 
-/// What the work starts from; committed before any hook starts.
+/// The input of the work, committed before any hook starts.
 struct Prepared {
     submission: Submission,
     locked: LockedDeposition,
@@ -51,7 +51,7 @@ struct Prepared {
     unit: Unit,
 }
 
-/// What the hooks say, taken together.
+/// The combined results of the hooks.
 struct Verdict {
     status: SubmissionStatus,
     reasons: Vec<String>,
@@ -59,7 +59,7 @@ struct Verdict {
 }
 
 impl ProcessSubmission {
-    /// A use case on these ports.
+    /// Creates the use case over these ports.
     pub fn new(
         store: Arc<dyn Store>,
         queue: Arc<dyn WorkQueue>,
@@ -74,7 +74,8 @@ impl ProcessSubmission {
         }
     }
 
-    /// Does what a claim is about. An error leaves the claim to be taken away when its lease runs out.
+    /// Processes a claim. After an error, the claim is lost when its lease expires.
+    #[tracing::instrument(name = "app.process_submission", skip_all, fields(delegation = %claim.delegation, attempt = claim.attempt, task = %claim.task))]
     pub async fn run(&self, claim: &Claim) -> Result<WorkEnd, Failure> {
         let Some(prepared) = retried!(self.prepare(claim))?.into_inner() else {
             end_claim(&*self.store, claim, "the submission is over").await?;
@@ -109,11 +110,11 @@ impl ProcessSubmission {
             Finished::Done => {}
             Finished::RunIsOver => end_claim(&*self.store, claim, "the submission is over").await?,
             Finished::Late => {
-                tracing::warn!(delegation = %claim.delegation, attempt = claim.attempt, "a submission came too late and was refused: it was given to another worker");
+                tracing::warn!(delegation = %claim.delegation, attempt = claim.attempt, "a late submission was refused: another worker has its claim");
                 self.queue
                     .refuse_late(
                         claim,
-                        "the submission was worked off, but after it was given to another worker",
+                        "the submission was processed, but its claim was lost to another worker",
                     )
                     .await?;
                 return Ok(WorkEnd::Lost);
@@ -194,12 +195,13 @@ impl ProcessSubmission {
             .await?)
     }
 
-    /// A rejection outweighs what could not be judged: it stands whatever a retry would bring.
+    /// Combines the results. A rejection outweighs what could not be judged, because no retry would change it.
     fn verdict(prepared: &Prepared, ran: &[Ran], aborted: Option<String>) -> Verdict {
         let (mut results, mut reasons) = (Vec::new(), Vec::new());
         let (mut rejected, mut errored) = (false, aborted.is_some());
         for (pin, one) in prepared.unit.pins.iter().zip(ran) {
-            // A hook that rejects the whole run rejects the deposition, whatever it wrote of the record before (WC-5.1).
+            // A hook that rejects the whole run rejects the deposition, even if it wrote another outcome before
+            // (WC-5.1).
             if let Some(FailureKind::RejectedRun(why)) = &one.execution.failure {
                 rejected = true;
                 reasons.push(format!("hook {}: {why}", pin.release.hook));
@@ -247,7 +249,7 @@ impl ProcessSubmission {
         }
     }
 
-    /// Keeps the rows that a curator's approval will publish.
+    /// Stores the rows that a curator's approval will publish.
     async fn keep_rows(
         &self,
         claim: &Claim,
@@ -359,7 +361,7 @@ impl ProcessSubmission {
         Ok(uow.commit(Finished::Done).await?)
     }
 
-    /// The data keys of WC-1.7.
+    /// Returns the event with the data keys of WC-1.7.
     fn completed(&self, claim: &Claim, prepared: &Prepared, ran: &[Ran], verdict: &Verdict) -> Value {
         let results: Vec<Value> = verdict
             .results
@@ -383,7 +385,7 @@ impl ProcessSubmission {
         })
     }
 
-    /// The delegation fails, and the task is delegated again later, or the deposition is given back.
+    /// Fails the delegation; the task is delegated again later, or the deposition is returned.
     async fn hand_back(&self, claim: &Claim, why: &str, most: u32) -> Result<(), Failure> {
         if retried!(self.hand_back_once(claim, &preview(why), most))?.into_inner() {
             self.queue.notify();

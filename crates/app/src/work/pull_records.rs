@@ -1,12 +1,14 @@
-//! One pull of an ingest run: ask the ingester for its next records, and store what it gave.
+//! One pull of an ingest run: ask the ingester for its next records, and store them.
 //!
-//! Invariant: what a pull gave, the session that it left, the run's counts and the next pull are stored in the one transaction that also
-//! ends the pull's delegation (WC-D27). Who can break it: a server that dies anywhere before that commit (nothing of the pull exists, and
-//! the next attempt starts from the session before), a worker that was taken for dead (its claim is refused), an ingester that dies
-//! after it wrote half of its records (an attempt that failed gives nothing).
+//! Invariant: the records of a pull, the session that it left, the run's counts and the next pull are stored in the
+//! one transaction that also ends the pull's delegation (WC-D27). Who can break it: a server that dies anywhere
+//! before that commit (nothing of the pull exists, and the next attempt starts from the session before), a worker
+//! that was presumed dead (its claim is refused), an ingester that dies after it wrote half of its records (a failed
+//! attempt yields nothing).
 //!
-//! How far pulling runs ahead of the hooks is bounded: the next pull is queued while fewer than [`MAX_AHEAD`] batches wait, by the
-//! pull before it or by the batch that makes room, both under the run's lock, so that neither can miss the other.
+//! How far pulling runs ahead of the hooks is bounded: the next pull is queued while fewer than [`MAX_AHEAD`] batches
+//! wait, by the pull before it or by the batch that makes room, both under the run's lock, so that neither can miss
+//! the other.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -42,7 +44,7 @@ pub struct PullRecords {
     hooks: Arc<RunHooks>,
 }
 
-/// What a pull starts from.
+/// The input of a pull.
 struct Prepared {
     run: LockedIngestRun,
     fields: Vec<FieldDefinition>,
@@ -50,7 +52,7 @@ struct Prepared {
     failures: u32,
 }
 
-/// Why a pull gave nothing.
+/// Why a pull yielded nothing.
 struct Failed {
     kind: FailureKind,
     log_ref: Option<String>,
@@ -58,12 +60,13 @@ struct Failed {
 }
 
 impl PullRecords {
-    /// A use case on these ports.
+    /// Creates the use case over these ports.
     pub fn new(store: Arc<dyn Store>, queue: Arc<dyn WorkQueue>, hooks: Arc<RunHooks>) -> Self {
         Self { store, queue, hooks }
     }
 
-    /// Does what a claim is about. An error leaves the claim to be taken away when its lease runs out.
+    /// Processes a claim. After an error, the claim is lost when its lease expires.
+    #[tracing::instrument(name = "app.pull_records", skip_all, fields(delegation = %claim.delegation, attempt = claim.attempt, task = %claim.task))]
     pub async fn run(&self, claim: &Claim) -> Result<WorkEnd, Failure> {
         let params: PullParams =
             serde_json::from_value(claim.params.clone()).map_err(|e| StoreError::corrupt("tasks", e))?;
@@ -73,7 +76,7 @@ impl PullRecords {
             return Ok(WorkEnd::Done);
         }
         let prefix = format!("ingests/{}/pulls/{}", params.run(), params.pull);
-        // Of attempts at this pull that came to nothing. Whoever still writes there has lost the claim.
+        // Removes the files of earlier attempts at this pull. A worker that still writes there has lost its claim.
         self.hooks.blobs.delete_all(&prefix).await?;
         let given = self.ask(claim, &prepared, &prefix).await?;
         let finished = match &given {
@@ -86,7 +89,7 @@ impl PullRecords {
                 // What the database refuses now it refuses again.
                 Err(failure) if failure.kind() == Kind::Bug => {
                     tracing::error!(error = &failure as &dyn std::error::Error, delegation = %claim.delegation, "a pull could not be stored");
-                    let why = "what the ingester gave could not be stored".to_owned();
+                    let why = "the ingester's records could not be stored".to_owned();
                     let failed = Failed {
                         kind: FailureKind::Upstream(why),
                         log_ref: None,
@@ -107,16 +110,16 @@ impl PullRecords {
             }
             Finished::RunIsOver => end_claim(&*self.store, claim, "the ingest run has ended").await?,
             Finished::Late => {
-                tracing::warn!(delegation = %claim.delegation, attempt = claim.attempt, "a pull came too late and was refused: it was given to another worker");
+                tracing::warn!(delegation = %claim.delegation, attempt = claim.attempt, "a late pull was refused: another worker has its claim");
                 self.queue
                     .refuse_late(
                         claim,
-                        "the pull was done, but after it was given to another worker",
+                        "the pull was done, but its claim was lost to another worker",
                     )
                     .await?;
             }
         }
-        // Only what this very attempt wrote: another one may be at work below the same prefix.
+        // Only what this very attempt wrote: another one may be running below the same prefix.
         self.hooks
             .blobs
             .delete_all(&attempt_prefix(&prefix, claim))
@@ -134,7 +137,7 @@ impl PullRecords {
         let mut uow = UnitOfWork::begin(&*self.store).await?;
         let locked = uow.ingests().lock(run).await?.ok_or_else(unknown)?;
         let schema = uow.ingests().schema(run).await?.ok_or_else(unknown)?;
-        // Read anew for every pull, so that a deploy in the middle of a run is heard (WC-6.2).
+        // Read again for every pull, so that a deploy in the middle of a run takes effect (WC-6.2).
         let convention = uow.conventions().find(&locked.convention).await?;
         let failures = uow.delegations().failures_of_task(claim.task).await?;
         Ok(uow
@@ -147,7 +150,7 @@ impl PullRecords {
             .await?)
     }
 
-    /// Asks the ingester. The outer error is the store's.
+    /// Runs the ingester. The outer error comes from the store.
     async fn ask(
         &self,
         claim: &Claim,
@@ -161,7 +164,7 @@ impl PullRecords {
         };
         let run = &prepared.run;
         let Some(ingester) = &prepared.ingester else {
-            let why = format!("convention {} has no ingester any more", run.convention);
+            let why = format!("convention {} no longer has an ingester", run.convention);
             return Ok(Err(failed(FailureKind::Misconfigured(why))));
         };
         let digest = match ingester.digest.parse() {
@@ -186,7 +189,7 @@ impl PullRecords {
         };
         let attempt = match self.hooks.runner.pull(&job).await {
             Ok(attempt) => attempt,
-            // Not its causes: they may hold what the ingester printed.
+            // Not its causes: they may contain what the ingester printed.
             Err(error) => {
                 tracing::error!(%error, convention = %run.convention, "the runner failed");
                 return Ok(Err(failed(FailureKind::Runtime(error.to_string()))));
@@ -229,7 +232,7 @@ impl PullRecords {
         }
     }
 
-    /// Removes the files of records that are not new: nothing refers to them. What stays because this fails takes up space only.
+    /// Removes the files of records that are not new: nothing refers to them. If this fails, they only waste space.
     async fn remove_unlisted(&self, given: &Given, listed: &BTreeSet<String>) {
         for file in given.files.iter().filter(|file| !listed.contains(&file.key)) {
             if let Err(error) = self.hooks.blobs.delete(&file.key).await {
@@ -293,7 +296,7 @@ impl PullRecords {
                     LineResult::Unchanged | LineResult::Repeated => {}
                     LineResult::Contradicts => {
                         refused += 1;
-                        let why = "an earlier pull of this run gave other content for this id; a run holds one content per id";
+                        let why = "an earlier pull of this run returned other content for this id; a run holds one content per id";
                         refusals.push((line.line, Some(id.to_string()), why.to_owned()));
                     }
                 }
@@ -344,7 +347,7 @@ impl PullRecords {
             .await?)
     }
 
-    /// Does about a failure what the policy says (WC-6.4).
+    /// Handles a failure as the policy requires (WC-6.4).
     async fn settle(
         &self,
         claim: &Claim,

@@ -21,31 +21,32 @@ use crate::metrics::Metrics;
 use crate::retry::retried;
 use crate::work::hook_execution::{Checkpoints, HookExecution, Killed, Work, execute};
 
-/// What the hooks are run over.
+/// The input of the hooks.
 pub(crate) struct Unit {
     pub(crate) pins: Vec<Pin>,
     pub(crate) records: Vec<HookRecord>,
     pub(crate) files: Vec<RecordFile>,
-    /// How often the unit was handed back.
+    /// How often the unit was handed back before.
     pub(crate) retries: u32,
-    /// The database's time, and ours at that moment: run times are the former plus what passed since by the latter.
+    /// The database's time, and the local one at that moment: run times are the former plus what passed since by the
+    /// latter.
     pub(crate) at: OffsetDateTime,
     pub(crate) begun: Instant,
 }
 
-/// One hook's part.
+/// The execution of one hook.
 pub(crate) struct Ran {
     pub(crate) run: HookRun,
     pub(crate) execution: HookExecution,
 }
 
-/// What came of a unit.
+/// The result of a unit.
 pub(crate) enum UnitEnd {
     /// Every hook was run; each record has an outcome of each.
     Ran(Vec<Ran>),
-    /// The unit is to be done again, for this reason.
+    /// The unit is to be retried, for this reason.
     Retry(String),
-    /// No unit like this one would fare better: what was run until then, and the failure.
+    /// No unit like this one would succeed: what was run until then, and the failure.
     Abort(Vec<Ran>, String, FailureKind),
 }
 
@@ -58,7 +59,7 @@ pub struct RunHooks {
 }
 
 impl RunHooks {
-    /// On these ports.
+    /// Creates the runner of hooks over these ports.
     pub fn new(
         store: Arc<dyn Store>,
         runner: Arc<dyn Runner>,
@@ -73,10 +74,10 @@ impl RunHooks {
         }
     }
 
-    /// One hook after the other, over all records.
+    /// Runs one hook after the other, over all records.
     pub(crate) async fn run(&self, claim: &Claim, unit: &Unit) -> Result<UnitEnd, Failure> {
         let mut ran = Vec::with_capacity(unit.pins.len());
-        // Containers and processes find files in different places; most units have one kind of hook.
+        // Containers and processes find files in different directories; most units have one kind of hook.
         let mut staged: BTreeMap<&str, StagedFiles> = BTreeMap::new();
         for pin in &unit.pins {
             let image = &pin.release.release.image;
@@ -97,12 +98,12 @@ impl RunHooks {
                 }
             }
             let one = self.run_hook(claim, unit, pin, staged.get(kind)).await?;
-            let told = |failure: &FailureKind| format!("hook {}: {failure}", pin.release.hook);
+            let text = |failure: &FailureKind| format!("hook {}: {failure}", pin.release.hook);
             match (one.execution.action, one.execution.failure.clone()) {
-                (Some(FailureAction::Retry), Some(failure)) => return Ok(UnitEnd::Retry(told(&failure))),
+                (Some(FailureAction::Retry), Some(failure)) => return Ok(UnitEnd::Retry(text(&failure))),
                 (Some(FailureAction::Abort), Some(failure)) => {
                     ran.push(one);
-                    return Ok(UnitEnd::Abort(ran, told(&failure), failure));
+                    return Ok(UnitEnd::Abort(ran, text(&failure), failure));
                 }
                 _ => ran.push(one),
             }
@@ -161,7 +162,8 @@ impl RunHooks {
         Ok(Ran { run, execution })
     }
 
-    /// Keeps a log; gives where. A run without its log is worth more than no run. What it says goes nowhere else (PRV-8).
+    /// Stores a log, and returns its key. A run without its log is worth more than no run. The content of a log goes
+    /// nowhere else (PRV-8).
     pub(crate) async fn keep_log(&self, key: String, log: &[u8]) -> Option<String> {
         match self.blobs.put(&key, Bytes::copy_from_slice(log)).await {
             Ok(()) => Some(key),
@@ -169,15 +171,15 @@ impl RunHooks {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
                     key,
-                    "a log could not be kept"
+                    "a log could not be stored"
                 );
                 None
             }
         }
     }
 
-    /// Removes what was kept of attempts that were killed for memory, of tasks that have ended: first the files, then what names them, so
-    /// that a server that dies in between leaves nothing that nobody knows of. Gives of how many runs.
+    /// Removes the checkpoints of tasks that have ended: first the files, then the rows that name them, so that a
+    /// server that dies in between leaves no orphaned files. Returns the number of cleaned runs.
     pub(crate) async fn tidy(&self) -> Result<usize, Failure> {
         let runs = retried!(self.useless())?.into_inner();
         for run in &runs {
@@ -202,10 +204,11 @@ impl RunHooks {
     }
 }
 
-/// Of how many runs what was kept is removed at a time.
+/// The maximum number of runs that are cleaned at a time.
 const MAX_TIDIED: u32 = 100;
 
-/// How a record ends that a hook did not pass: by the first such hook, in their order. None if every hook passed it.
+/// Returns the outcome of a record that a hook did not pass: that of the first such hook, in their order. None if
+/// every hook passed it.
 pub(crate) fn against(pins: &[Pin], ran: &[Ran], record: &SourceId) -> Option<RecordEnd> {
     pins.iter().zip(ran).find_map(|(pin, one)| {
         let hook = || pin.release.hook.clone();
@@ -225,10 +228,10 @@ fn checkpoint_prefix(run: RunId) -> String {
     format!("checkpoints/{run}")
 }
 
-/// The files of a checkpoint, by the part of its key.
+/// The files of a checkpoint, as parts of its key.
 const PARTS: [&str; 5] = ["features", "rejections", "errors", "progress", "log"];
 
-/// Checkpoints of one claim.
+/// The checkpoints of one claim.
 struct Cached<'a> {
     of: &'a RunHooks,
     claim: &'a Claim,
@@ -256,7 +259,7 @@ impl Cached<'_> {
         let missing = || {
             StoreError::corrupt(
                 "hook_checkpoints",
-                "a checkpoint's file is missing in the store for files",
+                "a checkpoint's file is missing in the blob store",
             )
         };
         Ok(found.ok_or_else(missing)?.to_vec())
@@ -287,7 +290,7 @@ impl Checkpoints for Cached<'_> {
     }
 
     async fn save(&self, pin: &Pin, oom_retries: u32, killed: &Killed) -> Result<(), Failure> {
-        // The attempt is in the key: a worker that was taken for dead writes elsewhere than the one who goes on.
+        // The attempt is in the key: a worker that was presumed dead writes elsewhere than the one that continues.
         let key = format!(
             "{}/{}-{}-{oom_retries}",
             checkpoint_prefix(pin.run),
@@ -319,6 +322,6 @@ impl Checkpoints for Cached<'_> {
             );
             return Ok(());
         }
-        Err(StoreError::Unavailable("the claim was taken away: another worker does this now".into()).into())
+        Err(StoreError::Unavailable("the claim was lost: another worker has it now".into()).into())
     }
 }

@@ -1,4 +1,5 @@
-//! Taking delegations back from callees that died or fell silent, or that let their time pass, and handing them out again (LED-5, LED-6).
+//! Taking delegations back from callees that died or fell silent, or that missed their deadline, and redelegating
+//! them (LED-5, LED-6).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use crate::retry::retried;
 /// How many delegations one transaction takes back.
 const MAX_AT_ONCE: u32 = 100;
 
-/// Sweeps.
+/// Sweeps the ledger for stuck delegations.
 pub struct Sweep {
     store: Arc<dyn Store>,
     notifier: Arc<dyn Notifier>,
@@ -30,11 +31,11 @@ pub struct Sweep {
 enum TableParams {
     /// Leases whose holder is silent, dead or late.
     Leases,
-    /// What waits past its deadline.
+    /// Unclaimed delegations past their deadline.
     LongPoll,
 }
 
-/// What one transaction took back.
+/// The result of one transaction.
 struct Taken {
     count: usize,
     held_back: u64,
@@ -42,12 +43,13 @@ struct Taken {
 }
 
 impl Sweep {
-    /// A use case on these ports.
+    /// Creates the use case over these ports.
     pub fn new(store: Arc<dyn Store>, notifier: Arc<dyn Notifier>) -> Self {
         Self { store, notifier }
     }
 
-    /// Takes back what is silent for longer than `silence`, past its deadline, or held by an earlier boot of `worker`; gives how many.
+    /// Takes back delegations that are silent for longer than `silence`, past their deadline, or held by an earlier
+    /// boot of `worker`. Returns how many.
     pub async fn run(&self, worker: &WorkerIdentity, silence: Duration) -> Result<usize, Failure> {
         let mut all = 0;
         for wanted in [TableParams::Leases, TableParams::LongPoll] {
@@ -58,7 +60,7 @@ impl Sweep {
                 if taken.held_back > 0 {
                     tracing::error!(
                         held_back = taken.held_back,
-                        "so many callees fell silent at once that it looks like a fault of the network or the database; they get as much time again"
+                        "so many callees fell silent at once that it looks like a fault of the network or the database; their leases get as much time again"
                     );
                 }
                 if taken.count < MAX_AT_ONCE as usize {
@@ -92,7 +94,7 @@ impl Sweep {
     }
 }
 
-/// Hands out again what is stuck, or gives its task up; gives who is to be woken.
+/// Redelegates stuck delegations, or gives up their tasks. Returns the topics to wake.
 async fn go_on(uow: &mut UnitOfWork, stuck: &[Stuck]) -> Result<BTreeSet<String>, Failure> {
     let mut topics = BTreeSet::new();
     for one in stuck {
@@ -109,7 +111,7 @@ async fn go_on(uow: &mut UnitOfWork, stuck: &[Stuck]) -> Result<BTreeSet<String>
 }
 
 async fn go_on_for_caller(uow: &mut UnitOfWork, stuck: &Stuck) -> Result<(), Failure> {
-    // After its deadline nobody could do it any more.
+    // After its deadline it cannot be done any more.
     let next = (!stuck.expired && stuck.retry_count < stuck.max_retries)
         .then(|| stuck.id.retry(stuck.retry_count + 1));
     let next = match next {
@@ -136,7 +138,7 @@ async fn go_on_with_own(uow: &mut UnitOfWork, stuck: &Stuck) -> Result<(), Failu
     };
     if stuck.retry_count < MAX_RETRIES {
         let retry = stuck.retry_count + 1;
-        // The first times at once: a restart is no fault of the task.
+        // The first retry is immediate: a restart is no fault of the task.
         let delay = retry
             .checked_sub(3)
             .filter(|n| *n > 0)

@@ -1,9 +1,9 @@
-//! The worker: claims, works, beats, sweeps, and drains when it is told to stop.
+//! The worker: claims, works, sends heartbeats, sweeps, and drains when it is stopped.
 //!
-//! What is bounded by its concurrency is what runs hooks: a batch gives its place up when its hooks have ended, and is written while those
-//! of the next one run. Invariant: at most `concurrency` units run hooks, and at most twice as many are held. Who can break it: a database
-//! that writes slower than hooks compute; so nothing is claimed while twice as many are held, and what waits stays in the queue for
-//! other servers.
+//! Its concurrency limits the running of hooks: a batch releases its place when its hooks have ended, and is written
+//! while those of the next one run. Invariant: at most `concurrency` units run hooks, and at most twice as many are
+//! held. Who can break it: a database that writes slower than hooks compute; so nothing is claimed while twice as
+//! many are held, and what waits stays in the queue for other servers.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,25 +25,25 @@ use crate::work::pull_records::PullRecords;
 use crate::work::run_hooks::RunHooks;
 use crate::work::sweep::Sweep;
 
-/// How often schedules are looked at; they are told in minutes.
+/// The interval at which schedules are checked; their unit is minutes.
 const SCHEDULE_EVERY: Duration = Duration::from_secs(5);
 
 /// How a worker behaves.
 #[derive(Clone, Debug)]
 pub struct WorkerOptions {
-    /// Who it is.
+    /// Its name and boot id.
     pub identity: WorkerIdentity,
     /// How many claims it runs hooks for at once; as many more may be written meanwhile.
     pub concurrency: u32,
-    /// After how long without a beat others take its work.
+    /// After how long without a heartbeat its leases expire.
     pub silence: Duration,
-    /// How long it waits between looks when nothing wakes it.
+    /// The poll interval if nothing wakes it.
     pub poll: Duration,
-    /// How long it goes on with what it holds after it was told to stop.
+    /// How long it continues with what it holds after it was stopped.
     pub drain: Duration,
 }
 
-/// What a worker can do.
+/// The jobs of a worker.
 pub struct WorkerJobs {
     /// Running hooks over batches.
     pub batches: ProcessBatch,
@@ -51,13 +51,13 @@ pub struct WorkerJobs {
     pub pulls: PullRecords,
     /// Running hooks over submissions.
     pub submissions: ProcessSubmission,
-    /// What all of these run hooks with.
+    /// The runner of hooks that all of these share.
     pub hooks: Arc<RunHooks>,
     /// Opening runs when a schedule says so.
     pub schedules: ScheduleIngestions,
 }
 
-/// Works.
+/// Runs the server's own work.
 pub struct Worker {
     options: WorkerOptions,
     queue: Arc<dyn WorkQueue>,
@@ -69,13 +69,13 @@ pub struct Worker {
     held: Mutex<BTreeMap<DelegationId, (i64, CancellationToken)>>,
 }
 
-/// Takes a delegation out of what is held, however its work ends.
+/// Removes a delegation from the held ones, however its work ends.
 struct Held<'a> {
     worker: &'a Worker,
     delegation: &'a DelegationId,
 }
 
-/// How many units may run hooks at once.
+/// Returns how many units may run hooks at once.
 fn places(options: &WorkerOptions) -> usize {
     usize::try_from(options.concurrency).unwrap_or(Semaphore::MAX_PERMITS / 2)
 }
@@ -91,7 +91,7 @@ impl Drop for Held<'_> {
 }
 
 impl Worker {
-    /// A worker on these use cases.
+    /// Creates a worker over these use cases.
     pub fn new(
         options: WorkerOptions,
         queue: Arc<dyn WorkQueue>,
@@ -113,7 +113,8 @@ impl Worker {
         }
     }
 
-    /// Works until `stop`, then makes no new claims, goes on with what it holds for at most the drain time, and lets go.
+    /// Works until `stop`, then makes no new claims, continues with what it holds for at most the drain time, and
+    /// lets the rest go.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
         let beats = tokio::spawn(Arc::clone(&self).heartbeat_loop());
         let sweeps = tokio::spawn(Arc::clone(&self).sweep_loop(stop.clone()));
@@ -128,7 +129,7 @@ impl Worker {
                 tokio::select! { _ = running.join_next() => {}, () = stop.cancelled() => {} }
                 continue;
             }
-            // Waits for one place, and takes what else is free.
+            // Waits for one place, and takes all that are free.
             let mut free = tokio::select! {
                 place = Arc::clone(&self.places).acquire_owned() => place.into_iter().collect::<Vec<_>>(),
                 () = stop.cancelled() => continue,
@@ -159,7 +160,7 @@ impl Worker {
         if !drained {
             tracing::warn!(
                 left = running.len(),
-                "the drain time is over; what is left will be taken up by others"
+                "the drain time is over; other servers will resume what is left"
             );
             running.shutdown().await;
         }
@@ -190,7 +191,7 @@ impl Worker {
             .insert(claim.delegation.clone(), (claim.attempt, lost.clone()));
         self.metrics.begun();
         let begun = Instant::now();
-        // Also when the work panics: a claim that nobody works on must not be beaten for.
+        // Also when the work panics: without a worker, a claim must not get heartbeats.
         let _held = Held {
             worker: &self,
             delegation: &claim.delegation,
@@ -210,7 +211,7 @@ impl Worker {
             result = work => match result {
                 Ok(end) => end,
                 Err(error) => {
-                    tracing::error!(error = &error as &dyn std::error::Error, delegation = %claim.delegation, "work failed; it will be taken up again when its lease runs out");
+                    tracing::error!(error = &error as &dyn std::error::Error, delegation = %claim.delegation, "work failed; it will be retried when its lease expires");
                     if error.kind() == Kind::Bug {
                         self.metrics.unhandled_error();
                     }
@@ -218,7 +219,7 @@ impl Worker {
                 }
             },
             () = lost.cancelled() => {
-                tracing::warn!(delegation = %claim.delegation, attempt = claim.attempt, "the claim was taken away; its work was stopped");
+                tracing::warn!(delegation = %claim.delegation, attempt = claim.attempt, "the claim was lost; its work was stopped");
                 WorkEnd::Lost
             }
         };
@@ -229,7 +230,8 @@ impl Worker {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Beats at a sixth of the silence limit, at most every 30 s, in one statement for all claims (LEDGER-6.3).
+    /// Sends heartbeats at a sixth of the silence limit, at most every 30 s, in one statement for all claims
+    /// (LEDGER-6.3).
     async fn heartbeat_loop(self: Arc<Self>) {
         let every = (self.options.silence / 6).min(Duration::from_secs(30));
         loop {
@@ -245,13 +247,13 @@ impl Worker {
             match self.queue.heartbeat(&claims).await {
                 Ok(kept) => {
                     for (id, attempt) in claims.iter().filter(|(id, _)| !kept.contains(id)) {
-                        // It may have ended meanwhile; then nobody listens to the token.
+                        // It may have ended meanwhile; then the token has no listener.
                         if let Some((_, lost)) = self.holding().get(id).filter(|(held, _)| held == attempt) {
                             lost.cancel();
                         }
                     }
                 }
-                Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "no beat was taken"),
+                Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "heartbeat failed"),
             }
         }
     }
@@ -275,7 +277,7 @@ impl Worker {
 
     /// Each run is opened in a transaction of its own, so it can be ended at any time.
     async fn schedule_loop(self: Arc<Self>) {
-        // Left-overs can wait; like the queue they are looked for when nothing else happens.
+        // Left-overs can wait; like the queue they are checked when nothing else happens.
         let tidy_every = self.options.poll.max(SCHEDULE_EVERY);
         let mut tidied: Option<Instant> = None;
         loop {
@@ -290,7 +292,7 @@ impl Worker {
                 if let Err(error) = self.work.hooks.tidy().await {
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
-                        "what was kept of attempts that ended could not be removed"
+                        "checkpoints of ended attempts could not be removed"
                     );
                 }
             }

@@ -1,4 +1,4 @@
-//! Reading claims of a token whose signature holds.
+//! Reading the claims of a token with a verified signature.
 
 use std::collections::BTreeSet;
 
@@ -6,10 +6,10 @@ use serde_json::{Map, Value};
 
 use crate::error::AuthError;
 
-/// How far clocks may differ, in seconds.
+/// Tolerated clock difference, in seconds.
 pub(super) const LEEWAY: f64 = 30.0;
 
-/// A claim that is a text.
+/// Returns a claim that is a string.
 pub(super) fn text<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
     claims.get(name).and_then(Value::as_str)
 }
@@ -22,7 +22,7 @@ pub(super) struct Times {
     pub(super) expires: Option<f64>,
 }
 
-/// `iat`, `nbf` and `exp`; RFC 7519 2: a `NumericDate` may have a fraction.
+/// Reads `iat`, `nbf` and `exp`. RFC 7519 2: a `NumericDate` may have a fraction.
 pub(super) fn times(claims: &Map<String, Value>) -> Result<Times, AuthError> {
     let time = |name: &str| match claims.get(name) {
         None => Ok(None),
@@ -30,7 +30,7 @@ pub(super) fn times(claims: &Map<String, Value>) -> Result<Times, AuthError> {
             .as_f64()
             .filter(|t| t.is_finite() && t.abs() < 1e15)
             .map(Some)
-            .ok_or(AuthError::InvalidToken("a time in it is no number")),
+            .ok_or(AuthError::InvalidToken("a time claim is not a number")),
     };
     Ok(Times {
         issued: time("iat")?,
@@ -39,7 +39,7 @@ pub(super) fn times(claims: &Map<String, Value>) -> Result<Times, AuthError> {
     })
 }
 
-/// `exp` is required (WC-D28); `nbf` and `iat` are checked where they stand.
+/// Checks the times. `exp` is required (WC-D28); `nbf` and `iat` are checked if present.
 pub(super) fn check_times(times: &Times, now: i64) -> Result<(), AuthError> {
     #[expect(
         clippy::cast_precision_loss,
@@ -47,19 +47,19 @@ pub(super) fn check_times(times: &Times, now: i64) -> Result<(), AuthError> {
     )]
     let now = now as f64;
     let Some(expires) = times.expires else {
-        return Err(AuthError::InvalidToken("it has no expiry"));
+        return Err(AuthError::InvalidToken("exp is missing"));
     };
     if expires + LEEWAY <= now {
         return Err(AuthError::TokenExpired);
     }
     let future = |time: Option<f64>| time.is_some_and(|at| at - LEEWAY > now);
     if future(times.not_before) || future(times.issued) {
-        return Err(AuthError::InvalidToken("it is not valid yet"));
+        return Err(AuthError::InvalidToken("the token is not valid yet"));
     }
     Ok(())
 }
 
-/// `aud` is a text or a list of texts (RFC 7519 4.1.3).
+/// Returns the audiences: `aud` is a string or a list of strings (RFC 7519 4.1.3).
 pub(super) fn audiences(claims: &Map<String, Value>) -> BTreeSet<&str> {
     match claims.get("aud") {
         Some(Value::String(one)) => BTreeSet::from([one.as_str()]),
@@ -68,7 +68,7 @@ pub(super) fn audiences(claims: &Map<String, Value>) -> BTreeSet<&str> {
     }
 }
 
-/// Scopes are a space-delimited text or a list of texts (AUT-4); anything else is none.
+/// Returns the scopes: a space-delimited string or a list of strings (AUT-4); any other value means none.
 pub(super) fn scopes(claim: Option<&Value>) -> BTreeSet<String> {
     match claim {
         Some(Value::String(text)) => text
@@ -81,15 +81,15 @@ pub(super) fn scopes(claim: Option<&Value>) -> BTreeSet<String> {
     }
 }
 
-/// The hooks that a token is limited to: a list of names. A limit that cannot be read refuses the token, for without it the token
-/// would be good for every hook.
+/// Returns the hooks that a token is restricted to: a list of names. An unreadable restriction refuses the token,
+/// because without it the token would be valid for every hook.
 pub(super) fn hooks(claim: Option<&Value>) -> Result<Option<BTreeSet<String>>, AuthError> {
     match claim {
         None => Ok(None),
         Some(Value::Array(items)) => texts(items).map(Some),
         Some(_) => Err(()),
     }
-    .map_err(|()| AuthError::InvalidToken("its hooks are no list of names"))
+    .map_err(|()| AuthError::InvalidToken("hooks is not a list of hook names"))
 }
 
 fn texts(items: &[Value]) -> Result<BTreeSet<String>, ()> {

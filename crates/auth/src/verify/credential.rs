@@ -1,19 +1,19 @@
-//! Credentials that hold.
+//! Verified credentials.
 
 use std::collections::BTreeSet;
 
 use domain::{ServiceAccountId, UserId};
 
-/// Credentials that hold.
+/// Verified credentials of a user or a machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credential {
-    /// Of a user.
+    /// Credentials of a user.
     User(VerifiedUser),
-    /// Of a machine.
+    /// Credentials of a machine.
     Machine(VerifiedMachine),
 }
 
-/// A user whose token holds. Only a [`crate::Verifier`] makes one.
+/// A user with a verified token. Only a [`crate::Verifier`] creates one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedUser {
     id: UserId,
@@ -30,7 +30,7 @@ impl VerifiedUser {
         }
     }
 
-    /// The user's id.
+    /// Returns the user's id.
     pub const fn id(&self) -> UserId {
         self.id
     }
@@ -40,7 +40,7 @@ impl VerifiedUser {
     }
 }
 
-/// A machine whose token holds. Only a [`crate::Verifier`] makes one.
+/// A machine with a verified token. Only a [`crate::Verifier`] creates one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedMachine {
     issuer: String,
@@ -64,17 +64,17 @@ impl VerifiedMachine {
         }
     }
 
-    /// The account's stable id.
+    /// Returns the account's stable id.
     pub fn id(&self) -> ServiceAccountId {
         ServiceAccountId::of(&self.issuer, &self.subject)
     }
 
-    /// Who vouches for it.
+    /// Returns the issuer of the token.
     pub fn issuer(&self) -> &str {
         &self.issuer
     }
 
-    /// The issuer's name for it.
+    /// Returns the issuer's name for the machine.
     pub fn subject(&self) -> &str {
         &self.subject
     }

@@ -1,4 +1,4 @@
-//! Public keys of issuers: from PEM files and JWKS documents (RFC 7517, RFC 8037).
+//! Public keys of issuers, from PEM files and JWKS documents (RFC 7517, RFC 8037).
 
 use std::collections::HashSet;
 use std::fmt;
@@ -11,19 +11,19 @@ use ed25519_dalek::{Signature, VerifyingKey};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-/// The most keys that are taken of one document.
+/// Maximum number of keys read from one document.
 const MAX_KEYS: usize = 100;
 
-/// Why a text gives no keys. It never carries anything of the text.
+/// Reason why a text contains no usable keys. It never carries any part of the text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// A PEM holds no Ed25519 public key.
-    #[error("is no Ed25519 public key in PEM (BEGIN PUBLIC KEY)")]
+    /// The PEM holds no Ed25519 public key.
+    #[error("is not an Ed25519 public key in PEM (BEGIN PUBLIC KEY)")]
     Pem,
-    /// A document is no JWKS.
-    #[error("is no JWKS: a JSON object with a list `keys` is needed (RFC 7517 5)")]
+    /// The document is not a JWKS.
+    #[error("is not a JWKS: requires a JSON object with a list `keys` (RFC 7517 5)")]
     Jwks,
-    /// A JWKS has no key that could verify a token here.
+    /// The JWKS has no key that could verify a token here.
     #[error("is a JWKS without a usable Ed25519 key (kty OKP, crv Ed25519, RFC 8037)")]
     NoKey,
 }
@@ -31,23 +31,24 @@ pub enum KeyError {
 /// One public key of an issuer.
 #[derive(Clone, Debug)]
 pub struct IssuerKey {
-    /// Its id, if it has one: a token that names a `kid` is tried with keys of that id, and with those that have none.
+    /// Key id, if any. A token with a `kid` is tried with the keys of that id and with the keys without id.
     pub kid: Option<String>,
     key: VerifyingKey,
 }
 
 impl IssuerKey {
-    /// The key in a PEM file (`BEGIN PUBLIC KEY`, Ed25519).
+    /// Reads the key in a PEM file (`BEGIN PUBLIC KEY`, Ed25519).
     pub fn from_pem(kid: Option<String>, pem: &str) -> Result<Self, KeyError> {
         let key = VerifyingKey::from_public_key_pem(pem.trim()).map_err(|_| KeyError::Pem)?;
-        // A key of small order verifies signatures that nobody made.
+        // A key of small order verifies forged signatures.
         if key.is_weak() {
             return Err(KeyError::Pem);
         }
         Ok(Self { kid, key })
     }
 
-    /// The Ed25519 keys of a JWKS document. Keys of other kinds and for other uses are passed over, as RFC 7517 5 wants it.
+    /// Reads the Ed25519 keys of a JWKS document. Keys of other kinds and for other uses are ignored, as RFC 7517 5
+    /// requires.
     pub fn from_jwks(document: &str) -> Result<Vec<Self>, KeyError> {
         let document: Value = serde_json::from_str(document).map_err(|_| KeyError::Jwks)?;
         let keys = document
@@ -80,24 +81,24 @@ impl IssuerKey {
     }
 }
 
-/// The keys of one issuer, which can be replaced while tokens are being verified (AUT-7).
+/// The keys of one issuer, replaceable while tokens are being verified (AUT-7).
 ///
-/// A machine sends one token with many requests, and the signature is nearly all that a token's verification costs. So the ring
-/// remembers which signatures held, for exactly as long as it has these keys; times, audience and all other claims are judged anew
-/// each time.
+/// A machine sends one token with many requests, and the signature is nearly the whole cost of verifying a token. So
+/// the ring caches valid signatures as long as it has the same keys. Times, audience and all other claims are checked
+/// anew each time.
 #[derive(Clone, Default)]
 pub struct KeyRing(Arc<RwLock<Arc<Keys>>>);
 
-/// Keys, and what they have verified: one goes with the other.
+/// Keys and the signatures that they verified, which share one lifetime.
 #[derive(Default)]
 struct Keys {
     keys: Vec<IssuerKey>,
     held: Mutex<Held>,
 }
 
-/// SHA-256 of what was signed and its signature. Two generations, so that it is bounded and what is in use stays: a full one becomes
-/// the old one, and what the old one has is taken over when it is asked for. Only signatures that hold get in, so a stranger cannot
-/// push anything out.
+/// Cache keyed by the SHA-256 of the signed text and its signature. Two generations keep it bounded and its used
+/// entries alive: a full generation becomes the old one, and a hit in the old one moves to the new one. Only valid
+/// signatures are cached, so a stranger cannot evict any entry.
 #[derive(Default)]
 struct Held {
     young: HashSet<[u8; 32]>,
@@ -105,7 +106,7 @@ struct Held {
 }
 
 impl Held {
-    /// The most of one generation.
+    /// Maximum number of entries in one generation.
     const MOST: usize = 4096;
 
     fn has(&mut self, token: &[u8; 32]) -> bool {
@@ -129,12 +130,12 @@ impl Held {
 
 impl Keys {
     fn held(&self) -> std::sync::MutexGuard<'_, Held> {
-        // Nothing that holds it can leave it half changed.
+        // No holder of the lock can leave the state half changed.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn verify(&self, kid: Option<&str>, signed: &[u8], signature: &Signature) -> bool {
-        // The key's id stands in what is signed, so this names the whole question.
+        // The key's id is part of the signed text, so this hash identifies the whole question.
         let token: [u8; 32] = Sha256::new()
             .chain_update(signature.to_bytes())
             .chain_update(signed)
@@ -148,7 +149,7 @@ impl Keys {
                 (Some(kid), Some(own)) => kid == own,
                 _ => true,
             };
-            // Strict: one message has one signature per key, and no key of small order is taken (RFC 8032 8.9).
+            // Strict: one message has one signature per key, and keys of small order are rejected (RFC 8032 8.9).
             fits && key.key.verify_strict(signed, signature).is_ok()
         });
         if holds {
@@ -159,14 +160,14 @@ impl Keys {
 }
 
 impl KeyRing {
-    /// A ring of these keys.
+    /// Creates a ring with these keys.
     pub fn new(keys: Vec<IssuerKey>) -> Self {
         let ring = Self::default();
         ring.replace(keys);
         ring
     }
 
-    /// Puts these keys in the place of all that were there; what those verified is forgotten with them.
+    /// Replaces all keys and forgets the signatures that the old ones verified.
     pub fn replace(&self, keys: Vec<IssuerKey>) {
         let keys = Arc::new(Keys {
             keys,
@@ -175,12 +176,12 @@ impl KeyRing {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = keys;
     }
 
-    /// How many keys it holds.
+    /// Returns the number of keys.
     pub fn len(&self) -> usize {
         self.current().keys.len()
     }
 
-    /// Whether it holds none.
+    /// Returns whether the ring has no keys.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -189,7 +190,8 @@ impl KeyRing {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Whether a key that fits `kid`, which stands in the header within `signed`, made this signature (base64url) over `signed`.
+    /// Returns whether a key that fits `kid` (from the header within `signed`) made this signature (base64url) over
+    /// `signed`.
     pub(super) fn verify(&self, kid: Option<&str>, signed: &[u8], signature: &str) -> bool {
         let bytes = URL_SAFE_NO_PAD.decode(signature).ok();
         let signature = bytes.and_then(|bytes| Signature::from_slice(&bytes).ok());

@@ -1,4 +1,4 @@
-//! Forged and faulty tokens, and the few that hold.
+//! Tests of forged, faulty and valid tokens.
 
 use super::*;
 use crate::{Principal, Role, act};
@@ -301,9 +301,9 @@ fn machine(verifier: &Verifier, token: &str) -> Result<VerifiedMachine, Refusal>
 fn a_lifetime_over_the_issuers_maximum_is_refused() {
     let lives = |seconds: i64| with(machine_claims(), "exp", json!(NOW - 5 + seconds));
     assert!(machine(&verifier(), &eddsa(&lives(3600), 1, None)).is_ok());
-    let told = machine(&verifier(), &eddsa(&lives(3601), 1, None)).unwrap_err();
-    assert!(told.error.to_string().contains("lifetime"), "{told:?}");
-    // Back-dating the issue does not help, and a token from the future is not valid yet.
+    let refusal = machine(&verifier(), &eddsa(&lives(3601), 1, None)).unwrap_err();
+    assert!(refusal.error.to_string().contains("lifetime"), "{refusal:?}");
+    // An earlier issue time does not help, and a token from the future is not valid yet.
     let claims = with(lives(3600), "iat", json!(NOW - 100_000));
     assert!(machine(&verifier(), &eddsa(&claims, 1, None)).is_err());
 }
@@ -366,8 +366,8 @@ fn keys_are_read_from_jwks_replaced_at_once_and_a_key_that_is_not_known_is_told(
     ]});
     let verifier = verifier();
     let fresh = eddsa(&machine_claims(), 4, Some("k4"));
-    let told = machine(&verifier, &fresh).unwrap_err();
-    assert_eq!(told.unknown_key_of.as_deref(), Some(ISSUER));
+    let refusal = machine(&verifier, &fresh).unwrap_err();
+    assert_eq!(refusal.unknown_key_of.as_deref(), Some(ISSUER));
     verifier.issuers[0]
         .keys
         .replace(IssuerKey::from_jwks(&jwks.to_string()).unwrap());
@@ -375,7 +375,7 @@ fn keys_are_read_from_jwks_replaced_at_once_and_a_key_that_is_not_known_is_told(
     assert!(machine(&verifier, &fresh).is_ok());
     assert!(
         machine(&verifier, &eddsa(&machine_claims(), 1, Some("k1"))).is_err(),
-        "what was replaced is good no more"
+        "a replaced key is no longer accepted"
     );
     assert_eq!(IssuerKey::from_jwks("[]").unwrap_err(), KeyError::Jwks);
     assert_eq!(

@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 use crate::name::{Name, SPACES};
 use crate::text;
 
-/// What our own attributes mean is no concern of a node's, so their space is the same everywhere.
+/// The meaning of Hallmark's own attributes does not depend on a node, so their space is the same everywhere.
 const OWN: &str = "urn:hallmark:provenance:";
 
 /// Attributes of an element or a relation.
@@ -44,7 +44,7 @@ impl Document {
         self.put("agent", name.qualified(), attributes);
     }
 
-    /// A relation between two elements; `more` are its further roles and attributes.
+    /// Adds a relation between two elements; `more` are its further roles and attributes.
     pub(super) fn relate(&mut self, kind: Relation, one: &Name, other: &Name, more: Attributes) {
         let (member, first, second) = kind.roles();
         self.relations += 1;
@@ -54,7 +54,7 @@ impl Document {
         self.put(member, format!("_:r{}", self.relations), attributes);
     }
 
-    /// The first of two declarations of one name stands.
+    /// Adds a declaration; the first of two declarations of one name stays.
     fn put(&mut self, member: &str, name: String, attributes: Attributes) {
         let place = self
             .members
@@ -77,7 +77,7 @@ impl Document {
     }
 }
 
-/// The relations that are used; the first element is the one that comes later in time.
+/// The relations in use; the first element is the one that comes later in time.
 #[derive(Clone, Copy)]
 pub(super) enum Relation {
     WasGeneratedBy,
@@ -91,7 +91,7 @@ pub(super) enum Relation {
 }
 
 impl Relation {
-    /// The member of the document, and the two roles.
+    /// Returns the member of the document, and the two roles.
     const fn roles(self) -> (&'static str, &'static str, &'static str) {
         match self {
             Self::WasGeneratedBy => ("wasGeneratedBy", "prov:entity", "prov:activity"),
@@ -106,12 +106,12 @@ impl Relation {
     }
 }
 
-/// A reference to an element.
+/// Returns a reference to an element.
 pub(super) fn refer(name: &Name) -> Value {
     name.qualified().into()
 }
 
-/// A `prov:type`; more than one is a list.
+/// Returns a `prov:type`; more than one is a list.
 pub(super) fn types(names: &[&str]) -> Value {
     names
         .iter()
@@ -119,12 +119,12 @@ pub(super) fn types(names: &[&str]) -> Value {
         .collect()
 }
 
-/// A time as the value of one of PROV's own roles.
+/// Returns a time as the value of one of PROV's own roles.
 pub(super) fn at(time: OffsetDateTime) -> Value {
     text::time(time, 6).into()
 }
 
-/// A time as an attribute, which must name its type.
+/// Returns a time as an attribute, which must name its type.
 pub(super) fn typed_time(time: OffsetDateTime) -> Value {
     json!({"$": text::time(time, 6), "type": "xsd:dateTime"})
 }

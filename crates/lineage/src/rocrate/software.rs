@@ -1,4 +1,4 @@
-//! What ran: hook releases as applications, the code they were built from, and their images.
+//! The software: hook releases as applications, the code they were built from, and their images.
 
 use domain::data::lineage::LineageRelease;
 use domain::json::canonical_json;
@@ -9,7 +9,7 @@ use crate::graph::Release;
 use crate::{git, name, text};
 
 impl Crate<'_> {
-    /// The application that a release is.
+    /// Adds the application of a release.
     pub(super) fn release(&mut self, release: &Release<'_>) {
         let id = self.id(&release.name());
         let mut entity = json!({
@@ -41,7 +41,7 @@ impl Crate<'_> {
         self.put(entity);
     }
 
-    /// The source code that a release was built from.
+    /// Adds the source code that a release was built from.
     fn code(&mut self, source_ref: &str) -> Option<Value> {
         if source_ref.trim().is_empty() {
             return None;
@@ -64,7 +64,7 @@ impl Crate<'_> {
         Some(reference(&id))
     }
 
-    /// The image that a run used; none when the hook is a plain program of the process runner.
+    /// Adds the image that a run used; `None` if the hook is a plain program of the process runner.
     pub(super) fn image(&mut self, release: &LineageRelease) -> Option<Value> {
         if release.image.starts_with("file:") {
             return None;
@@ -90,8 +90,8 @@ impl Crate<'_> {
     }
 }
 
-/// Registry, name and tag of an image reference. As container engines read it, the first part is a registry if it
-/// looks like a host, and Docker Hub is meant when there is none.
+/// Splits an image reference into registry, name and tag. As in container engines, the first part is a registry if it
+/// looks like a host, and Docker Hub is the default.
 fn image_parts(image: &str) -> (&str, &str, Option<&str>) {
     let bare = image.split_once('@').map_or(image, |(bare, _)| bare);
     let (registry, rest) = match bare.split_once('/') {

@@ -1,4 +1,5 @@
-//! `pg-cluster DIR`: a private PostgreSQL in a directory for as long as this program runs. Prints the URL of its `postgres` database.
+//! `pg-cluster DIR`: a private PostgreSQL in a directory while this program runs. Prints the URL of its `postgres`
+//! database.
 
 use std::io::Write as _;
 

@@ -34,7 +34,7 @@ pub async fn delegations_are_inserted_once(subject: &Subject<'_>) {
     uow.commit(()).await.unwrap().into_inner();
 }
 
-/// Each queued delegation is claimed once, however many claim at the same time.
+/// Each queued delegation is claimed once, however many workers claim at the same time.
 pub async fn a_delegation_is_claimed_once(subject: &Subject<'_>) {
     for n in 0..20 {
         delegated(subject, 100 + n, &format!("d{n}")).await;
@@ -51,7 +51,8 @@ pub async fn a_delegation_is_claimed_once(subject: &Subject<'_>) {
     assert_eq!(ids.len(), 20);
 }
 
-/// Who lost a claim can neither beat nor finish; the task goes on under its next delegation (LED-2, LED-5, LED-6).
+/// A worker that lost its claim can neither send heartbeats nor finish; the task continues under its next delegation
+/// (LED-2, LED-5, LED-6).
 pub async fn a_lost_claim_writes_nothing(subject: &Subject<'_>) {
     let task = delegated(subject, 7, "d").await;
     let claim = subject.queue.claim(&worker("w", 1), 1).await.unwrap().remove(0);

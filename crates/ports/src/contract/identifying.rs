@@ -9,7 +9,7 @@ use crate::identity::UserProfile;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// A user who signs in for the first time.
+/// Signs in a user for the first time.
 async fn signed_in(subject: &Subject<'_>) -> UserProfile {
     let mut uow = UnitOfWork::begin(subject.store).await.unwrap();
     let user = UserId::from_uuid(id(70));
@@ -18,7 +18,8 @@ async fn signed_in(subject: &Subject<'_>) -> UserProfile {
     uow.commit(profile).await.unwrap().into_inner()
 }
 
-/// A person is one user, however often they sign in; a role is given once; a service account keeps who disabled it first (AUT-1, AUT-3).
+/// A person is one user, however often they sign in; a role is granted once; a service account keeps who disabled it
+/// first (AUT-1, AUT-3).
 pub async fn users_roles_and_accounts_are_kept(subject: &Subject<'_>) {
     subject.identities.ensure_local_admin().await.unwrap();
     let user = signed_in(subject).await;
@@ -120,7 +121,8 @@ pub async fn refresh_tokens_are_good_once(subject: &Subject<'_>) {
     assert!(uow.sessions().lock_token([2; 32]).await.unwrap().unwrap().revoked);
 }
 
-/// A device's code is taken once, no more wait than the bound says, and a user says yes to a request that is pending (RFC 8628).
+/// A device's code is reserved once, the number of pending requests is bounded, and a user approves a pending request
+/// (RFC 8628).
 pub async fn devices_are_bounded_and_let_in_once(subject: &Subject<'_>) {
     let user = signed_in(subject).await.id;
     let mut uow = UnitOfWork::begin(subject.store).await.unwrap();

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::work::BatchSource;
 
-/// A convention has at most one active run, and lines of a run are taken once (WC-D32, PIP-2).
+/// A convention has at most one active run, and each line of a run is accepted once (WC-D32, PIP-2).
 pub async fn lines_are_taken_once(subject: &Subject<'_>) {
     deployed(subject).await;
     assert_eq!(opened(subject, 1).await, None);
@@ -40,7 +40,7 @@ pub async fn lines_are_taken_once(subject: &Subject<'_>) {
     assert_eq!((locked.received, locked.next_batch), (2, 0));
 }
 
-/// Publishes a batch with one record, and its rows under `run`; gives the SRN as text.
+/// Publishes a batch with one record, and its rows under `run`. Returns the SRN as text.
 pub(super) async fn published(
     repos: &mut dyn Repos,
     ingest: u128,
@@ -141,7 +141,8 @@ pub(super) async fn published(
     srn.to_string()
 }
 
-/// A changed record becomes the next version of the same record, an unchanged one nothing (WC-D21); rows are written once (PIP-6).
+/// A changed record becomes the next version of the same record; an unchanged one has no effect (WC-D21). Rows are
+/// written once (PIP-6).
 pub async fn records_are_versioned_and_rows_written_once(subject: &Subject<'_>) {
     deployed(subject).await;
     for (ingest, mass, version) in [(1, 1.0, 1), (2, 2.5, 2)] {
@@ -161,7 +162,7 @@ pub async fn records_are_versioned_and_rows_written_once(subject: &Subject<'_>) 
     assert_eq!(results, [LineResult::Unchanged]);
 }
 
-/// The pins of a task are those of its first attempt, whatever is live later (PRV-2).
+/// The pins of a task are those of its first attempt, even if another release becomes live later (PRV-2).
 pub async fn pins_stay_when_the_pointer_moves(subject: &Subject<'_>) {
     deployed(subject).await;
     let task = delegated(subject, 7, "t").await;

@@ -33,7 +33,7 @@ fn table() -> Table {
     }
 }
 
-/// The values of the hook's column, in the order of the query.
+/// Returns the values of the hook's column, in the order of the query.
 async fn values(subject: &Subject<'_>, query: &TableQuery, after: Option<&PageKey>) -> Vec<Cell> {
     let rows = subject.data.page(&table(), query, after, 10).await.unwrap();
     rows.into_iter().map(|mut row| row.remove(1)).collect()
@@ -44,7 +44,7 @@ async fn now(subject: &Subject<'_>) -> OffsetDateTime {
     uow.runs().now().await.unwrap()
 }
 
-/// Rows of one more run for a record: what an operator does who computes it again.
+/// Writes rows of one more run for a record, as an operator's recomputation does.
 async fn computed_again(subject: &Subject<'_>, srn: &RecordSrn, run: u128, rows: Vec<Vec<Cell>>) {
     let task = delegated(subject, run, "again").await;
     let mut uow = UnitOfWork::begin(subject.store).await.unwrap();
@@ -77,8 +77,8 @@ async fn computed_again(subject: &Subject<'_>, srn: &RecordSrn, run: u128, rows:
     uow.commit(()).await.unwrap().into_inner();
 }
 
-/// What was current at a time is read as it was, whatever superseded it since; filters, orders and cursors go by the same rows; and a release
-/// knows everything that it made (DAT-1, PRV-7).
+/// A read as of a time returns what was current then, even if it was superseded since. Filters, orders and cursors
+/// use the same rows, and a release knows everything that it made (DAT-1, PRV-7).
 pub async fn what_was_current_is_read_as_it_was(subject: &Subject<'_>) {
     deployed(subject).await;
     let before = now(subject).await;

@@ -19,7 +19,7 @@ pub async fn dropped_work_leaves_nothing(subject: &Subject<'_>) {
 pub async fn a_failed_statement_forbids_commit(subject: &Subject<'_>) {
     let mut uow = UnitOfWork::begin(subject.store).await.unwrap();
     uow.hooks().register(&hook(), &contract(), None).await.unwrap();
-    // Nobody has this id.
+    // No user has this id.
     let stranger = Actor::User(UserId::from_uuid(id(99)));
     uow.hooks()
         .insert_live(
@@ -71,7 +71,7 @@ pub async fn releases_are_found_by_content(subject: &Subject<'_>) {
     );
 }
 
-/// Writers of one hook number its releases without gaps, whatever they do at once and however many give up (REG-2).
+/// Writers of one hook number its releases without gaps, even if they run concurrently and some give up (REG-2).
 pub async fn versions_have_no_gaps_under_concurrency(subject: &Subject<'_>) {
     deployed(subject).await;
     let submit = |n: u32| async move {
@@ -106,7 +106,8 @@ pub async fn versions_have_no_gaps_under_concurrency(subject: &Subject<'_>) {
     assert_eq!(versions, (2..=17).collect::<Vec<_>>());
 }
 
-/// Every move of a pointer is numbered and kept; a yank is read with its release until it is taken back (REG-4, REG-6).
+/// Every move of a pointer is numbered and stored; a yank is read with its release until it is revoked (REG-4,
+/// REG-6).
 pub async fn moves_and_yanks_are_kept(subject: &Subject<'_>) {
     deployed(subject).await;
     let reason: Reason = "because".parse().unwrap();

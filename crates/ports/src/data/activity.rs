@@ -8,7 +8,8 @@ use crate::error::StoreError;
 /// The activity log.
 #[async_trait]
 pub trait Activity: Send {
-    /// Says who acts in this unit of work: what the database itself logs of it (LED-8) then names them, and not the server.
+    /// Names the actor of this unit of work, so that entries which the database itself logs (LED-8) name this actor
+    /// and not the server.
     async fn acting(&mut self, actor: &Actor) -> Result<(), StoreError>;
     /// Appends an entry.
     async fn append(&mut self, event: &Event) -> Result<(), StoreError>;

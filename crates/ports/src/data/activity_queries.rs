@@ -10,53 +10,54 @@ use crate::error::StoreError;
 /// An entry of the activity log as readers see it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ActivityEntry {
-    /// Its place and name.
+    /// Its position in the log, which is also its name.
     pub id: EntryId,
     /// What happened.
     pub kind: String,
-    /// What it happened to.
+    /// The object of the event.
     pub subject: String,
     /// Who did it.
     pub actor: Actor,
-    /// What else is known.
+    /// Further data of the event.
     pub payload: Value,
     /// When its transaction began.
     pub created_at: OffsetDateTime,
 }
 
-/// Which entries.
+/// Selects entries of the activity log.
 #[derive(Clone, Debug, Default)]
 pub struct ActivityFilter {
-    /// Who did it.
+    /// Only entries by this actor.
     pub actor: Option<Actor>,
-    /// What it happened to.
+    /// Only entries about this subject.
     pub subject: Option<String>,
-    /// What happened: one of these. All where none is named.
+    /// Only events of one of these kinds. All kinds if empty.
     pub kinds: Vec<String>,
-    /// Newest first, and not oldest first.
+    /// Newest first if set, else oldest first.
     pub newest_first: bool,
-    /// Only those after this one, in the order of the list.
+    /// Only entries after this one, in the order of the list.
     pub after: Option<EntryId>,
 }
 
-/// Entries of the activity log.
+/// A page of the activity log.
 #[derive(Clone, Debug, Default)]
 pub struct ActivityPage {
     /// The entries.
     pub entries: Vec<ActivityEntry>,
-    /// How far was looked, where the next page begins; nothing where nothing was there to look at.
+    /// The position up to which the log was searched, where the next page begins. `None` if there was nothing to
+    /// search.
     pub next: Option<EntryId>,
-    /// Whether there is more to look at now.
+    /// Whether more entries can be searched now.
     pub has_more: bool,
 }
 
 /// Reads of the activity log.
 #[async_trait]
 pub trait ActivityQueries: Send + Sync {
-    /// At most `most` entries, in the log's order (LED-8). Only what no open transaction can still put something before is shown, so a
-    /// follower that goes on from `next` misses nothing. One look is bounded: where the filter lets few through, a page may be short or
-    /// empty although there is more.
+    /// Returns at most `most` entries, in the log's order (LED-8). Shows only entries before which no open
+    /// transaction can still insert one, so a follower that continues from `next` misses nothing. Each call searches
+    /// a bounded part of the log: if the filter matches little, a page may be short or empty although there is more.
     async fn activity(&self, filter: &ActivityFilter, most: u32) -> Result<ActivityPage, StoreError>;
-    /// Whether there is such an entry.
+    /// Returns whether this entry exists.
     async fn has_entry(&self, id: EntryId) -> Result<bool, StoreError>;
 }

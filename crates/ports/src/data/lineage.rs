@@ -1,4 +1,4 @@
-//! The parts of a [`domain::data::lineage::Lineage`], many at a time.
+//! The parts of a [`domain::data::lineage::Lineage`], read in bulk.
 
 use async_trait::async_trait;
 use domain::data::lineage::{LineageAgent, LineageRecord, LineageRelease, LineageRun, LineageTask, RowSet};
@@ -6,36 +6,36 @@ use domain::{Actor, HookName, RecordSrn, ReleaseId, RunId, TaskId};
 
 use crate::error::StoreError;
 
-/// How many rows of a release are looked at for an export.
+/// The maximum number of rows of a release that an export reads.
 pub const MAX_ROWS: u32 = 100_000;
 
-/// Which rows of a hook's table are gathered into sets.
+/// Selects the rows of a hook's table that are grouped into sets.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RowSetsOf {
-    /// Those of a record.
+    /// The rows of a record.
     Record(RecordSrn),
-    /// What a run made.
+    /// The rows that a run made.
     Run(RunId),
-    /// What a release made.
+    /// The rows that a release made.
     Release(ReleaseId),
-    /// These, by their ids.
+    /// The rows with these ids.
     Rows(Vec<i64>),
 }
 
-/// Reads parts of a lineage. What is asked for and not there is left out.
+/// Reads parts of a lineage. Requested items that do not exist are left out.
 #[async_trait]
 pub trait LineageQueries: Send + Sync {
-    /// Rows of one run for one record, gathered; at most `most` sets, by run and record. Of a release at most [`MAX_ROWS`] rows are
-    /// looked at.
+    /// Returns rows grouped by run and record: at most `most` sets, ordered by run and record. Of a release at most
+    /// [`MAX_ROWS`] rows are read.
     async fn row_sets(&self, hook: &HookName, of: &RowSetsOf, most: u32) -> Result<Vec<RowSet>, StoreError>;
-    /// Runs. Why one failed is left out: it may hold what a hook printed.
+    /// Returns runs. Leaves out why one failed, because the reason may contain what a hook printed.
     async fn lineage_runs(&self, runs: &[RunId]) -> Result<Vec<LineageRun>, StoreError>;
-    /// Releases.
+    /// Returns releases.
     async fn lineage_releases(&self, releases: &[ReleaseId]) -> Result<Vec<LineageRelease>, StoreError>;
-    /// Records, and where they came from.
+    /// Returns records with their sources.
     async fn lineage_records(&self, records: &[RecordSrn]) -> Result<Vec<LineageRecord>, StoreError>;
-    /// Tasks with their delegations.
+    /// Returns tasks with their delegations.
     async fn lineage_tasks(&self, tasks: &[TaskId]) -> Result<Vec<LineageTask>, StoreError>;
-    /// Who principals are.
+    /// Returns the identities of principals.
     async fn lineage_agents(&self, actors: &[Actor]) -> Result<Vec<LineageAgent>, StoreError>;
 }

@@ -1,4 +1,4 @@
-//! Reads of where a row comes from.
+//! Reads of the provenance of a row.
 
 use async_trait::async_trait;
 use domain::registry::hook::HookRelease;
@@ -17,28 +17,28 @@ use crate::error::StoreError;
 pub struct TraceDelegation {
     /// Its id.
     pub id: String,
-    /// Who handed it over.
+    /// The party that delegated.
     pub caller: String,
-    /// To whom.
+    /// The party that it was delegated to.
     pub callee: String,
     /// Its state.
     pub status: String,
     /// The number of its last claim.
     pub attempt: i64,
-    /// How often the task was delegated before.
+    /// How often the task was delegated before this.
     pub retry_count: i32,
     /// Which worker held it last.
     pub worker: Option<String>,
-    /// When it was handed over.
+    /// When it was created.
     pub created_at: OffsetDateTime,
     /// When it last changed.
     pub updated_at: OffsetDateTime,
 }
 
-/// Who somebody was.
+/// A principal as provenance shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// Who.
+    /// The principal.
     pub actor: Actor,
     /// A user's display name, or a service account's subject.
     pub name: Option<String>,
@@ -46,7 +46,7 @@ pub struct Identity {
     pub authority: Option<String>,
 }
 
-/// Where a record's line came in.
+/// Where a record's line came from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TraceSource {
     /// The convention.
@@ -95,26 +95,26 @@ pub struct TraceTask {
     pub name: String,
     /// Its state.
     pub status: String,
-    /// Who asked for it.
+    /// Who created it.
     pub creator: Identity,
-    /// When.
+    /// When it was created.
     pub created_at: OffsetDateTime,
-    /// To whom it was handed, in order.
+    /// Its delegations, oldest first.
     pub delegations: Vec<TraceDelegation>,
 }
 
-/// Everything that one row came from (PRV-6).
+/// The full provenance of one row (PRV-6).
 #[derive(Clone, Debug, PartialEq)]
 pub struct RowTrace {
-    /// The row: its id, its values by column, when it was written.
+    /// The row's id in its table.
     pub row_id: i64,
-    /// Its values.
+    /// Its values, by column.
     pub values: Map<String, Value>,
     /// When it was written.
     pub created_at: OffsetDateTime,
     /// The run that replaced it, if one did.
     pub superseded_by: Option<RunId>,
-    /// Whether it is what the table shows: not superseded, and its record has no newer version.
+    /// Whether the table shows the row: it is not superseded, and its record has no newer version.
     pub current: bool,
     /// The run that made it.
     pub run: HookRun,
@@ -130,18 +130,19 @@ pub struct RowTrace {
     pub source: Option<TraceSource>,
     /// The deposition that it was published from.
     pub deposition: Option<TraceDeposition>,
-    /// The task, and through it whom it was handed to and who asked.
+    /// The task that made the row, with its creator and its delegations.
     pub task: Option<TraceTask>,
 }
 
 /// Provenance.
 #[async_trait]
 pub trait ProvenanceQueries: Send + Sync {
-    /// A hook run.
+    /// Returns a hook run.
     async fn run(&self, id: RunId) -> Result<Option<HookRun>, StoreError>;
-    /// Whether a run made rows.
+    /// Returns whether a run made rows.
     async fn has_rows(&self, run: RunId) -> Result<bool, StoreError>;
-    /// The trace of a row of a feature table, if its record lies in the table's scope. Rows that were superseded can be traced too.
+    /// Returns the trace of a row of a feature table if its record lies in the table's scope. Superseded rows can be
+    /// traced too.
     async fn trace(&self, node: &NodeDomain, table: &Table, row: i64)
     -> Result<Option<RowTrace>, StoreError>;
 }

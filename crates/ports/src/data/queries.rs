@@ -32,7 +32,7 @@ pub struct TableColumn {
     pub implicit: bool,
 }
 
-/// Which table.
+/// The kind of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TableKind {
     /// The records of a schema.
@@ -41,10 +41,10 @@ pub enum TableKind {
     Feature(HookName),
 }
 
-/// A table that can be read: resolved from the catalogue, without touching its rows (WC-D31).
+/// A readable table, resolved from the catalogue without touching its rows (WC-D31).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Table {
-    /// Which.
+    /// Its kind.
     pub kind: TableKind,
     /// The schema's id.
     pub schema: SchemaId,
@@ -57,7 +57,7 @@ pub struct Table {
 }
 
 impl Table {
-    /// Its name in paths: `records`, or the hook's.
+    /// Returns its name in paths: `records`, or the hook's name.
     pub fn name(&self) -> &str {
         match &self.kind {
             TableKind::Records => "records",
@@ -66,19 +66,19 @@ impl Table {
     }
 }
 
-/// Which rows of a table are read, and in which order.
+/// Selects and orders the rows of a table.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TableQuery {
-    /// Only rows that fit.
+    /// Only rows that match.
     pub filter: Option<Filter>,
-    /// The order; empty is the usual one: records newest first, feature rows by id. Of rows with equal keys the SRN or the id decides,
-    /// in the first key's direction.
+    /// The order. If empty, the default order: records newest first, feature rows by id. Rows with equal keys are
+    /// ordered by SRN or id, in the first key's direction.
     pub sort: Vec<SortKey>,
-    /// What was current then; none is now.
+    /// Reads what was current at this time; now if `None`.
     pub as_of: Option<OffsetDateTime>,
 }
 
-/// Where a page begins: after this row, in the table's order.
+/// The row after which a page begins, in the table's order.
 #[derive(Clone, Debug, PartialEq)]
 pub enum PageKey {
     /// Records: newest first, then by SRN.
@@ -98,45 +98,45 @@ pub struct RecordView {
     pub srn: RecordSrn,
     /// Its schema version.
     pub schema: SchemaRef,
-    /// The metadata as given.
+    /// The metadata as submitted.
     pub metadata: Value,
     /// When it was published.
     pub created_at: OffsetDateTime,
 }
 
-/// A stream of rows, some hundreds at a time; it ends with an error when the table could not be read to its end.
+/// A stream of rows, some hundreds at a time. It ends with an error if the table could not be read to its end.
 pub type RowStream = Pin<Box<dyn Stream<Item = Result<Vec<Vec<Cell>>, StoreError>> + Send>>;
 
 /// Counts of a table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TableCounts {
-    /// Rows.
+    /// Number of rows.
     pub rows: u64,
-    /// Distinct records among them.
+    /// Number of distinct records among them.
     pub records: u64,
 }
 
-/// Whether a time can be read as of.
+/// Whether a table can be read as of a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settled {
-    /// It can: what was current then will never change.
+    /// Yes: what was current then will never change.
     Yes,
-    /// Something is being written that may belong to a time before it.
+    /// Not yet: a running transaction may still write something with an earlier time.
     NotYet,
-    /// By the database's clock it lies ahead.
+    /// No: the time is in the future by the database's clock.
     Ahead,
 }
 
 /// Tables of records and features.
 #[async_trait]
 pub trait DataQueries: Send + Sync {
-    /// Every schema version, by id and version.
+    /// Returns every schema version, ordered by id and version.
     async fn schemas(&self) -> Result<Vec<Schema>, StoreError>;
-    /// The versions of one schema, with the hooks that each has had.
+    /// Returns the versions of one schema, with the hooks that each has had.
     async fn schema_versions(&self, id: &SchemaId) -> Result<Vec<(Schema, Vec<HookName>)>, StoreError>;
-    /// The hooks of every schema version.
+    /// Returns the hooks of every schema version.
     async fn schema_features(&self) -> Result<Vec<(SchemaRef, HookName)>, StoreError>;
-    /// At most `limit` rows after `after`. [`StoreError::TooSlow`] when they cannot be found in bounded time.
+    /// Returns at most `limit` rows after `after`. [`StoreError::TooSlow`] if they cannot be found in bounded time.
     async fn page(
         &self,
         table: &Table,
@@ -144,21 +144,23 @@ pub trait DataQueries: Send + Sync {
         after: Option<&PageKey>,
         limit: u32,
     ) -> Result<Vec<Vec<Cell>>, StoreError>;
-    /// All rows after `after`, in bounded memory. [`StoreError::Unavailable`] when as many streams as the store can bear are being read.
+    /// Returns all rows after `after`, in bounded memory. [`StoreError::Unavailable`] if the maximum number of
+    /// streams is open already.
     fn stream(
         &self,
         table: &Table,
         query: &TableQuery,
         after: Option<PageKey>,
     ) -> Result<RowStream, StoreError>;
-    /// Counts of a table.
+    /// Counts the rows and records of a table.
     async fn counts(&self, table: &Table, query: &TableQuery) -> Result<TableCounts, StoreError>;
-    /// About how many rows a table has, without counting them; of all its schemas, superseded ones too.
+    /// Estimates the number of rows of a table without counting them; includes all of its schemas and superseded
+    /// rows.
     async fn estimated_rows(&self, table: &Table) -> Result<u64, StoreError>;
-    /// Whether what was current at a time is settled: it is past, and no transaction is open that could still write something with an
-    /// earlier time.
+    /// Returns whether what was current at a time is settled: the time is past, and no open transaction could still
+    /// write something with an earlier time.
     async fn settled(&self, at: OffsetDateTime) -> Result<Settled, StoreError>;
-    /// A record: the version asked for, or the newest.
+    /// Returns a record in the requested version, or else the newest.
     async fn record(&self, node: &NodeDomain, reference: RecordRef)
     -> Result<Option<RecordView>, StoreError>;
 }

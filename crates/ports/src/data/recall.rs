@@ -7,10 +7,10 @@ use time::OffsetDateTime;
 use crate::data::{PageKey, RowStream, TableColumn};
 use crate::error::StoreError;
 
-/// Which of what a release made.
+/// Selects among what a release made.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recall {
-    /// The hook, whose table the rows are in.
+    /// The hook whose table holds the rows.
     pub hook: HookName,
     /// The release.
     pub release: ReleaseId,
@@ -20,7 +20,7 @@ pub struct Recall {
     pub since: Option<OffsetDateTime>,
     /// Only rows written before this time.
     pub until: Option<OffsetDateTime>,
-    /// Only rows that tables show now: not superseded, of records' newest versions.
+    /// Only rows that tables show now: not superseded, of the records' newest versions.
     pub current: bool,
 }
 
@@ -31,7 +31,7 @@ pub struct RecallCounts {
     pub runs: u64,
     /// Rows.
     pub rows: u64,
-    /// Rows of these that were superseded since.
+    /// How many of these rows were superseded since.
     pub superseded: u64,
     /// Distinct records that have these rows.
     pub records: u64,
@@ -44,10 +44,10 @@ pub struct RecallCounts {
 /// What a release made (PRV-7).
 #[async_trait]
 pub trait RecallQueries: Send + Sync {
-    /// How much. [`StoreError::TooSlow`] when it cannot be counted in bounded time.
+    /// Counts what a release made. [`StoreError::TooSlow`] if it cannot be counted in bounded time.
     async fn recall_counts(&self, recall: &Recall) -> Result<RecallCounts, StoreError>;
-    /// At most `limit` rows after `after`, by run and id: `id`, `record_srn`, `run_id`, `created_at`, `superseded_by`, then the columns
-    /// of the hook.
+    /// Returns at most `limit` rows after `after`, ordered by run and id: `id`, `record_srn`, `run_id`, `created_at`,
+    /// `superseded_by`, then the columns of the hook.
     async fn recalled_rows(
         &self,
         recall: &Recall,
@@ -55,17 +55,18 @@ pub trait RecallQueries: Send + Sync {
         after: Option<&PageKey>,
         limit: u32,
     ) -> Result<Vec<Vec<Cell>>, StoreError>;
-    /// All of them.
+    /// Returns all of these rows as a stream.
     fn recalled_rows_stream(&self, recall: &Recall, columns: &[TableColumn])
     -> Result<RowStream, StoreError>;
-    /// At most `limit` records after `after`, by run and SRN: `record_srn`, `schema_id`, `run_id`, its rows, those that were not superseded,
-    /// and when they were written. A record is told for each run that made rows for it.
+    /// Returns at most `limit` records after `after`, ordered by run and SRN: `record_srn`, `schema_id`, `run_id`,
+    /// its rows, those that were not superseded, and when they were written. A record is listed once for each run
+    /// that made rows for it.
     async fn recalled_records(
         &self,
         recall: &Recall,
         after: Option<&PageKey>,
         limit: u32,
     ) -> Result<Vec<Vec<Cell>>, StoreError>;
-    /// All of them.
+    /// Returns all of these records as a stream.
     fn recalled_records_stream(&self, recall: &Recall) -> Result<RowStream, StoreError>;
 }

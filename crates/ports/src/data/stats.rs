@@ -1,4 +1,4 @@
-//! Figures of the whole archive.
+//! Statistics of the whole archive.
 
 use async_trait::async_trait;
 
@@ -7,7 +7,7 @@ use crate::error::StoreError;
 /// How much the archive holds (WC-1.8, `/stats`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Records, each once, whatever its versions.
+    /// Records, each counted once, with all of its versions.
     pub records: u64,
     /// Records whose newest version was published in this calendar month (UTC).
     pub records_this_month: u64,
@@ -17,7 +17,7 @@ pub struct Stats {
     pub feature_rows: u64,
 }
 
-/// Which number of a family a figure is.
+/// Which number of a metric family a sample is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
     /// The only one.
@@ -29,7 +29,7 @@ pub enum Part {
 }
 
 impl Part {
-    /// What Prometheus adds to the family's name.
+    /// Returns the suffix that Prometheus adds to the family's name.
     pub const fn suffix(self) -> &'static str {
         match self {
             Self::Whole => "",
@@ -39,12 +39,12 @@ impl Part {
     }
 }
 
-/// One figure of the archive's work: its family, its labels, its value.
+/// One sample of the archive's metrics: its family, its labels, its value.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sample {
     /// The family.
     pub family: &'static str,
-    /// Which number of it.
+    /// Which number of the family.
     pub part: Part,
     /// Names and values.
     pub labels: Vec<(&'static str, String)>,
@@ -53,7 +53,7 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// The only figure of its family.
+    /// Returns the only sample of its family.
     pub const fn plain(family: &'static str, value: f64) -> Self {
         Self {
             family,
@@ -64,7 +64,7 @@ impl Sample {
     }
 }
 
-/// A family of figures (WC-1.8, `/metrics`), of Prometheus' type `counter`, `gauge` or `summary`.
+/// A metric family (WC-1.8, `/metrics`), of Prometheus' type `counter`, `gauge` or `summary`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Family {
     /// Its name.
@@ -75,12 +75,12 @@ pub struct Family {
     pub help: &'static str,
 }
 
-/// A family with this name, type and help.
+/// Creates a family with this name, type and help text.
 pub const fn family(name: &'static str, kind: &'static str, help: &'static str) -> Family {
     Family { name, kind, help }
 }
 
-/// Every family that the store can tell. They are of the whole archive, whichever server is asked.
+/// Every family that the store can report. They cover the whole archive, so every server reports the same.
 pub const FAMILIES: &[Family] = &[
     family("osa_hook_runs_total", "counter", "Hook runs that ended."),
     family(
@@ -103,12 +103,12 @@ pub const FAMILIES: &[Family] = &[
     family(
         "osa_outbox_pending",
         "gauge",
-        "Work of the server that nobody has taken up.",
+        "Work of the server that is waiting for a worker.",
     ),
     family(
         "osa_outbox_lag_seconds",
         "gauge",
-        "For how long the oldest of it has waited, in seconds.",
+        "How long the oldest waiting work has waited, in seconds.",
     ),
     family(
         "osa_outbox_failed",
@@ -120,10 +120,10 @@ pub const FAMILIES: &[Family] = &[
 /// Reads figures.
 #[async_trait]
 pub trait StatsQueries: Send + Sync {
-    /// How much there is. It counts, so it is not asked for every reader.
+    /// Counts what the archive holds. It is expensive, so callers cache it.
     async fn stats(&self) -> Result<Stats, StoreError>;
-    /// How the work goes; of the families of [`FAMILIES`].
+    /// Returns samples of the families in [`FAMILIES`].
     async fn figures(&self) -> Result<Vec<Sample>, StoreError>;
-    /// How many connections of the pool are in use, and how many it has.
+    /// Returns how many connections of the pool are in use, and how many it has.
     fn pool(&self) -> (u32, u32);
 }

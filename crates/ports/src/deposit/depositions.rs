@@ -15,9 +15,9 @@ use crate::error::StoreError;
 pub struct LockedDeposition {
     /// The convention.
     pub convention: ConventionSlug,
-    /// Whose it is.
+    /// Its owner.
     pub owner: UserId,
-    /// Where it stands.
+    /// Its state.
     pub status: DepositionStatus,
     /// Its metadata.
     pub metadata: Map<String, Value>,
@@ -34,15 +34,15 @@ pub struct Submission {
     pub deposition: DepositionId,
     /// Which submission of it, from 1.
     pub number: u64,
-    /// The metadata that is judged.
+    /// The metadata that is validated.
     pub metadata: Map<String, Value>,
     /// The schema version that it was checked against.
     pub schema: SchemaRef,
-    /// Where it stands.
+    /// Its state.
     pub status: SubmissionStatus,
 }
 
-/// What a hook said of a submission.
+/// The result of a hook for a submission.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SubmissionResult {
     /// The hook.
@@ -53,33 +53,34 @@ pub struct SubmissionResult {
     pub outcome: &'static str,
     /// Why, if it did not pass.
     pub reason: Option<String>,
-    /// Where the rows are kept that it computed, if it passed.
+    /// The blob-store key of the rows that it computed, if it passed.
     pub key: Option<String>,
 }
 
 /// Depositions, in a unit of work.
 #[async_trait]
 pub trait Depositions: Send {
-    /// The SRN of a deposition at this node.
+    /// Returns the SRN of a deposition at this node.
     fn srn(&self, id: &DepositionId) -> String;
-    /// Keeps a new draft.
+    /// Inserts a new draft.
     async fn create(
         &mut self,
         id: &DepositionId,
         convention: &ConventionSlug,
         owner: UserId,
     ) -> Result<(), StoreError>;
-    /// Locks one until the end of the unit of work.
+    /// Locks a deposition until the end of the unit of work.
     async fn lock(&mut self, id: &DepositionId) -> Result<Option<LockedDeposition>, StoreError>;
-    /// Replaces the metadata of a locked one.
+    /// Replaces the metadata of a locked deposition.
     async fn set_metadata(
         &mut self,
         id: &DepositionId,
         metadata: &Map<String, Value>,
     ) -> Result<(), StoreError>;
-    /// The files of one, by name.
+    /// Returns the files of a deposition, by name.
     async fn files(&mut self, id: &DepositionId) -> Result<Vec<DepositionFile>, StoreError>;
-    /// Keeps a file of a locked one, in place of what had its name; gives what is kept, and the key of what it replaced.
+    /// Stores a file of a locked deposition, replacing any file of that name. Returns the stored file, and the key of
+    /// the file that it replaced.
     async fn put_file(
         &mut self,
         id: &DepositionId,
@@ -88,20 +89,20 @@ pub trait Depositions: Send {
         bytes: u64,
         sha256: [u8; 32],
     ) -> Result<(DepositionFile, Option<String>), StoreError>;
-    /// Removes a file of a locked one; gives its key, if there was one.
+    /// Removes a file of a locked deposition. Returns its key, if there was one.
     async fn remove_file(&mut self, id: &DepositionId, name: &FileName)
     -> Result<Option<String>, StoreError>;
-    /// Freezes a locked one as its next submission, whose task is kept already.
+    /// Freezes a locked deposition as its next submission, whose task exists already.
     async fn submit(&mut self, submission: &Submission) -> Result<(), StoreError>;
-    /// The newest submission of a deposition.
+    /// Returns the newest submission of a deposition.
     async fn submission(&mut self, task: TaskId) -> Result<Option<Submission>, StoreError>;
-    /// Says that a submission is being worked on.
+    /// Marks a submission as being validated.
     async fn begin_validation(&mut self, task: TaskId) -> Result<(), StoreError>;
-    /// Keeps what the hooks said of a submission; their runs are kept already.
+    /// Stores the results of the hooks for a submission; their runs are stored already.
     async fn add_results(&mut self, task: TaskId, results: &[SubmissionResult]) -> Result<(), StoreError>;
-    /// What the hooks said of a submission, in their order.
+    /// Returns the results of the hooks for a submission, in their order.
     async fn results(&mut self, task: TaskId) -> Result<Vec<SubmissionResult>, StoreError>;
-    /// Ends a submission, and moves its locked deposition on.
+    /// Ends a submission, and updates the state of its locked deposition.
     async fn end_submission(
         &mut self,
         submission: &Submission,
@@ -109,8 +110,8 @@ pub trait Depositions: Send {
         reasons: &[String],
         deposition: DepositionStatus,
     ) -> Result<(), StoreError>;
-    /// Keeps who decided about a submission.
+    /// Stores who decided about a submission.
     async fn set_curator(&mut self, task: TaskId, curator: UserId) -> Result<(), StoreError>;
-    /// Says that a locked deposition was published as this record.
+    /// Marks a locked deposition as published under this record.
     async fn accept(&mut self, id: &DepositionId, record: &RecordSrn) -> Result<(), StoreError>;
 }

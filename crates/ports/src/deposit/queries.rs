@@ -15,7 +15,7 @@ use crate::error::StoreError;
 pub struct DepositionFile {
     /// Its name.
     pub name: FileName,
-    /// Where it is kept.
+    /// Its key in the blob store.
     pub key: String,
     /// Its size.
     pub bytes: u64,
@@ -32,17 +32,17 @@ pub struct DepositionView {
     pub id: DepositionId,
     /// The convention.
     pub convention: ConventionSlug,
-    /// Whose it is.
+    /// Its owner.
     pub owner: UserId,
-    /// Where it stands.
+    /// Its state.
     pub status: DepositionStatus,
     /// Its metadata.
     pub metadata: Map<String, Value>,
     /// How many files it has.
     pub file_count: u64,
-    /// What it was published as.
+    /// The record that it was published as.
     pub record: Option<RecordSrn>,
-    /// Its newest submission: its id, where it stands, and why it did not pass.
+    /// Its newest submission: id, state, and the reasons why it did not pass.
     pub submission: Option<(TaskId, SubmissionStatus, Vec<String>)>,
     /// When it was made.
     pub created_at: OffsetDateTime,
@@ -76,13 +76,13 @@ pub struct ValidationView {
     pub id: TaskId,
     /// The deposition.
     pub deposition: DepositionId,
-    /// Whose it is.
+    /// Its owner.
     pub owner: UserId,
-    /// Where it stands.
+    /// Its state.
     pub status: SubmissionStatus,
     /// Why it did not pass.
     pub reasons: Vec<String>,
-    /// What each hook said.
+    /// The result of each hook.
     pub results: Vec<ValidationResult>,
     /// When it was submitted.
     pub submitted_at: OffsetDateTime,
@@ -93,16 +93,16 @@ pub struct ValidationView {
 /// Reads of depositions.
 #[async_trait]
 pub trait DepositionQueries: Send + Sync {
-    /// One deposition.
+    /// Returns one deposition.
     async fn deposition(&self, id: &DepositionId) -> Result<Option<DepositionView>, StoreError>;
-    /// Depositions, newest first, at most `most`; of one owner if one is named. And how many there are.
+    /// Returns the newest depositions, at most `most`, and the total number. Only those of `owner` if one is named.
     async fn depositions(
         &self,
         owner: Option<UserId>,
         most: u32,
     ) -> Result<(Vec<DepositionView>, u64), StoreError>;
-    /// The files of a deposition, by name.
+    /// Returns the files of a deposition, by name.
     async fn deposition_files(&self, id: &DepositionId) -> Result<Vec<DepositionFile>, StoreError>;
-    /// A validation run.
+    /// Returns a validation run.
     async fn validation(&self, id: TaskId) -> Result<Option<ValidationView>, StoreError>;
 }

@@ -10,7 +10,8 @@ use crate::identity::{RoleAssignment, ServiceAccountView, UserProfile};
 /// Users, their roles, and service accounts, in a unit of work.
 #[async_trait]
 pub trait Identities: Send {
-    /// The user with this identity, whose row is locked; made with this id if there is none. Gives whether it is new.
+    /// Finds or creates the user with this identity, and locks its row. Uses this id for a new user. Returns whether
+    /// the user is new.
     async fn sign_in(
         &mut self,
         id: UserId,
@@ -18,11 +19,11 @@ pub trait Identities: Send {
         external_id: &str,
         display_name: &str,
     ) -> Result<(UserProfile, bool), StoreError>;
-    /// A user, whose row is locked.
+    /// Returns a user and locks its row.
     async fn lock_user(&mut self, id: UserId) -> Result<Option<UserProfile>, StoreError>;
-    /// Serialises changes of who is superadmin until the end of the unit of work; gives who is.
+    /// Serialises changes to the set of superadmins until the end of the unit of work. Returns the superadmins.
     async fn lock_superadmins(&mut self) -> Result<Vec<UserId>, StoreError>;
-    /// Gives a role; `None` when the user has it.
+    /// Grants a role. Returns `None` if the user already has it.
     async fn grant_role(
         &mut self,
         id: Uuid,
@@ -30,9 +31,9 @@ pub trait Identities: Send {
         role: &str,
         by: Option<UserId>,
     ) -> Result<Option<RoleAssignment>, StoreError>;
-    /// Takes a role; gives whether the user had it.
+    /// Revokes a role. Returns whether the user had it.
     async fn revoke_role(&mut self, user: UserId, role: &str) -> Result<bool, StoreError>;
-    /// Disables a service account, or enables it with `None`. Gives it as it is afterwards and whether that changed anything.
+    /// Disables a service account, or enables it with `None`. Returns its new state and whether it changed.
     async fn set_disabled(
         &mut self,
         id: ServiceAccountId,

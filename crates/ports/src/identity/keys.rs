@@ -19,8 +19,8 @@ pub enum KeyDocument {
 /// Where an issuer publishes keys: a file or a URL.
 #[async_trait]
 pub trait KeySource: Send + Sync {
-    /// What it is called in logs.
+    /// Returns its name for logs.
     fn describe(&self) -> String;
-    /// Reads it now; bounded in time and size. The error is a sentence for the log.
+    /// Reads the keys now, bounded in time and size. The error is a sentence for the log.
     async fn read(&self) -> Result<KeyDocument, String>;
 }

@@ -2,36 +2,36 @@
 
 use async_trait::async_trait;
 
-/// Who somebody is at an identity provider.
+/// A person's identity at an identity provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExternalIdentity {
     /// The provider's id of the person, such as an ORCID iD.
     pub external_id: String,
-    /// What people call them.
+    /// The person's display name.
     pub display_name: String,
 }
 
-/// Why an identity provider did not say who somebody is.
+/// Why an identity provider did not identify a person.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityProviderError {
-    /// It refused the code.
-    #[error("the identity provider refused the code")]
+    /// It rejected the code.
+    #[error("the identity provider rejected the code")]
     Refused,
-    /// It could not be reached, or answered what cannot be read.
-    #[error("the identity provider cannot be used now: {0}")]
+    /// It could not be reached, or its response is invalid.
+    #[error("the identity provider is unavailable: {0}")]
     Unavailable(String),
 }
 
 /// Where people sign in, by OAuth 2.0 with PKCE (RFC 6749 4.1, RFC 7636).
 #[async_trait]
 pub trait IdentityProvider: Send + Sync {
-    /// Its name: the `provider` of its users.
+    /// Returns its name: the `provider` of its users.
     fn name(&self) -> &str;
-    /// Our id there.
+    /// Returns the node's client id at the provider.
     fn client_id(&self) -> &str;
-    /// Where to send a browser.
+    /// Returns the URL to which a browser is sent.
     fn authorization_url(&self, redirect_uri: &str, state: &str, code_challenge: &str) -> String;
-    /// Who the person is that came back with this code.
+    /// Returns the identity of the person who came back with this code.
     async fn identify(
         &self,
         code: &str,

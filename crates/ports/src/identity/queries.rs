@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::error::StoreError;
 
-/// A role that a user was given.
+/// A role that was granted to a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoleAssignment {
     /// Its id.
@@ -16,18 +16,18 @@ pub struct RoleAssignment {
     pub user: UserId,
     /// The role, by name.
     pub role: String,
-    /// Who gave it; nobody where the node did itself.
+    /// Who granted it; `None` if the node itself did.
     pub assigned_by: Option<UserId>,
-    /// When.
+    /// When it was granted.
     pub assigned_at: OffsetDateTime,
 }
 
-/// A user as the database knows them.
+/// A user as stored in the database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserProfile {
     /// The id.
     pub id: UserId,
-    /// What people call them.
+    /// The display name.
     pub display_name: String,
     /// The identity provider.
     pub provider: String,
@@ -42,48 +42,49 @@ pub struct UserProfile {
 pub struct ServiceAccountView {
     /// Its stable id.
     pub id: ServiceAccountId,
-    /// Who vouches for it.
+    /// The issuer of its tokens.
     pub issuer: String,
     /// The issuer's name for it.
     pub subject: String,
-    /// When it first came.
+    /// When it was first seen.
     pub first_seen: OffsetDateTime,
-    /// When it last came, to about a minute.
+    /// When it was last seen, to about a minute.
     pub last_seen: OffsetDateTime,
-    /// That it is disabled, while it is.
+    /// When, by whom and why it was disabled, while it is.
     pub disabled: Option<Disabled>,
 }
 
 /// Users and service accounts, outside any unit of work.
 #[async_trait]
 pub trait IdentityQueries: Send + Sync {
-    /// A user.
+    /// Returns a user.
     async fn user(&self, id: UserId) -> Result<Option<UserProfile>, StoreError>;
-    /// The roles of a user, lowest name first; none where there is no such user.
+    /// Returns the roles of a user, lowest name first; `None` for an unknown user.
     async fn roles(&self, id: UserId) -> Result<Option<Vec<RoleAssignment>>, StoreError>;
-    /// At most `most` users after this id, by id.
+    /// Returns at most `most` users after this id, ordered by id.
     async fn users(&self, after: Option<UserId>, most: u32) -> Result<Vec<UserProfile>, StoreError>;
-    /// Writes down that a service account was seen (AUT-3), at most about once a minute per account; gives whether it is enabled.
+    /// Records that a service account was seen (AUT-3), at most about once a minute per account. Returns whether it
+    /// is enabled.
     async fn see_service_account(&self, issuer: &str, subject: &str) -> Result<bool, StoreError>;
-    /// A service account.
+    /// Returns a service account.
     async fn service_account(&self, id: ServiceAccountId) -> Result<Option<ServiceAccountView>, StoreError>;
-    /// At most `most` service accounts after this id, by id.
+    /// Returns at most `most` service accounts after this id, ordered by id.
     async fn service_accounts(
         &self,
         after: Option<ServiceAccountId>,
         most: u32,
     ) -> Result<Vec<ServiceAccountView>, StoreError>;
-    /// Makes the local administrator of dev mode (WC-3), if there is none.
+    /// Creates the local administrator of dev mode (WC-3), if it does not exist.
     async fn ensure_local_admin(&self) -> Result<(), StoreError>;
 }
 
-/// That a service account is disabled.
+/// When, by whom and why a service account was disabled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Disabled {
-    /// When.
+    /// When it was disabled.
     pub at: OffsetDateTime,
-    /// Who did it.
+    /// Who disabled it.
     pub by: Option<UserId>,
-    /// Why.
+    /// The reason.
     pub reason: Option<String>,
 }

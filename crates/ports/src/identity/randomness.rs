@@ -1,7 +1,7 @@
-//! Random bytes.
+//! Cryptographically secure random bytes.
 
-/// Random bytes that nobody can guess.
+/// A source of cryptographically secure random bytes.
 pub trait Randomness: Send + Sync {
-    /// 32 of them.
+    /// Returns 32 random bytes.
     fn bytes(&self) -> [u8; 32];
 }

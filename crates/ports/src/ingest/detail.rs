@@ -11,13 +11,13 @@ use crate::error::StoreError;
 pub struct BatchHook {
     /// The hook.
     pub hook: HookName,
-    /// The run that the batch has of it.
+    /// The run of the hook in this batch.
     pub run: RunId,
     /// The release that was pinned.
     pub release: ReleaseId,
     /// Its version.
     pub version: ReleaseVersion,
-    /// How it went; nothing while the batch is not done.
+    /// The finished run; `None` while the batch is not done.
     pub outcome: Option<HookRun>,
 }
 
@@ -38,18 +38,18 @@ pub struct BatchView {
     pub rejected: u64,
     /// Of these, errored.
     pub errored: u64,
-    /// Its hooks, in the order in which they run; none before it was begun.
+    /// Its hooks, in execution order; empty before it begins.
     pub hooks: Vec<BatchHook>,
 }
 
 /// A record of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct IngestRecordView {
-    /// Its place in the run.
+    /// Its position in the run.
     pub seq: i64,
     /// The source's id.
     pub source_id: String,
-    /// `published`, `unchanged`, `rejected` or `errored`; nothing while it waits.
+    /// `published`, `unchanged`, `rejected` or `errored`; `None` while it waits.
     pub outcome: Option<String>,
     /// The hook that decided it.
     pub hook: Option<String>,
@@ -57,7 +57,7 @@ pub struct IngestRecordView {
     pub reason: Option<String>,
     /// The batch.
     pub batch: Option<u32>,
-    /// What it was published as, or is equal to.
+    /// The record that it was published as, or that it is equal to.
     pub record_srn: Option<String>,
 }
 
@@ -68,13 +68,13 @@ pub struct PullView {
     pub pull: u64,
     /// Its task.
     pub task: TaskId,
-    /// How many records it gave.
+    /// How many records it returned.
     pub records: u64,
-    /// How many of its lines were no records.
+    /// How many of its lines are not records.
     pub refused: u64,
-    /// Why it was given up: kind and reason.
+    /// Why it failed for good: kind and reason.
     pub failure: Option<(String, String)>,
-    /// Where what the ingester printed is kept.
+    /// The blob-store key of what the ingester printed.
     pub log_ref: Option<String>,
     /// The image that ran, its digest and its commit.
     pub image: [String; 3],
@@ -84,28 +84,29 @@ pub struct PullView {
     pub finished_at: OffsetDateTime,
 }
 
-/// A line of a pull that was no record.
+/// A line of a pull that is not a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefusedLineView {
     /// Its number in `records.jsonl`, from 1.
     pub line: u64,
     /// The id that it names.
     pub source_id: Option<String>,
-    /// Why it is none.
+    /// Why it is not a record.
     pub reason: String,
 }
 
-/// Reads of ingest runs in detail. Pages are cut by the last number that was seen.
+/// Reads of ingest runs in detail. Pages use keyset pagination on the number.
 #[async_trait]
 pub trait IngestDetailQueries: Send + Sync {
-    /// Batches of a run by number, after `after`, at most `most`.
+    /// Returns batches of a run, ordered by number, at most `most` after `after`.
     async fn batches(
         &self,
         run: IngestRunId,
         after: Option<u32>,
         most: u32,
     ) -> Result<Vec<BatchView>, StoreError>;
-    /// Records of a run in the order in which they came, after the place `after`, at most `most`; of one outcome if one is named.
+    /// Returns records of a run in order of arrival, at most `most` after the position `after`. Only those with
+    /// `outcome` if one is named.
     async fn records(
         &self,
         run: IngestRunId,
@@ -113,15 +114,15 @@ pub trait IngestDetailQueries: Send + Sync {
         after: Option<i64>,
         most: u32,
     ) -> Result<Vec<IngestRecordView>, StoreError>;
-    /// Pulls of a run by number, after `after`, at most `most`.
+    /// Returns pulls of a run, ordered by number, at most `most` after `after`.
     async fn pulls(
         &self,
         run: IngestRunId,
         after: Option<u64>,
         most: u32,
     ) -> Result<Vec<PullView>, StoreError>;
-    /// The lines of a pull that were no records, as far as they were kept.
+    /// Returns the lines of a pull that are not records, as far as they were stored.
     async fn refusals(&self, run: IngestRunId, pull: u64) -> Result<Vec<RefusedLineView>, StoreError>;
-    /// The task that a hook run belongs to, and who asked for it.
+    /// Returns the task of a hook run, and who created it.
     async fn task_of_run(&self, run: RunId) -> Result<Option<(TaskId, Actor)>, StoreError>;
 }

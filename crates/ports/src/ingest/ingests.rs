@@ -24,17 +24,17 @@ pub struct NewIngestRun {
     pub schema: SchemaRef,
     /// Records per batch.
     pub batch_size: u32,
-    /// The most records of the run.
+    /// The maximum number of records of the run.
     pub limit: Option<u64>,
-    /// Only what changed after this is pulled.
+    /// Pulls only what changed after this.
     pub since: Option<OffsetDateTime>,
-    /// The time of its schedule that it is for.
+    /// The scheduled time that it was opened for.
     pub scheduled_for: Option<OffsetDateTime>,
     /// Who opened it.
     pub opened_by: Actor,
 }
 
-/// What a batch of an ingest run is worked off by.
+/// What the processing of a batch needs of its ingest run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BatchRun {
     /// The convention.
@@ -58,62 +58,62 @@ pub struct LockedIngestRun {
     pub ingestion_finished: bool,
     /// Records per batch.
     pub batch_size: u32,
-    /// The most records of the run.
+    /// The maximum number of records of the run.
     pub limit: Option<u64>,
     /// How many records it has received.
     pub received: u64,
     /// The number of the next batch.
     pub next_batch: u32,
-    /// How many batches have an end.
+    /// How many batches have ended.
     pub batches_done: u32,
     /// Where its records come from.
     pub mode: IngestMode,
-    /// What the ingester left as its session with the last pull.
+    /// The session that the ingester left with the last pull.
     pub session: Option<Map<String, Value>>,
     /// How many pulls were stored.
     pub pulls: u64,
-    /// How many records they gave.
+    /// How many records the pulls returned.
     pub pulled: u64,
-    /// Only what changed after this is pulled.
+    /// Pulls only what changed after this.
     pub since: Option<OffsetDateTime>,
     /// Who opened it.
     pub opened_by: Actor,
 }
 
-/// One line that came in.
+/// One line that arrived.
 #[derive(Clone, Debug, PartialEq)]
 pub struct IngestLine {
     /// Its number in its upload, from 1; for CSV, the line on which the row begins.
     pub line: u64,
-    /// What it says.
+    /// Its content.
     pub record: PushedRecord,
 }
 
-/// What became of a line that came in.
+/// The result for a line that arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LineResult {
     /// New in this run, and waiting for a batch.
     Accepted,
-    /// New in this run, and equal to the newest published version of its record: nothing to do (WC-D21).
+    /// New in this run, and equal to the newest published version of its record: no work is needed (WC-D21).
     Unchanged,
-    /// It came before in this run, with the same content: nothing changes.
+    /// Repeats a line of this run with the same content: nothing changes.
     Repeated,
-    /// It came before in this run, with other content: refused, for the run cannot hold both.
+    /// Repeats a line of this run with other content: refused, because a run cannot hold both.
     Contradicts,
 }
 
-/// What a batch holds.
+/// A record of a batch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BatchRecord {
     /// The source's id.
     pub source_id: SourceId,
-    /// The metadata as given.
+    /// The metadata as submitted.
     pub metadata: Map<String, Value>,
     /// Its hash.
     pub content_hash: [u8; 32],
 }
 
-/// What became of one record of a batch.
+/// The result for one record of a batch.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RecordEnd {
     /// Published under this SRN.
@@ -124,7 +124,7 @@ pub enum RecordEnd {
     Errored(HookName, String),
 }
 
-/// What a batch came to.
+/// The results of a batch, counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BatchCounts {
     /// Records published.
@@ -138,18 +138,19 @@ pub struct BatchCounts {
 /// Ingest runs, their lines and batches.
 #[async_trait]
 pub trait Ingests: Send {
-    /// What a run's batches are worked off by. Takes no lock, so that it waits for no other batch of the run that is being written.
+    /// Returns what the processing of a batch needs. Takes no lock, so it never waits for another batch of the run
+    /// that is being written.
     async fn batch_run(&mut self, run: IngestRunId) -> Result<Option<BatchRun>, StoreError>;
-    /// The schema of a run's records.
+    /// Returns the schema of a run's records.
     async fn schema(&mut self, run: IngestRunId) -> Result<Option<Schema>, StoreError>;
-    /// Opens a run; `Some(active)` when the convention has an active one (WC-D32), which the database decides.
+    /// Opens a run. Returns `Some(active)` if the convention has an active one (WC-D32), which the database decides.
     async fn open(&mut self, run: &NewIngestRun) -> Result<Option<IngestRunId>, StoreError>;
     /// Locks a run until the end of the unit of work.
     async fn lock(&mut self, run: IngestRunId) -> Result<Option<LockedIngestRun>, StoreError>;
-    /// Numbers a new upload of a locked run, from 1, and keeps who sends it.
+    /// Numbers a new upload of a locked run, from 1, and stores who sends it.
     async fn next_upload(&mut self, run: IngestRunId, pushed_by: &Actor) -> Result<u32, StoreError>;
-    /// Adds lines to a locked run; one result per line, in order. A source id that stands twice among `lines` is judged as if the
-    /// second had come later.
+    /// Adds lines to a locked run. Returns one result per line, in order. If a source id occurs twice among `lines`,
+    /// the second occurrence is judged as if it had arrived later.
     async fn add_lines(
         &mut self,
         run: IngestRunId,
@@ -157,10 +158,10 @@ pub trait Ingests: Send {
         upload: u32,
         lines: &[IngestLine],
     ) -> Result<Vec<LineResult>, StoreError>;
-    /// How many lines of a locked run wait for a batch.
+    /// Returns how many lines of a locked run wait for a batch.
     async fn waiting(&mut self, run: IngestRunId) -> Result<u64, StoreError>;
-    /// Makes the oldest waiting lines of a locked run, at most `most` and a bounded number of bytes, but at least one, the batch
-    /// `batch` of `task`; gives how many they are.
+    /// Forms the batch `batch` of `task` from the oldest waiting lines of a locked run: at most `most` lines and a
+    /// bounded number of bytes, but at least one line. Returns the number of lines.
     async fn cut_batch(
         &mut self,
         run: IngestRunId,
@@ -170,16 +171,16 @@ pub trait Ingests: Send {
     ) -> Result<u32, StoreError>;
     /// Marks a locked run as closed: no more lines.
     async fn close(&mut self, run: IngestRunId) -> Result<(), StoreError>;
-    /// The records of a batch, in the order in which they came.
+    /// Returns the records of a batch, in order of arrival.
     async fn batch_records(&mut self, run: IngestRunId, batch: u32) -> Result<Vec<BatchRecord>, StoreError>;
-    /// Writes what became of a batch's records and adds it to the run's counts. Lock the run first.
+    /// Writes the result for each record of a batch, and adds them to the run's counts. Lock the run first.
     async fn end_batch(
         &mut self,
         run: IngestRunId,
         batch: u32,
         ends: &[(SourceId, RecordEnd)],
     ) -> Result<(), StoreError>;
-    /// Writes that a batch was given up: its records are errored with `reason`. Lock the run first.
+    /// Marks a batch as failed: its records are errored with `reason`. Lock the run first.
     async fn fail_batch(
         &mut self,
         run: IngestRunId,
@@ -187,6 +188,6 @@ pub trait Ingests: Send {
         kind: &str,
         reason: &str,
     ) -> Result<u64, StoreError>;
-    /// Ends a locked run that is closed and whose every batch has an end; gives whether it did.
+    /// Ends a locked run if it is closed and all of its batches have ended. Returns whether it did.
     async fn complete_if_done(&mut self, run: IngestRunId) -> Result<bool, StoreError>;
 }

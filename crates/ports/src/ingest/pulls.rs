@@ -1,4 +1,4 @@
-//! Ingest runs that pull: the result of each pull, the files of its records, schedules, and ending a run early.
+//! Ingest runs that pull: the result of each pull, the files of its records, schedules, and cancelling a run.
 
 use async_trait::async_trait;
 use domain::{ConventionSlug, DelegationId, IngestRunId, TaskId};
@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use crate::error::StoreError;
 use crate::work::RecordFile;
 
-/// What a pull came to.
+/// The result of a pull.
 #[derive(Clone, Debug)]
 pub struct PullEnd<'a> {
     /// The run.
@@ -17,17 +17,17 @@ pub struct PullEnd<'a> {
     pub pull: u64,
     /// The task.
     pub task: TaskId,
-    /// How many records it gave.
+    /// How many records it returned.
     pub records: u64,
-    /// How many of its lines were no records.
+    /// How many of its lines are not records.
     pub refused: u64,
-    /// The first of them: line, id if it named one, why.
+    /// The first of these lines: number, id if it names one, reason.
     pub refusals: &'a [(u64, Option<String>, String)],
-    /// The session that it left.
+    /// The session that the ingester left.
     pub session: Option<&'a Map<String, Value>>,
-    /// Why it was given up, if it was: the kind and the reason.
+    /// Why the pull failed for good, if it did: the kind and the reason.
     pub failure: Option<(&'a str, &'a str)>,
-    /// Where what the ingester printed is kept, if it failed.
+    /// The blob-store key of what the ingester printed, if it failed.
     pub log_ref: Option<&'a str>,
     /// The image that ran, its digest and its commit.
     pub image: [&'a str; 3],
@@ -38,25 +38,26 @@ pub struct PullEnd<'a> {
 /// Pulls of ingest runs.
 #[async_trait]
 pub trait Pulls: Send {
-    /// Keeps where the files of pulled records are; the records are there already.
+    /// Stores the keys of the files of pulled records; the records are stored already.
     async fn add_files(&mut self, run: IngestRunId, files: &[RecordFile]) -> Result<(), StoreError>;
-    /// The files of a batch's records.
+    /// Returns the files of a batch's records.
     async fn batch_files(&mut self, run: IngestRunId, batch: u32) -> Result<Vec<RecordFile>, StoreError>;
-    /// Keeps what a pull of a locked run came to, moves its session and counts on, and closes the run unless `more` is to come. A pull
-    /// that was given up counts as a batch that failed (WC-6.4).
+    /// Stores the result of a pull of a locked run, updates its session and counts, and closes the run unless `more`
+    /// pulls follow. A pull that failed for good counts as a failed batch (WC-6.4).
     async fn end_pull(&mut self, end: &PullEnd<'_>, more: bool) -> Result<(), StoreError>;
-    /// Ends a locked run before its time: what has no outcome is errored with `reason`, and no batch of it is done any more.
+    /// Ends a locked run early: records without an outcome are errored with `reason`, and none of its batches is
+    /// processed any more.
     async fn abort(&mut self, run: IngestRunId, kind: &str, reason: &str) -> Result<(), StoreError>;
-    /// The open delegations of a run's tasks, in the order of their ids.
+    /// Returns the open delegations of a run's tasks, ordered by id.
     async fn open_delegations(&mut self, run: IngestRunId) -> Result<Vec<DelegationId>, StoreError>;
-    /// Whether there is a run of this convention for that time of its schedule, or, where none is given, any run at all.
+    /// Returns whether a run of this convention exists for that scheduled time, or any run at all if `None`.
     async fn has_run(
         &mut self,
         convention: &ConventionSlug,
         scheduled_for: Option<OffsetDateTime>,
     ) -> Result<bool, StoreError>;
-    /// When the last pull run of a convention started that brought everything there was: it completed, no batch, pull or record of it
-    /// failed, it was not ended by its limit, and where it began was not somebody's choice.
+    /// Returns when the last full pull run of a convention started. A full run completed without a failed batch, pull
+    /// or record, was not ended by its limit, and its start was not chosen by a caller.
     async fn last_full_pull(
         &mut self,
         convention: &ConventionSlug,

@@ -21,31 +21,31 @@ pub struct IngestRunView {
     pub opened_by: Actor,
     /// How many pulls were stored.
     pub pulls: u64,
-    /// How many records they gave.
+    /// How many records the pulls returned.
     pub pulled: u64,
-    /// How many of their lines were no records.
+    /// How many of their lines are not records.
     pub refused: u64,
-    /// Only what changed after this is pulled.
+    /// Pulls only what changed after this.
     pub since: Option<OffsetDateTime>,
-    /// The time of its schedule that it is for.
+    /// The scheduled time that it was opened for.
     pub scheduled_for: Option<OffsetDateTime>,
     /// Its state.
     pub status: IngestStatus,
-    /// Whether all records have come.
+    /// Whether all records have arrived.
     pub ingestion_finished: bool,
     /// Records per batch.
     pub batch_size: u32,
-    /// The most records of the run.
+    /// The maximum number of records of the run.
     pub limit: Option<u64>,
     /// Records received, repeats not counted.
     pub received: u64,
-    /// Of these, equal to what was published before.
+    /// How many of these are equal to what was published before.
     pub unchanged: u64,
     /// Batches formed.
     pub batches_ingested: u32,
     /// Batches done.
     pub batches_completed: u32,
-    /// Batches given up.
+    /// Batches that failed for good.
     pub batches_failed: u32,
     /// Records published.
     pub published: u64,
@@ -85,25 +85,25 @@ pub struct ScheduleView {
     pub cron: String,
     /// When the convention was last deployed.
     pub deployed_at: OffsetDateTime,
-    /// The newest time of its schedule for which there was a run.
+    /// The newest scheduled time for which there was a run.
     pub last: Option<OffsetDateTime>,
     /// Whether it has an active run.
     pub active: bool,
-    /// The time, by the database's clock.
+    /// The current time, by the database's clock.
     pub now: OffsetDateTime,
 }
 
 /// Ingest runs.
 #[async_trait]
 pub trait IngestQueries: Send + Sync {
-    /// The newest runs.
+    /// Returns the newest runs.
     async fn runs(&self, most: u32) -> Result<Vec<IngestRunView>, StoreError>;
-    /// One run.
+    /// Returns one run.
     async fn run(&self, id: IngestRunId) -> Result<Option<IngestRunView>, StoreError>;
-    /// Why records of a run were refused, most frequent first, at most `most` reasons.
+    /// Returns why records of a run were refused, most frequent reason first, at most `most` reasons.
     async fn reasons(&self, id: IngestRunId, most: u32) -> Result<Vec<ReasonCount>, StoreError>;
-    /// The conventions whose ingesters have a schedule.
+    /// Returns the conventions whose ingesters have a schedule.
     async fn schedules(&self) -> Result<Vec<ScheduleView>, StoreError>;
-    /// One schema version.
+    /// Returns one schema version.
     async fn schema(&self, reference: &SchemaRef) -> Result<Option<Schema>, StoreError>;
 }

@@ -1,4 +1,4 @@
-//! Claims and leases, each call a transaction of its own.
+//! Claims and leases. Each call is a transaction of its own.
 
 use std::time::Duration;
 
@@ -13,13 +13,13 @@ use crate::work::WorkerIdentity;
 /// A claim by a callee.
 #[derive(Clone, Debug)]
 pub struct ClaimRequest {
-    /// Who claims: a party, or one of the server's own callees.
+    /// The callee: a party, or one of the server's own callees.
     pub callee: String,
-    /// Which of its workers.
+    /// Its worker that claims.
     pub worker: WorkerIdentity,
-    /// The most delegations.
+    /// The maximum number of delegations.
     pub most: u32,
-    /// Whether it begins with them at once.
+    /// Whether work on them begins at once.
     pub begin: bool,
 }
 
@@ -30,35 +30,35 @@ pub struct Claimed {
     pub id: DelegationId,
     /// The number of this claim.
     pub attempt: i64,
-    /// Who handed it over.
+    /// The party that delegated.
     pub caller: String,
-    /// What it is about.
+    /// A summary for people.
     pub preview: String,
-    /// What is needed for it.
+    /// The input for the callee.
     pub input: Option<Value>,
     /// The task with its kind and parameters.
     pub task: Option<(TaskId, TaskKind, Value)>,
-    /// How often its task was delegated before.
+    /// How often its task was delegated before this.
     pub retry_count: u32,
-    /// How deep it is below the delegation at the top.
+    /// Its depth below the root delegation.
     pub depth: u32,
-    /// When its time is over.
+    /// Its deadline.
     pub deadline: OffsetDateTime,
 }
 
 /// Claims and leases, and reads of the ledger, by the database's clock.
 #[async_trait]
 pub trait Ledger: Send + Sync {
-    /// Claims delegations of a callee, oldest first. Two claimers never get the same one.
+    /// Claims delegations of a callee, oldest first. Each delegation goes to one claimer only.
     async fn claim(&self, request: &ClaimRequest) -> Result<Vec<Claimed>, StoreError>;
-    /// Beats for what this callee claims to hold; gives what it does hold, with the deadline of each. Where no callee is named, the server
-    /// itself beats for its own work.
+    /// Extends the leases of claims that this callee names. Returns those that it still holds, with the deadline of
+    /// each. If no callee is named, the server extends the leases of its own work.
     async fn heartbeat(
         &self,
         callee: Option<&Party>,
         claims: &[(DelegationId, i64)],
     ) -> Result<Vec<(DelegationId, i64, OffsetDateTime)>, StoreError>;
-    /// Keeps what came too late out of the effects and in the attempt log (LED-6), if it is about an attempt that there was.
+    /// Logs a late result as an attempt without applying its effects (LED-6), if that attempt exists.
     async fn refuse_late(
         &self,
         id: &DelegationId,
@@ -66,7 +66,8 @@ pub trait Ledger: Send + Sync {
         worker: &str,
         what: &str,
     ) -> Result<(), StoreError>;
-    /// Moves at most `most` delegations that were final for `older_than` to the archive, where they stay readable, and lets go at most as
-    /// many messages of theirs that were acknowledged as long ago; gives how many of both. Each row is moved once, however many call it.
+    /// Moves at most `most` delegations that were final for `older_than` to the archive, where they stay readable,
+    /// and deletes at most as many of their messages that were acknowledged as long ago. Returns the total of both.
+    /// Each row is moved once, even if several servers call this concurrently.
     async fn archive(&self, older_than: Duration, most: u32) -> Result<u64, StoreError>;
 }

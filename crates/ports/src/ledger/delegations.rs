@@ -11,27 +11,27 @@ use crate::error::StoreError;
 use crate::ledger::RequestKey;
 use crate::work::WorkerIdentity;
 
-/// When a delegation's time is over.
+/// The deadline of a new delegation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Deadline {
-    /// After six hours (LED-1).
+    /// Six hours from now (LED-1).
     Default,
-    /// After this time.
+    /// After this time span.
     In(Duration),
     /// At this time.
     At(OffsetDateTime),
 }
 
-/// Where a delegation stands below others. All of it comes from the parent's row.
+/// The position of a delegation below others. All of it comes from the parent's row.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Nesting {
-    /// The delegation whose holder delegates.
+    /// The parent: its holder creates the new delegation.
     pub parent: DelegationId,
-    /// The delegation at the top.
+    /// The root delegation.
     pub root: DelegationId,
-    /// How deep the new one is: 1 below the top.
+    /// The depth of the new one: 1 directly below the root.
     pub depth: u32,
-    /// The parent's deadline, after which the new one's cannot be.
+    /// The parent's deadline, which limits that of the new one.
     pub deadline: OffsetDateTime,
 }
 
@@ -42,42 +42,42 @@ pub struct NewDelegation {
     pub id: DelegationId,
     /// The task.
     pub task: Option<TaskId>,
-    /// Who hands it over.
+    /// The party that delegates.
     pub caller: String,
-    /// To whom.
+    /// The party that it is delegated to.
     pub callee: String,
-    /// What it is about, for people.
+    /// A summary for people.
     pub preview: String,
-    /// What its callee needs.
+    /// The input for the callee.
     pub input: Option<Value>,
-    /// Two delegations of one caller with one key are one; and what was asked for.
+    /// The caller's idempotency key and the hash of the request. Two delegations of one caller with one key are one.
     pub request: Option<RequestKey>,
-    /// Where it stands below others.
+    /// Its position below others.
     pub nesting: Option<Nesting>,
-    /// When its time is over.
+    /// Its deadline.
     pub deadline: Deadline,
-    /// Whether its time can be over while it waits; the server's own work may wait for ever.
+    /// Whether it can expire while it waits; the server's own work may wait forever.
     pub may_expire: bool,
-    /// How often its task was delegated before.
+    /// How often its task was delegated before this.
     pub retry_count: u32,
     /// The delegation that got stuck or failed before it.
     pub retry_of: Option<DelegationId>,
-    /// How often it is handed out again by itself after it got stuck.
+    /// How often it is redelegated automatically after it got stuck.
     pub max_retries: u32,
     /// How long it waits before it can be claimed.
     pub delay: Duration,
 }
 
-/// What became of a new delegation.
+/// The result of creating a delegation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Delegated {
     /// It is new and queued.
     New,
-    /// One with this id, or with this caller's key, was there; this is its id (LED-3).
+    /// A delegation with this id, or with this caller's key, existed; this is its id (LED-3).
     Existing(DelegationId),
-    /// Its task has ended; nothing was changed.
+    /// Its task has ended. Nothing was changed.
     TaskOver(TaskStatus),
-    /// Its task is delegated, as this one, which is not final; nothing was changed.
+    /// Its task already has this open delegation. Nothing was changed.
     TaskDelegated(DelegationId),
 }
 
@@ -91,13 +91,13 @@ pub enum DelegationEnd {
         /// Its first characters, for people.
         preview: String,
     },
-    /// Given up; why.
+    /// Failed for good, for this reason.
     Failed(String),
-    /// Given up, and its task goes on under another delegation; why.
+    /// Failed, but its task continues under another delegation; the reason.
     FailedForNow(String),
 }
 
-/// The end of one delegation, by whoever holds it.
+/// The end of one delegation, sent by its holder.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Completion {
     /// The delegation.
@@ -108,49 +108,51 @@ pub struct Completion {
     pub end: DelegationEnd,
 }
 
-/// A delegation that was taken away from a worker that fell silent, died, or ran out of time, or that nobody claimed in time.
+/// A delegation whose lease was revoked because its worker fell silent, died, or ran out of time, or that expired
+/// unclaimed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stuck {
     /// The delegation; its state is `stuck`, which is final.
     pub id: DelegationId,
-    /// Its last attempt; 0 if nobody ever claimed it.
+    /// Its last attempt; 0 if it was never claimed.
     pub attempt: i64,
-    /// Who handed it over.
+    /// The party that delegated.
     pub caller: String,
-    /// To whom.
+    /// The party that it was delegated to.
     pub callee: String,
-    /// What it was about, for people.
+    /// A summary for people.
     pub preview: String,
     /// The task, which can be delegated again.
     pub task: Option<(TaskId, TaskKind, Value)>,
-    /// How often its task was delegated before.
+    /// How often its task was delegated before this.
     pub retry_count: u32,
-    /// How often it is handed out again by itself.
+    /// How often it is redelegated automatically.
     pub max_retries: u32,
-    /// Whether its own time is over, so that handing it out again would be in vain.
+    /// Whether its own deadline has passed, so that a retry would be in vain.
     pub expired: bool,
-    /// Why it was taken away.
+    /// Why its lease was revoked, or that it expired.
     pub why: String,
 }
 
-/// What a sweep took.
+/// The result of a sweep.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Swept {
-    /// What was taken away.
+    /// The delegations that are stuck now.
     pub stuck: Vec<Stuck>,
-    /// How many more are silent and were left alone, because so many at once look like a fault of the network or the database and not
-    /// of their workers (LEDGER-6.2). They are taken when they are silent for twice as long.
+    /// How many more are silent and were left alone, because so many at once look like a fault of the network or the
+    /// database and not of their workers (LEDGER-6.2). They become stuck once they have been silent for twice as
+    /// long.
     pub held_back: u64,
 }
 
-/// What a use case asks of a delegation before it changes it.
+/// What a use case reads of a delegation before it changes it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DelegationFacts {
     /// Its id.
     pub id: DelegationId,
-    /// Who handed it over.
+    /// The party that delegated.
     pub caller: String,
-    /// To whom.
+    /// The party that it is delegated to.
     pub callee: String,
     /// The task.
     pub task: Option<TaskId>,
@@ -162,39 +164,39 @@ pub struct DelegationFacts {
     pub request_hash: Option<[u8; 32]>,
     /// The first characters of its result, or why it failed or got stuck.
     pub ended_with: Option<String>,
-    /// How often its task was delegated before.
+    /// How often its task was delegated before this.
     pub retry_count: u32,
     /// The delegation whose holder made it.
     pub parent: Option<DelegationId>,
-    /// The delegation that followed it.
+    /// The delegation that continues its task.
     pub redelegated_as: Option<DelegationId>,
 }
 
 /// Delegations, as far as they belong to the transaction of their cause or effect.
 ///
-/// Locks are taken in one order everywhere: leases by id, queue rows, the ledger, tasks. What is claimed, beaten for and read is in
-/// [`crate::Ledger`].
+/// Locks are taken in one order everywhere: leases by id, queue rows, the ledger, tasks. Claims, heartbeats and reads
+/// are in [`crate::Ledger`].
 #[async_trait]
 pub trait Delegations: Send {
-    /// Keeps and queues a new delegation, and marks its task as one that waits (LED-3).
+    /// Stores and queues a new delegation, and marks its task as waiting (LED-3).
     async fn create(&mut self, delegation: &NewDelegation) -> Result<Delegated, StoreError>;
-    /// Holds a delegation that `callee` holds, under this attempt if one is named, in that state until the end of the unit of work; gives where
-    /// a delegation below it stands.
+    /// Locks a delegation that `callee` holds, under this attempt if one is named, in its state until the end of the
+    /// unit of work. Returns the nesting of a delegation below it.
     async fn hold_parent(
         &mut self,
         id: &DelegationId,
         attempt: Option<i64>,
         callee: &str,
     ) -> Result<Option<Nesting>, StoreError>;
-    /// Ends delegations and their tasks, each if its attempt still holds it and it is this callee's, and puts the ends into their callers'
-    /// inboxes (LED-6, LED-7); gives which did end. Call it first: it locks the leases, so that no sweep can take them away before
-    /// the commit.
+    /// Ends delegations and their tasks, each if its attempt still holds it and belongs to this callee, and puts the
+    /// ends into their callers' inboxes (LED-6, LED-7). Returns the delegations that it ended. Call it first: it
+    /// locks the leases, so that no sweep can revoke them before the commit.
     async fn finish_all(
         &mut self,
         callee: Option<&str>,
         completions: &[Completion],
     ) -> Result<Vec<DelegationId>, StoreError>;
-    /// [`Delegations::finish_all`] of one of the server's own; whether it did end.
+    /// Ends one of the server's own delegations as [`Delegations::finish_all`] does. Returns whether it ended.
     async fn finish(
         &mut self,
         id: &DelegationId,
@@ -208,7 +210,8 @@ pub trait Delegations: Send {
         };
         Ok(!self.finish_all(None, &[ending]).await?.is_empty())
     }
-    /// Says that the holder has begun, and what it tells; that is a beat too. `false` when it does not hold it.
+    /// Records that the holder has begun, and its progress; counts as a heartbeat. Returns `false` if the caller does
+    /// not hold the delegation.
     async fn progress(
         &mut self,
         id: &DelegationId,
@@ -216,30 +219,32 @@ pub trait Delegations: Send {
         callee: &str,
         note: Option<&str>,
     ) -> Result<bool, StoreError>;
-    /// Ends delegations that are not final, whoever holds them, and their tasks as `task`; gives those that it ended. Their holders learn of
-    /// it at the next beat.
+    /// Cancels delegations that are not final, even if they are held, and sets their tasks to `task`. Returns those
+    /// that it ended. Their holders learn of it at the next heartbeat.
     async fn call_off(
         &mut self,
         ids: &[DelegationId],
         why: &str,
         task: TaskStatus,
     ) -> Result<Vec<DelegationId>, StoreError>;
-    /// The delegations of a task that are not final.
+    /// Returns the delegations of a task that are not final.
     async fn open_of_task(&mut self, task: TaskId) -> Result<Vec<DelegationId>, StoreError>;
-    /// How many delegations of a task have failed: how often it was tried and handed back.
+    /// Returns how many delegations of a task have failed: how often it was tried and handed back.
     async fn failures_of_task(&mut self, task: TaskId) -> Result<u32, StoreError>;
-    /// Takes away at most `most` delegations whose lease is silent for longer than `silence`, is past its deadline, or is held by
-    /// an earlier boot of `worker`: their state becomes `stuck`. Any number of servers may call it at once; each row is taken once (LED-5).
+    /// Revokes at most `most` leases that are silent for longer than `silence`, are past their deadline, or are held
+    /// by an earlier boot of `worker`: the state of their delegations becomes `stuck`. Several servers may call it at
+    /// once; each row is taken once (LED-5).
     async fn take_stuck(
         &mut self,
         worker: &WorkerIdentity,
         silence: Duration,
         most: u32,
     ) -> Result<Swept, StoreError>;
-    /// The same for at most `most` delegations that nobody claimed before their deadline.
+    /// Marks at most `most` delegations as stuck that were not claimed before their deadline.
     async fn take_expired(&mut self, most: u32) -> Result<Vec<Stuck>, StoreError>;
-    /// Hands a delegation that is stuck or failed out again, as `next`, with all that it was; `false` when that was done before, or its
-    /// task has ended. Its deadline stays where it was, unless `anew`: then it is as far away as it was at first.
+    /// Redelegates a stuck or failed delegation as `next`, with all of its data. Returns `false` if it was
+    /// redelegated before, or if its task has ended. Keeps the deadline, unless `anew`: then the new one gets the
+    /// same time span as the first.
     async fn redelegate(
         &mut self,
         id: &DelegationId,
@@ -253,17 +258,17 @@ pub trait Delegations: Send {
         stuck: &Stuck,
         redelegated_as: Option<&DelegationId>,
     ) -> Result<(), StoreError>;
-    /// Marks a task as given up.
+    /// Marks a task as failed for good.
     async fn give_up(&mut self, task: TaskId, why: &str) -> Result<(), StoreError>;
-    /// Acknowledges messages of this caller's inbox; gives those that waited.
+    /// Acknowledges messages of this caller's inbox. Returns those that were waiting.
     async fn acknowledge(&mut self, caller: &str, messages: &[i64]) -> Result<Vec<i64>, StoreError>;
-    /// The delegation that has this id, or else this caller's key, in the ledger or in the archive.
+    /// Returns the delegation with this id, or else with this caller's key, from the ledger or the archive.
     async fn find_existing(
         &mut self,
         id: &DelegationId,
         caller: &str,
         key: Option<&str>,
     ) -> Result<Option<DelegationId>, StoreError>;
-    /// The delegation.
+    /// Returns a delegation.
     async fn find(&mut self, id: &DelegationId) -> Result<Option<DelegationFacts>, StoreError>;
 }

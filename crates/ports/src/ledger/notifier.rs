@@ -1,28 +1,28 @@
-//! Wake-ups across processes, which make waiting short.
+//! Wake-ups across processes, which shorten long polls.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 
-/// Hints that something may be there, across processes. One that is missed costs a poll's wait, never work.
+/// Hints across processes that something may have arrived. A missed hint costs one poll interval, never work.
 pub trait Notifier: Send + Sync {
-    /// Listens for a topic from now on: what is woken after this call is not missed.
+    /// Subscribes to a topic: a notification after this call is not missed.
     fn subscribe(&self, topic: &str) -> Box<dyn Subscription>;
-    /// Wakes every subscriber of a topic in any process, soon. Called after the commit.
+    /// Wakes every subscriber of a topic in every process, soon. Call it after the commit.
     fn notify(&self, topic: &str);
 }
 
-/// The topic of those who wait for something to claim.
+/// Returns the topic for callees that wait for something to claim.
 pub fn work_topic(callee: &str) -> String {
     format!("work:{callee}")
 }
 
-/// The topic of those who wait for messages in an inbox.
+/// Returns the topic for callers that wait for messages in an inbox.
 pub fn inbox_topic(caller: &str) -> String {
     format!("inbox:{caller}")
 }
 
-/// Somebody who listens.
+/// A subscription to one topic.
 #[async_trait]
 pub trait Subscription: Send {
     /// Waits for the next hint since the last wait, at most `most`.

@@ -14,11 +14,11 @@ pub struct DelegationView {
     pub id: DelegationId,
     /// The task.
     pub task: Option<TaskId>,
-    /// Who handed it over.
+    /// The party that delegated.
     pub caller: String,
-    /// To whom.
+    /// The party that it is delegated to.
     pub callee: String,
-    /// What it is about.
+    /// A summary for people.
     pub preview: String,
     /// Its state.
     pub status: DelegationStatus,
@@ -26,40 +26,40 @@ pub struct DelegationView {
     pub attempt: i64,
     /// Which worker holds it.
     pub worker: Option<String>,
-    /// The last beat: the lease's, if it is held.
+    /// The last heartbeat, if it is held.
     pub last_heartbeat: Option<OffsetDateTime>,
-    /// What its holder last told.
+    /// The progress that its holder last reported.
     pub progress: Option<String>,
-    /// When.
+    /// When that was reported.
     pub progress_at: Option<OffsetDateTime>,
-    /// When its time is over.
+    /// Its deadline.
     pub deadline: OffsetDateTime,
     /// The first characters of its result.
     pub result_preview: Option<String>,
     /// Why it failed or got stuck.
     pub error_detail: Option<String>,
-    /// How often its task was delegated before.
+    /// How often its task was delegated before this.
     pub retry_count: u32,
     /// The delegation before it.
     pub retry_of: Option<String>,
     /// The delegation after it.
     pub redelegated_as: Option<String>,
-    /// The delegation whose holder made it.
+    /// The delegation whose holder created it.
     pub parent: Option<String>,
-    /// The delegation at the top.
+    /// The root delegation.
     pub root: Option<String>,
-    /// How deep it is below that.
+    /// Its depth below the root.
     pub depth: u32,
-    /// When it was handed over.
+    /// When it was created.
     pub created_at: OffsetDateTime,
     /// When its state last changed.
     pub updated_at: OffsetDateTime,
 }
 
-/// What a delegation was given and what it gave.
+/// Input and result of a delegation.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Payload {
-    /// What its callee needs.
+    /// The input for its callee.
     pub input: Option<Value>,
     /// Its result.
     pub result: Option<Value>,
@@ -74,40 +74,40 @@ pub struct AttemptEntry {
     pub event: String,
     /// The worker.
     pub worker: Option<String>,
-    /// What else is known.
+    /// Further detail.
     pub detail: Option<String>,
-    /// When.
+    /// When it happened.
     pub at: OffsetDateTime,
 }
 
 /// Which side of a delegation a party is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
-    /// It hands over.
+    /// The party that delegates.
     Caller,
-    /// It is handed to.
+    /// The party that it is delegated to.
     Callee,
 }
 
-/// In which states.
+/// Selects delegations by state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DelegationStates {
     /// Those that are not final (LED-9).
     InFlight,
     /// Those that are stuck (LED-9).
     Stuck,
-    /// All that were not moved to the archive.
+    /// All that are not archived.
     All,
-    /// Those that were moved to the archive, which all are final.
+    /// The archived ones, all of which are final.
     Archived,
 }
 
-/// Which delegations.
+/// Selects delegations.
 #[derive(Clone, Debug)]
 pub struct DelegationFilter {
-    /// Those of this party; those of all where nobody is named, which is for [`DelegationStates::Stuck`] only.
+    /// Those of this party. `None` selects those of all parties, which is for [`DelegationStates::Stuck`] only.
     pub party: Option<(Side, String)>,
-    /// In which states.
+    /// Only those in these states.
     pub states: DelegationStates,
     /// Only those after this one, in the order of the list.
     pub after: Option<(OffsetDateTime, String)>,
@@ -128,27 +128,28 @@ pub struct Message {
     pub result: Option<Value>,
     /// Why it failed or got stuck.
     pub error_detail: Option<String>,
-    /// The delegation that goes on with the task.
+    /// The delegation that continues the task.
     pub redelegated_as: Option<String>,
-    /// When.
+    /// When it arrived.
     pub arrived_at: OffsetDateTime,
 }
 
 /// Reads of the delegation ledger.
 #[async_trait]
 pub trait LedgerQueries: Send + Sync {
-    /// The delegation.
+    /// Returns a delegation.
     async fn delegation(&self, id: &DelegationId) -> Result<Option<DelegationView>, StoreError>;
-    /// What it was given and what it gave.
+    /// Returns the input and the result of a delegation.
     async fn payload(&self, id: &DelegationId) -> Result<Payload, StoreError>;
-    /// Its attempt log, oldest first.
+    /// Returns the attempt log of a delegation, oldest first.
     async fn attempts(&self, id: &DelegationId) -> Result<Vec<AttemptEntry>, StoreError>;
-    /// Delegations, newest first, at most `most`.
+    /// Returns delegations, newest first, at most `most`.
     async fn delegations(
         &self,
         filter: &DelegationFilter,
         most: u32,
     ) -> Result<Vec<DelegationView>, StoreError>;
-    /// What waits in a caller's inbox, oldest first: at most `most` after the message `after`.
+    /// Returns the unacknowledged messages of a caller's inbox, oldest first: at most `most` after the message
+    /// `after`.
     async fn inbox(&self, caller: &Party, after: i64, most: u32) -> Result<Vec<Message>, StoreError>;
 }

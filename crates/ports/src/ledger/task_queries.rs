@@ -12,72 +12,73 @@ use crate::error::StoreError;
 pub struct TaskView {
     /// Its id.
     pub id: TaskId,
-    /// What kind.
+    /// Its kind.
     pub kind: TaskKind,
     /// Its name.
     pub name: String,
-    /// What it needs.
+    /// Its parameters.
     pub params: Value,
     /// Its state.
     pub status: TaskStatus,
-    /// Why it failed or was called off.
+    /// Why it failed or was cancelled.
     pub status_detail: Option<String>,
-    /// Who asked for it; the system is nobody.
+    /// Who created it; the system if no principal did.
     pub creator: Actor,
-    /// When.
+    /// When it was created.
     pub created_at: OffsetDateTime,
     /// When its state last changed.
     pub updated_at: OffsetDateTime,
 }
 
-/// What was granted to somebody about a task.
+/// A grant on a task.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TaskGrant {
-    /// To whom.
+    /// The grantee.
     pub grantee: Actor,
-    /// Whether they may operate it, and not only see it.
+    /// Whether the grantee may operate the task, and not only see it.
     pub can_operate: bool,
-    /// By whom.
+    /// Who granted it.
     pub granted_by: Actor,
-    /// When.
+    /// When it was granted.
     pub granted_at: OffsetDateTime,
 }
 
-/// Which tasks.
+/// Selects tasks.
 #[derive(Clone, Debug, Default)]
 pub struct TaskFilter {
-    /// Those that this one may see, by having made them or by a grant; all of them where nobody is named.
+    /// Only those that this principal may see, as creator or by a grant. All tasks if `None`.
     pub visible_to: Option<Actor>,
-    /// Who asked for them.
+    /// Only those of this creator.
     pub creator: Option<Actor>,
-    /// What kind.
+    /// Only those of this kind.
     pub kind: Option<TaskKind>,
-    /// Their state.
+    /// Only those in this state.
     pub status: Option<TaskStatus>,
     /// Only those after this one, in the order of the list.
     pub after: Option<(OffsetDateTime, TaskId)>,
 }
 
-/// A page of a list whose every look is bounded: it may hold fewer than were asked for and still have a next one.
+/// A page of a list that searches a bounded part per call: it may hold fewer items than requested and still have a
+/// next page.
 #[derive(Clone, Debug)]
 pub struct BoundedPage<T, K> {
-    /// What was found.
+    /// The items found.
     pub items: Vec<T>,
-    /// Where the next page begins, if there may be more.
+    /// The key after which the next page begins, if there may be more.
     pub next: Option<K>,
 }
 
 /// Reads of tasks.
 #[async_trait]
 pub trait TaskQueries: Send + Sync {
-    /// The task, and what was granted to the one who asks: whether they may operate it too.
+    /// Returns a task, and the requester's grant on it: whether they may operate it too.
     async fn task(&self, id: TaskId, who: &Actor) -> Result<Option<(TaskView, Option<bool>)>, StoreError>;
-    /// Tasks, newest first, at most `most`.
+    /// Returns tasks, newest first, at most `most`.
     async fn tasks(
         &self,
         filter: &TaskFilter,
         most: u32,
     ) -> Result<BoundedPage<TaskView, (OffsetDateTime, TaskId)>, StoreError>;
-    /// What was granted about a task, oldest first.
+    /// Returns the grants on a task, oldest first.
     async fn grants(&self, id: TaskId) -> Result<Vec<TaskGrant>, StoreError>;
 }

@@ -6,12 +6,12 @@ use serde_json::Value;
 
 use crate::error::StoreError;
 
-/// What makes a request the same as an earlier one.
+/// Identifies a repeated request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestKey {
-    /// The caller's key.
+    /// The caller's idempotency key.
     pub key: Option<String>,
-    /// SHA-256 of what was asked for: the same key with another is refused.
+    /// SHA-256 of the request: the same key with another request is refused.
     pub hash: [u8; 32],
 }
 
@@ -20,39 +20,39 @@ pub struct RequestKey {
 pub struct NewTask {
     /// Its id.
     pub id: TaskId,
-    /// What kind.
+    /// Its kind.
     pub kind: TaskKind,
     /// Its name, for people.
     pub name: String,
-    /// What it needs.
+    /// Its parameters.
     pub params: Value,
-    /// Who asked for it; the system is nobody (AUD-3).
+    /// Who created it; the system if no principal did (AUD-3).
     pub creator: Actor,
-    /// The request that makes it, if one does.
+    /// The request that creates it, if one does.
     pub request: Option<RequestKey>,
 }
 
 /// A task whose row is locked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LockedTask {
-    /// What kind.
+    /// Its kind.
     pub kind: TaskKind,
-    /// What it needs.
+    /// Its parameters.
     pub params: Value,
     /// Its state.
     pub status: TaskStatus,
-    /// Who asked for it.
+    /// Who created it.
     pub creator: Actor,
-    /// What was granted to the one who asks: whether they may operate it too.
+    /// The requester's grant: whether they may operate it too.
     pub grant: Option<bool>,
 }
 
 /// Tasks.
 #[async_trait]
 pub trait Tasks: Send {
-    /// Keeps a new task; a task that is kept already, by its id or by its creator's key, stays as it is, and the answer is `false`.
+    /// Inserts a new task. Returns `false` and changes nothing if it exists, by its id or by its creator's key.
     async fn create(&mut self, task: &NewTask) -> Result<bool, StoreError>;
-    /// The task that this creator made with this key, with the hash of its request.
+    /// Returns the task that this creator made with this key, with the hash of its request.
     async fn find_request(
         &mut self,
         creator: &Actor,
@@ -60,15 +60,15 @@ pub trait Tasks: Send {
     ) -> Result<Option<(TaskId, [u8; 32])>, StoreError>;
     /// Locks a task until the end of the unit of work. Lock leases first (see [`Delegations`]).
     async fn lock(&mut self, id: TaskId, who: &Actor) -> Result<Option<LockedTask>, StoreError>;
-    /// Sets the state of a locked task that has not ended, and why, if somebody said so.
+    /// Sets the state of a locked task that has not ended, and the reason if there is one.
     async fn set_status(
         &mut self,
         id: TaskId,
         status: TaskStatus,
         detail: Option<&str>,
     ) -> Result<(), StoreError>;
-    /// Gives somebody the right to see a task, and to operate it if `can_operate`; in place of what they had. `false` when there is nobody
-    /// of this name.
+    /// Grants a principal the right to see a task, and to operate it if `can_operate`. Replaces an earlier grant.
+    /// Returns `false` if the principal is unknown.
     async fn share(
         &mut self,
         id: TaskId,
@@ -76,6 +76,6 @@ pub trait Tasks: Send {
         can_operate: bool,
         by: &Actor,
     ) -> Result<bool, StoreError>;
-    /// Takes what was granted to somebody; `false` when nothing was.
+    /// Revokes a grant. Returns `false` if there was none.
     async fn unshare(&mut self, id: TaskId, grantee: &Actor) -> Result<bool, StoreError>;
 }

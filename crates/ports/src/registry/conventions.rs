@@ -9,11 +9,11 @@ use crate::error::StoreError;
 /// Conventions.
 #[async_trait]
 pub trait Conventions: Send {
-    /// Serialises deploys of one slug until the end of the unit of work, also while there is no row yet.
+    /// Serialises deploys of one slug until the end of the unit of work, even before its row exists.
     async fn lock(&mut self, slug: &ConventionSlug) -> Result<(), StoreError>;
-    /// The convention.
+    /// Returns the convention.
     async fn find(&mut self, slug: &ConventionSlug) -> Result<Option<Convention>, StoreError>;
-    /// Keeps it: new, or in place of what stood there (its first time of creation stays). Remembers which schema version has had
-    /// which hooks (WC-D17).
+    /// Inserts the convention, or replaces the existing one but keeps its creation time. Records which schema version
+    /// has had which hooks (WC-D17).
     async fn put(&mut self, plan: &DeployPlan) -> Result<Convention, StoreError>;
 }

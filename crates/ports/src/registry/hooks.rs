@@ -13,13 +13,13 @@ pub struct LockedHook {
     pub contract: FeatureContract,
     /// The live release.
     pub live: Option<(ReleaseId, ReleaseVersion)>,
-    /// The highest version there is.
+    /// The highest existing version.
     pub last: Option<ReleaseVersion>,
-    /// The release with the content that was asked for, if that was and there is one.
+    /// The release with the requested content, if content was requested and it exists.
     pub same: Option<ReleaseVersion>,
 }
 
-/// Hooks, releases, and pointers. Everything about one hook happens under its row's lock.
+/// Hooks, releases, and pointers. Every write about one hook happens under its row's lock.
 #[async_trait]
 pub trait Hooks: Send {
     /// Registers a hook if it is new, and locks it as [`Hooks::lock`] does. Lock several in the order of their names.
@@ -35,20 +35,21 @@ pub trait Hooks: Send {
         name: &HookName,
         content: Option<[u8; 32]>,
     ) -> Result<Option<LockedHook>, StoreError>;
-    /// Replaces descriptions and units; the caller has checked that the contract is the same (WC-D14).
+    /// Replaces descriptions and units. The caller has checked that the contract is the same (WC-D14).
     async fn update_descriptions(
         &mut self,
         name: &HookName,
         contract: &FeatureContract,
     ) -> Result<(), StoreError>;
-    /// The release with this version.
+    /// Returns the release with this version.
     async fn find_version(
         &mut self,
         name: &HookName,
         version: ReleaseVersion,
     ) -> Result<Option<HookRelease>, StoreError>;
-    /// Keeps a new release and makes it live, which is the next move of the hook's history (REG-4), and appends `log` to the activity
-    /// log; gives the release as kept, with the database's time. One call, because all who want this hook wait for each.
+    /// Inserts a new release and makes it live as the next move in the hook's history (REG-4), and appends `log` to
+    /// the activity log. Returns the stored release, with the database's time. It is one call, because everyone who
+    /// wants this hook waits for each call.
     async fn insert_live(
         &mut self,
         id: ReleaseId,
@@ -58,7 +59,7 @@ pub trait Hooks: Send {
         built_by: &Actor,
         log: &Event,
     ) -> Result<HookRelease, StoreError>;
-    /// Moves the pointer to a release that there is, and keeps the move as the next of the hook's history.
+    /// Moves the pointer to an existing release, and records the move as the next one in the hook's history.
     async fn move_live(
         &mut self,
         name: &HookName,
@@ -66,7 +67,7 @@ pub trait Hooks: Send {
         by: &Actor,
         reason: Option<&Reason>,
     ) -> Result<(), StoreError>;
-    /// Withdraws a release; the caller has checked that it is not withdrawn. Gives what readers see from now on.
+    /// Yanks a release. The caller has checked that it is not yanked. Returns the yank as readers see it from now on.
     async fn yank(
         &mut self,
         name: &HookName,
@@ -74,7 +75,7 @@ pub trait Hooks: Send {
         by: &Actor,
         reason: &Reason,
     ) -> Result<Yank, StoreError>;
-    /// Takes the withdrawal back; the caller has checked that there is one.
+    /// Revokes a yank. The caller has checked that there is one.
     async fn unyank(
         &mut self,
         name: &HookName,

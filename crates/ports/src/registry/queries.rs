@@ -22,37 +22,37 @@ pub struct HookSummary {
 /// Hooks and conventions.
 #[async_trait]
 pub trait RegistryQueries: Send + Sync {
-    /// Every hook, by name.
+    /// Returns every hook, by name.
     async fn hooks(&self) -> Result<Vec<HookSummary>, StoreError>;
-    /// One hook.
+    /// Returns one hook.
     async fn hook(&self, name: &HookName) -> Result<Option<HookSummary>, StoreError>;
-    /// The releases of a hook, newest first.
+    /// Returns the releases of a hook, newest first.
     async fn releases(&self, name: &HookName) -> Result<Vec<HookRelease>, StoreError>;
-    /// One release, and whether it is live; both from one snapshot.
+    /// Returns one release, and whether it is live; both from one snapshot.
     async fn release(
         &self,
         name: &HookName,
         version: ReleaseVersion,
     ) -> Result<Option<(HookRelease, bool)>, StoreError>;
-    /// The moves of a hook's pointer, newest first: at most `most` of those before the move `before`.
+    /// Returns the moves of a hook's pointer, newest first: at most `most` moves before the move `before`.
     async fn live_moves(
         &self,
         name: &HookName,
         before: Option<u32>,
         most: u32,
     ) -> Result<Vec<LiveMove>, StoreError>;
-    /// The last move that was made at or before `at`, with the release that it made live; and `at`, which is now where none is given.
+    /// Returns the last move at or before `at` with the release that it made live, and the time `at`. Default: now.
     async fn live_at(
         &self,
         name: &HookName,
         at: Option<OffsetDateTime>,
     ) -> Result<(OffsetDateTime, Option<(LiveMove, HookRelease)>), StoreError>;
-    /// One schema version, with the time of its registration.
+    /// Returns one schema version, with the time of its registration.
     async fn schema(&self, reference: &SchemaRef) -> Result<Option<(Schema, OffsetDateTime)>, StoreError>;
-    /// Every schema version, newest registration first.
+    /// Returns every schema version, newest registration first.
     async fn schemas(&self) -> Result<Vec<(Schema, OffsetDateTime)>, StoreError>;
-    /// Every convention, newest first.
+    /// Returns every convention, newest first.
     async fn conventions(&self) -> Result<Vec<Convention>, StoreError>;
-    /// One convention.
+    /// Returns one convention.
     async fn convention(&self, slug: &ConventionSlug) -> Result<Option<Convention>, StoreError>;
 }

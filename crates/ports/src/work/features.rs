@@ -11,10 +11,11 @@ pub type RecordRows = (RecordSrn, Vec<Vec<Cell>>);
 /// Feature tables and their rows.
 #[async_trait]
 pub trait Features: Send {
-    /// Makes the hook's feature table if there is none.
+    /// Creates the hook's feature table if it does not exist.
     async fn create_table(&mut self, hook: &HookName, contract: &FeatureContract) -> Result<(), StoreError>;
-    /// Makes `rows` the current rows of their records: what the hook held for them is superseded by `run`, also where it computed
-    /// none (PIP-6). Rows of `run` that are there already are left alone, so that a redo changes nothing. Gives the number of rows written.
+    /// Makes `rows` the current rows of their records: `run` supersedes the hook's earlier rows for them, even where
+    /// it computed none (PIP-6). Existing rows of `run` are left alone, so a redo changes nothing. Returns the number
+    /// of rows written.
     async fn replace(
         &mut self,
         hook: &HookName,

@@ -1,5 +1,5 @@
-//! The work queue: claiming and holding delegations (LEDGER-6). Each call is a transaction of its own; *finishing* and
-//! *taking back* are not here but in [`crate::Delegations`], because they belong to the transaction of their effects.
+//! The work queue: claiming and holding delegations (LEDGER-6). Each call is a transaction of its own. *Finishing*
+//! and *taking back* are in [`crate::Delegations`], because they belong to the transaction of their effects.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::error::StoreError;
 
-/// Which process holds a lease. A restarted process is another holder, so the boot id is new at every start.
+/// The process that holds a lease. A restarted process is another holder, so the boot id is new at every start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkerIdentity {
     /// The worker's lasting name: that of its data directory.
@@ -28,31 +28,32 @@ pub struct Claim {
     pub attempt: i64,
     /// The task it is about.
     pub task: TaskId,
-    /// What kind of task.
+    /// The kind of the task.
     pub kind: TaskKind,
     /// The task's parameters.
     pub params: Value,
-    /// How often the task was delegated before.
+    /// How often the task was delegated before this.
     pub retry_count: u32,
-    /// Who holds it.
+    /// The worker that holds it.
     pub worker: WorkerIdentity,
 }
 
 /// Claims and leases, by the database's clock.
 #[async_trait]
 pub trait WorkQueue: Send + Sync {
-    /// Claims at most `most` delegations for the callee that this queue serves, oldest first. Two claimers never get the same one.
+    /// Claims at most `most` delegations for the callee that this queue serves, oldest first. Each delegation goes to
+    /// one claimer only.
     async fn claim(&self, worker: &WorkerIdentity, most: u32) -> Result<Vec<Claim>, StoreError>;
 
-    /// Beats for these claims; gives those that are still held. What is missing from the answer was taken away.
+    /// Extends the leases of these claims. Returns those that are still held; the others are lost.
     async fn heartbeat(&self, claims: &[(DelegationId, i64)]) -> Result<Vec<DelegationId>, StoreError>;
 
-    /// Keeps a late result out of the effects and in the attempt log (LED-6).
+    /// Logs a late result as an attempt without applying its effects (LED-6).
     async fn refuse_late(&self, claim: &Claim, what: &str) -> Result<(), StoreError>;
 
     /// Waits until there may be something to claim, at most `most`.
     async fn wait(&self, most: Duration);
 
-    /// Wakes the workers of every process, soon; called after the commit that queued something.
+    /// Wakes the workers of every process, soon. Call it after the commit that queued something.
     fn notify(&self);
 }

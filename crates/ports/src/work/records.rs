@@ -13,7 +13,7 @@ use crate::error::StoreError;
 pub struct NewRecord {
     /// The source's id.
     pub source_id: SourceId,
-    /// The metadata as given.
+    /// The metadata as submitted.
     pub metadata: Map<String, Value>,
     /// The same, typed, in the order of the fields.
     pub cells: Vec<Cell>,
@@ -34,7 +34,7 @@ pub struct RecordBatch<'a> {
     pub source: BatchSource,
 }
 
-/// Where records come from.
+/// The source of a batch of records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BatchSource {
     /// An ingest run.
@@ -46,7 +46,8 @@ pub enum BatchSource {
 /// Records and their metadata rows, written together (WC-D7).
 #[async_trait]
 pub trait Records: Send {
-    /// Publishes records with their metadata rows, each as the next version of its record; gives the SRN of each, in order.
+    /// Publishes records with their metadata rows, each as the next version of its record. Returns the SRN of each,
+    /// in order.
     async fn publish(
         &mut self,
         batch: &RecordBatch<'_>,

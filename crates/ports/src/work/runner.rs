@@ -15,25 +15,25 @@ use time::OffsetDateTime;
 
 use crate::blobs::{Blobs, ByteStream};
 
-/// One record as a hook is given it.
+/// One record as the hook receives it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HookRecord {
     /// The id that the hook's outcome must name.
     pub id: SourceId,
     /// The metadata, verbatim.
     pub metadata: Map<String, Value>,
-    /// How large its files are, in MiB, as far as known.
+    /// The size of its files in MiB, as far as known.
     pub size_hint_mb: f64,
 }
 
-/// A file of a record, as it is kept.
+/// A stored file of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordFile {
     /// The record.
     pub record: SourceId,
     /// Its name within the record.
     pub name: FileName,
-    /// Where it is kept.
+    /// Its key in the blob store.
     pub key: String,
     /// Its size.
     pub bytes: u64,
@@ -41,8 +41,8 @@ pub struct RecordFile {
     pub sha256: [u8; 32],
 }
 
-/// The files of a unit's records in one directory, laid out as hooks find them: `<id>/<name>`, under the exact id (WC-D11).
-/// The directory is removed when the last clone is dropped.
+/// The files of a unit's records in one directory, laid out as hooks expect them: `<id>/<name>`, under the exact id
+/// (WC-D11). The directory is removed when the last clone is dropped.
 #[derive(Clone, Debug)]
 pub struct StagedFiles {
     path: PathBuf,
@@ -50,12 +50,12 @@ pub struct StagedFiles {
 }
 
 impl StagedFiles {
-    /// The directory that `guard` removes when it is dropped.
+    /// Wraps the directory that `guard` removes when it is dropped.
     pub fn new(path: PathBuf, guard: Arc<dyn Any + Send + Sync>) -> Self {
         Self { path, _guard: guard }
     }
 
-    /// The directory.
+    /// Returns the directory.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -74,9 +74,9 @@ pub struct HookJob {
     pub image: String,
     /// What its image's bytes must hash to (PIP-5).
     pub digest: Digest,
-    /// What the hook is given as `config.json`; no file is written when it is empty.
+    /// The hook's `config.json`; no file is written if it is empty.
     pub config: Map<String, Value>,
-    /// What this attempt may use.
+    /// The resource limits of this attempt.
     pub limits: Limits,
     /// The records, in order.
     pub records: Vec<HookRecord>,
@@ -84,7 +84,7 @@ pub struct HookJob {
     pub files: Option<StagedFiles>,
 }
 
-/// Which run of which release an output belongs to: what the runner wrote as `run.json` beside it (PRV-3).
+/// The run and release of an output: what the runner wrote as `run.json` beside it (PRV-3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunStamp {
     /// The run.
@@ -93,25 +93,25 @@ pub struct RunStamp {
     pub release: ReleaseId,
 }
 
-/// How an attempt ended, and what it left behind.
+/// The result of an attempt and its output.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attempt {
-    /// Why it did not end with success, if it did not. [`FailureKind::RejectedRun`] is never set by a runner: the
-    /// use case reads it out of the output.
+    /// Why it failed, if it did. A runner never sets [`FailureKind::RejectedRun`]: the use case reads it from the
+    /// output.
     pub failure: Option<FailureKind>,
     /// What the hook wrote, as far as it can be read.
     pub output: HookOutput,
-    /// What `run.json` beside the output says. None if nothing was run.
+    /// The content of `run.json` beside the output. `None` if nothing ran.
     pub stamp: Option<RunStamp>,
     /// The last part of what the hook printed to standard output and standard error.
     pub log: Vec<u8>,
     /// How long the hook itself ran.
     pub duration: Duration,
-    /// The most resident memory that was seen, in bytes, if the runner can see it.
+    /// The highest resident memory observed, in bytes, if the runner can observe it.
     pub peak_memory_bytes: Option<u64>,
 }
 
-/// One attempt at asking an ingester for its next records (WC-5.2).
+/// One attempt at pulling the next records from an ingester (WC-5.2).
 #[derive(Clone, Debug)]
 pub struct PullJob {
     /// The unit of work; several attempts at it share it.
@@ -122,17 +122,17 @@ pub struct PullJob {
     pub image: String,
     /// What its image's bytes must hash to (PIP-5).
     pub digest: Digest,
-    /// What it is given as `config.json`; no file is written when it is empty.
+    /// Its `config.json`; no file is written if it is empty.
     pub config: Map<String, Value>,
-    /// What this attempt may use.
+    /// The resource limits of this attempt.
     pub limits: Limits,
-    /// What it left as its session last time, given as `session.json`.
+    /// The session that it left last time, passed as `session.json`.
     pub session: Option<Map<String, Value>>,
-    /// `OSA_LIMIT`: how many records it may give.
+    /// `OSA_LIMIT`: the maximum number of records.
     pub limit: u64,
-    /// `OSA_SINCE`: only what changed after this is asked for.
+    /// `OSA_SINCE`: only records that changed after this.
     pub since: Option<OffsetDateTime>,
-    /// `OSA_OFFSET`: how many records came before; not set when it is 0.
+    /// `OSA_OFFSET`: how many records came before; not set if it is 0.
     pub offset: u64,
 }
 
@@ -144,16 +144,17 @@ pub struct PulledFile {
     pub content: ByteStream,
 }
 
-/// The files that an ingester left. They are gone when this is dropped.
+/// The files that an ingester left. They are removed when this is dropped.
 #[async_trait]
 pub trait PulledFiles: Send + Sync {
-    /// The file `name` of the record `record`, read without following links. `None` if there is no plain file of that name.
+    /// Opens the file `name` of the record `record` without following links. `None` if there is no regular file of
+    /// that name.
     async fn open(&self, record: &SourceId, name: &FileName) -> Result<Option<PulledFile>, RunnerError>;
 }
 
-/// How an ingester's attempt ended, and what it left behind.
+/// The result of an ingester's attempt and its output.
 pub struct PullAttempt {
-    /// Why it did not end with success, if it did not.
+    /// Why it failed, if it did.
     pub failure: Option<FailureKind>,
     /// `records.jsonl`, as far as it can be read.
     pub records: Vec<u8>,
@@ -167,19 +168,19 @@ pub struct PullAttempt {
     pub duration: Duration,
 }
 
-/// The runner itself failed; nothing is known of what it ran, and the attempt may be made again.
+/// The runner itself failed. Nothing is known about what it ran, and the attempt may be retried.
 #[derive(Debug, thiserror::Error)]
 #[error("the runner could not {what}")]
 pub struct RunnerError {
-    /// What it tried.
+    /// The operation that failed.
     pub what: String,
-    /// Why that failed.
+    /// Why it failed.
     #[source]
     pub source: Box<dyn std::error::Error + Send + Sync>,
 }
 
 impl RunnerError {
-    /// The error of not being able to do `what`.
+    /// Creates the error of an operation `what` that failed.
     pub fn new(what: impl Into<String>, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self {
             what: what.into(),
@@ -190,15 +191,16 @@ impl RunnerError {
 
 /// Runs hooks and ingesters.
 ///
-/// Every implementation keeps the container contract (WC-5): the files and environment that a hook or an ingester
-/// finds, a fresh work directory per attempt that is gone afterwards, an image whose digest was verified before anything of it ran,
-/// nothing left running when the future ends, is dropped, or the server dies.
+/// Every implementation keeps the container contract (WC-5): it provides the files and environment of a hook or an
+/// ingester and a fresh work directory per attempt that is removed afterwards; it verifies the image's digest before
+/// anything of the image runs; it leaves nothing running when the future ends, is dropped, or the server dies.
 #[async_trait]
 pub trait Runner: Send + Sync {
-    /// The name of what runs this image, as provenance shows it.
+    /// Returns the name of the runner of this image, as provenance shows it.
     fn name(&self, image: &str) -> &'static str;
 
-    /// Lays the files of a unit's records out where what runs this image finds them, once for all hooks and all their attempts.
+    /// Lays out the files of a unit's records where the runner of this image finds them, once for all hooks and all
+    /// their attempts.
     async fn stage(
         &self,
         image: &str,
@@ -213,7 +215,7 @@ pub trait Runner: Send + Sync {
     /// Makes one attempt at an ingester.
     async fn pull(&self, job: &PullJob) -> Result<PullAttempt, RunnerError>;
 
-    /// Fails if it could not run anything now. `false` says that nobody looked: what a container engine does is not this server's to
-    /// answer for (WC-1.8).
+    /// Fails if it could not run anything now. `false` means not checked: a server does not answer for its container
+    /// engine (WC-1.8).
     async fn check(&self) -> Result<bool, RunnerError>;
 }

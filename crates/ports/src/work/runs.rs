@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 
 use crate::error::StoreError;
 
-/// A release that a unit of work uses, whatever becomes live meanwhile.
+/// A release that a unit of work uses, even if another one becomes live meanwhile.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pin {
     /// The run.
@@ -18,7 +18,7 @@ pub struct Pin {
     pub contract: FeatureContract,
 }
 
-/// A hook that was killed for memory in the middle of a run: where what it had said until then is kept.
+/// A checkpoint of a hook run that was killed for memory: where its output until then is stored.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CheckpointRef {
     /// Which kill of this run it was, from 1.
@@ -32,21 +32,22 @@ pub struct CheckpointRef {
 /// Hook runs and pins.
 #[async_trait]
 pub trait Runs: Send {
-    /// The time, by the database's clock.
+    /// Returns the current time, by the database's clock.
     async fn now(&mut self) -> Result<OffsetDateTime, StoreError>;
-    /// Remembers that records of `schema` have rows of these hooks (WC-D17), and pins the releases that are live now for the hooks of a convention to a task, in the convention's order (PRV-2). Every
-    /// hook of a convention has a live release.
+    /// Records that records of `schema` have rows of these hooks (WC-D17), and pins the releases that are live now
+    /// for the hooks of a convention to a task, in the convention's order (PRV-2). Every hook of a convention has a
+    /// live release.
     async fn pin_live(
         &mut self,
         task: TaskId,
         convention: &ConventionSlug,
         schema: &SchemaRef,
     ) -> Result<(), StoreError>;
-    /// The pins of a task, in order.
+    /// Returns the pins of a task, in order.
     async fn pins(&mut self, task: TaskId) -> Result<Vec<Pin>, StoreError>;
-    /// Keeps a run; a run that is kept already stays as it is (PRV-4).
+    /// Inserts a run. An existing run stays as it is (PRV-4).
     async fn insert(&mut self, run: &HookRun) -> Result<(), StoreError>;
-    /// Keeps that the hook of a run was killed for memory once more, if the claim is still held; gives whether it is (PRV-5).
+    /// Stores a checkpoint after one more kill for memory if the claim is still held. Returns whether it is (PRV-5).
     async fn add_checkpoint(
         &mut self,
         delegation: &DelegationId,
@@ -54,9 +55,9 @@ pub trait Runs: Send {
         run: RunId,
         checkpoint: &CheckpointRef,
     ) -> Result<bool, StoreError>;
-    /// The checkpoints of a run, in order.
+    /// Returns the checkpoints of a run, in order.
     async fn checkpoints(&mut self, run: RunId) -> Result<Vec<CheckpointRef>, StoreError>;
-    /// Runs that have checkpoints which nobody will go on from, because their task has ended; at most `most`.
+    /// Returns at most `most` runs whose checkpoints are useless, because their task has ended.
     async fn useless_checkpoints(&mut self, most: u32) -> Result<Vec<RunId>, StoreError>;
     /// Removes the checkpoints of these runs.
     async fn remove_checkpoints(&mut self, runs: &[RunId]) -> Result<(), StoreError>;

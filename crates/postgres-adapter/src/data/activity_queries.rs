@@ -1,8 +1,8 @@
-//! Reads of the activity log: a feed that nobody who follows it can miss an entry of (LED-8).
+//! Reads of the activity log: a feed whose followers cannot miss an entry (LED-8).
 //!
 //! The order is (writing transaction, sequence), and only entries of transactions older than every open one are shown
-//! (`pg_snapshot_xmin`): whoever commits later gets a place behind all that was ever shown. So the feed waits for the oldest open
-//! transaction of the whole server; what writes the log is short.
+//! (`pg_snapshot_xmin`): a transaction that commits later comes after all entries that were ever shown. So the feed
+//! waits for the oldest open transaction of the whole server; transactions that write the log are short.
 
 use async_trait::async_trait;
 use domain::{Actor, EntryId, ServiceAccountId, UserId};
@@ -17,10 +17,10 @@ use crate::store::rows::actor;
 use crate::store::tx::PgStore;
 
 const TABLE: &str = "activity_log";
-/// How many entries one look goes over at most, where a filter lets only some of them through.
+/// The maximum number of entries that one read searches, if a filter matches only some of them.
 const MAX_LOOKED_AT: i64 = 5000;
 
-/// An entry that was looked at; what it says is there only if it fits the filter.
+/// An entry that was searched. Its content is present only if it matches the filter.
 struct Looked {
     transaction: String,
     sequence: i64,
@@ -32,10 +32,10 @@ struct Looked {
     created_at: Option<OffsetDateTime>,
 }
 
-/// `query_as!` of entries: an index's own condition, the side of the cursor, the order. $1 and $2 are the cursor, $3 how many are looked
-/// at, $4 kinds, $5 and $6 an actor, $7 a subject; every statement has them all.
+/// `query_as!` of entries: an index's own condition, the side of the cursor, the order. $1 and $2 are the cursor, $3
+/// the number of searched entries, $4 kinds, $5 and $6 an actor, $7 a subject; every statement has them all.
 macro_rules! entries {
-    // As the index on actors has it, so that the planner knows it again.
+    // Spelled as in the index on actors, so that the planner recognises it.
     (actor, $side:tt, $order:tt, $arguments:expr) => {
         entries!(
             "coalesce(actor_user_id, actor_service_account_id) = coalesce($5::uuid, $6::uuid) and (actor_user_id is not null or actor_service_account_id is not null)",
@@ -67,6 +67,7 @@ macro_rules! entries {
 
 #[async_trait]
 impl ActivityQueries for PgStore {
+    #[tracing::instrument(level = "debug", name = "db.activity_queries.activity", skip_all)]
     async fn activity(&self, filter: &ActivityFilter, most: u32) -> Result<ActivityPage, StoreError> {
         let most = most as usize;
         let user = filter.actor.as_ref().and_then(Actor::user).map(UserId::as_uuid);
@@ -100,7 +101,7 @@ impl ActivityQueries for PgStore {
             account,
             subject,
         );
-        // Each index has a statement of its own in each direction.
+        // Each index has its own statement in each direction.
         let rows = match (subject, by_actor, filter.newest_first) {
             (Some(_), _, false) => {
                 entries!("subject = $7", ">", "asc", arguments)
@@ -165,6 +166,7 @@ impl ActivityQueries for PgStore {
         Ok(page)
     }
 
+    #[tracing::instrument(level = "debug", name = "db.activity_queries.has_entry", skip_all)]
     async fn has_entry(&self, id: EntryId) -> Result<bool, StoreError> {
         sqlx::query_scalar!(
             r#"select exists (select 1 from activity_log where transaction_id = $1::text::xid8 and sequence = $2) as "there!""#,

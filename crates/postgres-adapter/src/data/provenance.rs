@@ -1,4 +1,4 @@
-//! Where a row comes from (PRV-6).
+//! The provenance of a row (PRV-6).
 
 use async_trait::async_trait;
 use domain::{
@@ -20,7 +20,7 @@ use crate::store::error::store_error;
 use crate::store::rows::{actor, count, object, parsed, release_version, releases, small};
 use crate::store::tx::PgStore;
 
-/// A feature row, with what traces it.
+/// A feature row, with the data that traces it.
 struct TracedRow {
     srn: String,
     run: Uuid,
@@ -66,15 +66,15 @@ impl RunRow {
     }
 }
 
-/// The statements of a trace, on one connection: giving one back to the pool costs as much as a statement.
+/// The statements of a trace, on one connection: returning one to the pool costs as much as a statement.
 struct Tracing<'a> {
     conn: &'a mut PgConnection,
-    /// Who was asked about already: most of it is one person's doing.
+    /// The identities read so far: most of a trace has the same actor.
     known: Vec<Identity>,
 }
 
 impl Tracing<'_> {
-    /// Who an actor was (REG-7).
+    /// Returns the identity of an actor (REG-7).
     async fn identity(&mut self, actor: Actor) -> Result<Identity, StoreError> {
         if let Some(known) = self.known.iter().find(|known| known.actor == actor) {
             return Ok(known.clone());
@@ -289,6 +289,7 @@ impl Tracing<'_> {
 
 #[async_trait]
 impl ProvenanceQueries for PgStore {
+    #[tracing::instrument(level = "debug", name = "db.provenance_queries.run", skip_all, fields(run = %id))]
     async fn run(&self, id: RunId) -> Result<Option<HookRun>, StoreError> {
         let mut conn = self.pool.acquire().await.map_err(store_error)?;
         let mut tracing = Tracing {
@@ -298,6 +299,7 @@ impl ProvenanceQueries for PgStore {
         tracing.run_of(id).await
     }
 
+    #[tracing::instrument(level = "debug", name = "db.provenance_queries.has_rows", skip_all, fields(run = %run))]
     async fn has_rows(&self, run: RunId) -> Result<bool, StoreError> {
         let hook = sqlx::query_scalar!(
             "select r.hook_name from hook_runs u join hook_releases r on r.id = u.release_id where u.id = $1",
@@ -321,6 +323,7 @@ impl ProvenanceQueries for PgStore {
         .map_err(store_error)
     }
 
+    #[tracing::instrument(level = "debug", name = "db.provenance_queries.trace", skip_all)]
     async fn trace(
         &self,
         _node: &NodeDomain,
@@ -346,7 +349,8 @@ impl ProvenanceQueries for PgStore {
             values,
             newest,
         } = traced;
-        // Everything from here on is immutable, but for the task's and the pointer's state, so several statements tell one story.
+        // Everything from here on is immutable, except the state of the task and the pointer, so several statements
+        // are consistent.
         let run = tracing
             .run_of(RunId::from_uuid(run))
             .await?

@@ -20,21 +20,22 @@ use crate::store::error::store_error;
 use crate::store::rows::{count, document, parsed};
 use crate::store::tx::PgStore;
 
-/// How many rows are handed over at once.
+/// The number of rows per chunk of a stream.
 const CHUNK: usize = 256;
-/// How many of these a stream may be ahead of its reader.
+/// The maximum number of chunks that a stream is ahead of its reader.
 const AHEAD: usize = 4;
-/// How long a read waits for its turn.
+/// The maximum time that a read waits for its turn.
 const MAX_WAIT: Duration = Duration::from_secs(10);
-/// How long a read may take that is not a stream (WC-7.1).
+/// The timeout of a read that is not a stream (WC-7.1).
 const MAX_TIME: &str = "30s";
-/// How long a stream waits for its reader.
+/// The maximum time that a stream waits for its reader.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The cells of a row whose columns are of these types.
+/// Decodes the cells of a row whose columns have these types.
 ///
-/// The types are not compared with PostgreSQL's for each value, which would be a good part of an export's work: the statement that gave
-/// the row was built from the same columns. A value that does not read back as its type is an error all the same.
+/// The types are not compared with PostgreSQL's for each value, which would be a good part of an export's work: the
+/// statement that returned the row was built from the same columns. A value that cannot be decoded as its type is an
+/// error all the same.
 pub(crate) fn cells(row: &PgRow, types: &[ColumnType]) -> Result<Vec<Cell>, StoreError> {
     macro_rules! get {
         ($index:expr, $rust:ty, $variant:path) => {
@@ -60,13 +61,13 @@ pub(crate) fn cells(row: &PgRow, types: &[ColumnType]) -> Result<Vec<Cell>, Stor
 }
 
 impl PgStore {
-    /// The rows of a statement that may have to look at a whole table: within [`MAX_TIME`], or [`StoreError::TooSlow`].
+    /// Returns the rows of a statement that may scan a whole table: within [`MAX_TIME`], or [`StoreError::TooSlow`].
     pub(crate) async fn bounded(&self, mut sql: QueryBuilder<Postgres>) -> Result<Vec<PgRow>, StoreError> {
-        let busy = || StoreError::Unavailable("as many reads as the server can bear are at work".into());
+        let busy = || StoreError::Unavailable("too many concurrent reads".into());
         let place = tokio::time::timeout(MAX_WAIT, self.reads.acquire()).await;
         let _place = place.map_err(|_| busy())?.map_err(|_| busy())?;
         let pool = self.pool.clone();
-        // Spawned for the reason given in `tx.rs`.
+        // Spawned for the reason in `tx.rs`.
         #[expect(
             clippy::disallowed_methods,
             reason = "reads only; a setting that must not outlive it"
@@ -76,7 +77,7 @@ impl PgStore {
             .await
             .map_err(|e| StoreError::Internal(e.into()))?
             .map_err(store_error)?;
-        // Sorting and grouping in memory is what such a read mostly does.
+        // Such a read mostly sorts and groups in memory.
         sqlx::query!(
             "select set_config('statement_timeout', $1, true) as time, set_config('work_mem', '32MB', true) as memory",
             MAX_TIME
@@ -96,18 +97,19 @@ impl PgStore {
         Ok(rows)
     }
 
-    /// The rows of a statement as a stream. One statement is one snapshot; the channel's bound is the back-pressure; who does not read for
-    /// [`PATIENCE`] is let go, and whoever went away is noticed, also before the first row.
+    /// Returns the rows of a statement as a stream. One statement is one snapshot; the channel's bound is the
+    /// back-pressure. A reader that pauses for [`PATIENCE`] is dropped, and one that went away is noticed even before
+    /// the first row.
     pub(crate) fn stream_of(
         &self,
         mut sql: QueryBuilder<Postgres>,
         types: Vec<ColumnType>,
     ) -> Result<RowStream, StoreError> {
-        let busy =
-            |_| StoreError::Unavailable("as many tables as the server can bear are being streamed".into());
+        let busy = |_| StoreError::Unavailable("too many concurrent streams".into());
         let permit = Arc::clone(&self.streams).try_acquire_owned().map_err(busy)?;
         let (sender, receiver) = tokio::sync::mpsc::channel(AHEAD);
-        // Until the last row was handed over, the end of the channel is no end of the table: whatever ends it, a panic too.
+        // Until the last row was sent, the end of the channel is not the end of the table: it may also be an error or
+        // a panic.
         let whole = Arc::new(AtomicBool::new(false));
         let (pool, ended) = (self.pool.clone(), Arc::clone(&whole));
         drop(tokio::spawn(async move {
@@ -116,13 +118,14 @@ impl PgStore {
                     let read = read_to_end(&mut connection, &mut sql, &types, &sender).await;
                     ended.store(read.is_ok(), Ordering::Release);
                     if let Err(Some(backend)) = read {
-                        // The statement goes on without its reader, and giving the connection back would wait for all of its rows.
+                        // The statement would continue without its reader, and returning the connection would wait
+                        // for all of its rows.
                         let cancelled =
                             sqlx::query_scalar!(r#"select pg_cancel_backend($1) as "done!""#, backend)
                                 .fetch_one(&pool)
                                 .await;
                         if let Err(error) = cancelled {
-                            tracing::warn!(%error, "a statement that nobody reads could not be cancelled");
+                            tracing::warn!(%error, "a statement without a reader could not be cancelled");
                         }
                         drop(connection.detach());
                     }
@@ -140,7 +143,7 @@ impl PgStore {
                     return Some((rows, (receiver, whole)));
                 }
                 let whole = whole?;
-                // Without this the reader would take what came so far for the whole table.
+                // Otherwise the reader would take the rows so far for the whole table.
                 let cut = || StoreError::Internal("the table was not read to its end".into());
                 (!whole.load(Ordering::Acquire)).then(|| (Err(cut()), (receiver, None)))
             },
@@ -148,7 +151,7 @@ impl PgStore {
     }
 }
 
-/// Hands over every row; an error if it could not, with the backend that still works on the statement.
+/// Sends every row. On failure, returns an error with the backend that still runs the statement.
 async fn read_to_end(
     connection: &mut PgConnection,
     sql: &mut QueryBuilder<Postgres>,
@@ -183,6 +186,7 @@ async fn read_to_end(
 
 #[async_trait]
 impl DataQueries for PgStore {
+    #[tracing::instrument(level = "debug", name = "db.data_queries.schemas", skip_all)]
     async fn schemas(&self) -> Result<Vec<Schema>, StoreError> {
         let rows = sqlx::query!("select id, version, title, fields from schemas order by id, created_at")
             .fetch_all(&self.pool)
@@ -202,6 +206,7 @@ impl DataQueries for PgStore {
             .collect()
     }
 
+    #[tracing::instrument(level = "debug", name = "db.data_queries.schema_versions", skip_all, fields(schema = %id))]
     async fn schema_versions(&self, id: &SchemaId) -> Result<Vec<(Schema, Vec<HookName>)>, StoreError> {
         let rows = sqlx::query!(
             r#"select version, title, fields,
@@ -233,6 +238,7 @@ impl DataQueries for PgStore {
             .collect()
     }
 
+    #[tracing::instrument(level = "debug", name = "db.data_queries.schema_features", skip_all)]
     async fn schema_features(&self) -> Result<Vec<(SchemaRef, HookName)>, StoreError> {
         const TABLE: &str = "schema_features";
         let rows =
@@ -251,6 +257,7 @@ impl DataQueries for PgStore {
             .collect()
     }
 
+    #[tracing::instrument(level = "debug", name = "db.data_queries.page", skip_all)]
     async fn page(
         &self,
         table: &Table,
@@ -275,6 +282,7 @@ impl DataQueries for PgStore {
         self.stream_of(sql, dynamic::types(table))
     }
 
+    #[tracing::instrument(level = "debug", name = "db.data_queries.counts", skip_all)]
     async fn counts(&self, table: &Table, query: &TableQuery) -> Result<TableCounts, StoreError> {
         let mut sql = dynamic::count_rows(table, query);
         let rows = sql.build().fetch_all(&self.pool).await.map_err(store_error)?;
@@ -292,6 +300,7 @@ impl DataQueries for PgStore {
         })
     }
 
+    #[tracing::instrument(level = "debug", name = "db.data_queries.estimated_rows", skip_all)]
     async fn estimated_rows(&self, table: &Table) -> Result<u64, StoreError> {
         let (schema, name) = match &table.kind {
             TableKind::Records => ("metadata", table.schema.metadata_table(table.major)),
@@ -309,9 +318,11 @@ impl DataQueries for PgStore {
         count("pg_class", rows.unwrap_or_default())
     }
 
+    #[tracing::instrument(level = "debug", name = "db.data_queries.settled", skip_all)]
     async fn settled(&self, at: OffsetDateTime) -> Result<Settled, StoreError> {
-        // What publishes takes its time from the clock after its first write, which gave it a transaction id. So whoever has none yet will
-        // take a time after this statement's, and whoever began after `at` takes one after `at`.
+        // A publication takes its time from the clock after its first write, which assigned it a transaction id. So a
+        // transaction without one will take a time after this statement's, and one that began after `at` takes one
+        // after `at`.
         let row = sqlx::query!(
             r#"select $1 > clock_timestamp() as "ahead!",
                  exists (select 1 from pg_stat_activity where datname = current_database() and backend_xid is not null
@@ -328,6 +339,7 @@ impl DataQueries for PgStore {
         })
     }
 
+    #[tracing::instrument(level = "debug", name = "db.data_queries.record", skip_all)]
     async fn record(
         &self,
         _node: &NodeDomain,

@@ -13,7 +13,7 @@ use crate::store::error::store_error;
 use crate::store::rows::count;
 use crate::store::tx::PgStore;
 
-/// What stands before the hook's own columns.
+/// The types of the columns before the hook's own.
 const OF_ROWS: [ColumnType; 5] = [
     ColumnType::Integer,
     ColumnType::Text,
@@ -44,6 +44,7 @@ fn number(row: Option<&PgRow>, index: usize) -> Result<u64, StoreError> {
 
 #[async_trait]
 impl RecallQueries for PgStore {
+    #[tracing::instrument(level = "debug", name = "db.recall_queries.recall_counts", skip_all)]
     async fn recall_counts(&self, recall: &Recall) -> Result<RecallCounts, StoreError> {
         let counts = self.bounded(dynamic::recall_counts(recall)).await?;
         let row = counts.first();
@@ -62,6 +63,7 @@ impl RecallQueries for PgStore {
         })
     }
 
+    #[tracing::instrument(level = "debug", name = "db.recall_queries.recalled_rows", skip_all)]
     async fn recalled_rows(
         &self,
         recall: &Recall,
@@ -84,6 +86,7 @@ impl RecallQueries for PgStore {
         self.stream_of(sql, types(columns))
     }
 
+    #[tracing::instrument(level = "debug", name = "db.recall_queries.recalled_records", skip_all)]
     async fn recalled_records(
         &self,
         recall: &Recall,

@@ -1,4 +1,4 @@
-//! Figures of the whole archive.
+//! Statistics and metrics of the whole archive.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ const OWN: &str = "hallmark:workers";
 
 #[expect(
     clippy::cast_precision_loss,
-    reason = "a figure of Prometheus is a float; beyond 2^53 its last digits do not matter"
+    reason = "a Prometheus sample is a float; beyond 2^53 its last digits do not matter"
 )]
 const fn float(number: i64) -> f64 {
     number as f64
@@ -38,6 +38,7 @@ fn figure(family: &'static str, labels: &[(&'static str, &str)], value: f64) -> 
 
 #[async_trait]
 impl StatsQueries for PgStore {
+    #[tracing::instrument(level = "debug", name = "db.stats_queries.stats", skip_all)]
     async fn stats(&self) -> Result<Stats, StoreError> {
         let row = sqlx::query!(
             r#"select (select count(*) from record_heads) as "records!",
@@ -66,6 +67,7 @@ impl StatsQueries for PgStore {
         })
     }
 
+    #[tracing::instrument(level = "debug", name = "db.stats_queries.figures", skip_all)]
     async fn figures(&self) -> Result<Vec<Sample>, StoreError> {
         let mut figures = Vec::new();
         let runs = sqlx::query!(
@@ -102,7 +104,7 @@ impl StatsQueries for PgStore {
             *batches.entry("failed").or_default() += row.failed;
         }
         for (outcome, value) in batches {
-            // Why a batch failed is kept of its run's last failure only; told here, a count could go down.
+            // Only the last failure of a run is stored. With the failure as a label, a count could go down.
             let labels = [("outcome", outcome), ("kind", "")];
             figures.push(figure("osa_ingest_batches_total", &labels, float(value)));
         }

@@ -1,11 +1,12 @@
-//! Statements that say what a release made (PRV-7): from its runs to rows, along the index of each feature table on its runs.
+//! Statements about what a release made (PRV-7): from its runs to rows, along the index of each feature table on its
+//! runs.
 
 use ports::data::{PageKey, Recall, TableColumn};
 use sqlx::{Postgres, QueryBuilder};
 
 type Sql = QueryBuilder<Postgres>;
 
-/// The runs of the release, `u`, and what they made, `t`.
+/// Appends the runs of the release, `u`, and what they made, `t`.
 fn made(sql: &mut Sql, recall: &Recall) {
     sql.push(format!(
         " from hook_runs u join features.\"{}\" t on t.run_id = u.id where u.release_id = ",
@@ -30,8 +31,8 @@ fn conditions(sql: &mut Sql, recall: &Recall) {
     }
 }
 
-/// What each run made for each record, as `per`: along the index on runs, one run after the other. Without the OFFSET the planner would
-/// rather read the whole table.
+/// Begins a statement with what each run made for each record, as `per`: along the index on runs, one run after the
+/// other. Without the OFFSET the planner would rather read the whole table.
 fn per_record(sql: &mut Sql, recall: &Recall) {
     sql.push(
         "with per as materialized (select u.id, m.* from hook_runs u cross join lateral (
@@ -47,7 +48,7 @@ fn per_record(sql: &mut Sql, recall: &Recall) {
         .push(") ");
 }
 
-/// Runs that made rows, rows, rows that were superseded, distinct records, and the first and last times.
+/// Counts runs that made rows, rows, superseded rows and distinct records, with the first and last times.
 pub(crate) fn recall_counts(recall: &Recall) -> Sql {
     let mut sql = Sql::new("");
     per_record(&mut sql, recall);
@@ -58,7 +59,7 @@ pub(crate) fn recall_counts(recall: &Recall) -> Sql {
     sql
 }
 
-/// The rows, by run and id.
+/// Selects the rows, ordered by run and id.
 pub(crate) fn recall_rows(
     recall: &Recall,
     columns: &[TableColumn],
@@ -75,7 +76,7 @@ pub(crate) fn recall_rows(
     ));
     made(&mut sql, recall);
     if let Some(PageKey::OfRun(run, id)) = after {
-        // The first condition goes along the index; PostgreSQL takes a comparison of rows of two tables for none.
+        // The first condition uses the index; PostgreSQL does not use one for a row comparison across two tables.
         sql.push(" and u.id >= ").push_bind(run.as_uuid());
         sql.push(" and (u.id, t.id) > (")
             .push_bind(run.as_uuid())
@@ -88,7 +89,7 @@ pub(crate) fn recall_rows(
     sql
 }
 
-/// The records of each run with the number of their rows, by run and record.
+/// Selects the records of each run with the number of their rows, ordered by run and record.
 pub(crate) fn recall_records(recall: &Recall, after: Option<&PageKey>, limit: Option<u32>) -> Sql {
     let mut sql = Sql::new(
         "select m.record_srn, r.schema_id || '@' || r.schema_version, u.id, m.n, m.current_rows, m.first

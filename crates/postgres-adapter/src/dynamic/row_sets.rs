@@ -1,11 +1,12 @@
-//! Rows of a feature table, gathered by run and record.
+//! Rows of a feature table, grouped by run and record.
 
 use domain::HookName;
 use ports::RowSetsOf;
 use ports::data::MAX_ROWS;
 use sqlx::{Postgres, QueryBuilder};
 
-/// Record, its schema version, run, what superseded the rows, whether they are current, their first and last ids, number and time.
+/// Selects record, its schema version, run, the superseding run, whether the rows are current, their first and last
+/// ids, number and time.
 pub(crate) fn row_sets(hook: &HookName, of: &RowSetsOf, most: u32) -> QueryBuilder<Postgres> {
     let mut sql = QueryBuilder::new(
         "select t.record_srn, r.schema_id, r.schema_version, t.run_id, t.superseded_by, (t.superseded_by is null and h.srn is not null),

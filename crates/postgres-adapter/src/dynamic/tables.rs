@@ -1,7 +1,7 @@
 //! Statements that read tables of records and features: filtered, in an order, as of a time.
 //!
-//! A table that is read has the alias `t`, its record `r`, its record's metadata row `m` (on records it is `t` itself). Values are always
-//! bound; identifiers are those of [`super`].
+//! The table that is read has the alias `t`, its record `r`, its record's metadata row `m` (on records it is `t`
+//! itself). Values are always bound; identifiers are those of [`super`].
 
 use domain::{Cell, ColumnType, Filter, FilterColumn, FilterOp, FilterValue, HookName, SortKey};
 use ports::data::{PageKey, Table, TableKind, TableQuery};
@@ -10,12 +10,12 @@ use time::OffsetDateTime;
 
 type Sql = QueryBuilder<Postgres>;
 
-/// One direction and the operators that go with it.
+/// Returns one direction and its operator.
 const fn beyond(descending: bool) -> (&'static str, &'static str) {
     if descending { ("desc", "<") } else { ("asc", ">") }
 }
 
-/// Whether a feature row with this alias was current at a time, or is now.
+/// Appends the condition that a feature row with this alias was current at a time, or is now.
 pub(crate) fn current_at(sql: &mut Sql, alias: &str, at: Option<OffsetDateTime>) {
     match at {
         None => {
@@ -23,7 +23,7 @@ pub(crate) fn current_at(sql: &mut Sql, alias: &str, at: Option<OffsetDateTime>)
         }
         Some(at) => {
             sql.push(format!("{alias}.created_at <= ")).push_bind(at);
-            // Rows that older servers superseded have no entry; the run that did it ended just before.
+            // Rows that older servers superseded have no entry. The run that superseded them ended just before.
             sql.push(format!(
                 " and ({alias}.superseded_by is null or coalesce((select s.superseded_at from supersessions s where s.run_id = {alias}.superseded_by), (select u.finished_at from hook_runs u where u.id = {alias}.superseded_by)) > "
             ))
@@ -37,7 +37,7 @@ fn metadata_table(table: &Table) -> String {
     format!("metadata.\"{}\"", table.schema.metadata_table(table.major))
 }
 
-/// Where the metadata row is.
+/// Returns the alias of the metadata row.
 const fn metadata_alias(table: &Table) -> &'static str {
     match table.kind {
         TableKind::Records => "t",
@@ -45,7 +45,7 @@ const fn metadata_alias(table: &Table) -> &'static str {
     }
 }
 
-/// From and joins: the table, its records, their metadata.
+/// Appends from and joins: the table, its records, their metadata.
 fn from(sql: &mut Sql, table: &Table, metadata: bool) {
     match &table.kind {
         TableKind::Records => {
@@ -68,7 +68,8 @@ fn from(sql: &mut Sql, table: &Table, metadata: bool) {
     }
 }
 
-/// From, joins and conditions: what of the table was current, in its schema versions, and fits the filter.
+/// Appends from, joins and conditions: the rows of the table that were current, in its schema versions, and match the
+/// filter.
 fn source(sql: &mut Sql, table: &Table, query: &TableQuery) {
     let asked = query.filter.as_ref().is_some_and(Filter::asks_metadata);
     from(sql, table, asked);
@@ -96,8 +97,9 @@ fn source(sql: &mut Sql, table: &Table, query: &TableQuery) {
     }
 }
 
-/// The same as [`source`] for a page of what is current, in the usual order: along the order's index, looking at each row's record as it
-/// comes. Without the OFFSET the planner would now and then join whole tables first, for 51 rows of them.
+/// Does the same as [`source`] for a page of current rows in the default order: along the order's index, checking
+/// each row's record in turn. Without the OFFSET the planner would sometimes join whole tables first, for 51 rows of
+/// them.
 fn walk(sql: &mut Sql, table: &Table) {
     match &table.kind {
         TableKind::Records => {
@@ -163,7 +165,7 @@ fn condition(sql: &mut Sql, table: &Table, as_of: Option<OffsetDateTime>, filter
     }
 }
 
-/// Whether the record has a current row of this hook for which the predicate holds.
+/// Appends the condition that the record has a current row of this hook that matches the predicate.
 fn some_row(
     sql: &mut Sql,
     hook: &HookName,
@@ -237,7 +239,7 @@ fn bind(sql: &mut Sql, cell: &Cell) {
     };
 }
 
-/// Binds a list; what it holds has the column's type, which the check of the filter saw to.
+/// Binds a list. Its elements have the column's type, as the check of the filter ensures.
 fn bind_all(sql: &mut Sql, cells: &[Cell]) {
     macro_rules! list {
         ($($variant:ident),+) => {
@@ -253,7 +255,7 @@ fn bind_all(sql: &mut Sql, cells: &[Cell]) {
     list!(Text, Number, Integer, Boolean, Date, Timestamp, Uuid);
 }
 
-/// A column of the table as it is read.
+/// Returns the expression that reads a column of the table.
 fn expression(table: &Table, name: &str, implicit: bool) -> String {
     match (&table.kind, implicit, name) {
         (TableKind::Records, true, "schema_id") => "(r.schema_id || '@' || r.schema_version)".to_owned(),
@@ -263,7 +265,7 @@ fn expression(table: &Table, name: &str, implicit: bool) -> String {
     }
 }
 
-/// The columns of a table, in its order.
+/// Returns the columns of a table, in its order.
 fn selected(table: &Table) -> String {
     table
         .columns
@@ -273,7 +275,7 @@ fn selected(table: &Table) -> String {
         .join(", ")
 }
 
-/// The column that makes an order whole: no two rows have the same.
+/// Returns the column that makes an order total: its values are unique.
 const fn tiebreak(table: &Table) -> &'static str {
     match table.kind {
         TableKind::Records => "r.srn",
@@ -281,7 +283,7 @@ const fn tiebreak(table: &Table) -> &'static str {
     }
 }
 
-/// The rows of a table in the order of the query, after a key; at most `limit` if there is one.
+/// Selects the rows of a table in the order of the query, after a key; at most `limit` if there is one.
 pub(crate) fn select_rows(
     table: &Table,
     query: &TableQuery,
@@ -305,10 +307,10 @@ pub(crate) fn select_rows(
     sql
 }
 
-/// Records newest first, feature rows by id: both have an index.
+/// Appends the default order, which has an index: records newest first, feature rows by id.
 fn in_usual_order(sql: &mut Sql, table: &Table, after: Option<&PageKey>) {
     match after {
-        // The others are of other lists, and the reader of the cursor lets none of them through.
+        // The other keys belong to other lists, and the cursor reader rejects them.
         None | Some(PageKey::OfRun(..) | PageKey::RecordOfRun(..)) => {}
         Some(PageKey::Record(at, srn)) => {
             sql.push(" and (r.created_at, r.srn) < (")
@@ -327,8 +329,8 @@ fn in_usual_order(sql: &mut Sql, table: &Table, after: Option<&PageKey>) {
     });
 }
 
-/// In a chosen order. A cursor names its row and nothing else: rows never change, so the row's own values say where it stands, however
-/// long they are.
+/// Appends a chosen order. A cursor names only its row: rows never change, so the row's own values determine its
+/// position, even if they are long.
 fn sorted(sql: &mut Sql, table: &Table, sort: &[SortKey], after: Option<&PageKey>) {
     let tie = tiebreak(table);
     let implicit = |name: &str| table.columns.iter().any(|c| c.implicit && c.name == name);
@@ -341,7 +343,7 @@ fn sorted(sql: &mut Sql, table: &Table, sort: &[SortKey], after: Option<&PageKey
         .collect();
     let last = keys.first().is_some_and(|(_, descending)| *descending);
     if let Some(after) = after {
-        // One row, or none for a cursor that was made up: then nothing is after it.
+        // One row, or none for a forged cursor: then no row is after it.
         sql.push(" and exists (select 1 from (select ");
         for (index, (column, _)) in keys.iter().enumerate() {
             sql.push(format!("{column} as k{index}, "));
@@ -375,7 +377,7 @@ fn sorted(sql: &mut Sql, table: &Table, sort: &[SortKey], after: Option<&PageKey
     sql.push(format!("{tie} {}", beyond(last).0));
 }
 
-/// The counts of a table: rows, and records that have any.
+/// Counts a table: rows, and records that have any.
 pub(crate) fn count_rows(table: &Table, query: &TableQuery) -> Sql {
     let records = match table.kind {
         TableKind::Records => "count(*)",
@@ -386,14 +388,14 @@ pub(crate) fn count_rows(table: &Table, query: &TableQuery) -> Sql {
     sql
 }
 
-/// How many rows of a feature table were not superseded.
+/// Counts the rows of a feature table that are not superseded.
 pub(crate) fn count_current(hook: &HookName) -> Sql {
     Sql::new(format!(
         "select count(*) from features.\"{hook}\" where superseded_by is null"
     ))
 }
 
-/// The types of the columns, in the table's order.
+/// Returns the types of the columns, in the table's order.
 pub(crate) fn types(table: &Table) -> Vec<ColumnType> {
     table.columns.iter().map(|c| c.column_type).collect()
 }

@@ -9,11 +9,12 @@ use uuid::Uuid;
 use crate::identity::queries::{AccountRow, RoleRow, UserRow};
 use crate::store::tx::PgTx;
 
-/// The key of the advisory lock under which superadmins are made and unmade ("super" in ASCII).
+/// The key of the advisory lock for changes to superadmins ("super" in ASCII).
 const SUPERADMINS: i64 = 0x73_7570_6572;
 
 #[async_trait]
 impl Identities for PgTx {
+    #[tracing::instrument(level = "debug", name = "db.identities.sign_in", skip_all, fields(user = %id))]
     async fn sign_in(
         &mut self,
         id: UserId,
@@ -21,8 +22,8 @@ impl Identities for PgTx {
         external_id: &str,
         display_name: &str,
     ) -> Result<(UserProfile, bool), StoreError> {
-        // The conflicting row is locked by the update, so that two first sign-ins of one person make one user. A name that the
-        // provider changed is taken over.
+        // The update locks the conflicting row, so that two concurrent first sign-ins of one person create one user.
+        // A name that the provider changed is taken over.
         let kept = sqlx::query!(
             r#"insert into users (id, provider, external_id, display_name) values ($1, $2, $3, $4)
                on conflict (provider, external_id) do update set display_name = excluded.display_name
@@ -36,10 +37,11 @@ impl Identities for PgTx {
         .await
         .map_err(|e| self.fail(e))?;
         let user = self.lock_user(UserId::from_uuid(kept.id)).await?;
-        let user = user.ok_or_else(|| StoreError::corrupt("users", "a user that was just kept is gone"))?;
+        let user = user.ok_or_else(|| StoreError::corrupt("users", "a user that was just stored is gone"))?;
         Ok((user, kept.is_new))
     }
 
+    #[tracing::instrument(level = "debug", name = "db.identities.lock_user", skip_all, fields(user = %id))]
     async fn lock_user(&mut self, id: UserId) -> Result<Option<UserProfile>, StoreError> {
         let row = sqlx::query_as!(
             UserRow,
@@ -53,12 +55,13 @@ impl Identities for PgTx {
         Ok(row.map(UserRow::profile))
     }
 
+    #[tracing::instrument(level = "debug", name = "db.identities.lock_superadmins", skip_all)]
     async fn lock_superadmins(&mut self) -> Result<Vec<UserId>, StoreError> {
         sqlx::query!("select pg_advisory_xact_lock($1)", SUPERADMINS)
             .execute(self.conn())
             .await
             .map_err(|e| self.fail(e))?;
-        // A statement of its own: its snapshot is taken once the lock is held.
+        // A separate statement: its snapshot is taken once the lock is held.
         let ids = sqlx::query_scalar!("select user_id from role_assignments where role = 'superadmin'")
             .fetch_all(self.conn())
             .await
@@ -66,6 +69,7 @@ impl Identities for PgTx {
         Ok(ids.into_iter().map(UserId::from_uuid).collect())
     }
 
+    #[tracing::instrument(level = "debug", name = "db.identities.grant_role", skip_all, fields(user = %user))]
     async fn grant_role(
         &mut self,
         id: Uuid,
@@ -88,6 +92,7 @@ impl Identities for PgTx {
         Ok(row.map(RoleRow::assignment))
     }
 
+    #[tracing::instrument(level = "debug", name = "db.identities.revoke_role", skip_all, fields(user = %user))]
     async fn revoke_role(&mut self, user: UserId, role: &str) -> Result<bool, StoreError> {
         let done = sqlx::query!(
             "delete from role_assignments where user_id = $1 and role = $2",
@@ -100,6 +105,7 @@ impl Identities for PgTx {
         Ok(done.rows_affected() > 0)
     }
 
+    #[tracing::instrument(level = "debug", name = "db.identities.set_disabled", skip_all, fields(service_account = %id))]
     async fn set_disabled(
         &mut self,
         id: ServiceAccountId,

@@ -1,4 +1,5 @@
-//! Reads of users and service accounts, and the two writes that belong to no use case: being seen, and the local administrator.
+//! Reads of users and service accounts, and the two writes that belong to no use case: recording that an account was
+//! seen, and the local administrator.
 
 use async_trait::async_trait;
 use domain::{ServiceAccountId, UserId};
@@ -80,6 +81,7 @@ impl AccountRow {
 
 #[async_trait]
 impl IdentityQueries for PgStore {
+    #[tracing::instrument(level = "debug", name = "db.identity_queries.user", skip_all, fields(user = %id))]
     async fn user(&self, id: UserId) -> Result<Option<UserProfile>, StoreError> {
         let row = sqlx::query_as!(
             UserRow,
@@ -93,6 +95,7 @@ impl IdentityQueries for PgStore {
         Ok(row.map(UserRow::profile))
     }
 
+    #[tracing::instrument(level = "debug", name = "db.identity_queries.roles", skip_all, fields(user = %id))]
     async fn roles(&self, id: UserId) -> Result<Option<Vec<RoleAssignment>>, StoreError> {
         let rows = sqlx::query_as!(
             RoleRow,
@@ -108,6 +111,7 @@ impl IdentityQueries for PgStore {
         Ok(Some(rows.into_iter().map(RoleRow::assignment).collect()))
     }
 
+    #[tracing::instrument(level = "debug", name = "db.identity_queries.users", skip_all)]
     async fn users(&self, after: Option<UserId>, most: u32) -> Result<Vec<UserProfile>, StoreError> {
         let rows = sqlx::query_as!(
             UserRow,
@@ -122,6 +126,7 @@ impl IdentityQueries for PgStore {
         Ok(rows.into_iter().map(UserRow::profile).collect())
     }
 
+    #[tracing::instrument(level = "debug", name = "db.identity_queries.see_service_account", skip_all)]
     async fn see_service_account(&self, issuer: &str, subject: &str) -> Result<bool, StoreError> {
         let id = ServiceAccountId::of(issuer, subject).as_uuid();
         let seen = sqlx::query!("select disabled_at, last_seen < now() - interval '1 minute' as \"stale!\" from service_accounts where id = $1", id)
@@ -131,8 +136,8 @@ impl IdentityQueries for PgStore {
         match seen {
             Some(account) if !account.stale => Ok(account.disabled_at.is_none()),
             _ => {
-                // On any conflict, and then by itself: with one index named, two first calls of an account at once may clash on the
-                // other one, and that is an error.
+                // On any conflict: with one index named, two concurrent first calls of an account could clash on the
+                // other index, and that is an error.
                 sqlx::query!(
                     "insert into service_accounts (id, issuer, subject) values ($1, $2, $3) on conflict do nothing",
                     id,
@@ -153,6 +158,7 @@ impl IdentityQueries for PgStore {
         }
     }
 
+    #[tracing::instrument(level = "debug", name = "db.identity_queries.service_account", skip_all, fields(service_account = %id))]
     async fn service_account(&self, id: ServiceAccountId) -> Result<Option<ServiceAccountView>, StoreError> {
         let row = sqlx::query_as!(
             AccountRow,
@@ -165,6 +171,7 @@ impl IdentityQueries for PgStore {
         Ok(row.map(AccountRow::view))
     }
 
+    #[tracing::instrument(level = "debug", name = "db.identity_queries.service_accounts", skip_all)]
     async fn service_accounts(
         &self,
         after: Option<ServiceAccountId>,
@@ -183,6 +190,7 @@ impl IdentityQueries for PgStore {
         Ok(rows.into_iter().map(AccountRow::view).collect())
     }
 
+    #[tracing::instrument(level = "debug", name = "db.identity_queries.ensure_local_admin", skip_all)]
     async fn ensure_local_admin(&self) -> Result<(), StoreError> {
         let id = UserId::LOCAL_ADMIN.as_uuid();
         sqlx::query!(

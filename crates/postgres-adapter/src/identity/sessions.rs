@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::store::tx::PgTx;
 
-/// The key of the advisory lock under which requests of devices are counted ("device" in ASCII).
+/// The key of the advisory lock for counting device requests ("device" in ASCII).
 const DEVICES: i64 = 0x6465_7669_6365;
 
 struct DeviceRow {
@@ -33,6 +33,7 @@ impl DeviceRow {
 
 #[async_trait]
 impl Sessions for PgTx {
+    #[tracing::instrument(level = "debug", name = "db.sessions.open_family", skip_all, fields(user = %user))]
     async fn open_family(&mut self, family: Uuid, user: UserId) -> Result<(), StoreError> {
         sqlx::query!(
             "insert into refresh_token_families (id, user_id) values ($1, $2)",
@@ -45,6 +46,7 @@ impl Sessions for PgTx {
         .map_err(|e| self.fail(e))
     }
 
+    #[tracing::instrument(level = "debug", name = "db.sessions.keep_token", skip_all, fields(user = %user))]
     async fn keep_token(
         &mut self,
         hash: [u8; 32],
@@ -62,8 +64,8 @@ impl Sessions for PgTx {
         .execute(self.conn())
         .await
         .map_err(|e| self.fail(e))?;
-        // A token that is gone is refused like one that never was; kept for a month, an expired one can still be told as such.
-        // Skipping what others hold, so that two sign-ins never wait for each other here.
+        // A deleted token is refused like an unknown one. Expired tokens are kept for a month, so that they can still
+        // be reported as expired. Locked rows are skipped, so that two sign-ins never wait for each other here.
         sqlx::query!(
             "delete from refresh_tokens where token_hash in (
                select token_hash from refresh_tokens where expires_at < now() - interval '30 days' order by expires_at limit 20 for update skip locked)"
@@ -74,6 +76,7 @@ impl Sessions for PgTx {
         .map_err(|e| self.fail(e))
     }
 
+    #[tracing::instrument(level = "debug", name = "db.sessions.lock_token", skip_all)]
     async fn lock_token(&mut self, hash: [u8; 32]) -> Result<Option<RefreshToken>, StoreError> {
         let family = sqlx::query_scalar!(
             "select f.id from refresh_token_families f join refresh_tokens t on t.family_id = f.id where t.token_hash = $1 for update of f",
@@ -85,7 +88,7 @@ impl Sessions for PgTx {
         if family.is_none() {
             return Ok(None);
         }
-        // A statement of its own: its snapshot is taken once the lock is held.
+        // A separate statement: its snapshot is taken once the lock is held.
         let row = sqlx::query!(
             r#"select t.family_id, t.user_id, t.used_at is not null as "used!", t.expires_at <= now() as "expired!", f.revoked_at is not null as "revoked!"
                from refresh_tokens t join refresh_token_families f on f.id = t.family_id where t.token_hash = $1"#,
@@ -103,6 +106,7 @@ impl Sessions for PgTx {
         }))
     }
 
+    #[tracing::instrument(level = "debug", name = "db.sessions.use_token", skip_all)]
     async fn use_token(&mut self, hash: [u8; 32]) -> Result<(), StoreError> {
         sqlx::query!(
             "update refresh_tokens set used_at = now() where token_hash = $1",
@@ -114,6 +118,7 @@ impl Sessions for PgTx {
         .map_err(|e| self.fail(e))
     }
 
+    #[tracing::instrument(level = "debug", name = "db.sessions.revoke_family", skip_all)]
     async fn revoke_family(&mut self, family: Uuid, why: &str) -> Result<(), StoreError> {
         sqlx::query!(
             "update refresh_token_families set revoked_at = now(), revoked_for = $2 where id = $1 and revoked_at is null",
@@ -126,6 +131,7 @@ impl Sessions for PgTx {
         .map_err(|e| self.fail(e))
     }
 
+    #[tracing::instrument(level = "debug", name = "db.sessions.keep_device", skip_all)]
     async fn keep_device(
         &mut self,
         hash: [u8; 32],
@@ -137,7 +143,7 @@ impl Sessions for PgTx {
             .execute(self.conn())
             .await
             .map_err(|e| self.fail(e))?;
-        // An hour longer than they are good for, so that a slow device is told that its time is over.
+        // Kept for an hour after they expire, so that a slow device learns that its request has expired.
         sqlx::query!("delete from device_authorizations where expires_at < now() - interval '1 hour'")
             .execute(self.conn())
             .await
@@ -158,6 +164,7 @@ impl Sessions for PgTx {
         Ok(done.rows_affected() == 1)
     }
 
+    #[tracing::instrument(level = "debug", name = "db.sessions.lock_user_code", skip_all)]
     async fn lock_user_code(&mut self, user_code: &str) -> Result<Option<DeviceRequest>, StoreError> {
         let row = sqlx::query_as!(
             DeviceRow,
@@ -170,6 +177,7 @@ impl Sessions for PgTx {
         Ok(row.map(DeviceRow::request))
     }
 
+    #[tracing::instrument(level = "debug", name = "db.sessions.authorize_device", skip_all, fields(user = %user))]
     async fn authorize_device(&mut self, user_code: &str, user: UserId) -> Result<(), StoreError> {
         sqlx::query!(
             "update device_authorizations set status = 'authorized', user_id = $2 where user_code = $1 and status = 'pending'",
@@ -182,6 +190,7 @@ impl Sessions for PgTx {
         .map_err(|e| self.fail(e))
     }
 
+    #[tracing::instrument(level = "debug", name = "db.sessions.lock_device", skip_all)]
     async fn lock_device(&mut self, hash: [u8; 32]) -> Result<Option<DeviceRequest>, StoreError> {
         let row = sqlx::query_as!(
             DeviceRow,
@@ -194,6 +203,7 @@ impl Sessions for PgTx {
         Ok(row.map(DeviceRow::request))
     }
 
+    #[tracing::instrument(level = "debug", name = "db.sessions.consume_device", skip_all)]
     async fn consume_device(&mut self, hash: [u8; 32]) -> Result<(), StoreError> {
         sqlx::query!(
             "update device_authorizations set status = 'consumed' where device_code_hash = $1",

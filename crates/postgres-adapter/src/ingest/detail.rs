@@ -14,6 +14,7 @@ use crate::store::tx::PgStore;
 
 #[async_trait]
 impl IngestDetailQueries for PgStore {
+    #[tracing::instrument(level = "debug", name = "db.ingest_detail_queries.batches", skip_all, fields(ingest_run = %run))]
     async fn batches(
         &self,
         run: IngestRunId,
@@ -53,6 +54,7 @@ impl IngestDetailQueries for PgStore {
             .collect()
     }
 
+    #[tracing::instrument(level = "debug", name = "db.ingest_detail_queries.records", skip_all, fields(ingest_run = %run))]
     async fn records(
         &self,
         run: IngestRunId,
@@ -86,6 +88,7 @@ impl IngestDetailQueries for PgStore {
             .collect()
     }
 
+    #[tracing::instrument(level = "debug", name = "db.ingest_detail_queries.pulls", skip_all, fields(ingest_run = %run))]
     async fn pulls(
         &self,
         run: IngestRunId,
@@ -120,6 +123,7 @@ impl IngestDetailQueries for PgStore {
             .collect()
     }
 
+    #[tracing::instrument(level = "debug", name = "db.ingest_detail_queries.refusals", skip_all, fields(ingest_run = %run))]
     async fn refusals(&self, run: IngestRunId, pull: u64) -> Result<Vec<RefusedLineView>, StoreError> {
         let rows = sqlx::query!(
             "select line, source_id, reason from ingest_refusals where ingest_run_id = $1 and pull = $2 order by line",
@@ -140,6 +144,7 @@ impl IngestDetailQueries for PgStore {
             .collect()
     }
 
+    #[tracing::instrument(level = "debug", name = "db.ingest_detail_queries.task_of_run", skip_all, fields(run = %run))]
     async fn task_of_run(&self, run: RunId) -> Result<Option<(TaskId, Actor)>, StoreError> {
         let row = sqlx::query!(
             "select t.id, t.creator_user_id, t.creator_service_account_id from release_pins p join tasks t on t.id = p.task_id where p.run_id = $1",
@@ -156,7 +161,7 @@ impl IngestDetailQueries for PgStore {
 }
 
 impl PgStore {
-    /// The pinned hooks of these tasks, each with its run if that has ended.
+    /// Returns the pinned hooks of these tasks, each with its run if that has ended.
     async fn hooks_of(&self, tasks: &[Uuid]) -> Result<BTreeMap<Uuid, Vec<BatchHook>>, StoreError> {
         const TABLE: &str = "hook_runs";
         let rows = sqlx::query!(
@@ -210,7 +215,7 @@ impl PgStore {
     }
 }
 
-/// The counts of a run; runs of servers of before have none.
+/// Returns the counts of a run; runs of earlier server versions have none.
 pub(crate) fn run_counts(
     passed: Option<i64>,
     rejected: Option<i64>,

@@ -18,7 +18,7 @@ use crate::store::rows::{actor, count, document, hash, object, parsed, signed, s
 use crate::store::tx::PgTx;
 
 const TABLE: &str = "ingest_runs";
-/// After how many bytes of metadata a batch takes no further record, whatever its size in records.
+/// The metadata size in bytes after which a batch takes no further record, independently of its size in records.
 const MAX_BATCH_BYTES: i64 = 64 * 1024 * 1024;
 
 fn schema(id: &str, version: &str, title: String, fields: Value) -> Result<Schema, StoreError> {
@@ -35,6 +35,7 @@ fn schema(id: &str, version: &str, title: String, fields: Value) -> Result<Schem
 
 #[async_trait]
 impl Ingests for PgTx {
+    #[tracing::instrument(level = "debug", name = "db.ingests.batch_run", skip_all, fields(ingest_run = %run))]
     async fn batch_run(&mut self, run: IngestRunId) -> Result<Option<BatchRun>, StoreError> {
         let row = sqlx::query!(
             "select i.convention_slug, i.status, s.id, s.version, s.title, s.fields
@@ -54,6 +55,7 @@ impl Ingests for PgTx {
         .transpose()
     }
 
+    #[tracing::instrument(level = "debug", name = "db.ingests.schema", skip_all, fields(ingest_run = %run))]
     async fn schema(&mut self, run: IngestRunId) -> Result<Option<Schema>, StoreError> {
         let row = sqlx::query!(
             "select s.id, s.version, s.title, s.fields from ingest_runs i join schemas s on s.id = i.schema_id and s.version = i.schema_version where i.id = $1",
@@ -66,6 +68,7 @@ impl Ingests for PgTx {
             .transpose()
     }
 
+    #[tracing::instrument(level = "debug", name = "db.ingests.open", skip_all)]
     async fn open(&mut self, run: &NewIngestRun) -> Result<Option<IngestRunId>, StoreError> {
         let done = sqlx::query!(
             "insert into ingest_runs (id, convention_slug, mode, schema_id, schema_version, batch_size, record_limit, opened_by_user_id, opened_by_service_account_id,
@@ -99,11 +102,12 @@ impl Ingests for PgTx {
         .map_err(|e| self.fail(e))?;
         match active {
             Some(id) => Ok(Some(IngestRunId::from_uuid(id))),
-            // It ended between the two statements; the whole unit of work may be done again.
+            // It ended between the two statements; the whole unit of work may be retried.
             None => Err(self.poison(StoreError::Contended("the active run ended meanwhile".into()))),
         }
     }
 
+    #[tracing::instrument(level = "debug", name = "db.ingests.lock", skip_all, fields(ingest_run = %run))]
     async fn lock(&mut self, run: IngestRunId) -> Result<Option<LockedIngestRun>, StoreError> {
         let row = sqlx::query!(
             "select convention_slug, mode, schema_id, schema_version, status, ingestion_finished, batch_size, record_limit, received,
@@ -140,6 +144,7 @@ impl Ingests for PgTx {
         .transpose()
     }
 
+    #[tracing::instrument(level = "debug", name = "db.ingests.next_upload", skip_all, fields(ingest_run = %run))]
     async fn next_upload(&mut self, run: IngestRunId, pushed_by: &Actor) -> Result<u32, StoreError> {
         let number = sqlx::query_scalar!("update ingest_runs set uploads = uploads + 1, status = 'running' where id = $1 returning uploads", run.as_uuid())
             .fetch_one(self.conn())
@@ -158,6 +163,7 @@ impl Ingests for PgTx {
         small(TABLE, number)
     }
 
+    #[tracing::instrument(level = "debug", name = "db.ingests.add_lines", skip_all, fields(ingest_run = %run, convention = %convention))]
     async fn add_lines(
         &mut self,
         run: IngestRunId,
@@ -165,7 +171,7 @@ impl Ingests for PgTx {
         upload: u32,
         lines: &[IngestLine],
     ) -> Result<Vec<LineResult>, StoreError> {
-        // The first of several lines with one id goes in; the others are judged against it.
+        // The first of several lines with one id is inserted; the others are judged against it.
         let mut first: BTreeMap<&SourceId, &IngestLine> = BTreeMap::new();
         for line in lines {
             first.entry(&line.record.source_id).or_insert(line);
@@ -251,6 +257,7 @@ impl Ingests for PgTx {
         Ok(lines.iter().map(judge).collect())
     }
 
+    #[tracing::instrument(level = "debug", name = "db.ingests.waiting", skip_all, fields(ingest_run = %run))]
     async fn waiting(&mut self, run: IngestRunId) -> Result<u64, StoreError> {
         let waiting = sqlx::query_scalar!(
             r#"select count(*) as "count!" from ingest_records where ingest_run_id = $1 and batch is null and outcome is null"#,
@@ -262,6 +269,7 @@ impl Ingests for PgTx {
         count("ingest_records", waiting)
     }
 
+    #[tracing::instrument(level = "debug", name = "db.ingests.cut_batch", skip_all, fields(ingest_run = %run, task = %task))]
     async fn cut_batch(
         &mut self,
         run: IngestRunId,
@@ -306,6 +314,7 @@ impl Ingests for PgTx {
         small("ingest_batches", records)
     }
 
+    #[tracing::instrument(level = "debug", name = "db.ingests.close", skip_all, fields(ingest_run = %run))]
     async fn close(&mut self, run: IngestRunId) -> Result<(), StoreError> {
         sqlx::query!("update ingest_runs set ingestion_finished = true, status = 'running' where id = $1 and status in ('pending', 'running')", run.as_uuid())
             .execute(self.conn())
@@ -314,6 +323,7 @@ impl Ingests for PgTx {
             .map_err(|e| self.fail(e))
     }
 
+    #[tracing::instrument(level = "debug", name = "db.ingests.batch_records", skip_all, fields(ingest_run = %run))]
     async fn batch_records(&mut self, run: IngestRunId, batch: u32) -> Result<Vec<BatchRecord>, StoreError> {
         const TABLE: &str = "ingest_records";
         let rows = sqlx::query!(
@@ -335,6 +345,7 @@ impl Ingests for PgTx {
             .collect()
     }
 
+    #[tracing::instrument(level = "debug", name = "db.ingests.end_batch", skip_all, fields(ingest_run = %run))]
     async fn end_batch(
         &mut self,
         run: IngestRunId,
@@ -381,6 +392,7 @@ impl Ingests for PgTx {
         .await
     }
 
+    #[tracing::instrument(level = "debug", name = "db.ingests.fail_batch", skip_all, fields(ingest_run = %run))]
     async fn fail_batch(
         &mut self,
         run: IngestRunId,
@@ -404,6 +416,7 @@ impl Ingests for PgTx {
         Ok(errored)
     }
 
+    #[tracing::instrument(level = "debug", name = "db.ingests.complete_if_done", skip_all, fields(ingest_run = %run))]
     async fn complete_if_done(&mut self, run: IngestRunId) -> Result<bool, StoreError> {
         sqlx::query!(
             "update ingest_runs set status = 'completed', completed_at = now()
@@ -427,7 +440,8 @@ const fn outcome(end: &RecordEnd) -> &'static str {
 }
 
 impl PgTx {
-    /// Writes a batch's end and adds its counts (published, rejected, errored) to the run; a batch that has an end is counted once.
+    /// Writes a batch's end and adds its counts (published, rejected, errored) to the run. A batch that has ended
+    /// already is not counted again.
     async fn count_batch(
         &mut self,
         run: IngestRunId,

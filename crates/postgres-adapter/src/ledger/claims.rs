@@ -1,4 +1,4 @@
-//! Claims, beats and reads of the ledger, each a transaction of its own (LEDGER-6).
+//! Claims, heartbeats and reads of the ledger, each a transaction of its own (LEDGER-6).
 
 use std::time::Duration;
 
@@ -13,9 +13,9 @@ use crate::store::error::store_error;
 use crate::store::rows::{parsed, small};
 
 const TABLE: &str = "delegations";
-/// How many late results of one attempt are kept; whoever sends more of them tells nothing new.
+/// The maximum number of late results that are logged per attempt; more of them carry no information.
 const MAX_LATE: i64 = 20;
-/// How often a claim looks again where all it found was called off meanwhile.
+/// How often a claim retries if all delegations that it found were cancelled meanwhile.
 const MAX_LOOKS: u32 = 100;
 
 /// The ledger on PostgreSQL.
@@ -25,17 +25,18 @@ pub struct PgLedger {
 }
 
 impl PgLedger {
-    /// The ledger of this database.
+    /// Creates the ledger of this database.
     pub const fn new(pool: PgPool) -> Self {
         Self { pool }
     }
 
-    /// Claims, and gives how many rows of the queue it took for that.
+    /// Claims, and returns the number of queue rows that it took.
     async fn claim_once(&self, request: &ClaimRequest) -> Result<(Vec<Claimed>, i64), StoreError> {
-        // The queue row is a hint, the ledger is the truth: its status is checked again. `materialized` keeps the planner from running the
-        // limited select more than once. Rows of the queue are never updated, so those that are locked can be named by where they are; a join
-        // by their key was taken as a reason to read the whole queue. What the server's own workers do may take days, four times 24 hours for a hook, and its time
-        // is counted from the claim; the runner holds hooks to their own limits.
+        // The queue row is a hint; the ledger is authoritative, so its status is checked again. `materialized` keeps
+        // the planner from running the limited select more than once. Rows of the queue are never updated, so the
+        // locked ones can be named by their physical location; a join by their key made the planner read the whole
+        // queue. Work of the server's own workers may take days, four times 24 hours for a hook, and its time counts
+        // from the claim; the runner enforces the limits of hooks.
         let rows = sqlx::query!(
             r#"with acting as materialized (
                  select set_config('hallmark.actor', $1, true)
@@ -110,8 +111,9 @@ impl PgLedger {
 
 #[async_trait]
 impl Ledger for PgLedger {
+    #[tracing::instrument(level = "debug", name = "db.ledger.claim", skip_all)]
     async fn claim(&self, request: &ClaimRequest) -> Result<Vec<Claimed>, StoreError> {
-        // What was called off while it waited leaves its queue row behind. Such rows are cleared away by looking again.
+        // A delegation that is cancelled while it waits leaves its queue row behind. Retrying clears such rows.
         for _ in 0..MAX_LOOKS {
             let (claimed, hints) = self.claim_once(request).await?;
             if !claimed.is_empty() || hints == 0 {
@@ -121,6 +123,7 @@ impl Ledger for PgLedger {
         Ok(Vec::new())
     }
 
+    #[tracing::instrument(level = "debug", name = "db.ledger.heartbeat", skip_all)]
     async fn heartbeat(
         &self,
         callee: Option<&Party>,
@@ -128,8 +131,9 @@ impl Ledger for PgLedger {
     ) -> Result<Vec<(DelegationId, i64, OffsetDateTime)>, StoreError> {
         let ids: Vec<String> = claims.iter().map(|(id, _)| id.to_string()).collect();
         let attempts: Vec<i64> = claims.iter().map(|(_, attempt)| *attempt).collect();
-        // A lease that is locked is being ended or taken away in this moment; it is passed over, and stays held until that commits. The
-        // ledger's own copy of the beat is written when the delegation ends: every write to its index costs (LEDGER-1.2).
+        // A locked lease is being ended or revoked at this moment; it is skipped, and counts as held until that
+        // commits. The ledger's own copy of the heartbeat is written when the delegation ends: every write to its
+        // index costs (LEDGER-1.2).
         let held = sqlx::query!(
             r#"with claims as materialized (
                  select * from unnest($1::text[], $2::bigint[]) as c (id, attempt)
@@ -160,6 +164,7 @@ impl Ledger for PgLedger {
             .collect()
     }
 
+    #[tracing::instrument(level = "debug", name = "db.ledger.refuse_late", skip_all, fields(delegation = %id))]
     async fn refuse_late(
         &self,
         id: &DelegationId,
@@ -184,6 +189,7 @@ impl Ledger for PgLedger {
         .map_err(store_error)
     }
 
+    #[tracing::instrument(level = "debug", name = "db.ledger.archive", skip_all)]
     async fn archive(&self, older_than: Duration, most: u32) -> Result<u64, StoreError> {
         Ok(self.move_to_archive(older_than, most).await? + self.drop_acknowledged(older_than, most).await?)
     }

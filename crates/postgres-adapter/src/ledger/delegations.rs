@@ -1,9 +1,10 @@
 //! Delegations, as far as they belong to the transaction of their cause or effect (LEDGER-6). Locks are taken in one order
 //! everywhere: leases by id, queue rows, the ledger, tasks.
 //!
-//! A row of `delegation_leases` is the right to write: whoever deletes it ends the delegation, and nobody can do that twice. A row of
-//! `delegation_ready` is a hint; a claim looks at the ledger. No statement that names a delegation by its id says `status = ...`
-//! plainly, for the planner would take that for a reason to read a partial index instead of the primary key (LEDGER-5.3).
+//! A row of `delegation_leases` is the right to write: deleting it ends the delegation, and that can happen only
+//! once. A row of `delegation_ready` is a hint; a claim checks the ledger. No statement that names a delegation by
+//! its id says `status = ...` plainly, because the planner would then read a partial index instead of the primary key
+//! (LEDGER-5.3).
 
 use std::time::Duration;
 
@@ -19,11 +20,12 @@ use crate::store::rows::{hash, parsed, small};
 use crate::store::tx::PgTx;
 
 const TABLE: &str = "delegations";
-/// How often a call-off looks again for what was claimed while it looked.
+/// How often a cancellation looks again for delegations that were claimed meanwhile.
 const LOOKS: usize = 3;
 
 #[async_trait]
 impl Delegations for PgTx {
+    #[tracing::instrument(level = "debug", name = "db.delegations.create", skip_all)]
     async fn create(&mut self, delegation: &NewDelegation) -> Result<Delegated, StoreError> {
         if let Some(task) = delegation.task {
             let status = sqlx::query_scalar!(
@@ -37,13 +39,15 @@ impl Delegations for PgTx {
             if status.is_final() {
                 return Ok(Delegated::TaskOver(status));
             }
-            // The task's row is locked, so no other delegation of it is made meanwhile. The same one again is looked at below.
+            // The task's row is locked, so no other delegation of it is created meanwhile. A repeat of the same one
+            // is handled below.
             let open = self.open_of_task(task).await?;
             if let Some(other) = open.into_iter().find(|open| *open != delegation.id) {
                 return Ok(Delegated::TaskDelegated(other));
             }
         }
-        // Looked for before the insert: that would wait for whoever just claims the one that there is, who may wait for the task.
+        // Looked up before the insert: the insert would wait for a transaction that is claiming the existing one, and
+        // that may wait for the task.
         let key = delegation
             .request
             .as_ref()
@@ -106,20 +110,21 @@ impl Delegations for PgTx {
             .await?
         {
             Some(id) => Ok(Delegated::Existing(id)),
-            // It went to the archive, or its writer rolled back, in this moment.
+            // It was archived, or its writer rolled back, at this moment.
             None => Err(self.poison(StoreError::Contended(
                 "a delegation of this id came and went".into(),
             ))),
         }
     }
 
+    #[tracing::instrument(level = "debug", name = "db.delegations.hold_parent", skip_all, fields(delegation = %id))]
     async fn hold_parent(
         &mut self,
         id: &DelegationId,
         attempt: Option<i64>,
         callee: &str,
     ) -> Result<Option<Nesting>, StoreError> {
-        // The lease cannot be deleted until the commit, and beats go on.
+        // The lease cannot be deleted until the commit, and heartbeats continue.
         let row = sqlx::query!(
             r#"select coalesce(d.root_id, d.delegation_id) as "root!", coalesce(d.depth, 0) as "depth!", d.deadline
                from delegation_leases l join delegations d on d.delegation_id = l.delegation_id
@@ -142,6 +147,7 @@ impl Delegations for PgTx {
         .transpose()
     }
 
+    #[tracing::instrument(level = "debug", name = "db.delegations.finish_all", skip_all)]
     async fn finish_all(
         &mut self,
         callee: Option<&str>,
@@ -193,6 +199,7 @@ impl Delegations for PgTx {
         ended.iter().map(|id| parsed(TABLE, id)).collect()
     }
 
+    #[tracing::instrument(level = "debug", name = "db.delegations.progress", skip_all, fields(delegation = %id))]
     async fn progress(
         &mut self,
         id: &DelegationId,
@@ -226,6 +233,7 @@ impl Delegations for PgTx {
         .map_err(|e| self.fail(e))
     }
 
+    #[tracing::instrument(level = "debug", name = "db.delegations.call_off", skip_all)]
     async fn call_off(
         &mut self,
         ids: &[DelegationId],
@@ -235,9 +243,9 @@ impl Delegations for PgTx {
         let mut wanted: Vec<String> = ids.iter().map(ToString::to_string).collect();
         let mut ended: Vec<DelegationId> = Vec::new();
         for _ in 0..LOOKS {
-            // What is queued has no lease; if it is claimed between this statement's two looks, the second passes it over, and the next
-            // round finds the lease. What was deleted is joined: in a condition of its own it would be asked for while PostgreSQL looks
-            // at a changed row again, when nothing can be deleted.
+            // A queued delegation has no lease. If it is claimed between this statement's two reads, the second skips
+            // it, and the next round finds the lease. The deleted rows are joined: a separate condition would be
+            // evaluated while PostgreSQL rechecks a changed row, when nothing can be deleted.
             let done = sqlx::query_scalar!(
                 r#"with knowing as materialized (
                      select set_config('hallmark.ends_leases', 'yes', true)
@@ -280,6 +288,7 @@ impl Delegations for PgTx {
         Ok(ended)
     }
 
+    #[tracing::instrument(level = "debug", name = "db.delegations.open_of_task", skip_all, fields(task = %task))]
     async fn open_of_task(&mut self, task: TaskId) -> Result<Vec<DelegationId>, StoreError> {
         let ids = sqlx::query_scalar!(
             "select delegation_id from delegations where task_id = $1 and status || '' in ('queued', 'dispatched', 'in_progress') order by delegation_id",
@@ -291,6 +300,7 @@ impl Delegations for PgTx {
         ids.iter().map(|id| parsed(TABLE, id)).collect()
     }
 
+    #[tracing::instrument(level = "debug", name = "db.delegations.failures_of_task", skip_all, fields(task = %task))]
     async fn failures_of_task(&mut self, task: TaskId) -> Result<u32, StoreError> {
         let failures = sqlx::query_scalar!(
             r#"select count(*) as "count!" from delegations where task_id = $1 and status || '' = 'failed'"#,
@@ -302,6 +312,7 @@ impl Delegations for PgTx {
         u32::try_from(failures).map_err(|e| StoreError::Internal(e.into()))
     }
 
+    #[tracing::instrument(level = "debug", name = "db.delegations.take_stuck", skip_all)]
     async fn take_stuck(
         &mut self,
         worker: &WorkerIdentity,
@@ -311,10 +322,12 @@ impl Delegations for PgTx {
         self.sweep_leases(worker, silence, most).await
     }
 
+    #[tracing::instrument(level = "debug", name = "db.delegations.take_expired", skip_all)]
     async fn take_expired(&mut self, most: u32) -> Result<Vec<Stuck>, StoreError> {
         self.sweep_waiting(most).await
     }
 
+    #[tracing::instrument(level = "debug", name = "db.delegations.redelegate", skip_all, fields(delegation = %id))]
     async fn redelegate(
         &mut self,
         id: &DelegationId,
@@ -325,6 +338,7 @@ impl Delegations for PgTx {
         self.hand_out_again(id, next, delay, anew).await
     }
 
+    #[tracing::instrument(level = "debug", name = "db.delegations.notify_stuck", skip_all)]
     async fn notify_stuck(
         &mut self,
         stuck: &Stuck,
@@ -344,6 +358,7 @@ impl Delegations for PgTx {
         .map_err(|e| self.fail(e))
     }
 
+    #[tracing::instrument(level = "debug", name = "db.delegations.give_up", skip_all, fields(task = %task))]
     async fn give_up(&mut self, task: TaskId, why: &str) -> Result<(), StoreError> {
         sqlx::query!(
             "update tasks set status = 'failed', status_detail = $2, updated_at = now() where id = $1 and status in ('queued', 'running')",
@@ -356,6 +371,7 @@ impl Delegations for PgTx {
         .map_err(|e| self.fail(e))
     }
 
+    #[tracing::instrument(level = "debug", name = "db.delegations.acknowledge", skip_all)]
     async fn acknowledge(&mut self, caller: &str, messages: &[i64]) -> Result<Vec<i64>, StoreError> {
         sqlx::query_scalar!(
             "with waiting as materialized (
@@ -371,13 +387,14 @@ impl Delegations for PgTx {
         .map_err(|e| self.fail(e))
     }
 
+    #[tracing::instrument(level = "debug", name = "db.delegations.find_existing", skip_all, fields(delegation = %id))]
     async fn find_existing(
         &mut self,
         id: &DelegationId,
         caller: &str,
         key: Option<&str>,
     ) -> Result<Option<DelegationId>, StoreError> {
-        // One look at both tables, so that what is moved meanwhile is seen in one of them.
+        // One statement reads both tables, so that a row that is moved meanwhile is seen in one of them.
         let found = sqlx::query_scalar!(
             r#"select delegation_id as "delegation_id!" from delegations where delegation_id = $1
                union all select delegation_id from delegation_archive_ids where delegation_id = $1
@@ -394,6 +411,7 @@ impl Delegations for PgTx {
         same.or(found.first()).map(|id| parsed(TABLE, id)).transpose()
     }
 
+    #[tracing::instrument(level = "debug", name = "db.delegations.find", skip_all, fields(delegation = %id))]
     async fn find(&mut self, id: &DelegationId) -> Result<Option<DelegationFacts>, StoreError> {
         let row = sqlx::query!(
             r#"select d.caller_id as "caller_id!", d.callee_id as "callee_id!", d.task_id, d.status as "status!", d.attempt as "attempt!",
@@ -428,7 +446,7 @@ impl Delegations for PgTx {
     }
 }
 
-/// Ends of delegations, column by column.
+/// Completions, column by column.
 #[derive(Default)]
 struct EndingColumns {
     ids: Vec<String>,
@@ -444,7 +462,7 @@ impl EndingColumns {
     fn push(&mut self, ending: &Completion) {
         self.ids.push(ending.id.to_string());
         self.attempts.push(ending.attempt);
-        let (status, result, told, error, goes_on) = match &ending.end {
+        let (status, result, summary, error, goes_on) = match &ending.end {
             DelegationEnd::Completed { result, preview } => {
                 ("completed", result.clone(), Some(preview), None, false)
             }
@@ -453,7 +471,7 @@ impl EndingColumns {
         };
         self.statuses.push(status);
         self.results.push(result);
-        self.previews.push(told.map(|text| preview(text)));
+        self.previews.push(summary.map(|text| preview(text)));
         self.errors.push(error.map(|text| preview(text)));
         self.goes_on.push(goes_on);
     }

@@ -1,5 +1,6 @@
-//! Wake-ups (LEDGER-6.6): `NOTIFY` inside a writing transaction would serialise commits (LEDGER-1.5), so writers leave a note and one
-//! task per process sends at most one `NOTIFY` per [`PgNotifier::COALESCE`]. Missing one costs a poll's wait, never work.
+//! Wake-ups (LEDGER-6.6): `NOTIFY` inside a writing transaction would serialise commits (LEDGER-1.5), so writers
+//! leave a note and one task per process sends at most one `NOTIFY` per [`PgNotifier::COALESCE`]. A missed one costs
+//! a poll interval, never work.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -14,7 +15,7 @@ use tokio::sync::{Notify, watch};
 const CHANNEL: &str = "hallmark_work";
 /// PostgreSQL refuses a payload of 8000 bytes and more.
 const MAX_PAYLOAD: usize = 7000;
-/// From how many topics on those are let go that nobody listens for any more.
+/// The number of topics above which those without subscribers are dropped.
 const MANY_TOPICS: usize = 1000;
 
 /// Wake-ups across the processes that share a database.
@@ -25,9 +26,9 @@ pub struct PgNotifier {
 
 #[derive(Debug, Default)]
 struct Shared {
-    /// Counts up at every hint.
+    /// Incremented at every hint.
     topics: Mutex<HashMap<String, watch::Sender<u64>>>,
-    /// What other processes are to be told.
+    /// The hints to send to other processes.
     outgoing: Mutex<BTreeSet<String>>,
     to_send: Notify,
 }
@@ -51,10 +52,10 @@ impl Shared {
 }
 
 impl PgNotifier {
-    /// The least time between two `NOTIFY`s of one process.
+    /// The minimum time between two `NOTIFY`s of one process.
     pub const COALESCE: Duration = Duration::from_millis(25);
 
-    /// Sends and listens until it is dropped.
+    /// Starts sending and listening, until it is dropped.
     pub fn start(pool: &PgPool) -> Self {
         let shared = Arc::new(Shared::default());
         drop(tokio::spawn(send_loop(pool.clone(), Arc::downgrade(&shared))));
@@ -89,13 +90,13 @@ impl Subscription for WatchSubscription {
     async fn wait(&mut self, most: Duration) {
         let ended = tokio::time::timeout(most, self.0.changed()).await;
         if matches!(ended, Ok(Err(_))) {
-            // Whoever would wake is gone. Without this, a caller that looks again after each wait would spin.
+            // The sender is gone. Without this, a caller that polls after each wait would spin.
             tokio::time::sleep(most).await;
         }
     }
 }
 
-/// Topics in as few payloads as hold them, one per line.
+/// Packs topics into as few payloads as possible, one per line.
 fn payloads(topics: &BTreeSet<String>) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
     for topic in topics {
@@ -114,9 +115,9 @@ async fn send_loop(pool: PgPool, shared: Weak<Shared>) {
     loop {
         let topics = {
             let Some(shared) = shared.upgrade() else { return };
-            // Woken at least once a second to see whether somebody is still there.
-            let told = tokio::time::timeout(Duration::from_secs(1), shared.to_send.notified()).await;
-            if told.is_err() {
+            // Woken at least once a second to see whether the notifier still exists.
+            let woken = tokio::time::timeout(Duration::from_secs(1), shared.to_send.notified()).await;
+            if woken.is_err() {
                 BTreeSet::new()
             } else {
                 std::mem::take(&mut *locked(&shared.outgoing))
@@ -136,7 +137,7 @@ async fn send_loop(pool: PgPool, shared: Weak<Shared>) {
         .fetch_all(&pool)
         .await;
         if let Err(error) = sent {
-            tracing::debug!(%error, "no wake-up was sent; others will poll");
+            tracing::debug!(%error, "no wake-up was sent; other processes will poll");
         }
         tokio::time::sleep(PgNotifier::COALESCE).await;
     }
@@ -145,34 +146,35 @@ async fn send_loop(pool: PgPool, shared: Weak<Shared>) {
 async fn listen_loop(pool: PgPool, shared: Weak<Shared>) {
     while shared.strong_count() > 0 && !pool.is_closed() {
         if let Err(error) = listen(&pool, &shared).await {
-            tracing::debug!(%error, "not listening for wake-ups; everybody polls");
+            tracing::debug!(%error, "not listening for wake-ups; all waiters poll");
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }
 }
 
-/// Listens until nobody is there or the connection fails. It is always drained: a listener that is not read holds back vacuum.
+/// Listens until the notifier is dropped or the connection fails. It is always drained: a listener that is not read
+/// holds back vacuum.
 async fn listen(pool: &PgPool, shared: &Weak<Shared>) -> Result<(), sqlx::Error> {
     let mut listener = PgListener::connect_with(pool).await?;
     listener.listen(CHANNEL).await?;
     if let Some(shared) = shared.upgrade() {
-        // Whatever was sent while nobody listened.
+        // Covers what was sent before the listener started.
         shared.bump_all();
     }
     loop {
-        let told = tokio::time::timeout(Duration::from_secs(1), listener.try_recv()).await;
+        let received = tokio::time::timeout(Duration::from_secs(1), listener.try_recv()).await;
         let Some(shared) = shared.upgrade() else {
             return Ok(());
         };
         if pool.is_closed() {
             return Ok(());
         }
-        match told {
+        match received {
             Ok(Ok(Some(notification))) => notification
                 .payload()
                 .lines()
                 .for_each(|topic| shared.bump(topic)),
-            // The connection was lost and is made anew: what came between is not known.
+            // The connection was lost and is reopened: notifications in between are unknown.
             Ok(Ok(None)) => shared.bump_all(),
             Ok(Err(error)) => return Err(error),
             Err(_) => {}

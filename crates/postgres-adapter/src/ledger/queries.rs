@@ -1,4 +1,4 @@
-//! Reads of the ledger: of what is in it now, and of what was moved to the archive.
+//! Reads of the ledger: of its current content, and of the archive.
 
 use async_trait::async_trait;
 use domain::{DelegationId, Party, TaskId};
@@ -15,7 +15,7 @@ use crate::store::error::store_error;
 use crate::store::rows::{parsed, small};
 
 const TABLE: &str = "delegations";
-/// The most entries of an attempt log that are read.
+/// The maximum number of entries that are read of an attempt log.
 const MAX_ATTEMPTS: i64 = 500;
 
 struct Row {
@@ -72,7 +72,7 @@ impl Row {
     }
 }
 
-/// `query_as!` of delegations: what comes after `where`. The exact beat is the lease's (LED-1).
+/// `query_as!` of delegations: what comes after `where`. The exact heartbeat is the lease's (LED-1).
 macro_rules! delegations {
     ([$($which:tt)+], $($argument:expr),*) => {
         sqlx::query_as!(
@@ -88,7 +88,7 @@ macro_rules! delegations {
     };
 }
 
-/// The same of the archive.
+/// The same for the archive.
 macro_rules! archived {
     ([$($which:tt)+], $($argument:expr),*) => {
         sqlx::query_as!(
@@ -104,7 +104,8 @@ macro_rules! archived {
     };
 }
 
-/// `query_as!` of a page of delegations by a condition of which one partial index is made. $1 and $2 are the cursor, $3 is the party.
+/// `query_as!` of a page of delegations, by a condition that has a partial index. $1 and $2 are the cursor, $3 is the
+/// party.
 macro_rules! page {
     ($rows:ident, $which:tt, $arguments:expr, $pool:expr) => {
         $rows!(
@@ -126,6 +127,7 @@ macro_rules! page {
 
 #[async_trait]
 impl LedgerQueries for PgLedger {
+    #[tracing::instrument(level = "debug", name = "db.ledger_queries.delegation", skip_all, fields(delegation = %id))]
     async fn delegation(&self, id: &DelegationId) -> Result<Option<DelegationView>, StoreError> {
         let row = delegations!(["d.delegation_id = $1"], id.as_str())
             .fetch_optional(&self.pool)
@@ -134,7 +136,7 @@ impl LedgerQueries for PgLedger {
         if let Some(row) = row {
             return row.view().map(Some);
         }
-        // Looked for in the archive after the hot table, so that what is moved meanwhile is found in one of them.
+        // The archive is searched after the hot table, so that a row that is moved meanwhile is found in one of them.
         let row = archived!(
             ["d.delegation_id = $1 and d.created_at = (select i.created_at from delegation_archive_ids i where i.delegation_id = $1)"],
             id.as_str()
@@ -145,6 +147,7 @@ impl LedgerQueries for PgLedger {
         row.map(Row::view).transpose()
     }
 
+    #[tracing::instrument(level = "debug", name = "db.ledger_queries.payload", skip_all, fields(delegation = %id))]
     async fn payload(&self, id: &DelegationId) -> Result<Payload, StoreError> {
         let row = sqlx::query!(
             r#"select d.input, m.result as "result?" from delegations d left join delegation_inbox m on m.delegation_id = d.delegation_id
@@ -164,6 +167,7 @@ impl LedgerQueries for PgLedger {
         }))
     }
 
+    #[tracing::instrument(level = "debug", name = "db.ledger_queries.attempts", skip_all, fields(delegation = %id))]
     async fn attempts(&self, id: &DelegationId) -> Result<Vec<AttemptEntry>, StoreError> {
         sqlx::query_as!(
             AttemptEntry,
@@ -176,6 +180,7 @@ impl LedgerQueries for PgLedger {
         .map_err(store_error)
     }
 
+    #[tracing::instrument(level = "debug", name = "db.ledger_queries.delegations", skip_all)]
     async fn delegations(
         &self,
         filter: &DelegationFilter,
@@ -189,7 +194,7 @@ impl LedgerQueries for PgLedger {
         let party = filter.party.as_ref().map_or("", |(_, name)| name.as_str());
         let side = filter.party.as_ref().map(|(side, _)| *side);
         let given = (at, after, party, i64::from(most));
-        // Each condition is spelled as its index has it, so that the planner knows the index again.
+        // Each condition is spelled as in its index, so that the planner recognises it.
         let pool = &self.pool;
         let rows = match (filter.states, side) {
             (Stuck, None) => page!(delegations, "d.status = 'stuck' and $3 = ''", given, pool),
@@ -230,6 +235,7 @@ impl LedgerQueries for PgLedger {
         rows.into_iter().map(Row::view).collect()
     }
 
+    #[tracing::instrument(level = "debug", name = "db.ledger_queries.inbox", skip_all)]
     async fn inbox(&self, caller: &Party, after: i64, most: u32) -> Result<Vec<Message>, StoreError> {
         let rows = sqlx::query!(
             r#"select message_id, delegation_id, attempt, kind, result as "result: Value", error_detail, redelegated_as, arrived_at

@@ -1,4 +1,5 @@
-//! Reads of tasks. Every list looks at a bounded number of rows of one index, so a page may be short and still have a next one.
+//! Reads of tasks. Every list searches a bounded number of rows of one index, so a page may be short and still have a
+//! next one.
 
 use async_trait::async_trait;
 use domain::{Actor, TaskId};
@@ -15,9 +16,9 @@ use crate::store::rows::{actor, parsed};
 use crate::store::tx::PgStore;
 
 const TABLE: &str = "tasks";
-/// How many tasks one look goes over at most, where a filter lets only some of them through.
+/// The maximum number of tasks that one read searches, if a filter matches only some of them.
 const MAX_LOOKED_AT: i64 = 2000;
-/// The most grants that are read of a task.
+/// The maximum number of grants that are read of a task.
 const MAX_GRANTS: i64 = 1000;
 
 struct Row {
@@ -49,30 +50,31 @@ impl Row {
     }
 }
 
-/// A task that was looked at; what it says is there only if it fits the filter.
+/// A task that was searched. Its content is present only if it matches the filter.
 struct Looked {
     id: Uuid,
     created_at: OffsetDateTime,
     fits: bool,
 }
 
-/// What a list asks for, as its statement's arguments.
+/// The request for a list, as its statement's arguments.
 struct TableRequest<'a> {
     cursor: (Option<OffsetDateTime>, Option<Uuid>),
     kind: Option<&'a str>,
     status: Option<&'a str>,
-    /// The creator, or the one who may see, by whom the index is chosen.
+    /// The creator or the viewer, which selects the index.
     by: (Option<Uuid>, Option<Uuid>),
-    /// Who may see; nobody where all may be seen.
+    /// The viewer; none if all tasks are visible.
     viewer: (Option<Uuid>, Option<Uuid>),
     all: bool,
-    /// Who must have made them.
+    /// The required creator.
     creator: (Option<Uuid>, Option<Uuid>),
     looked_at: i64,
 }
 
-/// `query_as!` of what is looked at: where it comes from. $1 and $2 are the cursor, $3 how many, $4 and $5 kind and status, $6 and $7 the
-/// creator or viewer of the index, $8 and $9 the viewer, $10 whether all may be seen, $11 and $12 the creator.
+/// `query_as!` of the searched tasks: where they come from. $1 and $2 are the cursor, $3 the number, $4 and $5 kind
+/// and status, $6 and $7 the creator or viewer of the index, $8 and $9 the viewer, $10 whether all are visible, $11
+/// and $12 the creator.
 macro_rules! looked_at {
     ($from:tt, $asked:expr, $pool:expr) => {
         sqlx::query_as!(
@@ -103,7 +105,7 @@ macro_rules! looked_at {
     };
 }
 
-/// Of everybody.
+/// Searches all tasks.
 async fn of_all(asked: &TableRequest<'_>, pool: &PgPool) -> Result<Vec<Looked>, StoreError> {
     looked_at!(
         "select id, created_at from tasks where ($1::timestamptz is null or (created_at, id) < ($1, $2::uuid)) and $6::uuid is null and $7::uuid is null
@@ -113,7 +115,7 @@ async fn of_all(asked: &TableRequest<'_>, pool: &PgPool) -> Result<Vec<Looked>, 
     )
 }
 
-/// Of one creator.
+/// Searches the tasks of one creator.
 async fn of_creator(asked: &TableRequest<'_>, pool: &PgPool) -> Result<Vec<Looked>, StoreError> {
     looked_at!(
         "(select id, created_at from tasks where creator_user_id = $6::uuid and ($1::timestamptz is null or (created_at, id) < ($1, $2::uuid))
@@ -126,7 +128,7 @@ async fn of_creator(asked: &TableRequest<'_>, pool: &PgPool) -> Result<Vec<Looke
     )
 }
 
-/// That one may see, by having made them or by a grant.
+/// Searches the tasks that one viewer may see, as creator or by a grant.
 async fn visible_to(asked: &TableRequest<'_>, pool: &PgPool) -> Result<Vec<Looked>, StoreError> {
     looked_at!(
         "(select id, created_at from tasks where creator_user_id = $6::uuid and ($1::timestamptz is null or (created_at, id) < ($1, $2::uuid))
@@ -147,6 +149,7 @@ async fn visible_to(asked: &TableRequest<'_>, pool: &PgPool) -> Result<Vec<Looke
 
 #[async_trait]
 impl TaskQueries for PgStore {
+    #[tracing::instrument(level = "debug", name = "db.task_queries.task", skip_all, fields(task = %id))]
     async fn task(&self, id: TaskId, who: &Actor) -> Result<Option<(TaskView, Option<bool>)>, StoreError> {
         let row = sqlx::query_as!(
             Row,
@@ -171,6 +174,7 @@ impl TaskQueries for PgStore {
         Ok(Some((row.view()?, grant)))
     }
 
+    #[tracing::instrument(level = "debug", name = "db.task_queries.tasks", skip_all)]
     async fn tasks(
         &self,
         filter: &TaskFilter,
@@ -179,7 +183,8 @@ impl TaskQueries for PgStore {
         let most = most as usize;
         let viewer = filter.visible_to.as_ref().map_or((None, None), ids);
         let creator = filter.creator.as_ref().map_or((None, None), ids);
-        // What is looked at is what the viewer may see, so that not even the place where a look ended tells of anything else.
+        // Only rows that the viewer may see are searched, so that not even the position where a read ended reveals
+        // anything else.
         let of_others = filter.visible_to.is_some() && filter.visible_to != filter.creator;
         let by = if of_others || filter.creator.is_none() {
             viewer
@@ -198,7 +203,7 @@ impl TaskQueries for PgStore {
             viewer,
             all: filter.visible_to.is_none(),
             creator,
-            // One more than the page tells whether there is a next one.
+            // One more than the page shows whether there is a next one.
             looked_at: if is_filtered {
                 MAX_LOOKED_AT
             } else {
@@ -239,6 +244,7 @@ impl TaskQueries for PgStore {
         })
     }
 
+    #[tracing::instrument(level = "debug", name = "db.task_queries.grants", skip_all, fields(task = %id))]
     async fn grants(&self, id: TaskId) -> Result<Vec<TaskGrant>, StoreError> {
         let rows = sqlx::query!(
             "select grantee_user_id, grantee_service_account_id, can_operate, granted_by_user_id, granted_by_service_account_id, granted_at

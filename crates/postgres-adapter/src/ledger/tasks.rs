@@ -1,4 +1,4 @@
-//! Tasks. Who made one and how it stands goes into the activity log by triggers (LED-8).
+//! Tasks. Triggers log their creators and states in the activity log (LED-8).
 
 use async_trait::async_trait;
 use domain::{Actor, ServiceAccountId, TaskId, TaskStatus, UserId};
@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::store::rows::{actor, hash, parsed};
 use crate::store::tx::PgTx;
 
-/// The pair of columns of an actor, of which at most one is set.
+/// Returns the pair of columns of an actor, of which at most one is set.
 pub(crate) fn ids(actor: &Actor) -> (Option<Uuid>, Option<Uuid>) {
     (
         actor.user().map(UserId::as_uuid),
@@ -19,6 +19,7 @@ pub(crate) fn ids(actor: &Actor) -> (Option<Uuid>, Option<Uuid>) {
 
 #[async_trait]
 impl Tasks for PgTx {
+    #[tracing::instrument(level = "debug", name = "db.tasks.create", skip_all)]
     async fn create(&mut self, task: &NewTask) -> Result<bool, StoreError> {
         let (user, account) = ids(&task.creator);
         let request = task.request.as_ref();
@@ -40,6 +41,7 @@ impl Tasks for PgTx {
         .map_err(|e| self.fail(e))
     }
 
+    #[tracing::instrument(level = "debug", name = "db.tasks.find_request", skip_all)]
     async fn find_request(
         &mut self,
         creator: &Actor,
@@ -65,6 +67,7 @@ impl Tasks for PgTx {
         .transpose()
     }
 
+    #[tracing::instrument(level = "debug", name = "db.tasks.lock", skip_all, fields(task = %id))]
     async fn lock(&mut self, id: TaskId, who: &Actor) -> Result<Option<LockedTask>, StoreError> {
         let (user, account) = ids(who);
         let row = sqlx::query!(
@@ -93,6 +96,7 @@ impl Tasks for PgTx {
         }))
     }
 
+    #[tracing::instrument(level = "debug", name = "db.tasks.set_status", skip_all, fields(task = %id))]
     async fn set_status(
         &mut self,
         id: TaskId,
@@ -112,6 +116,7 @@ impl Tasks for PgTx {
         .map_err(|e| self.fail(e))
     }
 
+    #[tracing::instrument(level = "debug", name = "db.tasks.share", skip_all, fields(task = %id))]
     async fn share(
         &mut self,
         id: TaskId,
@@ -132,7 +137,7 @@ impl Tasks for PgTx {
         if !known {
             return Ok(false);
         }
-        // The task's row is locked, so nobody else writes its grants meanwhile.
+        // The task's row is locked, so its grants are not written by others meanwhile.
         self.unshare(id, grantee).await?;
         sqlx::query!(
             "insert into task_grants (task_id, grantee_user_id, grantee_service_account_id, can_operate, granted_by_user_id, granted_by_service_account_id, task_created_at)
@@ -150,6 +155,7 @@ impl Tasks for PgTx {
         .map_err(|e| self.fail(e))
     }
 
+    #[tracing::instrument(level = "debug", name = "db.tasks.unshare", skip_all, fields(task = %id))]
     async fn unshare(&mut self, id: TaskId, grantee: &Actor) -> Result<bool, StoreError> {
         let (user, account) = ids(grantee);
         sqlx::query!(

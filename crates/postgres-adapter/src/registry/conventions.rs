@@ -54,8 +54,9 @@ impl ConventionRow {
 
 #[async_trait]
 impl Conventions for PgTx {
+    #[tracing::instrument(level = "debug", name = "db.conventions.lock", skip_all, fields(convention = %slug))]
     async fn lock(&mut self, slug: &ConventionSlug) -> Result<(), StoreError> {
-        // There may be no row to lock yet.
+        // The row to lock may not exist yet.
         sqlx::query!(
             "select pg_advisory_xact_lock(hashtextextended('convention:' || $1, 0))",
             slug.as_str()
@@ -66,6 +67,7 @@ impl Conventions for PgTx {
         .map_err(|e| self.fail(e))
     }
 
+    #[tracing::instrument(level = "debug", name = "db.conventions.find", skip_all, fields(convention = %slug))]
     async fn find(&mut self, slug: &ConventionSlug) -> Result<Option<Convention>, StoreError> {
         let row = sqlx::query_as!(
             ConventionRow,
@@ -80,6 +82,7 @@ impl Conventions for PgTx {
         row.map(ConventionRow::convention).transpose()
     }
 
+    #[tracing::instrument(level = "debug", name = "db.conventions.put", skip_all)]
     async fn put(&mut self, plan: &DeployPlan) -> Result<Convention, StoreError> {
         let (schema_id, schema_version) = (
             plan.schema.reference.id.as_str(),

@@ -1,5 +1,5 @@
-//! Hooks, releases, and pointers. Everything about one hook happens under `FOR UPDATE` of its row, so numbers have no gaps and
-//! every answer is true at the commit (REG-2, REG-3).
+//! Hooks, releases, and pointers. Every write about one hook happens under `FOR UPDATE` of its row, so numbers have
+//! no gaps and every answer is true at the commit (REG-2, REG-3).
 
 use async_trait::async_trait;
 use domain::registry::hook::HookRelease;
@@ -16,6 +16,7 @@ use crate::store::tx::PgTx;
 
 #[async_trait]
 impl Hooks for PgTx {
+    #[tracing::instrument(level = "debug", name = "db.hooks.register", skip_all, fields(hook = %name))]
     async fn register(
         &mut self,
         name: &HookName,
@@ -35,12 +36,14 @@ impl Hooks for PgTx {
             .ok_or_else(|| StoreError::corrupt("hooks", "a hook that was just registered is gone"))
     }
 
+    #[tracing::instrument(level = "debug", name = "db.hooks.lock", skip_all, fields(hook = %name))]
     async fn lock(
         &mut self,
         name: &HookName,
         content: Option<[u8; 32]>,
     ) -> Result<Option<LockedHook>, StoreError> {
-        // Two statements: the second one's snapshot is taken after the lock is held, so it sees every release of whoever held it before.
+        // Two statements: the second one's snapshot is taken after the lock is held, so it sees every release of
+        // earlier lock holders.
         let locked = sqlx::query!(
             "select contract, live_release_id from hooks where name = $1 for update",
             name.as_str()
@@ -49,7 +52,8 @@ impl Hooks for PgTx {
         .await
         .map_err(|e| self.fail(e))?;
         let Some(locked) = locked else { return Ok(None) };
-        // Three look-ups in indexes, however many releases there are: everybody else who wants this hook waits meanwhile.
+        // Three look-ups in indexes, independent of the number of releases: other writers of this hook wait
+        // meanwhile.
         let versions = sqlx::query!(
             "select (select max(version) from hook_releases where hook_name = $1) as last, (select version from hook_releases where id = $2) as live,
                (select version from hook_releases where hook_name = $1 and content_key = $3) as same",
@@ -72,6 +76,7 @@ impl Hooks for PgTx {
         }))
     }
 
+    #[tracing::instrument(level = "debug", name = "db.hooks.update_descriptions", skip_all, fields(hook = %name))]
     async fn update_descriptions(
         &mut self,
         name: &HookName,
@@ -88,6 +93,7 @@ impl Hooks for PgTx {
         .map_err(|e| self.fail(e))
     }
 
+    #[tracing::instrument(level = "debug", name = "db.hooks.find_version", skip_all, fields(hook = %name, version = %version))]
     async fn find_version(
         &mut self,
         name: &HookName,
@@ -104,6 +110,7 @@ impl Hooks for PgTx {
         row.map(ReleaseRow::release).transpose()
     }
 
+    #[tracing::instrument(level = "debug", name = "db.hooks.insert_live", skip_all, fields(release = %id, hook = %name, version = %version))]
     async fn insert_live(
         &mut self,
         id: ReleaseId,
@@ -115,7 +122,8 @@ impl Hooks for PgTx {
     ) -> Result<HookRelease, StoreError> {
         let content = &release.content;
         let key = content.key();
-        // One statement: everybody else who wants this hook waits for each round trip. The parts that read see the hook as it was before.
+        // One statement, because other writers of this hook wait for each round trip. The parts that read see the
+        // hook as it was before.
         let built_at = sqlx::query_scalar!(
             r#"with before as (select live_release_id from hooks where name = $2),
                  last as (select move, moved_at from hook_live_moves where hook_name = $2 order by move desc limit 1),
@@ -165,6 +173,7 @@ impl Hooks for PgTx {
         })
     }
 
+    #[tracing::instrument(level = "debug", name = "db.hooks.move_live", skip_all, fields(hook = %name, release = %to))]
     async fn move_live(
         &mut self,
         name: &HookName,
@@ -199,6 +208,7 @@ impl Hooks for PgTx {
         }
     }
 
+    #[tracing::instrument(level = "debug", name = "db.hooks.yank", skip_all, fields(hook = %name, release = %release))]
     async fn yank(
         &mut self,
         name: &HookName,
@@ -214,6 +224,7 @@ impl Hooks for PgTx {
         })
     }
 
+    #[tracing::instrument(level = "debug", name = "db.hooks.unyank", skip_all, fields(hook = %name, release = %release))]
     async fn unyank(
         &mut self,
         name: &HookName,

@@ -102,14 +102,17 @@ impl PgStore {
 
 #[async_trait]
 impl RegistryQueries for PgStore {
+    #[tracing::instrument(level = "debug", name = "db.registry_queries.hooks", skip_all)]
     async fn hooks(&self) -> Result<Vec<HookSummary>, StoreError> {
         self.summaries(None).await
     }
 
+    #[tracing::instrument(level = "debug", name = "db.registry_queries.hook", skip_all, fields(hook = %name))]
     async fn hook(&self, name: &HookName) -> Result<Option<HookSummary>, StoreError> {
         Ok(self.summaries(Some(name.as_str())).await?.pop())
     }
 
+    #[tracing::instrument(level = "debug", name = "db.registry_queries.releases", skip_all, fields(hook = %name))]
     async fn releases(&self, name: &HookName) -> Result<Vec<HookRelease>, StoreError> {
         let rows = releases!("where r.hook_name = $1 order by r.version desc", name.as_str())
             .fetch_all(&self.pool)
@@ -118,6 +121,7 @@ impl RegistryQueries for PgStore {
         rows.into_iter().map(ReleaseRow::release).collect()
     }
 
+    #[tracing::instrument(level = "debug", name = "db.registry_queries.release", skip_all, fields(hook = %name, version = %version))]
     async fn release(
         &self,
         name: &HookName,
@@ -126,6 +130,7 @@ impl RegistryQueries for PgStore {
         self.releases.read(&self.pool, name, version).await
     }
 
+    #[tracing::instrument(level = "debug", name = "db.registry_queries.live_moves", skip_all, fields(hook = %name))]
     async fn live_moves(
         &self,
         name: &HookName,
@@ -147,12 +152,13 @@ impl RegistryQueries for PgStore {
         rows.into_iter().map(MoveRow::live_move).collect()
     }
 
+    #[tracing::instrument(level = "debug", name = "db.registry_queries.live_at", skip_all, fields(hook = %name))]
     async fn live_at(
         &self,
         name: &HookName,
         at: Option<OffsetDateTime>,
     ) -> Result<(OffsetDateTime, Option<(LiveMove, HookRelease)>), StoreError> {
-        // Now is the last move, whatever the clock says of it: a clock that was set back must not hide it.
+        // Now means the last move, regardless of the clock: a clock that was set back must not hide it.
         let until = at;
         let at = match at {
             Some(at) => at,
@@ -180,6 +186,7 @@ impl RegistryQueries for PgStore {
         Ok((at, Some((moved, release))))
     }
 
+    #[tracing::instrument(level = "debug", name = "db.registry_queries.schema", skip_all)]
     async fn schema(&self, reference: &SchemaRef) -> Result<Option<(Schema, OffsetDateTime)>, StoreError> {
         let row = sqlx::query_as!(
             SchemaRow,
@@ -193,6 +200,7 @@ impl RegistryQueries for PgStore {
         row.map(SchemaRow::schema).transpose()
     }
 
+    #[tracing::instrument(level = "debug", name = "db.registry_queries.schemas", skip_all)]
     async fn schemas(&self) -> Result<Vec<(Schema, OffsetDateTime)>, StoreError> {
         let rows = sqlx::query_as!(
             SchemaRow,
@@ -204,6 +212,7 @@ impl RegistryQueries for PgStore {
         rows.into_iter().map(SchemaRow::schema).collect()
     }
 
+    #[tracing::instrument(level = "debug", name = "db.registry_queries.conventions", skip_all)]
     async fn conventions(&self) -> Result<Vec<Convention>, StoreError> {
         let rows = sqlx::query_as!(
             ConventionRow,
@@ -217,6 +226,7 @@ impl RegistryQueries for PgStore {
         rows.into_iter().map(ConventionRow::convention).collect()
     }
 
+    #[tracing::instrument(level = "debug", name = "db.registry_queries.convention", skip_all, fields(convention = %slug))]
     async fn convention(&self, slug: &ConventionSlug) -> Result<Option<Convention>, StoreError> {
         let row = sqlx::query_as!(
             ConventionRow,

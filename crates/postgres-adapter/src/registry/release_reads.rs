@@ -1,5 +1,5 @@
-//! Reading single releases, which many do at one time: what never changes of a release is remembered, and whether it is live or yanked
-//! is asked for those who wait together.
+//! Reads of single releases, of which many are concurrent: the immutable part of a release is cached, and reads of
+//! whether it is live or yanked are coalesced.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::store::error::store_error;
 use crate::store::read_batcher::ReadBatcher;
 use crate::store::rows::{ReleaseRow, actor, releases};
 
-/// The most bytes of releases that are remembered, roughly.
+/// The maximum size of the cached releases, roughly, in bytes.
 const MAX_BYTES: u64 = 32 << 20;
 
 /// A hook and a version.
@@ -27,7 +27,7 @@ type Read = Option<(HookRelease, bool)>;
 
 /// Reads of single releases.
 pub(crate) struct ReleaseReads {
-    /// What can never change (the database refuses it), without yanks.
+    /// The immutable part (the database refuses changes), without yanks.
     known: Cache<Key, Arc<HookRelease>>,
     waiting: Arc<ReadBatcher<Key, Read>>,
 }
@@ -42,7 +42,7 @@ impl Default for ReleaseReads {
     fn default() -> Self {
         let size = |_: &Key, release: &Arc<HookRelease>| {
             let config = serde_json::to_string(&release.release.content.config).map_or(0, |text| text.len());
-            // A map in memory takes some times its text.
+            // A map in memory takes several times the size of its text.
             u32::try_from(1000 + 4 * config).unwrap_or(u32::MAX)
         };
         Self {
@@ -53,7 +53,7 @@ impl Default for ReleaseReads {
 }
 
 impl ReleaseReads {
-    /// A release, and whether it is live, both as they are now.
+    /// Returns a release, and whether it is live, both as they are now.
     pub(crate) async fn read(
         &self,
         pool: &PgPool,
@@ -62,7 +62,8 @@ impl ReleaseReads {
     ) -> Result<Read, StoreError> {
         let key = (name.to_string(), version.get().cast_signed());
         let (own_pool, known) = (pool.clone(), self.known.clone());
-        // Held from statement to statement for as long as somebody waits: taking a connection and giving it back costs round trips, too.
+        // Held from statement to statement while callers wait: taking a connection and returning it costs round
+        // trips, too.
         let held: Arc<Mutex<Option<PoolConnection<Postgres>>>> = Arc::default();
         let read = move |keys: Vec<Key>| {
             let (pool, known, held) = (own_pool.clone(), known.clone(), Arc::clone(&held));
@@ -73,14 +74,14 @@ impl ReleaseReads {
                     None => pool.acquire().await.ok()?,
                 };
                 let read = read_all(&mut connection, &known, keys).await.ok()?;
-                // One that failed is not used again.
+                // A failed connection is not used again.
                 *held = Some(connection);
                 Some(read)
             }
         };
         match self.waiting.get(key.clone(), read).await {
             Some(read) => Ok(read),
-            // What failed for many is asked once more for this one, which tells why.
+            // What failed for many is queried once more for this one, which yields the reason.
             None => {
                 let mut connection = pool.acquire().await.map_err(store_error)?;
                 Ok(read_all(&mut connection, &self.known, vec![key])
@@ -92,7 +93,7 @@ impl ReleaseReads {
     }
 }
 
-/// The releases with these keys, in their order.
+/// Returns the releases with these keys, in their order.
 async fn read_all(
     connection: &mut PgConnection,
     known: &Cache<Key, Arc<HookRelease>>,
@@ -150,7 +151,7 @@ async fn read_all(
     Ok(reads)
 }
 
-/// What changes of releases, of one snapshot.
+/// The mutable part of releases, of one snapshot.
 #[derive(Default)]
 struct States {
     /// The live release of each hook.

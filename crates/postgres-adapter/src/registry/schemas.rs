@@ -16,9 +16,11 @@ fn bigint(major: u64) -> Result<i64, StoreError> {
 
 #[async_trait]
 impl Schemas for PgTx {
+    #[tracing::instrument(level = "debug", name = "db.schemas.reserve_table", skip_all, fields(schema = %id))]
     async fn reserve_table(&mut self, id: &SchemaId, major: u64) -> Result<Option<SchemaId>, StoreError> {
         let table = id.metadata_table(major);
-        // On any conflict: with one index named, two first deploys of a schema at once may clash on the other one, and that is an error.
+        // On any conflict: with one index named, two concurrent first deploys of a schema could clash on the other
+        // index, and that is an error.
         sqlx::query!(
             "insert into metadata_tables (table_name, schema_id, major) values ($1, $2, $3) on conflict do nothing",
             table,
@@ -42,6 +44,7 @@ impl Schemas for PgTx {
         }
     }
 
+    #[tracing::instrument(level = "debug", name = "db.schemas.of_major", skip_all, fields(schema = %id))]
     async fn of_major(&mut self, id: &SchemaId, major: u64) -> Result<Vec<Schema>, StoreError> {
         let rows = sqlx::query!(
             "select version, title, fields from schemas where id = $1 and major = $2",
@@ -65,6 +68,7 @@ impl Schemas for PgTx {
             .collect()
     }
 
+    #[tracing::instrument(level = "debug", name = "db.schemas.insert", skip_all)]
     async fn insert(&mut self, schema: &Schema) -> Result<OffsetDateTime, StoreError> {
         let version = &schema.reference.version;
         sqlx::query_scalar!(
@@ -80,6 +84,7 @@ impl Schemas for PgTx {
         .map_err(|e| self.fail(e))
     }
 
+    #[tracing::instrument(level = "debug", name = "db.schemas.sync_columns", skip_all, fields(schema = %id))]
     async fn sync_columns(
         &mut self,
         id: &SchemaId,
@@ -98,7 +103,7 @@ impl Schemas for PgTx {
             .into_iter()
             .map(|row| (row.name, row.nullable == "YES"))
             .collect();
-        // DDL takes locks that stop writers, so it is left out where nothing changes.
+        // DDL takes locks that block writers, so it is left out if nothing changes.
         if let Some(statement) = dynamic::shape_metadata_table(&table, &columns, fields) {
             sqlx::raw_sql(AssertSqlSafe(statement))
                 .execute(self.conn())

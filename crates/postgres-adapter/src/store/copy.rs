@@ -3,10 +3,10 @@
 use domain::Cell;
 use sqlx::PgConnection;
 
-/// How much is gathered before it is sent.
+/// The buffer size, in bytes, at which it is sent.
 const CHUNK: usize = 64 * 1024;
 
-/// The rows of one COPY, as they are sent.
+/// The buffered rows of one COPY.
 pub(crate) struct CopyBuffer {
     bytes: Vec<u8>,
     at_row_start: bool,
@@ -27,7 +27,7 @@ impl CopyBuffer {
         self.at_row_start = false;
     }
 
-    /// A text value.
+    /// Appends a text value.
     pub(crate) fn text(&mut self, text: &str) {
         self.separator();
         self.escaped(text);
@@ -45,13 +45,13 @@ impl CopyBuffer {
         }
     }
 
-    /// A value of a column.
+    /// Appends a value of a column.
     pub(crate) fn cell(&mut self, cell: &Cell) {
         self.separator();
         match cell {
             Cell::Null => self.bytes.extend_from_slice(b"\\N"),
             Cell::Text(text) => self.escaped(text),
-            // Rust's shortest text of a float reads back as the same float.
+            // Rust's shortest text of a float parses to the same float.
             Cell::Number(number) => self.bytes.extend_from_slice(number.to_string().as_bytes()),
             Cell::Integer(number) => self.bytes.extend_from_slice(number.to_string().as_bytes()),
             Cell::Boolean(truth) => self.bytes.push(if *truth { b't' } else { b'f' }),
@@ -62,14 +62,15 @@ impl CopyBuffer {
         }
     }
 
-    /// The end of a row.
+    /// Ends a row.
     pub(crate) fn end_row(&mut self) {
         self.bytes.push(b'\n');
         self.at_row_start = true;
     }
 }
 
-/// Copies rows that `write` puts into the buffer, one call each; gives how many PostgreSQL took.
+/// Copies the rows that `write` puts into the buffer, one call each. Returns the number of rows that PostgreSQL
+/// stored.
 pub(crate) async fn copy_in<T>(
     conn: &mut PgConnection,
     statement: String,

@@ -2,12 +2,13 @@
 
 use ports::StoreError;
 
-/// SQLSTATEs after which the whole unit of work may be done again: `serialization_failure`, `deadlock_detected`, `lock_not_available`.
+/// SQLSTATEs after which the whole unit of work may be retried: `serialization_failure`, `deadlock_detected`,
+/// `lock_not_available`.
 const CONTENDED: &[&str] = &["40001", "40P01", "55P03"];
-/// SQLSTATE classes and codes of a server that goes away, comes up, or has no room: class 08, 53, 57P.
+/// SQLSTATE classes and codes of a server that shuts down, starts up, or is out of resources: class 08, 53, 57P.
 const UNAVAILABLE: &[&str] = &["08", "53", "57P", "57014", "25P03"];
 
-/// What an error of sqlx means to a use case.
+/// Maps an error of sqlx to a store error.
 pub(crate) fn store_error(error: sqlx::Error) -> StoreError {
     match &error {
         sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) | sqlx::Error::Tls(_) => {

@@ -1,4 +1,4 @@
-//! Which store for files a database belongs to.
+//! The blob store that a database belongs to.
 
 use ports::StoreError;
 use uuid::Uuid;
@@ -7,8 +7,9 @@ use crate::store::error::store_error;
 use crate::store::tx::PgStore;
 
 impl PgStore {
-    /// The id of the store for files that this database belongs to; from now on `id`, if it belonged to none. Two servers of one
-    /// database that keep files in different places would lose each other's, so a server whose store has another id must not start.
+    /// Returns the id of the blob store that this database belongs to. Binds the database to `id` if it belonged to
+    /// none. Two servers of one database with different blob stores would lose each other's files, so a server whose
+    /// store has another id must not start.
     pub async fn file_store(&self, id: Uuid) -> Result<Uuid, StoreError> {
         sqlx::query!(
             "insert into file_store (id) values ($1) on conflict do nothing",

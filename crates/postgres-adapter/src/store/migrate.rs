@@ -1,4 +1,4 @@
-//! Migrations, run at start by any number of servers at once, beside others that serve (docs/adr/0010).
+//! Migrations, run at start by any number of servers at once, while others serve (docs/adr/0010).
 
 use std::time::{Duration, Instant};
 
@@ -7,29 +7,29 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, PgPool};
 
 use crate::dynamic;
 
-/// Why the database could not be brought up to date.
+/// Why the database could not be migrated.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
-    /// Another process holds the lock for longer than was waited.
+    /// Another process held the lock for longer than the patience.
     #[error("another process has been migrating this database for {0:?}; gave up waiting")]
     Locked(Duration),
-    /// Others use the tables of a migration without a pause.
+    /// The tables of a migration were in continuous use.
     #[error("migration {version} found its tables in use for {waited:?}; gave up")]
     Busy {
         /// The migration.
         version: i64,
-        /// For how long it was tried.
+        /// How long it was tried.
         waited: Duration,
     },
-    /// Others build an index on a table where an interrupted build left an invalid one.
-    #[error("migration {version} waited {waited:?} for somebody else's index build to end; gave up")]
+    /// Another session builds an index on a table where an interrupted build left an invalid one.
+    #[error("migration {version} waited {waited:?} for another session's index build to end; gave up")]
     Building {
         /// The migration.
         version: i64,
-        /// For how long it was waited.
+        /// How long it waited.
         waited: Duration,
     },
-    /// A migration failed, or one that was applied is not the one in this binary.
+    /// A migration failed, or an applied one differs from the one in this binary.
     #[error("a migration could not be applied")]
     Migrate(#[from] Failure),
     /// The database cannot be reached.
@@ -37,29 +37,32 @@ pub enum MigrateError {
     Database(#[from] sqlx::Error),
 }
 
-/// The key of the advisory lock; any number that nobody else uses ("hallmark" in ASCII).
+/// The key of the advisory lock ("hallmark" in ASCII).
 const LOCK: i64 = 0x6861_6c6c_6d61_726b;
 
-/// How long a migration may stand in the queue for a table. Everybody who comes after it waits behind it, readers too, so this is how
-/// long the archive can be made to wait. It is shorter than `deadlock_timeout`, so a migration is never part of a deadlock either.
+/// The maximum time that a migration queues for a table. All later users of the table wait behind it, readers too, so
+/// this bounds how long the archive stalls. It is shorter than `deadlock_timeout`, so a migration is never part of a
+/// deadlock either.
 const QUEUE: &str = "100ms";
 
-/// How long to wait behind a vacuum: longer than `deadlock_timeout`, after which PostgreSQL asks an autovacuum to give way.
+/// The maximum wait behind a vacuum: longer than `deadlock_timeout`, after which PostgreSQL asks an autovacuum to
+/// yield.
 const VACUUM: &str = "3s";
 
-/// Between two tries, so that those who had to wait get through.
+/// The pause between two tries, so that the waiting sessions get through.
 const PAUSE: Duration = Duration::from_millis(300);
 
-/// Where sqlx keeps what was applied.
+/// The table in which sqlx records applied migrations.
 const APPLIED: &str = "_sqlx_migrations";
 
-/// Applies what is pending. Gives how many migrations the database has afterwards.
+/// Applies what is pending. Returns the number of migrations that the database has afterwards.
 ///
-/// `patience` is how long it waits for others: for another that migrates, and at each migration for those who use its tables.
+/// `patience` is how long it waits for others: for another migrating process, and at each migration for users of its
+/// tables.
 pub async fn migrate(pool: &PgPool, patience: Duration) -> Result<usize, MigrateError> {
-    // A session of its own, that ends with this call: it takes its settings and its lock with it, also when the call is cancelled.
-    // And it both holds the lock and migrates: where a process is killed, its index build goes on in PostgreSQL until it is done, and
-    // as long the lock must be held.
+    // A separate session that ends with this call: its settings and its lock end with it, even if the call is
+    // cancelled. It both holds the lock and migrates: if a process is killed, its index build continues in PostgreSQL
+    // until it is done, and the lock must be held as long.
     let mut session = pool.acquire().await?.detach();
     let result = migrate_in(&mut session, patience).await;
     if let Err(error) = session.close().await {
@@ -70,7 +73,7 @@ pub async fn migrate(pool: &PgPool, patience: Duration) -> Result<usize, Migrate
 
 async fn migrate_in(session: &mut PgConnection, patience: Duration) -> Result<usize, MigrateError> {
     lock(session, patience).await?;
-    // A limit on a statement's time would end a long concurrent build or validation half-way, at every start again.
+    // A statement timeout would end a long concurrent build or validation half-way, at every start again.
     sqlx::query!("select set_config('statement_timeout', '0', false)")
         .fetch_one(&mut *session)
         .await?;
@@ -90,11 +93,11 @@ fn is_up(migration: &Migration) -> bool {
     migration.migration_type.is_up_migration()
 }
 
-/// What is not applied yet, after what is has been compared with this binary.
+/// Returns the pending migrations, after comparing the applied ones with this binary.
 ///
-/// This is sqlx's `Migrator::run` up to where it applies. That runs all migrations with one set of limits; and its own lock blocks inside
-/// a statement, and a statement that waits holds a snapshot, for which CREATE INDEX CONCURRENTLY in the process that has the lock would
-/// wait in turn: a deadlock.
+/// This is sqlx's `Migrator::run` up to where it applies. That runs all migrations with one set of limits. Its own
+/// lock blocks inside a statement, and a waiting statement holds a snapshot, for which CREATE INDEX CONCURRENTLY in
+/// the process that has the lock would wait in turn: a deadlock.
 async fn pending<'m>(
     session: &mut PgConnection,
     migrator: &'m Migrator,
@@ -115,7 +118,7 @@ async fn pending<'m>(
     Ok(pending)
 }
 
-/// Waits for the lock on migrating this database; the session holds it until it ends.
+/// Waits for the lock on migrating this database. The session holds it until it ends.
 async fn lock(session: &mut PgConnection, patience: Duration) -> Result<(), MigrateError> {
     let begun = Instant::now();
     while !sqlx::query_scalar!(r#"select pg_try_advisory_lock($1) as "taken!""#, LOCK)
@@ -137,7 +140,7 @@ async fn set_lock_timeout(session: &mut PgConnection, timeout: &str) -> Result<(
         .map(|_| ())
 }
 
-/// Tries until it finds its tables free: it never stands in a queue for longer than [`QUEUE`].
+/// Retries until its tables are free: it never queues for longer than [`QUEUE`].
 async fn apply_in_transaction(
     session: &mut PgConnection,
     migration: &Migration,
@@ -169,7 +172,7 @@ async fn apply_in_transaction(
     }
 }
 
-/// Whether a lock was not to be had in time.
+/// Returns whether a lock timed out.
 fn was_in_use(failure: &Failure) -> bool {
     let (Failure::Execute(error) | Failure::ExecuteMigration(error, _)) = failure else {
         return false;
@@ -179,8 +182,9 @@ fn was_in_use(failure: &Failure) -> bool {
         .is_some_and(|error| error.code().as_deref() == Some("55P03"))
 }
 
-/// Waits for those who vacuum a table, behind whom a migration would try in vain for hours. The mode of a vacuum is waited for here, which
-/// lets every reader and writer through, so it may be waited for long enough that PostgreSQL asks an autovacuum to give way.
+/// Waits for vacuums of a table, behind which a migration would retry in vain for hours. It waits in the lock mode of
+/// a vacuum, which lets every reader and writer through, so it may wait long enough that PostgreSQL asks an
+/// autovacuum to yield.
 async fn wait_behind_vacuums(session: &mut PgConnection) -> Result<(), MigrateError> {
     let vacuumed = sqlx::query_scalar!(
         r#"select distinct c.relname::text as "table!" from pg_locks l
@@ -200,7 +204,7 @@ async fn wait_behind_vacuums(session: &mut PgConnection) -> Result<(), MigrateEr
             .execute(AssertSqlSafe(dynamic::wait_behind_vacuum(&table)))
             .await
         {
-            // It may go on, or be of a table that is not ours: then the next try of the migration tells.
+            // It may continue, or be of a foreign table: then the next try of the migration shows it.
             Err(sqlx::Error::Database(error)) => {
                 tracing::debug!(table, %error, "a vacuum of table {table} did not give way");
             }
@@ -211,9 +215,10 @@ async fn wait_behind_vacuums(session: &mut PgConnection) -> Result<(), MigrateEr
     Ok(())
 }
 
-/// Runs a concurrent build. It waits for old transactions by design, in a way that blocks nobody, so its locks have no limit: that would
-/// interrupt it. It may run a second time: after a crash between it and sqlx's note of it, there is no note. (sqlx 0.9 writes that row
-/// once, after the statement, with `success` true; a row that says false, at which sqlx refuses for ever, is never its own.)
+/// Runs a concurrent build. It waits for old transactions by design, without blocking others, so its locks have no
+/// limit: that would interrupt it. It may run a second time: after a crash between it and sqlx's note of it, there is
+/// no note. (sqlx 0.9 writes that row once, after the statement, with `success` true; a row with false, which sqlx
+/// refuses forever, is never its own.)
 async fn apply_outside_transaction(
     session: &mut PgConnection,
     migration: &Migration,
@@ -225,8 +230,8 @@ async fn apply_outside_transaction(
     Ok(())
 }
 
-/// Drops the invalid indexes that a migration is about to build. An interrupted build leaves one behind, which every write keeps up to
-/// date and no query uses, and the migration's IF NOT EXISTS would take it for the index.
+/// Drops the invalid indexes that a migration is about to build. An interrupted build leaves one behind. Every write
+/// maintains it and no query uses it, and the migration's IF NOT EXISTS would take it for the index.
 async fn drop_what_is_invalid(
     session: &mut PgConnection,
     migration: &Migration,
@@ -234,9 +239,9 @@ async fn drop_what_is_invalid(
 ) -> Result<(), MigrateError> {
     let begun = Instant::now();
     loop {
-        // An index is invalid, too, while it is built. The lock keeps other migrators away, but not somebody at a console. Any build
-        // on the table counts, because dropping would wait for it. (Of another role's builds, PostgreSQL says nothing to those who
-        // may not know. Then the drop waits, and what the other has built is built again.)
+        // An index is also invalid while it is built. The lock keeps other migrators away, but not a person at a
+        // console. Any build on the table counts, because dropping would wait for it. (PostgreSQL hides the builds of
+        // another role from unprivileged sessions. Then the drop waits, and the other's index is built again.)
         let invalid = sqlx::query!(
             r#"select c.relname::text as "name!", t.relname::text as "table!",
                  exists (select from pg_stat_progress_create_index p
@@ -259,7 +264,7 @@ async fn drop_what_is_invalid(
                 migration.version,
                 index.name,
                 index.table,
-                "index {} was left invalid by a build that was interrupted; it is dropped and built anew",
+                "index {} was left invalid by a build that was interrupted; it is dropped and rebuilt",
                 index.name
             );
             session
@@ -280,7 +285,7 @@ async fn drop_what_is_invalid(
     }
 }
 
-/// Whether a statement has this name in it as a word of its own.
+/// Returns whether a statement contains this name as a whole word.
 fn is_named_in(name: &str, sql: &str) -> bool {
     sql.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$'))
         .any(|word| word.eq_ignore_ascii_case(name))

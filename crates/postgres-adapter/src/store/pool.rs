@@ -9,39 +9,39 @@ use sqlx::{Connection as _, PgPool};
 
 use crate::store::error::store_error;
 
-/// For how long a connection that lay idle is taken to live.
+/// How long an idle connection is assumed to be alive.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// How the pool is made.
+/// Options of the pool.
 #[derive(Clone, Debug)]
 pub struct PoolOptions {
     /// `postgres://...`.
     pub url: String,
-    /// The most connections.
+    /// The maximum number of connections.
     pub max_connections: u32,
     /// How long a request waits for a connection.
     pub acquire_timeout: Duration,
 }
 
-/// Opens a pool and proves that the server answers.
+/// Opens a pool and checks that the server responds.
 pub async fn connect(options: &PoolOptions) -> Result<PgPool, StoreError> {
     let connect = PgConnectOptions::from_str(&options.url)
         .map_err(store_error)?
         .application_name("hallmark")
         .options([
-            // A transaction that its owner forgot must not hold locks and old snapshots for ever (LEDGER-1.6).
+            // A transaction that its owner forgot must not hold locks and old snapshots forever (LEDGER-1.6).
             ("idle_in_transaction_session_timeout", "60s"),
             ("lock_timeout", "20s"),
             ("statement_timeout", "30min"),
-            // Compiling a plan takes longer than most of ours run: 250 ms of 365 for a recall of 500,000 rows.
+            // Compiling a plan takes longer than most plans run: 250 ms of 365 for a recall of 500,000 rows.
             ("jit", "off"),
             ("timezone", "UTC"),
         ]);
     PgPoolOptions::new()
         .max_connections(options.max_connections)
         .acquire_timeout(options.acquire_timeout)
-        // sqlx asks a connection whether it lives at every return to the pool, and by default at every acquire, too: a round trip each.
-        // One that was asked a moment ago is not asked again.
+        // sqlx checks a connection at every return to the pool, and by default at every acquire, too: a round trip
+        // each. A connection that was checked a moment ago is not checked again.
         .test_before_acquire(false)
         .before_acquire(|connection, meta| {
             Box::pin(async move {

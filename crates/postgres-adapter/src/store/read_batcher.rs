@@ -1,27 +1,27 @@
-//! Reads that many ask for at one time, made together: one statement answers all who wait.
+//! Coalesces concurrent reads into one statement.
 //!
-//! Who asks while a statement is under way waits for the next one, so what is read is never older than the question. Whoever asks
-//! alone waits for nobody.
+//! A caller that arrives during a statement waits for the next one, so a result is never older than its request. A
+//! single caller never waits for another one.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-/// The most keys of one statement.
+/// The maximum number of keys per statement.
 const MOST: usize = 500;
 
-/// Questions that wait for a statement.
+/// Requests that wait for a statement.
 pub(crate) struct ReadBatcher<K, V>(Mutex<State<K, V>>);
 
 struct State<K, V> {
     waiting: Vec<(K, oneshot::Sender<V>)>,
-    /// Whether a task reads; it goes on until nobody waits.
+    /// Whether a task reads; it continues until no request waits.
     reading: bool,
 }
 
 impl<K, V> std::fmt::Debug for ReadBatcher<K, V> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Together").finish_non_exhaustive()
+        f.debug_struct("ReadBatcher").finish_non_exhaustive()
     }
 }
 
@@ -34,8 +34,8 @@ impl<K, V> Default for ReadBatcher<K, V> {
     }
 }
 
-/// The reading task's hold. If it ends otherwise than with nobody waiting, the next question starts another, and nobody waits for
-/// this one.
+/// The reading task's hold. If it ends with requests still waiting, the next request starts another task, and no
+/// caller waits for this one.
 struct Reading<K, V> {
     read_batcher: Arc<ReadBatcher<K, V>>,
     over: bool,
@@ -61,7 +61,7 @@ impl<K, V> Drop for Reading<K, V> {
 }
 
 impl<K: Send + 'static, V: Send + 'static> ReadBatcher<K, V> {
-    /// What `read` gives for this key; nothing if it failed, as for all that were read with it.
+    /// Returns the result of `read` for this key; `None` if it failed, as for all keys that were read with it.
     pub(crate) async fn get<F>(
         self: &Arc<Self>,
         key: K,
@@ -70,7 +70,7 @@ impl<K: Send + 'static, V: Send + 'static> ReadBatcher<K, V> {
     where
         F: Future<Output = Option<Vec<V>>> + Send,
     {
-        let (answer, told) = oneshot::channel();
+        let (answer, response) = oneshot::channel();
         let first = {
             let mut state = self.state();
             state.waiting.push((key, answer));
@@ -83,30 +83,31 @@ impl<K: Send + 'static, V: Send + 'static> ReadBatcher<K, V> {
             };
             tokio::spawn(async move {
                 loop {
-                    // Whoever was just answered, and whoever is about to ask, gets a turn first: fewer statements, each for more.
+                    // Callers that were just answered or are about to ask get a turn first: fewer statements, each
+                    // for more.
                     tokio::task::yield_now().await;
                     let Some((keys, answers)) = reading.next() else {
                         break;
                     };
-                    // Without values the channels are dropped, which tells all who wait.
+                    // Without values the channels are dropped, which wakes all waiting callers.
                     for (answer, value) in answers.into_iter().zip(read(keys).await.unwrap_or_default()) {
-                        // Somebody may have gone away.
+                        // The caller may have gone away.
                         let _ = answer.send(value);
                     }
                 }
             });
         }
-        told.await.ok()
+        response.await.ok()
     }
 }
 
 impl<K, V> ReadBatcher<K, V> {
     fn state(&self) -> MutexGuard<'_, State<K, V>> {
-        // Nothing that holds it can leave it half changed.
+        // No holder can leave it half changed.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Those who wait, at most [`MOST`]; if nobody does, the reading is over in the same moment.
+    /// Takes the waiting requests, at most [`MOST`]. If there are none, the reading ends at the same moment.
     fn take(&self) -> Option<(Vec<K>, Vec<oneshot::Sender<V>>)> {
         let mut state = self.state();
         let most = state.waiting.len().min(MOST);

@@ -1,4 +1,4 @@
-//! From stored values to domain types: what does not read back is told as such, with its table.
+//! From stored values to domain types: a value that cannot be decoded is reported with its table.
 
 use std::str::FromStr;
 
@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-/// A stored text as the type that it is.
+/// Parses a stored text.
 pub(crate) fn parsed<T>(table: &'static str, text: &str) -> Result<T, StoreError>
 where
     T: FromStr,
@@ -19,12 +19,12 @@ where
     text.parse().map_err(|e: T::Err| StoreError::corrupt(table, e))
 }
 
-/// A stored document as the type that it is.
+/// Decodes a stored document.
 pub(crate) fn document<T: DeserializeOwned>(table: &'static str, value: Value) -> Result<T, StoreError> {
     serde_json::from_value(value).map_err(|e| StoreError::corrupt(table, e))
 }
 
-/// A stored object.
+/// Returns a stored object.
 pub(crate) fn object(table: &'static str, value: Value) -> Result<Map<String, Value>, StoreError> {
     match value {
         Value::Object(map) => Ok(map),
@@ -32,24 +32,24 @@ pub(crate) fn object(table: &'static str, value: Value) -> Result<Map<String, Va
     }
 }
 
-/// A number that cannot be negative.
+/// Converts a number that cannot be negative.
 pub(crate) fn count(table: &'static str, number: i64) -> Result<u64, StoreError> {
     u64::try_from(number).map_err(|e| StoreError::corrupt(table, e))
 }
 
-/// A small number that cannot be negative.
+/// Converts a small number that cannot be negative.
 pub(crate) fn small(table: &'static str, number: impl Into<i64>) -> Result<u32, StoreError> {
     u32::try_from(number.into()).map_err(|e| StoreError::corrupt(table, e))
 }
 
-/// A SHA-256.
+/// Converts a SHA-256.
 pub(crate) fn hash(table: &'static str, bytes: &[u8]) -> Result<[u8; 32], StoreError> {
     bytes
         .try_into()
         .map_err(|e: std::array::TryFromSliceError| StoreError::corrupt(table, e))
 }
 
-/// A version number.
+/// Converts a version number.
 pub(crate) fn release_version(number: i32) -> Result<ReleaseVersion, StoreError> {
     u32::try_from(number)
         .ok()
@@ -57,8 +57,7 @@ pub(crate) fn release_version(number: i32) -> Result<ReleaseVersion, StoreError>
         .ok_or_else(|| StoreError::corrupt("hook_releases", "version below 1"))
 }
 
-/// The actor of a pair of columns.
-/// A count as PostgreSQL holds it; no count of ours comes near the end of that.
+/// Converts a count to PostgreSQL's type, whose range no count reaches.
 pub(crate) fn signed(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
@@ -70,8 +69,8 @@ pub(crate) fn actor(user: Option<Uuid>, service_account: Option<Uuid>) -> Actor 
     )
 }
 
-/// `query_as!` of releases: what follows `FROM hook_releases r`, and its arguments. Every read of a release goes through here, so
-/// that none can forget to tell of a yank.
+/// `query_as!` of releases: what follows `FROM hook_releases r`, and its arguments. Every read of a release goes
+/// through here, so that none can omit a yank.
 macro_rules! releases {
     ($tail:tt $(, $argument:expr)* $(,)?) => {
         sqlx::query_as!(
@@ -139,7 +138,7 @@ impl ReleaseRow {
     }
 }
 
-/// A document for a `jsonb` column.
+/// Encodes a document for a `jsonb` column.
 pub(crate) fn json<T: serde::Serialize>(value: &T) -> Result<Value, StoreError> {
     serde_json::to_value(value).map_err(|e| StoreError::Internal(e.into()))
 }

@@ -20,16 +20,16 @@ use crate::store::error::store_error;
 pub struct PgStore {
     pub(crate) pool: PgPool,
     pub(crate) node: NodeDomain,
-    /// Streams hold a connection for as long as their readers read, so only a part of the pool is theirs.
+    /// Streams hold a connection while their readers read, so only a part of the pool is theirs.
     pub(crate) streams: Arc<Semaphore>,
-    /// Reads may look at a whole table for as long as they may take, so only a part of the pool is theirs, too.
+    /// Reads may scan a whole table for their full timeout, so only a part of the pool is theirs, too.
     pub(crate) reads: Arc<Semaphore>,
-    /// Reads of releases that are asked for at one time.
+    /// Coalesced reads of releases.
     pub(crate) releases: Arc<ReleaseReads>,
 }
 
 impl PgStore {
-    /// A store on this pool, for this node.
+    /// Creates a store on this pool, for this node.
     pub fn new(pool: PgPool, node: NodeDomain) -> Self {
         let most = pool.options().get_max_connections() as usize;
         Self {
@@ -51,8 +51,9 @@ pub(crate) struct PgTx {
 }
 
 impl PgTx {
-    /// The one time of everything that this unit of work publishes and supersedes. Taken when it is first needed, under the locks of the
-    /// records' heads: a record's versions have times in their order, whoever began first.
+    /// Returns the one time of everything that this unit of work publishes and supersedes. It is taken on first use,
+    /// under the locks of the records' heads: the times of a record's versions follow their order, regardless of who
+    /// began first.
     pub(crate) async fn published_at(&mut self) -> Result<OffsetDateTime, StoreError> {
         if let Some(at) = self.published_at {
             return Ok(at);
@@ -75,7 +76,7 @@ impl PgTx {
         store_error(error)
     }
 
-    /// Remembers that this unit of work went wrong.
+    /// Remembers that this unit of work failed.
     pub(crate) fn poison(&mut self, error: StoreError) -> StoreError {
         self.failed = true;
         error
@@ -84,9 +85,11 @@ impl PgTx {
 
 #[async_trait]
 impl Store for PgStore {
+    #[tracing::instrument(level = "debug", name = "db.store.open", skip_all)]
     async fn open(&self) -> Result<Box<dyn Tx>, StoreError> {
         let pool = self.pool.clone();
-        // sqlx 0.9.0: a `begin` that is dropped half-way leaves the pooled connection inside a transaction. A spawned one is never dropped.
+        // sqlx 0.9.0: a `begin` that is dropped half-way leaves the pooled connection inside a transaction. A spawned
+        // one is never dropped.
         #[expect(
             clippy::disallowed_methods,
             reason = "the one place where a transaction opens"
@@ -104,6 +107,7 @@ impl Store for PgStore {
         }))
     }
 
+    #[tracing::instrument(level = "debug", name = "db.store.ping", skip_all)]
     async fn ping(&self) -> Result<(), StoreError> {
         sqlx::query_scalar!(r#"select 1 as "one!""#)
             .fetch_one(&self.pool)
@@ -115,6 +119,7 @@ impl Store for PgStore {
 
 #[async_trait]
 impl Tx for PgTx {
+    #[tracing::instrument(level = "debug", name = "db.tx.commit", skip_all)]
     async fn commit(self: Box<Self>) -> Result<(), StoreError> {
         if self.failed {
             return Err(StoreError::Poisoned);

@@ -9,10 +9,11 @@ use crate::store::error::store_error;
 use crate::store::rows::count;
 
 impl PgLedger {
-    /// Moves rows of one month; gives how many. Servers that do it at once pass over each other's rows.
+    /// Moves rows of one month, and returns how many. Servers that do it concurrently skip each other's rows.
     ///
-    /// Who writes a final row? Nobody: its lease and queue row are gone, and its state cannot change. Whoever delegates under its id, or hands
-    /// it out again, meets either the row or its id in `delegation_archive_ids` (`find_existing` looks at both at once).
+    /// A final row has no writers: its lease and queue row are gone, and its state cannot change. A delegation under
+    /// its id, or a redelegation, finds either the row or its id in `delegation_archive_ids` (`find_existing` reads
+    /// both at once).
     pub(crate) async fn move_to_archive(&self, older_than: Duration, most: u32) -> Result<u64, StoreError> {
         let age = older_than.as_secs_f64();
         let month = sqlx::query_scalar!(
@@ -64,7 +65,8 @@ impl PgLedger {
         count("delegations_archive", moved)
     }
 
-    /// Lets acknowledged messages go whose delegation, with its result, is in the archive; gives how many. What nobody acknowledged stays.
+    /// Deletes acknowledged messages whose delegation, with its result, is archived. Returns how many. Unacknowledged
+    /// messages stay.
     pub(crate) async fn drop_acknowledged(&self, older_than: Duration, most: u32) -> Result<u64, StoreError> {
         sqlx::query!(
             "delete from delegation_inbox m using (

@@ -12,9 +12,10 @@ use crate::store::tx::PgTx;
 
 #[async_trait]
 impl Features for PgTx {
+    #[tracing::instrument(level = "debug", name = "db.features.create_table", skip_all, fields(hook = %hook))]
     async fn create_table(&mut self, hook: &HookName, contract: &FeatureContract) -> Result<(), StoreError> {
-        // Under the hook's row lock, so the answer stays true until the statement below. DDL is left out where the table exists: it
-        // would lock the tables that it refers to.
+        // Checked under the hook's row lock, so the answer stays true until the statement below. DDL is left out if
+        // the table exists: it would lock the tables that it refers to.
         let exists = sqlx::query_scalar!(
             r#"select exists (select 1 from pg_catalog.pg_tables where schemaname = 'features' and tablename = $1) as "exists!""#,
             hook.as_str()
@@ -31,6 +32,7 @@ impl Features for PgTx {
         Ok(())
     }
 
+    #[tracing::instrument(level = "debug", name = "db.features.replace", skip_all, fields(hook = %hook, run = %run))]
     async fn replace(
         &mut self,
         hook: &HookName,

@@ -1,4 +1,4 @@
-//! The server's own work queue: the ledger, seen by one callee.
+//! The server's own work queue: the ledger, as seen by one callee.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,7 @@ pub struct PgQueue {
 }
 
 impl PgQueue {
-    /// A queue for `callee`.
+    /// Creates a queue for `callee`.
     pub fn new(pool: PgPool, callee: impl Into<String>, notifier: Arc<dyn Notifier>) -> Self {
         let callee = callee.into();
         let topic = ports::work_topic(&callee);
@@ -37,7 +37,7 @@ impl PgQueue {
         }
     }
 
-    /// A queue for `callee` with wake-ups of its own.
+    /// Creates a queue for `callee` with its own wake-ups.
     pub fn start(pool: PgPool, callee: impl Into<String>) -> Self {
         let notifier = Arc::new(PgNotifier::start(&pool));
         Self::new(pool, callee, notifier)
@@ -46,6 +46,7 @@ impl PgQueue {
 
 #[async_trait]
 impl WorkQueue for PgQueue {
+    #[tracing::instrument(level = "debug", name = "db.work_queue.claim", skip_all)]
     async fn claim(&self, worker: &WorkerIdentity, most: u32) -> Result<Vec<Claim>, StoreError> {
         let request = ClaimRequest {
             callee: self.callee.clone(),
@@ -73,11 +74,13 @@ impl WorkQueue for PgQueue {
             .collect()
     }
 
+    #[tracing::instrument(level = "debug", name = "db.work_queue.heartbeat", skip_all)]
     async fn heartbeat(&self, claims: &[(DelegationId, i64)]) -> Result<Vec<DelegationId>, StoreError> {
         let held = self.ledger.heartbeat(None, claims).await?;
         Ok(held.into_iter().map(|(id, ..)| id).collect())
     }
 
+    #[tracing::instrument(level = "debug", name = "db.work_queue.refuse_late", skip_all, fields(delegation = %claim.delegation, attempt = claim.attempt, task = %claim.task))]
     async fn refuse_late(&self, claim: &Claim, what: &str) -> Result<(), StoreError> {
         self.ledger
             .refuse_late(&claim.delegation, claim.attempt, &claim.worker.name, what)

@@ -16,6 +16,7 @@ use crate::store::tx::PgTx;
 
 #[async_trait]
 impl Records for PgTx {
+    #[tracing::instrument(level = "debug", name = "db.records.publish", skip_all)]
     async fn publish(
         &mut self,
         batch: &RecordBatch<'_>,
@@ -31,7 +32,7 @@ impl Records for PgTx {
                 BatchSource::Deposition(id) => RecordId::of_deposition(id).as_uuid(),
             })
             .collect();
-        // Locked, in the order of the ids: two writers of one record number its versions one after the other.
+        // Locked in the order of the ids: two writers of one record number its versions one after the other.
         let heads = sqlx::query!("select record_id, version from record_heads where record_id = any($1) order by record_id for update", &ids)
             .fetch_all(self.conn())
             .await

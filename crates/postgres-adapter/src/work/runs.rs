@@ -14,6 +14,7 @@ use crate::store::tx::PgTx;
 
 #[async_trait]
 impl Runs for PgTx {
+    #[tracing::instrument(level = "debug", name = "db.runs.now", skip_all)]
     async fn now(&mut self) -> Result<OffsetDateTime, StoreError> {
         sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#)
             .fetch_one(self.conn())
@@ -21,13 +22,14 @@ impl Runs for PgTx {
             .map_err(|e| self.fail(e))
     }
 
+    #[tracing::instrument(level = "debug", name = "db.runs.pin_live", skip_all, fields(task = %task, convention = %convention))]
     async fn pin_live(
         &mut self,
         task: TaskId,
         convention: &ConventionSlug,
         schema: &SchemaRef,
     ) -> Result<(), StoreError> {
-        // A convention that moved on meanwhile may have hooks that this schema version never had.
+        // A convention that changed meanwhile may have hooks that this schema version never had.
         sqlx::query!(
             "insert into schema_features (schema_id, schema_version, hook_name) select $1, $2, hook_name from convention_hooks where convention_slug = $3
              on conflict do nothing",
@@ -65,6 +67,7 @@ impl Runs for PgTx {
         Ok(())
     }
 
+    #[tracing::instrument(level = "debug", name = "db.runs.pins", skip_all, fields(task = %task))]
     async fn pins(&mut self, task: TaskId) -> Result<Vec<Pin>, StoreError> {
         let pins = sqlx::query!(
             "select p.run_id, p.release_id, h.contract from release_pins p join hooks h on h.name = p.hook_name
@@ -81,7 +84,7 @@ impl Runs for PgTx {
         .fetch_all(self.conn())
         .await
         .map_err(|e| self.fail(e))?;
-        // Pins and releases never change, so the two statements tell one story.
+        // Pins and releases never change, so the two statements are consistent.
         let mut releases: BTreeMap<_, _> = releases.into_iter().map(|row| (row.id, row)).collect();
         pins.into_iter()
             .map(|pin| {
@@ -97,6 +100,7 @@ impl Runs for PgTx {
             .collect()
     }
 
+    #[tracing::instrument(level = "debug", name = "db.runs.insert", skip_all)]
     async fn insert(&mut self, run: &HookRun) -> Result<(), StoreError> {
         sqlx::query!(
             "insert into hook_runs (id, release_id, status, started_at, finished_at, duration_s, oom_retries, worker, log_ref, failure, passed, rejected, errored)
@@ -121,6 +125,7 @@ impl Runs for PgTx {
         .map_err(|e| self.fail(e))
     }
 
+    #[tracing::instrument(level = "debug", name = "db.runs.add_checkpoint", skip_all, fields(delegation = %delegation, run = %run))]
     async fn add_checkpoint(
         &mut self,
         delegation: &DelegationId,
@@ -128,8 +133,8 @@ impl Runs for PgTx {
         run: RunId,
         checkpoint: &CheckpointRef,
     ) -> Result<bool, StoreError> {
-        // The lease is held until the commit, so nobody takes the run over in between. A number that is there is this attempt's own: its
-        // answer was lost.
+        // The lease is held until the commit, so the run is not taken over in between. An existing number is this
+        // attempt's own: its response was lost.
         let held = sqlx::query_scalar!(
             "select attempt from delegation_leases where delegation_id = $1 and attempt = $2 for key share",
             delegation.as_str(),
@@ -154,6 +159,7 @@ impl Runs for PgTx {
         Ok(true)
     }
 
+    #[tracing::instrument(level = "debug", name = "db.runs.checkpoints", skip_all, fields(run = %run))]
     async fn checkpoints(&mut self, run: RunId) -> Result<Vec<CheckpointRef>, StoreError> {
         let rows = sqlx::query!(
             "select oom_retries, key, duration_s from hook_checkpoints where run_id = $1 order by oom_retries",
@@ -174,6 +180,7 @@ impl Runs for PgTx {
             .collect()
     }
 
+    #[tracing::instrument(level = "debug", name = "db.runs.useless_checkpoints", skip_all)]
     async fn useless_checkpoints(&mut self, most: u32) -> Result<Vec<RunId>, StoreError> {
         let runs = sqlx::query_scalar!(
             "select distinct c.run_id from hook_checkpoints c join release_pins p on p.run_id = c.run_id join tasks t on t.id = p.task_id
@@ -186,6 +193,7 @@ impl Runs for PgTx {
         Ok(runs.into_iter().map(RunId::from_uuid).collect())
     }
 
+    #[tracing::instrument(level = "debug", name = "db.runs.remove_checkpoints", skip_all)]
     async fn remove_checkpoints(&mut self, runs: &[RunId]) -> Result<(), StoreError> {
         let runs: Vec<Uuid> = runs.iter().map(|run| run.as_uuid()).collect();
         sqlx::query!("delete from hook_checkpoints where run_id = any($1)", &runs)

@@ -1,4 +1,4 @@
-//! Taking delegations away from whoever does not hold them any more, and handing them out again (LED-5, LED-6).
+//! Revoking the leases of silent or dead holders, and redelegating (LED-5, LED-6).
 
 use std::time::Duration;
 
@@ -12,10 +12,11 @@ use crate::store::rows::{count, parsed, small};
 use crate::store::tx::PgTx;
 
 const TABLE: &str = "delegations";
-/// So many silent leases at once, and more than a fifth of all, look like a fault that is not their workers' (LEDGER-6.2).
+/// As many silent leases at once, if they are more than a fifth of all, look like a fault that is not their workers'
+/// (LEDGER-6.2).
 const MANY: i64 = 20;
 
-/// What both sweeps tell of a delegation.
+/// What both sweeps return of a delegation.
 struct StuckRow {
     delegation_id: String,
     attempt: i64,
@@ -50,8 +51,9 @@ impl StuckRow {
 }
 
 impl PgTx {
-    /// One statement, so nothing can happen between seeing a silent lease and taking it (LEDGER-6.7). By the database's clock, and not
-    /// for silence before the database itself has been up for as long: while it was away nobody could beat.
+    /// Revokes leases in one statement, so nothing can happen between seeing a silent lease and taking it
+    /// (LEDGER-6.7). Uses the database's clock, and skips silence before the database itself has been up for as long:
+    /// while it was down, no heartbeats could arrive.
     pub(crate) async fn sweep_leases(
         &mut self,
         worker: &WorkerIdentity,
@@ -154,7 +156,8 @@ impl PgTx {
         Ok(swept)
     }
 
-    /// What waits past its deadline. The queue row goes; the ledger's row is marked if it still waits.
+    /// Marks unclaimed delegations past their deadline as stuck. Deletes the queue row, and marks the ledger's row if
+    /// it still waits.
     pub(crate) async fn sweep_waiting(&mut self, most: u32) -> Result<Vec<Stuck>, StoreError> {
         let rows = sqlx::query!(
             r#"with expired as materialized (
@@ -200,7 +203,7 @@ impl PgTx {
             .collect()
     }
 
-    /// The index on `retry_of` lets a delegation be followed by one other only.
+    /// Redelegates. The index on `retry_of` allows only one successor per delegation.
     pub(crate) async fn hand_out_again(
         &mut self,
         id: &DelegationId,
@@ -208,7 +211,7 @@ impl PgTx {
         delay: Duration,
         anew: bool,
     ) -> Result<bool, StoreError> {
-        // Locked before it is looked at, so that a task that is called off meanwhile gets no new delegation.
+        // Locked before it is read, so that a task that is cancelled meanwhile gets no new delegation.
         let over = sqlx::query_scalar!(
             "select t.status from tasks t where t.id = (select task_id from delegations where delegation_id = $1) for update",
             id.as_str()
@@ -219,7 +222,7 @@ impl PgTx {
         if matches!(over.as_deref(), Some("completed" | "cancelled")) {
             return Ok(false);
         }
-        // A task is in one pair of hands; its row is locked, so no other delegation of it is made meanwhile.
+        // A task has one holder at a time; its row is locked, so no other delegation of it is created meanwhile.
         let is_delegated = sqlx::query_scalar!(
             r#"select exists (select from delegations o where o.task_id = (select task_id from delegations where delegation_id = $1)
                  and o.status || '' in ('queued', 'dispatched', 'in_progress')) as "is_delegated!""#,

@@ -1,4 +1,4 @@
-//! A supervisor of hooks as its own program, for servers that do not want to be their own.
+//! A supervisor of hooks as a separate program, for servers that do not supervise hooks themselves.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! Calls to a running server.
+//! Client for a running server.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use serde_json::Value;
 
 use super::Remote;
 
-/// The variable that holds a caller's token; it is no configuration of a server.
+/// Environment variable of the caller's token. It is not part of a server's configuration.
 pub(crate) const TOKEN: &str = "HALLMARK_TOKEN";
-/// The variable that names the server to talk to; it is no configuration of a server.
+/// Environment variable of the server's address. It is not part of a server's configuration.
 pub(crate) const SERVER: &str = "HALLMARK_SERVER";
 
-/// A server, and who speaks to it.
+/// A server and the credentials for it.
 pub(super) struct Client {
     agent: ureq::Agent,
     base: String,
@@ -22,7 +22,7 @@ pub(super) struct Client {
     json: bool,
 }
 
-/// A variable that is set to something.
+/// Returns the first of these variables that is set and not empty.
 fn variable(names: [&str; 2]) -> Option<String> {
     names
         .into_iter()
@@ -46,7 +46,7 @@ impl Client {
         }
     }
 
-    /// The answer's body; a problem becomes an error that says what the server said.
+    /// Returns the response body. A problem becomes an error with the server's message.
     pub(super) fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
         let url = format!("{}{path}", self.base);
         let mut request = ureq::http::Request::builder().method(method).uri(&url);
@@ -58,24 +58,24 @@ impl Client {
                 request
                     .header("content-type", "application/json")
                     .body(body.to_string())
-                    .context("the request cannot be made")?,
+                    .context("cannot build the request")?,
             ),
             None => self
                 .agent
-                .run(request.body(()).context("the request cannot be made")?),
+                .run(request.body(()).context("cannot build the request")?),
         };
-        let mut answer = answer.with_context(|| format!("{} cannot be reached", self.base))?;
+        let mut answer = answer.with_context(|| format!("cannot reach {}", self.base))?;
         let status = answer.status();
         let value: Value = answer.body_mut().read_json().with_context(|| {
-            format!("{url} answered {status}, and not with JSON: is it a Hallmark server?")
+            format!("{url} responded with {status} but not with JSON; is it a Hallmark server?")
         })?;
         if !status.is_success() {
-            bail!("{}", told(status.as_u16(), &value, self.token.is_some()));
+            bail!("{}", problem_text(status.as_u16(), &value, self.token.is_some()));
         }
         Ok(value)
     }
 
-    /// Prints an answer: as it is, or in this form.
+    /// Prints a response: as JSON, or in this form.
     pub(super) fn print(&self, answer: &Value, form: impl FnOnce(&Value) -> String) -> Result<()> {
         let text = if self.json {
             serde_json::to_string_pretty(answer)?
@@ -87,11 +87,11 @@ impl Client {
     }
 }
 
-/// What a problem says, fault by fault.
-fn told(status: u16, problem: &Value, has_token: bool) -> String {
+/// Formats a problem and its faults as text.
+fn problem_text(status: u16, problem: &Value, has_token: bool) -> String {
     let mut text = problem["message"]
         .as_str()
-        .unwrap_or("the server refused")
+        .unwrap_or("the server refused the request")
         .to_owned();
     for fault in problem["errors"].as_array().into_iter().flatten() {
         let place: Vec<String> = fault["loc"]
@@ -112,7 +112,7 @@ fn told(status: u16, problem: &Value, has_token: bool) -> String {
     format!("{text} ({status})")
 }
 
-/// Rows under a header.
+/// Formats rows under a header.
 pub(super) fn table<const N: usize>(
     header: [&str; N],
     rows: impl IntoIterator<Item = [String; N]>,
@@ -125,7 +125,7 @@ pub(super) fn table<const N: usize>(
     table.to_string()
 }
 
-/// A value in a table.
+/// Formats a value for a table.
 pub(super) fn shown(value: &Value) -> String {
     match value {
         Value::Null => String::new(),

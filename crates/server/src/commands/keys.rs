@@ -15,13 +15,13 @@ use ed25519_dalek::pkcs8::{EncodePrivateKey as _, EncodePublicKey as _};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-/// Make an Ed25519 key pair: private.pem, public.pem and jwks.json.
+/// Create an Ed25519 key pair: private.pem, public.pem and jwks.json.
 #[derive(Debug, Args)]
 pub(crate) struct GenerateKeys {
-    /// The directory for the three files; none of them may be there.
+    /// Directory for the three files. Existing files are never overwritten.
     #[arg(long, default_value = ".")]
     out: PathBuf,
-    /// The key's id; its RFC 7638 thumbprint where it is not given.
+    /// Key id; defaults to the RFC 7638 thumbprint of the key.
     #[arg(long)]
     kid: Option<String>,
 }
@@ -29,27 +29,29 @@ pub(crate) struct GenerateKeys {
 impl GenerateKeys {
     pub(crate) fn run(&self) -> Result<()> {
         let mut seed = [0; 32];
-        getrandom::fill(&mut seed).context("the system gives no random bytes")?;
+        getrandom::fill(&mut seed).context("cannot obtain random bytes from the system")?;
         let key = SigningKey::from_bytes(&seed);
         let x = URL_SAFE_NO_PAD.encode(key.verifying_key().as_bytes());
         let kid = self.kid.clone().unwrap_or_else(|| thumbprint(&x));
         let jwks = json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": kid, "x": x}]});
-        let private = key.to_pkcs8_pem(LineEnding::LF).context("the private key")?;
+        let private = key
+            .to_pkcs8_pem(LineEnding::LF)
+            .context("cannot encode the private key")?;
         let public = key
             .verifying_key()
             .to_public_key_pem(LineEnding::LF)
-            .context("the public key")?;
+            .context("cannot encode the public key")?;
         std::fs::create_dir_all(&self.out)
-            .with_context(|| format!("--out: {} cannot be made", self.out.display()))?;
-        // A key that is there may be in use; it is never written over. The public halves come first: if one of them is there, no private
-        // key is left without them.
+            .with_context(|| format!("--out: cannot create {}", self.out.display()))?;
+        // An existing key may be in use, so it is never overwritten. The public files are written first: if one of them
+        // exists, no private key is left behind without them.
         for (name, text, mode) in [
             ("public.pem", public.as_str(), 0o644),
             ("jwks.json", &format!("{jwks:#}\n"), 0o644),
             ("private.pem", private.as_str(), 0o600),
         ] {
             let path = self.out.join(name);
-            write(&path, text, mode).with_context(|| format!("{} cannot be written", path.display()))?;
+            write(&path, text, mode).with_context(|| format!("cannot write {}", path.display()))?;
             println!("{}", path.display());
         }
         println!("kid {kid}");
@@ -67,7 +69,7 @@ fn write(path: &Path, text: &str, mode: u32) -> std::io::Result<()> {
     file.sync_all()
 }
 
-/// RFC 7638 3, with the members that RFC 8037 2 requires of an OKP key.
+/// Returns the RFC 7638 thumbprint (section 3), with the members that RFC 8037 2 requires of an OKP key.
 fn thumbprint(x: &str) -> String {
     let members = format!("{{\"crv\":\"Ed25519\",\"kty\":\"OKP\",\"x\":\"{x}\"}}");
     URL_SAFE_NO_PAD.encode(Sha256::digest(members))

@@ -1,4 +1,4 @@
-//! Commands that are no server: they talk to a running one, or make keys and tokens.
+//! Client commands: they call a running server, or create keys and tokens.
 
 mod client;
 mod keys;
@@ -12,13 +12,13 @@ pub(crate) use keys::GenerateKeys;
 pub(crate) use registry::{Hooks, Live, Release, Unyank, Yank};
 pub(crate) use token::MintToken;
 
-/// Which server, and how the answer is printed. The token comes from the environment: `HALLMARK_TOKEN`, or `OSA_TOKEN`.
+/// The server, and the output format. The token comes from the environment: `HALLMARK_TOKEN`, or `OSA_TOKEN`.
 #[derive(Debug, Args)]
 pub(crate) struct Remote {
-    /// The server's address [default: `$HALLMARK_SERVER`, `$OSA_SERVER`, or port 8000 of this machine].
+    /// Address of the server [default: `$HALLMARK_SERVER`, `$OSA_SERVER`, or port 8000 of this machine].
     #[arg(long)]
     server: Option<String>,
-    /// Print the answer as JSON, as the server gave it.
+    /// Print the response as the server's JSON.
     #[arg(long)]
     json: bool,
 }

@@ -10,10 +10,10 @@ use sha2::{Digest as _, Sha256};
 use super::Remote;
 use super::client::{Client, shown, table};
 
-/// List hooks, or the releases of one.
+/// List hooks, or the releases of one hook.
 #[derive(Debug, Args)]
 pub(crate) struct Hooks {
-    /// A hook, for its releases.
+    /// Name of the hook whose releases are listed.
     name: Option<String>,
     #[command(flatten)]
     remote: Remote,
@@ -72,33 +72,33 @@ impl Hooks {
     }
 }
 
-/// Release a hook; new content is live at once.
+/// Release a hook. New content becomes live at once.
 #[derive(Debug, Args)]
 pub(crate) struct Release {
-    /// The hook.
+    /// Name of the hook.
     name: String,
-    /// Where the image is; with --file, where the server finds that program (file:<path> where it is not given).
+    /// Location of the image; with --file: the program's location on the server (default file:<path>).
     #[arg(long, required_unless_present = "file")]
     image: Option<String>,
-    /// What its bytes hash to, such as sha256:...
+    /// Digest of the image, such as sha256:...
     #[arg(long, required_unless_present = "file")]
     digest: Option<String>,
-    /// A program for the process runner; its digest is computed here.
+    /// Program for the process runner. Its digest is computed here.
     #[arg(long, conflicts_with = "digest")]
     file: Option<PathBuf>,
-    /// The commit that it was built from, such as git:0123abc.
+    /// Commit that the image was built from, such as git:0123abc.
     #[arg(long)]
     source_ref: String,
-    /// What the hook is given as config.json: JSON, or @FILE.
+    /// Configuration that the hook receives as config.json: JSON, or @FILE.
     #[arg(long, default_value = "{}")]
     config: String,
-    /// Wall clock, in seconds, from 1 to 86400.
+    /// Wall-clock time limit in seconds (1-86400).
     #[arg(long)]
     timeout_seconds: Option<u32>,
-    /// Resident memory, such as 512m or 1g.
+    /// Limit of resident memory, such as 512m or 1g.
     #[arg(long)]
     memory: Option<String>,
-    /// Cores, such as 0.5.
+    /// Limit of CPU cores, such as 0.5.
     #[arg(long)]
     cpu: Option<String>,
     #[command(flatten)]
@@ -111,21 +111,21 @@ impl Release {
             (Some(file), image, _) => {
                 let path = file
                     .canonicalize()
-                    .with_context(|| format!("--file: {} cannot be found", file.display()))?;
+                    .with_context(|| format!("--file: cannot find {}", file.display()))?;
                 let own = || format!("file:{}", path.display());
                 (image.clone().unwrap_or_else(own), digest_of(&path)?)
             }
             (None, Some(image), Some(digest)) => (image.clone(), digest.clone()),
-            _ => bail!("give --file, or --image and --digest"),
+            _ => bail!("specify --file, or --image and --digest"),
         };
         let text = match self.config.strip_prefix('@') {
             Some(file) => {
-                std::fs::read_to_string(file).with_context(|| format!("--config: {file} cannot be read"))?
+                std::fs::read_to_string(file).with_context(|| format!("--config: cannot read {file}"))?
             }
             None => self.config.clone(),
         };
         let config: Map<String, Value> =
-            serde_json::from_str(&text).context("--config: is no JSON object")?;
+            serde_json::from_str(&text).context("--config: is not a JSON object")?;
         let mut limits = Map::new();
         if let Some(seconds) = self.timeout_seconds {
             limits.insert("timeout_seconds".to_owned(), json!(seconds));
@@ -160,20 +160,20 @@ impl Release {
     }
 }
 
-/// Show which release is live, or make one live.
+/// Show the live release, or make a release live.
 #[derive(Debug, Args)]
 pub(crate) struct Live {
-    /// The hook.
+    /// Name of the hook.
     name: String,
-    /// The release to make live.
+    /// Version of the release to make live.
     version: Option<u32>,
-    /// Why; kept in the history.
+    /// Reason, recorded in the history.
     #[arg(long, requires = "version")]
     reason: Option<String>,
-    /// Show what was live at this time (RFC 3339).
+    /// Show the release that was live at this time (RFC 3339).
     #[arg(long, conflicts_with = "version")]
     at: Option<String>,
-    /// Show every move of the pointer, newest first.
+    /// Show all moves of the live pointer, newest first.
     #[arg(long, conflicts_with_all = ["version", "at"])]
     history: bool,
     #[command(flatten)]
@@ -208,7 +208,7 @@ impl Live {
         let answer = client.call("GET", &path, None)?;
         client.print(&answer, |answer| {
             if answer["live_version"].is_null() {
-                return format!("{}: nothing was live at {}", self.name, shown(&answer["at"]));
+                return format!("{}: no release was live at {}", self.name, shown(&answer["at"]));
             }
             let mut text = format!(
                 "{} release {} since {}, by {}",
@@ -224,7 +224,7 @@ impl Live {
         })
     }
 
-    /// Every page of the history, as one.
+    /// Prints the history, across all pages.
     fn print_history(&self, client: &Client, path: &str) -> Result<()> {
         let mut moves = Vec::new();
         let mut cursor = String::new();
@@ -253,17 +253,17 @@ impl Live {
     }
 }
 
-/// Withdraw a release: it stays readable and cannot be made live.
+/// Yank a release. It stays readable but cannot become live.
 #[derive(Debug, Args)]
 pub(crate) struct Yank {
-    /// The hook.
+    /// Name of the hook.
     name: String,
-    /// The release.
+    /// Version of the release.
     version: u32,
-    /// Why: whoever finds its rows will read this.
+    /// Reason, shown to readers of the release's rows.
     #[arg(long)]
     reason: String,
-    /// Which release becomes live in its place; needed when it is live.
+    /// Version that becomes live instead; required if the yanked release is live.
     #[arg(long)]
     fallback: Option<u32>,
     #[command(flatten)]
@@ -280,14 +280,14 @@ impl Yank {
     }
 }
 
-/// Take the withdrawal of a release back.
+/// Unyank a release.
 #[derive(Debug, Args)]
 pub(crate) struct Unyank {
-    /// The hook.
+    /// Name of the hook.
     name: String,
-    /// The release.
+    /// Version of the release.
     version: u32,
-    /// Why.
+    /// Reason, recorded in the activity log.
     #[arg(long)]
     reason: Option<String>,
     #[command(flatten)]
@@ -322,12 +322,12 @@ fn change(remote: &Remote, name: &str, version: u32, what: &str, body: &Value) -
     })
 }
 
-/// A text as one part of a URL.
+/// Escapes a text for one segment of a URL's path.
 fn escaped(text: &str) -> String {
     url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
-/// The first digits of a digest, for a table.
+/// Shortens a digest for a table.
 fn short(digest: &Value) -> String {
     digest
         .as_str()
@@ -336,9 +336,8 @@ fn short(digest: &Value) -> String {
 
 fn digest_of(path: &Path) -> Result<String> {
     let mut file =
-        std::fs::File::open(path).with_context(|| format!("--file: {} cannot be read", path.display()))?;
+        std::fs::File::open(path).with_context(|| format!("--file: cannot read {}", path.display()))?;
     let mut hash = Sha256::new();
-    std::io::copy(&mut file, &mut hash)
-        .with_context(|| format!("--file: {} cannot be read", path.display()))?;
+    std::io::copy(&mut file, &mut hash).with_context(|| format!("--file: cannot read {}", path.display()))?;
     Ok(domain::Digest::from_sha256(hash.finalize().into()).to_string())
 }

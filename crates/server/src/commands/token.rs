@@ -1,4 +1,4 @@
-//! `hallmark token mint`: a token for trying things out, in dev mode only.
+//! `hallmark token mint`: mints a token for development, in dev mode only.
 
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -16,31 +16,31 @@ use uuid::Uuid;
 
 use crate::config::{Config, WELL_KNOWN_SECRET};
 
-/// Print a token: of the local administrator, or with --key of a service account. In dev mode only.
+/// Mint a token for the local administrator, or with --key for a service account. In dev mode only.
 #[derive(Debug, Args)]
 pub(crate) struct MintToken {
-    /// How long it is good, in seconds.
+    /// Lifetime of the token in seconds.
     #[arg(long, default_value_t = 3600, value_parser = clap::value_parser!(i64).range(1..=31_536_000))]
     lifetime: i64,
-    /// A private key (PEM), for a token of a service account.
+    /// Private key (PEM), for a token of a service account.
     #[arg(long, requires = "issuer")]
     key: Option<PathBuf>,
-    /// Its issuer, as the server is configured.
+    /// Issuer of the token, as configured on the server.
     #[arg(long, requires = "key")]
     issuer: Option<String>,
-    /// The service account's name.
+    /// Subject of the token: the name of the service account.
     #[arg(long, default_value = "dev", requires = "key")]
     subject: String,
-    /// Its scopes, separated by spaces.
+    /// Scopes of the token, separated by spaces.
     #[arg(long, default_value = "", requires = "key")]
     scope: String,
-    /// Whom it is for; this node where it is not given.
+    /// Audience of the token; defaults to this node.
     #[arg(long, requires = "key")]
     audience: Option<String>,
-    /// The only hooks that it may change, separated by commas.
+    /// Restrict the token to these hooks, separated by commas.
     #[arg(long, value_delimiter = ',', requires = "key")]
     hooks: Option<Vec<String>>,
-    /// The id of the key.
+    /// Key id.
     #[arg(long, requires = "key")]
     kid: Option<String>,
 }
@@ -49,7 +49,8 @@ impl MintToken {
     pub(crate) fn run(&self, config: &Config) -> Result<()> {
         if !config.dev_mode {
             bail!(
-                "tokens are minted in dev mode only (OSA_DEV_MODE=true): elsewhere people sign in, and machines get theirs from their issuer"
+                "tokens are minted in dev mode only (OSA_DEV_MODE=true); outside it, people sign in \
+                 and machines get tokens from their issuer"
             );
         }
         let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs())?;
@@ -73,10 +74,10 @@ impl MintToken {
     }
 
     fn machine(&self, key: &PathBuf, config: &Config, now: i64) -> Result<String> {
-        let pem = std::fs::read_to_string(key)
-            .with_context(|| format!("--key: {} cannot be read", key.display()))?;
+        let pem =
+            std::fs::read_to_string(key).with_context(|| format!("--key: cannot read {}", key.display()))?;
         let key = SigningKey::from_pkcs8_pem(&pem)
-            .with_context(|| format!("--key: {} is no Ed25519 private key in PEM", key.display()))?;
+            .with_context(|| format!("--key: {} is not an Ed25519 private key in PEM", key.display()))?;
         let mut header = json!({"alg": "EdDSA", "typ": "JWT"});
         if let Some(kid) = &self.kid {
             header["kid"] = json!(kid);

@@ -1,4 +1,4 @@
-//! The part of the configuration that says who is believed.
+//! The authentication part of the configuration.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -10,10 +10,10 @@ use url::Url;
 use crate::config::value::{LenientBool, Secret, url};
 use crate::source::Source;
 
-/// Who is believed, and how people sign in.
+/// Trusted issuers, and the settings of the sign-in.
 #[derive(Debug)]
 pub(crate) struct AuthConfig {
-    /// None: the server makes one and keeps it in its data directory.
+    /// `None`: the server creates a secret and stores it in its data directory.
     pub(crate) jwt_secret: Option<Secret>,
     pub(crate) access_lifetime: Duration,
     pub(crate) refresh_lifetime: Duration,
@@ -22,14 +22,14 @@ pub(crate) struct AuthConfig {
     /// ORCID iDs that become superadmin at their first sign-in.
     pub(crate) admins: BTreeSet<String>,
     pub(crate) base_role: Option<Role>,
-    /// None: `<base_url>/api/v1/auth/callback`.
+    /// `None`: `<base_url>/api/v1/auth/callback`.
     pub(crate) callback_url: Option<Url>,
-    /// None: the node's own address.
+    /// `None`: the node's own address.
     pub(crate) frontend_url: Option<Url>,
     pub(crate) redirect_origins: Vec<String>,
 }
 
-/// How this node is known at ORCID.
+/// Credentials of this node at ORCID.
 #[derive(Debug)]
 pub(crate) struct OrcidConfig {
     pub(crate) client_id: String,
@@ -50,7 +50,7 @@ pub(crate) struct Issuer {
     pub(crate) refresh_every: Duration,
 }
 
-/// Where a key or several are.
+/// Source of one or several keys.
 #[derive(Debug)]
 pub(crate) enum Key {
     Pem { kid: Option<String>, text: String },
@@ -59,7 +59,7 @@ pub(crate) enum Key {
     JwksUrl(Url),
 }
 
-/// A span of time; a fault where it is not from 1 s to `most`.
+/// Reads a duration; a value outside 1 s to `most` is a fault.
 fn seconds(s: &mut Source, key: &str, unit: u64, default: u64, most: u64) -> Duration {
     let rule = format!("must be a whole number from 1 to {}", most / unit);
     let given: Option<u64> = s.parsed(key, &rule);
@@ -109,7 +109,7 @@ fn redirect_origins(s: &mut Source) -> Vec<String> {
                 origins.push(url.origin().ascii_serialization());
             }
             _ => s.fault(format!(
-                "{KEY}: {text:?} is no origin such as https://app.example.org"
+                "{KEY}: {text:?} is not an origin such as https://app.example.org"
             )),
         }
     }
@@ -136,7 +136,7 @@ fn orcid(s: &mut Source) -> Option<OrcidConfig> {
         }),
         (None, None, _) => None,
         _ => {
-            s.fault("auth.orcid: needs both client_id and client_secret");
+            s.fault("auth.orcid: requires both client_id and client_secret");
             None
         }
     }
@@ -150,7 +150,7 @@ fn issuers(s: &mut Source) -> Vec<Issuer> {
         let keys = keys(s, &at);
         if keys.is_empty() {
             s.fault(format!(
-                "{at}: has no key; give public_key, keys with pem or file, jwks_file or jwks_url"
+                "{at}: has no key; set public_key, keys with pem or file, jwks_file or jwks_url"
             ));
         }
         let read = Issuer {
@@ -178,7 +178,7 @@ fn issuers(s: &mut Source) -> Vec<Issuer> {
 
 fn keys(s: &mut Source, at: &str) -> Vec<Key> {
     let mut keys = Vec::new();
-    // Environment variables often carry a PEM's line breaks as \n.
+    // Environment variables often contain a PEM's line breaks as \n.
     let pem = |s: &mut Source, key: String, kid: Option<String>, text: &str| {
         let text = text.replace("\\n", "\n");
         if let Err(why) = auth::IssuerKey::from_pem(kid.clone(), &text) {
@@ -201,14 +201,14 @@ fn keys(s: &mut Source, at: &str) -> Vec<Key> {
                             s.fault(format!("{key}.file: {file} {why}"));
                         }
                     }
-                    Err(error) => s.fault(format!("{key}.file: {file} cannot be read: {error}")),
+                    Err(error) => s.fault(format!("{key}.file: cannot read {file}: {error}")),
                 }
                 keys.push(Key::PemFile {
                     kid,
                     path: file.into(),
                 });
             }
-            _ => s.fault(format!("{key}: needs either pem or file")),
+            _ => s.fault(format!("{key}: requires either pem or file")),
         }
     }
     if let Some(file) = s.text(&format!("{at}.jwks_file")) {
@@ -218,7 +218,7 @@ fn keys(s: &mut Source, at: &str) -> Vec<Key> {
                     s.fault(format!("{at}.jwks_file: {file} {why}"));
                 }
             }
-            Err(error) => s.fault(format!("{at}.jwks_file: {file} cannot be read: {error}")),
+            Err(error) => s.fault(format!("{at}.jwks_file: cannot read {file}: {error}")),
         }
         keys.push(Key::JwksFile(file.into()));
     }
@@ -229,10 +229,10 @@ fn keys(s: &mut Source, at: &str) -> Vec<Key> {
             Some(url::Host::Domain(name)) => name == "localhost",
             None => false,
         };
-        // Whoever can change these keys on their way can be anybody.
+        // An attacker who can replace these keys in transit can impersonate every machine.
         if address.scheme() != "https" && !loopback {
             s.fault(format!(
-                "{at}.jwks_url: must be an https URL; http is taken on loopback only"
+                "{at}.jwks_url: must be an https URL; http is accepted on loopback only"
             ));
         }
         keys.push(Key::JwksUrl(address));

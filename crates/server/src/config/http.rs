@@ -1,4 +1,4 @@
-//! How the server behaves towards HTTP clients, from the configuration.
+//! The HTTP part of the configuration.
 
 use std::num::NonZeroU32;
 
@@ -7,13 +7,13 @@ use url::Url;
 
 use crate::source::Source;
 
-/// Queries by POST to one table that a client may make in a minute, where nothing is said.
+/// Default maximum of POST queries per client, table and minute.
 const TABLE_POSTS: u32 = 120;
 
-/// Reads it.
+/// Reads the HTTP settings.
 pub(crate) fn read(s: &mut Source) -> HttpOptions {
     let rate = |s: &mut Source, key: &str, usual: u32| {
-        let given = s.parsed::<u32>(key, "must be a whole number; 0 is no limit");
+        let given = s.parsed::<u32>(key, "must be a non-negative integer; 0 means no limit");
         NonZeroU32::new(given.unwrap_or(usual))
     };
     HttpOptions {
@@ -37,7 +37,7 @@ fn origins(s: &mut Source) -> Origins {
                 origins.push(url.origin().ascii_serialization());
             }
             _ => s.fault(format!(
-                "{KEY}: {text:?} is no origin such as https://lab.example.org, and not *"
+                "{KEY}: {text:?} is neither an origin such as https://lab.example.org nor *"
             )),
         }
     }

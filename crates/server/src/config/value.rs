@@ -1,14 +1,14 @@
-//! Values of settings: secrets, booleans as people write them, URLs.
+//! Types of settings: secrets, lenient booleans and URLs.
 
 use url::Url;
 
 use crate::source::Source;
 
-/// A text that must not reach a log.
+/// A secret text, hidden in logs.
 pub(crate) struct Secret(pub(crate) String);
 
 impl Secret {
-    /// The text.
+    /// Returns the secret text.
     pub(crate) fn reveal(&self) -> &str {
         &self.0
     }
@@ -20,7 +20,7 @@ impl std::fmt::Debug for Secret {
     }
 }
 
-/// `true`, `1`, `yes`, `on` and their opposites, as OSA's settings take them.
+/// `true`, `1`, `yes`, `on` and their opposites, as the settings of OSA accept them.
 pub(crate) struct LenientBool(pub(crate) bool);
 
 impl std::str::FromStr for LenientBool {
@@ -34,7 +34,7 @@ impl std::str::FromStr for LenientBool {
     }
 }
 
-/// An address; a fault where the text is none.
+/// Reads an http or https URL; other text is a fault.
 pub(crate) fn url(s: &mut Source, key: &str) -> Option<Url> {
     let url: Option<Url> = s.parsed(key, "must be a URL such as https://archive.example.org");
     if url

@@ -10,11 +10,11 @@ use flate2::write::GzEncoder;
 use super::Encoder;
 use crate::http::render::push_iso_time;
 
-/// CSV: quotes only where they are needed, CRLF at the end of each row, a header always.
+/// CSV writer: quotes only where needed, CRLF after each row, always a header.
 pub(super) struct Csv {
     /// The header, until it is written.
     header: Option<Vec<u8>>,
-    /// The size of the last piece, for the next one's.
+    /// Size of the last piece, used as the capacity of the next one.
     usual: usize,
 }
 
@@ -57,7 +57,7 @@ impl Encoder for Csv {
     }
 }
 
-/// The same as one gzip member (RFC 1952); without its end it is seen as cut short.
+/// CSV as one gzip member (RFC 1952). Readers detect truncation by the missing trailer.
 pub(super) struct CsvGz {
     csv: Csv,
     gzip: GzEncoder<Vec<u8>>,
@@ -104,7 +104,7 @@ fn text(out: &mut Vec<u8>, text: &[u8]) {
     }
 }
 
-/// A cell: null is empty, booleans and floats as Python writes them (`True`, `1.0`).
+/// Writes a cell: null is empty, booleans and floats as Python writes them (`True`, `1.0`).
 fn cell(out: &mut Vec<u8>, cell: &Cell) -> std::io::Result<()> {
     match cell {
         Cell::Null => {}

@@ -16,14 +16,14 @@ use crate::http::render::json_cell;
 #[derive(Debug, Object)]
 #[oai(rename = "Page")]
 struct PageBody {
-    /// The rows: each an object with the table's columns.
+    /// The rows, each an object with one key per column.
     rows: Vec<BTreeMap<String, Value>>,
-    /// Where the next page begins.
+    /// Cursor of the next page; `null` on the last page.
     next_cursor: Option<String>,
     has_more: bool,
 }
 
-/// A page that is rendered already, with the columns in wire order, which a map of values would not keep.
+/// A rendered page. It keeps the columns in wire order, which a map of values would not.
 #[derive(Debug)]
 pub(crate) struct RenderedPage(String);
 

@@ -1,6 +1,7 @@
-//! Tables as Parquet, written as they are read.
+//! Tables as Parquet, written while they are read.
 //!
-//! A column's description and unit are in the metadata of its field. UUIDs and JSON are texts: few readers know their logical types.
+//! A column's description and unit are in the metadata of its field. UUIDs and JSON are strings: few readers know their
+//! logical types.
 
 use std::collections::HashMap;
 use std::io::{Error, Write};
@@ -21,12 +22,12 @@ use time::macros::date;
 
 use super::Encoder;
 
-/// A row group ends when it has so many rows,
+/// A row group ends after this number of rows,
 const GROUP_ROWS: usize = 128 * 1024;
-/// or when so many bytes are held in memory for it, whichever comes first.
+/// or when the writer holds this number of bytes for it, whichever comes first.
 const GROUP_BYTES: usize = 16 * 1024 * 1024;
 
-/// The bytes that the writer has written and nobody has taken yet.
+/// Bytes that the writer has written and the encoder has not taken yet.
 #[derive(Clone, Default)]
 struct Tray(Arc<Mutex<Vec<u8>>>);
 
@@ -49,7 +50,7 @@ impl Write for Tray {
     }
 }
 
-/// A Parquet file in the making.
+/// A Parquet file being written.
 pub(super) struct Parquet {
     types: Vec<ColumnType>,
     schema: Arc<Schema>,
@@ -71,16 +72,16 @@ fn data_type(column: ColumnType) -> DataType {
 impl Parquet {
     pub(super) fn new(columns: &[TableColumn]) -> Result<Self, ParquetError> {
         let field = |column: &TableColumn| {
-            let told = [
+            let metadata = [
                 ("description", &column.description),
                 ("unit", &column.unit),
                 ("format", &column.format),
             ];
-            let told: HashMap<String, String> = told
+            let metadata: HashMap<String, String> = metadata
                 .into_iter()
                 .filter_map(|(key, value)| Some((key.to_owned(), value.clone()?)))
                 .collect();
-            Field::new(&column.name, data_type(column.column_type), true).with_metadata(told)
+            Field::new(&column.name, data_type(column.column_type), true).with_metadata(metadata)
         };
         let schema = Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<_>>()));
         let tray = Tray::default();
@@ -124,7 +125,7 @@ impl Encoder for Parquet {
     }
 }
 
-/// A column of some rows. What has not the column's type is no value; the store sees to it that there is none.
+/// Builds a column from rows. A cell of another type becomes null; the store guarantees that there is none.
 fn array<'a>(column: ColumnType, cells: impl Iterator<Item = &'a Cell>) -> ArrayRef {
     macro_rules! built {
         ($builder:expr, $($pattern:pat => $value:expr),+) => {{

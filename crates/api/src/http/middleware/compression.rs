@@ -1,4 +1,4 @@
-//! Compression of answers (RFC 9110 8.4, 12.5.3): zstd (RFC 8878) or gzip, as the client prefers.
+//! Compression of responses (RFC 9110 8.4, 12.5.3): zstd (RFC 8878) or gzip, as the client prefers.
 
 use async_compression::Level;
 use async_compression::tokio::bufread::{GzipEncoder, ZstdEncoder};
@@ -8,7 +8,7 @@ use tokio::io::BufReader;
 
 use super::tags::vary;
 
-/// What a client takes.
+/// Content encoding of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Encoding {
     Zstd,
@@ -17,7 +17,8 @@ pub(super) enum Encoding {
 }
 
 impl Encoding {
-    /// The one that the client likes best; of equals zstd, which is quicker and smaller. `*` is gzip, which everybody has.
+    /// Returns the encoding with the highest weight. On a tie zstd wins, which is faster and smaller. `*` means gzip,
+    /// which every client supports.
     pub(super) fn of(headers: &HeaderMap) -> Self {
         let mut best = (0.0_f32, Self::Identity);
         let (mut gzip, mut any) = (None, 0.0_f32);
@@ -61,7 +62,7 @@ impl Encoding {
     }
 }
 
-/// Whether compressing this pays.
+/// Returns whether compression is worthwhile.
 fn pays(response: &Response) -> bool {
     let content_type = response.content_type().unwrap_or_default();
     let kind = content_type.split(';').next().unwrap_or_default().trim();
@@ -72,7 +73,7 @@ fn pays(response: &Response) -> bool {
     text && response.status() == StatusCode::OK && !response.headers().contains_key(header::CONTENT_ENCODING)
 }
 
-/// Says in the headers how the content is, or would be, encoded; whether it is.
+/// Sets the headers for this encoding and returns whether the content is to be compressed.
 pub(super) fn announce(response: &mut Response, encoding: Encoding) -> bool {
     if !pays(response) {
         return false;
@@ -87,10 +88,10 @@ pub(super) fn announce(response: &mut Response, encoding: Encoding) -> bool {
     true
 }
 
-/// The answer in this encoding, as a stream: what fails in the middle fails for the client, too.
+/// Compresses the response as a stream: a failure midway also fails for the client.
 pub(super) fn compressed(mut response: Response, encoding: Encoding) -> Response {
     if response.status() == StatusCode::NOT_MODIFIED {
-        // What a cache keeps depends on it all the same.
+        // The cached content depends on the encoding even without a body.
         vary(response.headers_mut(), "Accept-Encoding");
     }
     if !announce(&mut response, encoding) {

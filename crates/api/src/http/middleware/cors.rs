@@ -1,19 +1,20 @@
-//! CORS for reads (Fetch standard, 3.2): pages of configured origins may read what anyone may read. Credentials are never allowed.
+//! CORS for reads (Fetch standard, 3.2): pages of configured origins may read public data. Credentials are never
+//! allowed.
 
 use poem::http::{HeaderValue, Method, StatusCode, header};
 use poem::{Request, Response};
 
 use super::tags::vary;
 
-/// Whose pages may read.
+/// Origins whose pages may read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Origins {
-    /// Nobody's but our own.
+    /// Only the server's own origin.
     #[default]
     None,
-    /// Everybody's.
+    /// All origins.
     Any,
-    /// Those of these origins, such as `https://lab.example.org`.
+    /// These origins, such as `https://lab.example.org`.
     These(Vec<String>),
 }
 
@@ -27,11 +28,11 @@ impl Origins {
     }
 }
 
-/// What a page asks.
+/// The CORS properties of a request.
 pub(super) struct CorsRequest {
-    /// The value of `Access-Control-Allow-Origin`, if the page's origin may read this.
+    /// Value of `Access-Control-Allow-Origin`, if the page's origin may read this.
     allow: Option<HeaderValue>,
-    /// Whether origins are told apart at all.
+    /// Whether responses depend on the origin.
     told_apart: bool,
     preflight: bool,
 }
@@ -66,7 +67,7 @@ impl CorsRequest {
         }
     }
 
-    /// The answer to a browser that asks first.
+    /// Returns the response to a preflight request.
     pub(super) fn preflight(&self) -> Option<Response> {
         self.preflight.then(|| {
             Response::builder()
@@ -81,7 +82,7 @@ impl CorsRequest {
         })
     }
 
-    /// Lets the page see the answer.
+    /// Allows the page to read the response.
     pub(super) fn allow(&self, response: &mut Response) {
         let headers = response.headers_mut();
         if self.told_apart {

@@ -1,4 +1,5 @@
-//! Rate limits, per client: a bucket for each that fills evenly over a minute (GCRA). Each server has its own.
+//! Rate limits per client: each client has a bucket that refills evenly over a minute (GCRA). Each server has its own
+//! buckets.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::num::NonZeroU32;
@@ -15,7 +16,8 @@ use super::HttpOptions;
 
 type Buckets = RateLimiter<u64, HashMapStateStore<u64>, DefaultClock>;
 
-/// How many requests there are between two times that full buckets are thrown away: who asks for ever new paths fills no memory.
+/// Number of requests between two sweeps of full buckets. The sweep keeps a client with ever new paths from filling the
+/// memory.
 const SWEEP_EVERY: u32 = 4096;
 
 /// The buckets.
@@ -39,7 +41,7 @@ impl Limits {
         }
     }
 
-    /// Takes one of the client's bucket, or says how long it must wait.
+    /// Takes one token from the client's buckets, or returns how long the client must wait.
     pub(super) fn check(&self, request: &Request, client_header: Option<&str>) -> Result<(), Duration> {
         if self.posts.is_none() && self.all.is_none() {
             return Ok(());
@@ -76,14 +78,14 @@ impl Limits {
     }
 }
 
-/// Who asks: what the proxy says, where one is configured, else whoever is connected.
+/// Returns the client: as the proxy names it, if a header is configured, else the address of the connection.
 fn client(request: &Request, client_header: Option<&str>) -> String {
-    let told = client_header
+    let named = client_header
         .and_then(|name| request.headers().get_all(name).iter().next_back())
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.rsplit(',').next())
         .map(|last| last.trim().to_owned());
-    told.unwrap_or_else(|| {
+    named.unwrap_or_else(|| {
         request.remote_addr().as_socket_addr().map_or_else(
             || request.remote_addr().to_string(),
             |address| address.ip().to_string(),

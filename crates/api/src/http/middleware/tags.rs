@@ -4,7 +4,7 @@ use poem::http::{HeaderMap, HeaderValue, StatusCode, header};
 use poem::{Body, Response};
 use sha2::{Digest as _, Sha256};
 
-/// Whether the content is a document that we made whole in memory, and no stream: streams have other types.
+/// Returns whether the content is a complete document in memory. Streams have other types.
 pub(super) fn is_short(response: &Response) -> bool {
     let content_type = response.content_type().unwrap_or_default();
     [
@@ -21,7 +21,7 @@ pub(super) fn is_short(response: &Response) -> bool {
     .any(|short| content_type.starts_with(short))
 }
 
-/// Whether what is at this path never changes: one version of a record.
+/// Returns whether the content at this path never changes: one version of a record.
 fn is_immutable(path: &str) -> bool {
     path.strip_prefix("/api/v1/data/records/")
         .is_some_and(|rest| rest.contains('@') && !rest.contains('/'))
@@ -38,7 +38,7 @@ pub(super) fn vary(headers: &mut HeaderMap, on: &'static str) {
     }
 }
 
-/// Whether one of the client's tags is this one. Weak comparison, as a GET has it.
+/// Returns whether one of the client's tags equals this one, by weak comparison as GET requires.
 fn matches(asked: &HeaderValue, tag: &str) -> bool {
     let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
     asked
@@ -46,13 +46,14 @@ fn matches(asked: &HeaderValue, tag: &str) -> bool {
         .is_ok_and(|asked| asked.trim() == "*" || asked.split(',').any(|one| opaque(one) == opaque(tag)))
 }
 
-/// The answer with the tag of its content; 304 if the client has that content. The tag is weak: the same content may come compressed.
+/// Tags the response with its content's hash, or returns 304 if the client has that content. The tag is weak: the same
+/// content may be sent compressed.
 pub(super) async fn tagged(mut response: Response, path: &str, asked: Option<&HeaderValue>) -> Response {
     if !is_short(&response) || response.headers().contains_key(header::ETAG) {
         return response;
     }
     let Ok(bytes) = response.take_body().into_bytes().await else {
-        // Not whole: without a body it would look whole, so it ends as a fault.
+        // Incomplete: without a body it would look complete, so it becomes an error.
         response.set_status(StatusCode::INTERNAL_SERVER_ERROR);
         return response;
     };
@@ -67,12 +68,12 @@ pub(super) async fn tagged(mut response: Response, path: &str, asked: Option<&He
         let rule = if is_immutable(path) {
             "public, max-age=31536000, immutable"
         } else {
-            // May be kept, and must be asked about: the tag makes that cheap.
+            // Caches may keep it but must revalidate: the tag makes that cheap.
             "no-cache"
         };
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(rule));
     }
-    // What is shown may depend on who asks.
+    // The content may depend on the caller.
     vary(headers, "Authorization");
     if asked.is_some_and(|asked| matches(asked, &tag)) {
         response.set_status(StatusCode::NOT_MODIFIED);

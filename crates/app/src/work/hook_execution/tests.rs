@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::*;
 
-/// Plays back attempts, and notes what each was given: memory and record ids.
+/// Plays back attempts, and records the input of each: memory and record ids.
 struct Playback {
     attempts: Mutex<Vec<Result<Attempt, RunnerError>>>,
     given: Mutex<Vec<(u64, Vec<String>)>>,
@@ -47,7 +47,7 @@ impl Runner for Playback {
     }
 }
 
-/// Keeps checkpoints in memory.
+/// Stores checkpoints in memory.
 #[derive(Default)]
 struct Cached(Mutex<Vec<Killed>>);
 
@@ -92,7 +92,7 @@ async fn run(attempts: Vec<Attempt>) -> (HookExecution, Vec<(u64, Vec<String>)>)
     run_from(&Cached::default(), attempts.into_iter().map(Ok).collect(), 0).await
 }
 
-/// The same, beside what was kept before, and after so many times that the unit was handed back.
+/// The same, with earlier checkpoints, and after so many hand-backs of the unit.
 async fn run_from(
     kept: &Cached,
     attempts: Vec<Result<Attempt, RunnerError>>,
