@@ -100,12 +100,14 @@ fn paths(file: &str, text: &str, files: &BTreeSet<&str>, faults: &mut Vec<String
     }
     let link = Regex::new(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")?;
     let quoted = Regex::new(r"`((?:[A-Za-z0-9_.-]+/)*[a-z0-9_-]+\.(?:rs|md|sh))(?::\d+)?`")?;
+    let code = Regex::new("`[^`]*`")?;
     let here = Path::new(file).parent().unwrap_or(Path::new(""));
     for (number, line) in (1..).zip(text.lines()) {
         if is(file, &["rs"]) && !line.trim_start().starts_with("//") {
             continue;
         }
-        for found in link.captures_iter(line).filter(|_| is(file, &["md"])) {
+        let prose = code.replace_all(line, "``");
+        for found in link.captures_iter(&prose).filter(|_| is(file, &["md"])) {
             if !root().join(here).join(&found[1]).exists() {
                 faults.push(format!("{file}:{number}: {} is not there", &found[1]));
             }

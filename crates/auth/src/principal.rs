@@ -9,46 +9,46 @@ use crate::error::AuthError;
 use crate::role::Role;
 use crate::verify::{VerifiedMachine, VerifiedUser};
 
-/// Who is asking.
+/// Identity of a caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Who {
-    /// Nobody that we know.
+    /// An unauthenticated caller.
     Anonymous,
-    /// A person.
+    /// A user.
     User {
-        /// The user's id.
+        /// Id of the user.
         id: UserId,
         /// The identity provider of the token.
         provider: String,
         /// The provider's id of the user.
         external_id: String,
-        /// The roles, from the database.
+        /// Roles from the database.
         roles: BTreeSet<Role>,
     },
-    /// A machine.
+    /// A service account.
     ServiceAccount {
-        /// The account's id.
+        /// Id of the account.
         id: ServiceAccountId,
-        /// The scopes, from the token.
+        /// Scopes from the token.
         scopes: BTreeSet<String>,
-        /// The hooks that the token is limited to, if it is.
+        /// The hooks that the token is restricted to; `None` means no restriction.
         hooks: Option<BTreeSet<String>>,
     },
 }
 
-/// A caller whose credentials were verified, or nobody.
+/// A caller with verified credentials, or an unauthenticated one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
     who: Who,
 }
 
 impl Principal {
-    /// Nobody that we know; may do what is open to anyone.
+    /// Returns the unauthenticated caller, who may do only what is public.
     pub const fn anonymous() -> Self {
         Self { who: Who::Anonymous }
     }
 
-    /// A user with the roles that the database has for them.
+    /// Creates a user with the roles from the database.
     pub fn user(verified: VerifiedUser, roles: impl IntoIterator<Item = Role>) -> Self {
         let (id, provider, external_id) = verified.into_parts();
         Self {
@@ -61,7 +61,7 @@ impl Principal {
         }
     }
 
-    /// A service account that the database does not have as disabled.
+    /// Creates a service account. The caller must ensure that the account is not disabled.
     pub fn service_account(verified: VerifiedMachine) -> Self {
         let (id, scopes, hooks) = verified.into_parts();
         Self {
@@ -69,17 +69,17 @@ impl Principal {
         }
     }
 
-    /// Who it is.
+    /// Returns the identity.
     pub const fn who(&self) -> &Who {
         &self.who
     }
 
-    /// Whether the policy of the action `A` admits this principal.
+    /// Returns whether the policy of the action `A` admits this principal.
     pub fn may<A: Action>(&self) -> bool {
         A::REQUIREMENT.admits(&self.who)
     }
 
-    /// The permit for the action `A`, if its policy admits this principal.
+    /// Returns the permit for the action `A`, or an error if its policy does not admit this principal.
     pub fn permit<A: Action>(self) -> Result<Permit<A>, AuthError> {
         self.demand::<A>()?;
         Ok(Permit {
@@ -103,22 +103,22 @@ impl Principal {
     }
 }
 
-/// What an action asks of its caller. The OpenAPI document states it for every operation (AUT-5).
+/// Requirement of an action. The OpenAPI document states it for every operation (AUT-5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Requirement {
-    /// Nothing.
+    /// None: the action is public.
     Anyone,
-    /// Nothing, but who shows credentials is known by them, and they must hold.
+    /// None. Credentials are optional, but must be valid if sent.
     Known,
-    /// To be somebody: a user or a service account, with whatever roles and scopes.
+    /// Authentication as a user or a service account, with any roles and scopes.
     Authenticated,
-    /// To be a user.
+    /// Authentication as a user.
     AnyUser,
-    /// To be a user with this role or a higher one.
+    /// A user with this role or a higher one.
     Role(Role),
-    /// To be a service account with this scope, or a user who is at least admin (AUT-4).
+    /// A service account with this scope, or a user who is at least admin (AUT-4).
     Scope(&'static str),
-    /// To be a service account with this scope, or a user with this role or a higher one.
+    /// A service account with this scope, or a user with this role or a higher one.
     ScopeOrRole(&'static str, Role),
 }
 
@@ -142,23 +142,23 @@ impl Requirement {
 impl std::fmt::Display for Requirement {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Anyone | Self::Known => f.write_str("nothing: it is public"),
-            Self::Authenticated => f.write_str("a user's or a service account's token"),
-            Self::AnyUser => f.write_str("a user's token"),
-            Self::Role(role) => write!(f, "the role {role} or a higher one"),
-            Self::Scope(scope) => write!(f, "the scope {scope}, or the role admin"),
+            Self::Anyone | Self::Known => f.write_str("no authorization"),
+            Self::Authenticated => f.write_str("a user or service account token"),
+            Self::AnyUser => f.write_str("a user token"),
+            Self::Role(role) => write!(f, "role {role} or higher"),
+            Self::Scope(scope) => write!(f, "scope {scope}, or role admin"),
             Self::ScopeOrRole(scope, role) => {
-                write!(f, "the scope {scope}, or the role {role} or a higher one")
+                write!(f, "scope {scope}, or role {role} or higher")
             }
         }
     }
 }
 
-/// Something that can be done, with the policy of who may.
+/// An action with its policy.
 pub trait Action: Send + Sync + 'static {
-    /// What it is, as the words after "not allowed to".
+    /// Name of the action, as the words after "not allowed to".
     const NAME: &'static str;
-    /// What it asks of its caller.
+    /// Requirement that the caller must meet.
     const REQUIREMENT: Requirement;
 }
 
@@ -170,17 +170,17 @@ pub struct Permit<A> {
 }
 
 impl<A> Permit<A> {
-    /// The principal who may.
+    /// Returns the principal that holds the permit.
     pub const fn principal(&self) -> &Principal {
         &self.principal
     }
 
-    /// That the holder may also do `B`, or why not: for what an action gives to some of its callers only.
+    /// Checks whether the holder may also do `B`, for details that an action returns only to some callers.
     pub fn also<B: Action>(&self) -> Result<(), AuthError> {
         self.principal.demand::<B>()
     }
 
-    /// The grant to do `A` to this hook: a token may be limited to named hooks.
+    /// Returns the grant to do `A` to this hook. Fails if the token is restricted to other hooks.
     pub fn over_hook(&self, hook: &HookName) -> Result<HookGrant, AuthError> {
         match self.principal.who() {
             Who::ServiceAccount {
@@ -193,7 +193,7 @@ impl<A> Permit<A> {
         }
     }
 
-    /// The same, as the activity log and `built_by` name it. Nobody is the system.
+    /// Returns the actor for the activity log and `built_by`. An unauthenticated caller is the system.
     pub fn actor(&self) -> Actor {
         match self.principal.who() {
             Who::Anonymous => Actor::System,
@@ -203,8 +203,8 @@ impl<A> Permit<A> {
     }
 }
 
-/// Proof that a principal may change this hook. What writes a release, a pointer or a yank takes one, so that no way around a token's
-/// limit to named hooks compiles.
+/// Proof that a principal may change this hook. Every write of a release, a pointer or a yank takes one, so code that
+/// bypasses a token's restriction to named hooks does not compile.
 #[derive(Clone, Debug)]
 pub struct HookGrant {
     hook: HookName,
@@ -212,12 +212,12 @@ pub struct HookGrant {
 }
 
 impl HookGrant {
-    /// The hook.
+    /// Returns the hook.
     pub const fn hook(&self) -> &HookName {
         &self.hook
     }
 
-    /// Who may.
+    /// Returns the principal's actor.
     pub const fn actor(&self) -> &Actor {
         &self.actor
     }

@@ -1,16 +1,16 @@
-//! Why something about users, roles, service accounts or a sign-in was refused.
+//! Errors about users, roles, service accounts and sign-ins.
 
 use crate::ids::{ServiceAccountId, UserId};
 use crate::kind::{Coded, Fault, Invalid, Kind};
 
-/// Why something about an identity was refused.
+/// Reason for refusing an operation on an identity.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdentityError {
-    /// There is no such user.
+    /// The user does not exist.
     #[error("there is no user {0}")]
     UnknownUser(UserId),
-    /// The user has the role.
-    #[error("user {user} has the role {role}")]
+    /// The user already has the role.
+    #[error("user {user} already has the role {role}")]
     RoleAssigned {
         /// The user.
         user: UserId,
@@ -25,13 +25,11 @@ pub enum IdentityError {
         /// The role.
         role: String,
     },
-    /// Nobody could hand out roles any more.
-    #[error(
-        "user {0} is the last superadmin: without one nobody could hand out roles; make another one first"
-    )]
+    /// Without a superadmin, roles could not be managed any more.
+    #[error("user {0} is the last superadmin; grant that role to another user first")]
     LastSuperadmin(UserId),
-    /// There is no such service account.
-    #[error("there is no service account {0}; one is known once it has come with a token")]
+    /// The service account does not exist.
+    #[error("there is no service account {0}; an account exists after its first request with a token")]
     UnknownServiceAccount(ServiceAccountId),
 }
 
@@ -55,43 +53,43 @@ impl Coded for IdentityError {
     }
 }
 
-/// Why a sign-in, a refresh or a device was refused (WC-1.10).
+/// Reason for refusing a sign-in, a refresh or a device (WC-1.10).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SessionError {
-    /// What was sent breaks a rule.
+    /// The request breaks a rule.
     #[error(transparent)]
     Invalid(#[from] Invalid),
-    /// The identity provider is not one of this node.
-    #[error("this node knows no identity provider {0:?}")]
+    /// This node does not support the identity provider.
+    #[error("unknown identity provider {0:?}")]
     UnknownProvider(String),
-    /// The refresh token is none of this node.
-    #[error("the refresh token is not known here")]
+    /// The refresh token is not from this node.
+    #[error("unknown refresh token")]
     InvalidRefreshToken,
-    /// The refresh token was used before, or its family was revoked.
-    #[error("the sign-in of this refresh token was ended: the token was used twice, or its user signed out")]
+    /// The refresh token was used before, or its session was revoked.
+    #[error("the session of this refresh token is revoked: the token was used twice, or its user signed out")]
     FamilyRevoked,
-    /// The refresh token's time is over.
+    /// The refresh token has expired.
     #[error("the refresh token has expired; sign in again")]
     RefreshTokenExpired,
-    /// The identity provider cannot be used now.
-    #[error("the identity provider cannot be used now; try again")]
+    /// The identity provider is temporarily unavailable.
+    #[error("the identity provider is temporarily unavailable; try again later")]
     ProviderUnavailable,
-    /// More devices are waiting than this node keeps.
-    #[error("too many devices are waiting to be let in; try again in a few minutes")]
+    /// The node stores no further pending devices.
+    #[error("too many pending device authorizations; try again in a few minutes")]
     TooManyDevices,
-    /// The device's code is none of this node.
-    #[error("the device code is not known here")]
+    /// The device code is not from this node.
+    #[error("unknown device code")]
     DeviceNotFound,
-    /// Nobody has said yes or no yet (RFC 8628 3.5).
-    #[error("nobody has let this device in yet")]
+    /// The user has not approved or denied the device yet (RFC 8628 3.5).
+    #[error("the user has not approved this device yet")]
     AuthorizationPending,
-    /// The device's time is over.
-    #[error("the device code has expired; ask for a new one")]
+    /// The device code has expired.
+    #[error("the device code has expired; request a new one")]
     DeviceExpired,
-    /// The device has its tokens.
-    #[error("the device code was used")]
+    /// The device has already fetched its tokens.
+    #[error("the device code has already been used")]
     DeviceConsumed,
-    /// Another grant type was asked for.
+    /// The grant type is not supported.
     #[error("grant_type must be urn:ietf:params:oauth:grant-type:device_code")]
     UnsupportedGrantType,
 }

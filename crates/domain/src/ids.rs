@@ -1,5 +1,5 @@
-//! One type per identifier, so that ids of two things cannot be swapped, and the names from which
-//! the ids of repeatable work are derived.
+//! One type per identifier, so that ids of different kinds cannot be confused, and the names from which ids of
+//! repeatable work are derived.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::kind::Invalid;
 
-/// The name space of every id that Hallmark derives (`UUIDv5`, RFC 9562 5.5).
+/// Namespace of every id that Hallmark derives (`UUIDv5`, RFC 9562 5.5).
 pub(crate) const HALLMARK: Uuid = Uuid::from_u128(0x6861_6c6c_6d61_726b_8000_0000_0000_0001);
 
 macro_rules! ids {
@@ -18,9 +18,9 @@ macro_rules! ids {
         pub struct $name(Uuid);
 
         impl $name {
-            /// The id that this UUID is.
+            /// Creates the id from a UUID.
             pub const fn from_uuid(raw: Uuid) -> Self { Self(raw) }
-            /// The UUID.
+            /// Returns the UUID.
             pub const fn as_uuid(self) -> Uuid { self.0 }
         }
 
@@ -44,7 +44,7 @@ ids! {
     RunId,
     /// An ingest run.
     IngestRunId,
-    /// A record, over all its versions.
+    /// A record, across all its versions.
     RecordId,
     /// A task.
     TaskId,
@@ -60,7 +60,7 @@ impl UserId {
 }
 
 impl ServiceAccountId {
-    /// The stable id of a service account: `uuid5(NAMESPACE_URL, "<issuer>#<sub>")` (WC-3).
+    /// Derives the stable id of a service account: `uuid5(NAMESPACE_URL, "<issuer>#<sub>")` (WC-3).
     pub fn of(issuer: &str, subject: &str) -> Self {
         Self(Uuid::new_v5(
             &Uuid::NAMESPACE_URL,

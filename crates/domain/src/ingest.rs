@@ -1,4 +1,4 @@
-//! Ingest runs, and how pushed and pulled lines become records.
+//! Ingest runs, and the conversion of pushed and pulled lines to records.
 
 pub mod csv;
 pub mod pulled;

@@ -1,8 +1,9 @@
-//! JSON in one canonical form.
+//! A canonical form of JSON.
 
 use serde_json::Value;
 
-/// JSON with sorted keys and no spaces: the same text for the same value, whatever order a client wrote it in.
+/// Writes JSON with sorted keys and without spaces: the same text for the same value, independent of a client's key
+/// order.
 pub fn canonical_json(value: &Value) -> String {
     fn write(value: &Value, out: &mut String) {
         match value {

@@ -1,33 +1,33 @@
-//! What kind of failure an error is, and how faults in what a client sent are told.
+//! Kinds of failures, and faults in requests.
 
 use std::fmt::{self, Write as _};
 
-/// What kind of failure this is. The edge maps each to one status and nothing else decides a status.
+/// Kind of a failure. The edge maps each kind to one status, and nothing else decides a status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// What was sent breaks a rule (422).
+    /// The request breaks a rule (422).
     Invalid,
-    /// A name that belongs to the server itself (400, WC-2).
+    /// The name belongs to the server itself (400, WC-2).
     Reserved,
-    /// A request of OAuth that is refused (400, RFC 6749 5.2, RFC 8628 3.5).
+    /// An OAuth request is refused (400, RFC 6749 5.2, RFC 8628 3.5).
     Refused,
-    /// No credentials, or none that hold (401).
+    /// Missing or invalid credentials (401).
     Unauthenticated,
-    /// The caller lacks the right (403).
+    /// The caller lacks the required permission (403).
     Forbidden,
     /// It does not exist, or the caller may not know that it does (404).
     NotFound,
-    /// It clashes with what is there (409).
+    /// The request conflicts with the current state (409).
     Conflict,
-    /// More of it than the server takes now; the same request may succeed later (429).
+    /// Too many requests; the same request may succeed later (429).
     TooMany,
-    /// Something the server needs is not to be had now; the same request may succeed later (503).
+    /// A dependency is temporarily unavailable; the same request may succeed later (503).
     Unavailable,
-    /// A defect of ours (500).
+    /// A bug of the server (500).
     Bug,
 }
 
-/// One step of the way to a fault: a key of an object or an index of a list.
+/// One step of the path to a fault: a key of an object or an index of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Loc {
     /// A key, a parameter's name, or the part of the request (`body`, `query`, `path`).
@@ -54,19 +54,19 @@ impl From<usize> for Loc {
     }
 }
 
-/// One fault in what a client sent: where it is and which rule it breaks.
+/// One fault in a request: its place and the violated rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// The way to the fault, outermost first, without the leading `body`.
+    /// Path to the fault, outermost step first, without the leading `body`.
     pub loc: Vec<Loc>,
-    /// What is wrong, in a sentence that names the rule.
+    /// Description of the fault, which names the rule.
     pub message: String,
-    /// The fault's stable type (WC-2: `missing`, `value_error`, `extra_forbidden`, ...).
+    /// Stable type of the fault (WC-2: `missing`, `value_error`, `extra_forbidden`, ...).
     pub rule: &'static str,
 }
 
 impl Fault {
-    /// A value that breaks a rule.
+    /// Creates a fault for a value that breaks a rule.
     pub fn value(loc: impl IntoIterator<Item = Loc>, message: impl Into<String>) -> Self {
         Self {
             loc: loc.into_iter().collect(),
@@ -75,7 +75,7 @@ impl Fault {
         }
     }
 
-    /// A value that is needed and not there.
+    /// Creates a fault for a missing value.
     pub fn missing(loc: impl IntoIterator<Item = Loc>, message: impl Into<String>) -> Self {
         Self {
             loc: loc.into_iter().collect(),
@@ -84,7 +84,7 @@ impl Fault {
         }
     }
 
-    /// The same fault, seen from further out.
+    /// Returns the same fault with a prefix to its path.
     #[must_use]
     pub fn under(mut self, outer: &[Loc]) -> Self {
         let mut loc = outer.to_vec();
@@ -93,7 +93,7 @@ impl Fault {
         self
     }
 
-    /// The way to the fault as people write it: `hooks[0].name`.
+    /// Returns the path in readable form: `hooks[0].name`.
     pub fn path(&self) -> String {
         let mut path = String::new();
         for step in &self.loc {
@@ -124,7 +124,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// What was sent breaks at least one rule; every fault that was found, never only the first.
+/// The request breaks at least one rule. It lists every fault found, never only the first.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", summary(.faults))]
 pub struct Invalid {
@@ -141,17 +141,17 @@ fn summary(faults: &[Fault]) -> String {
 }
 
 impl Invalid {
-    /// One fault.
+    /// Creates an error with one fault.
     pub fn one(fault: Fault) -> Self {
         Self { faults: vec![fault] }
     }
 
-    /// A single value that breaks a rule, seen from where it stands.
+    /// Creates an error for a single invalid value, with an empty path.
     pub fn value(message: impl Into<String>) -> Self {
         Self::one(Fault::value([], message))
     }
 
-    /// `Ok` when there is no fault.
+    /// Returns `Ok` if there are no faults.
     pub fn unless_empty(faults: Vec<Fault>) -> Result<(), Self> {
         if faults.is_empty() {
             Ok(())
@@ -160,7 +160,7 @@ impl Invalid {
         }
     }
 
-    /// The same faults, seen from further out.
+    /// Returns the same faults with a prefix to their paths.
     #[must_use]
     pub fn under(self, outer: &[Loc]) -> Self {
         Self {
@@ -168,20 +168,20 @@ impl Invalid {
         }
     }
 
-    /// The same faults, as those of one named field.
+    /// Returns the same faults as those of one named field.
     #[must_use]
     pub fn of_field(self, field: &str) -> Self {
         self.under(&[Loc::from(field)])
     }
 }
 
-/// What the edge asks of every error: its kind, its stable code, and the faults it carries.
+/// The properties of an error that the edge needs: its kind, its stable code, and its faults.
 pub trait Coded: std::error::Error {
-    /// The kind, which decides the status.
+    /// Returns the kind, which decides the status.
     fn kind(&self) -> Kind;
-    /// The stable string of WC-2.
+    /// Returns the stable code of WC-2.
     fn code(&self) -> &'static str;
-    /// The faults in what was sent; empty when it is not about that.
+    /// Returns the faults in the request; empty if the error concerns something else.
     fn faults(&self) -> &[Fault] {
         &[]
     }

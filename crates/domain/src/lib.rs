@@ -1,9 +1,9 @@
-//! What Hallmark knows about its world: hooks and their releases, conventions, schemas, records,
-//! ingest runs, hook runs, tasks and delegations, and the rules between them.
+//! The domain model of Hallmark: hooks and their releases, conventions, schemas, records, ingest runs, hook runs, tasks
+//! and delegations, and the rules between them.
 //!
-//! Nothing here does I/O, reads a clock or makes a random number: times and ids are arguments.
-//! Types that are stored or sent as documents (field definitions, columns, limits, docs) carry their
-//! serde form, because that form is itself part of the contract; everything else is converted at the edge.
+//! The crate performs no I/O, reads no clock and creates no random numbers: times and ids are arguments. Types that are
+//! stored or sent as documents (field definitions, columns, limits, docs) carry their serde form, because that form is
+//! part of the contract; all other types are converted at the edge.
 //!
 //! ```
 //! use domain::{Digest, HookName, MemoryLimit};

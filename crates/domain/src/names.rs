@@ -1,4 +1,4 @@
-//! Names that people choose, each parsed once at the edge (WC-4.4, WC-4.5).
+//! Names chosen by people, each parsed once at the edge (WC-4.4, WC-4.5).
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::kind::{Coded, Fault, Invalid, Kind};
 
-/// Names that belong to the server's own paths; neither a schema nor a hook may take one.
+/// Names of the server's own paths. Neither a schema nor a hook may use one.
 pub const RESERVED: &[&str] = &["records", "datasets", "runs"];
 
-/// Columns that the server adds to every table; neither a field nor a feature column may take one (WC-D12).
+/// Columns that the server adds to every table. Neither a field nor a feature column may use one (WC-D12).
 pub const IMPLICIT_COLUMNS: &[&str] = &[
     "id",
     "srn",
@@ -26,10 +26,10 @@ pub const IMPLICIT_COLUMNS: &[&str] = &[
 /// PostgreSQL's system columns, which no table can declare (manual, 5.5 "System Columns").
 const SYSTEM_COLUMNS: &[&str] = &["tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"];
 
-/// Why a name was refused.
+/// Reason for refusing a name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    /// The name breaks its form.
+    /// The name does not match the required form.
     #[error(transparent)]
     Invalid(#[from] Invalid),
     /// The name is one of [`RESERVED`].
@@ -58,7 +58,8 @@ impl Coded for NameError {
     }
 }
 
-/// Whether `text` is a lower-case letter followed by lower-case letters, digits and `also`, of `min` to `max` bytes.
+/// Returns whether `text` is a lower-case letter followed by lower-case letters, digits and `also`, of `min` to `max`
+/// bytes.
 fn is_lower_name(text: &str, also: u8, min: usize, max: usize) -> bool {
     let bytes = text.as_bytes();
     (min..=max).contains(&bytes.len())
@@ -76,7 +77,7 @@ macro_rules! names {
         pub struct $name(String);
 
         impl $name {
-            /// The name as text.
+            /// Returns the name as text.
             pub fn as_str(&self) -> &str { &self.0 }
         }
 
@@ -104,15 +105,15 @@ macro_rules! names {
 }
 
 names! {
-    /// A hook's name, which is also the name of its feature table (REG-1).
+    /// Name of a hook, and of its feature table (REG-1).
     HookName: |t| is_lower_name(t, b'_', 1, 40), "must match ^[a-z][a-z0-9_]{0,39}$: a lower-case letter, then at most 39 lower-case letters, digits or underscores";
     /// A column of a feature or metadata table.
     ColumnName: |t| is_lower_name(t, b'_', 1, 63), "must match ^[a-z][a-z0-9_]{0,62}$: a lower-case letter, then at most 62 lower-case letters, digits or underscores";
-    /// A convention's key, derived from its title.
+    /// Key of a convention, derived from its title.
     ConventionSlug: |t| is_lower_name(t, b'-', 3, 64), "must match ^[a-z][a-z0-9-]{2,63}$";
-    /// A schema's id, without its version.
+    /// Id of a schema, without its version.
     SchemaId: |t| is_lower_name(t, b'-', 3, 64), "must match ^[a-z][a-z0-9-]{2,63}$: a lower-case letter, then 2 to 63 lower-case letters, digits or hyphens";
-    /// The node's domain, the third part of every SRN.
+    /// Domain of the node, the third part of every SRN.
     NodeDomain: is_domain, "must be a lower-case host name such as archive.example.org";
 }
 
@@ -131,7 +132,7 @@ fn is_domain(text: &str) -> bool {
 }
 
 impl HookName {
-    /// A name for a new hook: well formed and not [`RESERVED`].
+    /// Parses the name of a new hook: well-formed and not [`RESERVED`].
     pub fn for_new_hook(text: &str) -> Result<Self, NameError> {
         let name: Self = text.parse()?;
         if RESERVED.contains(&text) {
@@ -143,7 +144,7 @@ impl HookName {
 }
 
 impl SchemaId {
-    /// An id for a new schema: well formed, not [`RESERVED`], and short enough that its metadata table's name
+    /// Parses the id of a new schema: well-formed, not [`RESERVED`], and short enough that its metadata table's name
     /// fits a PostgreSQL identifier with the major version's suffix.
     pub fn for_new_schema(text: &str, major: u64) -> Result<Self, NameError> {
         let id: Self = text.parse()?;
@@ -153,7 +154,7 @@ impl SchemaId {
         let table = id.metadata_table(major);
         if table.len() > 63 {
             return Err(Invalid::value(format!(
-                "is too long: its metadata table would be {table:?}, {} bytes where PostgreSQL takes 63",
+                "is too long: its metadata table's name {table:?} has {} bytes, but PostgreSQL allows 63",
                 table.len()
             ))
             .into());
@@ -161,7 +162,8 @@ impl SchemaId {
         Ok(id)
     }
 
-    /// The metadata table that all versions of one major share (WC-4.6): each run of hyphens becomes one underscore.
+    /// Returns the metadata table that all versions of one major share (WC-4.6): each run of hyphens becomes one
+    /// underscore.
     pub fn metadata_table(&self, major: u64) -> String {
         let mut slug = String::with_capacity(self.0.len() + 8);
         for c in self.0.chars() {
@@ -176,7 +178,7 @@ impl SchemaId {
 }
 
 impl ColumnName {
-    /// A name for a declared column: well formed and none that the server adds itself (WC-D12).
+    /// Parses the name of a declared column: well-formed and not one that the server adds itself (WC-D12).
     pub fn for_declared(text: &str) -> Result<Self, Invalid> {
         let name: Self = text.parse()?;
         if SYSTEM_COLUMNS.contains(&text) {
@@ -186,7 +188,7 @@ impl ColumnName {
         }
         if IMPLICIT_COLUMNS.contains(&text) {
             return Err(Invalid::value(format!(
-                "{text:?} is a column that the server adds to every table itself; choose another name"
+                "{text:?} is a column that the server adds to every table; choose another name"
             )));
         }
         Ok(name)
@@ -194,8 +196,8 @@ impl ColumnName {
 }
 
 impl ConventionSlug {
-    /// The slug of a title (WC-4.4): lower case, every run of other characters than `a-z0-9` one hyphen,
-    /// trimmed, at most 64 characters.
+    /// Derives the slug of a title (WC-4.4): lower case, every run of characters other than `a-z0-9` replaced by one
+    /// hyphen, trimmed, at most 64 characters.
     pub fn from_title(title: &str) -> Result<Self, Invalid> {
         let mut slug = String::new();
         for c in title.to_lowercase().chars() {
@@ -209,7 +211,7 @@ impl ConventionSlug {
         let slug = slug.trim_matches('-');
         slug.parse().map_err(|_: Invalid| {
             Invalid::value(format!(
-                "gives the slug {slug:?}, which must match ^[a-z][a-z0-9-]{{2,63}}$: a title needs at least three ASCII letters or digits and must begin with a letter"
+                "results in the slug {slug:?}, which must match ^[a-z][a-z0-9-]{{2,63}}$: a title must have at least three ASCII letters or digits and begin with a letter"
             ))
         })
     }

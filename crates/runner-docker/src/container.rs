@@ -92,7 +92,7 @@ pub(crate) struct Container<'a> {
     pub(crate) work: &'a Path,
     /// What runs in it.
     pub(crate) role: Role<'a>,
-    /// Cancelled when nobody waits any more.
+    /// Cancelled when no caller waits any more.
     pub(crate) cancel: &'a CancellationToken,
 }
 
@@ -100,7 +100,7 @@ impl Container<'_> {
     /// Starts it, if it is of this image, and waits until it has ended or must be.
     pub(crate) async fn run(&self, image: &Image) -> Result<Ended, Trouble> {
         let made = self.inspect(false).await?;
-        // PIP-5: said by the container itself, whatever happened to names since the image was resolved.
+        // PIP-5: said by the container itself: names may have moved since the image was resolved.
         if !made
             .image
             .as_deref()
@@ -173,7 +173,7 @@ impl Container<'_> {
         }
     }
 
-    /// Waits until the container does not run any more. Whatever ends a wait (the container, a proxy that lost patience, the
+    /// Waits until the container does not run any more. What ends a wait (the container, a proxy that lost patience, the
     /// engine), it is the container's state that counts.
     async fn wait_for_end(&self) -> Result<(), Trouble> {
         let mut answered = Instant::now();
@@ -348,7 +348,7 @@ impl Container<'_> {
     }
 }
 
-/// What nobody will read.
+/// Output without a reader.
 pub(crate) fn cancelled() -> RunnerError {
     RunnerError::new("finish the attempt", "it was cancelled")
 }
@@ -357,7 +357,7 @@ fn is_running(state: &ContainerState) -> bool {
     [state.running, state.paused, state.restarting].contains(&Some(true))
 }
 
-/// Whether the engine said that there is no such container: somebody removed it.
+/// Whether the engine said that there is no such container: it was removed.
 fn is_gone(error: &RunnerError) -> bool {
     let source = error.source.downcast_ref::<Error>();
     source.is_some_and(crate::trouble::is_missing)

@@ -18,11 +18,11 @@ use crate::trouble::{EngineCall, Trouble, is_forbidden, is_missing, lost_limit, 
 
 /// The label that says whose a container is.
 pub(crate) const OWNER_LABEL: &str = "org.hallmark.owner";
-/// Where Docker listens if nobody says otherwise.
+/// Where Docker listens by default.
 const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
 /// The pauses between attempts at removing a container before its attempt ends.
 const SHORT_PATIENCE: [u64; 5] = [50, 200, 500, 1000, 2000];
-/// How often, at most, it is tried every [`LONG_PAUSE`] when nobody waits for it.
+/// How often, at most, it is tried every [`LONG_PAUSE`] when no caller waits for it.
 const LONG_PATIENCE: u32 = 120;
 const LONG_PAUSE: Duration = Duration::from_secs(5);
 
@@ -130,7 +130,7 @@ impl Engine {
         }
     }
 
-    /// The ids of all containers of `owner`, in whatever state.
+    /// The ids of all containers of `owner`, in any state.
     pub(crate) async fn of_owner(&self, owner: &str) -> Result<Vec<String>, RunnerError> {
         let label = format!("{OWNER_LABEL}={owner}");
         let options = ListContainersOptionsBuilder::new()

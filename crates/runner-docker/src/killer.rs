@@ -1,6 +1,6 @@
 //! Where SIGKILL came from, when the engine does not say that memory ran out.
 //!
-//! Docker's `OOMKilled` is a message of containerd, which can be lost for good: it is told only from when the container's start is
+//! Docker's `OOMKilled` is a message of containerd, which can be lost for good: it is sent only once the container's start is
 //! finished, and not any more once its cgroup is removed (containerd#8893). A program that fills its memory at once, on a machine with
 //! much to do, may come before the one or after the other. Its cgroup, which counts such kills, is gone by then; so nothing is left to
 //! read, and it takes a conclusion. No process of a container can kill its process 1 with SIGKILL. Who asked the engine to is among the

@@ -1,7 +1,7 @@
 //! Runs hooks and ingesters as containers of Docker or Podman (PIP-4, PIP-5; WC-5, WC-D11, WC-D18, WC-D19, WC-D30).
 //!
 //! - An image is named by a reference and pinned by a digest: a repository's digest, or the id of an image that the engine already has.
-//!   The container is made of the image that the digest names, whatever its tag points to. Private images must be on the engine
+//!   The container is made of the image that the digest names, not the one that its tag points to. Private images must be on the engine
 //!   already: the server has no credentials for registries.
 //! - A hook is uid and gid 65534 without capabilities, without a network, on a read-only file system; it may write to `/osa/out`,
 //!   and to 100 MiB of `/tmp` and 64 MiB of `/dev/shm`, which count as its memory. An ingester is the user that its image says,
@@ -22,7 +22,7 @@
 //!   another uid of the machine, and a server that is not root can give no directory away. The work root keeps strangers out: it is
 //!   its owner's alone (0700), and bound one attempt at a time.
 //! - What containers write belongs to their users. A server that is not root reads only files that are open to it, and cannot
-//!   remove what is in directories that a hook made: those stay until somebody removes them ([`Cleaned::left`]).
+//!   remove what is in directories that a hook made: those stay until an operator removes them ([`Cleaned::left`]).
 //!   Let the server be root in its own container, or use a rootless engine of the server's own user.
 //! - With `SELinux`, give the work root a type that containers may use (`chcon -Rt container_file_t`); mounts are not relabelled.
 //! - Podman makes a directory that it does not find instead of refusing it: with a wrong `host_work_root`, hooks find no records.

@@ -51,7 +51,7 @@ impl DockerRunner {
     /// Fails if there is no owner, the work root cannot be made, or no engine answers; the error says what to do.
     pub async fn new(options: DockerRunnerOptions) -> Result<Self, RunnerError> {
         if options.owner.is_empty() {
-            let why = "without a name for the owner of its containers, nobody's would be removed";
+            let why = "without a name for the owner of its containers, none would be removed";
             return Err(RunnerError::new("run containers", why));
         }
         let what = format!("use {} for work directories", options.work_root.display());
@@ -126,7 +126,7 @@ impl Runner for DockerRunner {
     }
 }
 
-/// Does an attempt as a task of its own, and tells it when nobody waits any more: the task outlives a dropped future for as long as
+/// Does an attempt as a task of its own, and tells it when no caller waits any more: the task outlives a dropped future for as long as
 /// it takes to remove the container.
 async fn detached<T, F>(attempt: impl FnOnce(CancellationToken) -> F) -> Result<T, RunnerError>
 where
@@ -208,7 +208,7 @@ impl Inner {
             _ => None,
         };
         // Any owner: uid 65534 of a container is another on a machine with user namespaces. A file that the hook did not make
-        // cannot be there, for hard links do not cross mounts, and nobody else reaches the directory.
+        // cannot be there, for hard links do not cross mounts, and no other process reaches the directory.
         let (work, read) = work
             .read(move |dir| read_hook(dir, caps, None, only.as_ref()))
             .await?;
@@ -302,7 +302,7 @@ impl Inner {
         Ok((work, done))
     }
 
-    /// Makes the container and runs it to its end. The caller removes it, whatever comes of this.
+    /// Makes the container and runs it to its end. The caller removes it, also when this fails.
     async fn in_container(
         &self,
         name: &str,

@@ -85,7 +85,7 @@ impl Sandbox<'_> {
                 test: Some(vec!["NONE".to_owned()]),
                 ..HealthConfig::default()
             }),
-            // Nothing in the contract promises time to end well to what somebody else stops.
+            // Nothing in the contract promises time to end well to a container that is stopped from outside.
             stop_timeout: Some(1),
             host_config: Some(self.host()),
             ..ContainerCreateBody::default()

@@ -37,7 +37,7 @@ impl Database {
                     .ensure_database("hallmark")
                     .await
                     .context("cannot create the database")?;
-                tracing::info!(directory = %cluster.directory().display(), version = cluster.major_version(), "embedded PostgreSQL runs");
+                tracing::info!(directory = %cluster.directory().display(), version = cluster.major_version(), "embedded PostgreSQL is running");
                 (cluster.url("hallmark"), Some(cluster))
             }
         };

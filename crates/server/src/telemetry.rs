@@ -1,4 +1,4 @@
-//! Logs, to standard error; standard output belongs to the one line that says where the server listens.
+//! Logging to standard error. Standard output is reserved for the line that states the listening address.
 
 use std::io::IsTerminal as _;
 
@@ -12,8 +12,8 @@ use crate::config::{Log, LogFormat};
 
 /// Starts logging.
 pub(crate) fn start(log: &Log) -> anyhow::Result<()> {
-    let filter =
-        EnvFilter::try_new(&log.level).with_context(|| format!("log.level: {:?} is no filter", log.level))?;
+    let filter = EnvFilter::try_new(&log.level)
+        .with_context(|| format!("log.level: {:?} is not a valid filter", log.level))?;
     let lines = tracing_subscriber::fmt::layer()
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
@@ -21,11 +21,11 @@ pub(crate) fn start(log: &Log) -> anyhow::Result<()> {
         LogFormat::Human => Box::new(lines.with_filter(filter)),
         LogFormat::Json => Box::new(lines.json().with_filter(filter)),
     };
-    // What a request used of the database is counted whatever is logged.
+    // Counts the database use of a request for every log level.
     let counted = api::DatabaseUse.with_filter(filter_fn(api::DatabaseUse::needs));
     tracing_subscriber::registry()
         .with(lines)
         .with(counted)
         .try_init()
-        .map_err(|e| anyhow::anyhow!("logging could not start: {e}"))
+        .map_err(|e| anyhow::anyhow!("cannot start logging: {e}"))
 }

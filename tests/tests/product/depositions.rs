@@ -387,7 +387,7 @@ echo "{\"id\":\"$id\",\"features\":[{\"note\":\"fine\"}]}" > "$OSA_OUT/features.
     );
     assert_eq!(
         failed["validation"]["reasons"],
-        json!(["hook judge: the hook ended with status 4"])
+        json!(["hook judge: the hook exited with status 4"])
     );
     // The log is for the owner, who asked for the work, and for admins.
     let run = failed["validation"]["run_id"].as_str().unwrap();

@@ -246,7 +246,7 @@ fn hooks_that_fail_lose_no_record_and_changed_records_are_new_versions() {
         (&ended["published_count"], &ended["errored_count"]),
         (&json!(1), &json!(2))
     );
-    assert_eq!(ended["reasons"][0]["reason"], "the hook ended with status 3");
+    assert_eq!(ended["reasons"][0]["reason"], "the hook exited with status 3");
     let id = world.query("select id::text from hook_runs");
     let detail = admin.get(&format!("/hooks/runs/{id}")).expect(200);
     assert_eq!(

@@ -27,7 +27,7 @@ const MAX_KINDS: usize = 50;
 
 #[derive(Tags)]
 enum Tag {
-    /// Who did what, and what changed.
+    /// The activity log and the changefeed.
     Activity,
 }
 

@@ -89,7 +89,7 @@ impl ExportsApi {
         Ok(format.write(&lineage))
     }
 
-    /// Export the provenance of the rows that a release made.
+    /// Export the provenance of the rows that a release produced.
     #[oai(
         path = "/hooks/:name/releases/:version/export",
         method = "get",

@@ -28,9 +28,9 @@ struct RecallBody {
     release_id: String,
     digest: String,
     source_ref: String,
-    /// Number of runs that made rows.
+    /// Number of runs that produced rows.
     runs: u64,
-    /// Number of rows that these runs made.
+    /// Number of rows that these runs produced.
     rows: u64,
     /// Number of these rows that have been superseded since.
     superseded_rows: u64,
@@ -175,7 +175,7 @@ impl RecallApi {
         Ok(Json(summary.into()))
     }
 
-    /// List the rows that a release made, by run and row, for records of every schema. Superseded rows are included.
+    /// List the rows that a release produced, by run and row, for all schemas. Superseded rows are included.
     #[oai(
         path = "/hooks/:name/releases/:version/rows",
         method = "get",
@@ -198,7 +198,7 @@ impl RecallApi {
         self.page(permit, &chosen, RecallOf::Rows, cursor, &limit).await
     }
 
-    /// Export all rows that a release made as CSV.
+    /// Export all rows that a release produced as CSV.
     #[oai(
         path = "/hooks/:name/releases/:version/rows.csv",
         method = "get",
@@ -219,7 +219,7 @@ impl RecallApi {
         self.csv(permit, &chosen, RecallOf::Rows).await
     }
 
-    /// List the records for which a release made rows, once per run.
+    /// List the records for which a release produced rows, once per run.
     #[oai(
         path = "/hooks/:name/releases/:version/records",
         method = "get",
@@ -243,7 +243,7 @@ impl RecallApi {
             .await
     }
 
-    /// Export all records for which a release made rows as CSV.
+    /// Export all records for which a release produced rows as CSV.
     #[oai(
         path = "/hooks/:name/releases/:version/records.csv",
         method = "get",

@@ -1,4 +1,4 @@
-//! The provenance of a record on the wire. For each set of its rows: which run of which release made it, and who
+//! The provenance of a record on the wire. For each set of its rows: which run of which release produced it, and who
 //! requested it.
 
 use std::collections::BTreeMap;
@@ -40,7 +40,7 @@ struct ProvenanceSource {
     curated_by: Option<Who>,
 }
 
-/// The run that made the rows.
+/// The run that produced the rows.
 #[derive(Debug, Object)]
 struct ProvenanceRun {
     id: String,
@@ -67,7 +67,7 @@ struct ProvenanceRelease {
     built_at: String,
 }
 
-/// Rows of one hook that one run made for the record.
+/// Rows of one hook that one run produced for the record.
 #[derive(Debug, Object)]
 struct ProvenanceRows {
     hook_name: String,

@@ -1,4 +1,4 @@
-//! A table by its path, whose ending chooses the format (WC-7.1).
+//! Tables by path; the suffix of the path selects the format (WC-7.1).
 
 mod csv;
 mod page;

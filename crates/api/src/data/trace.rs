@@ -142,7 +142,7 @@ struct Delegation {
     updated_at: String,
 }
 
-/// The task whose work made the row.
+/// The task whose work produced the row.
 #[derive(Debug, Object)]
 #[oai(rename = "TraceTask")]
 struct Task {

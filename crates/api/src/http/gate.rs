@@ -128,7 +128,7 @@ fn bearer(request: &Request) -> Option<&str> {
         .filter(|token| !token.is_empty())
 }
 
-/// A permit of what is open to anyone.
+/// Returns a permit for a public action.
 pub(crate) fn anyone<A: Action>() -> Result<Permit<A>, Problem> {
     Principal::anonymous()
         .permit::<A>()

@@ -44,16 +44,16 @@ impl Layers {
     }
 }
 
-pub(crate) struct MannersEndpoint<E>(E, Arc<HttpOptions>, Arc<Limits>);
+pub(crate) struct LayersEndpoint<E>(E, Arc<HttpOptions>, Arc<Limits>);
 
 impl<E: Endpoint<Output = Response> + 'static> Middleware<E> for Layers {
-    type Output = MannersEndpoint<E>;
+    type Output = LayersEndpoint<E>;
     fn transform(&self, endpoint: E) -> Self::Output {
-        MannersEndpoint(endpoint, Arc::clone(&self.0), Arc::clone(&self.1))
+        LayersEndpoint(endpoint, Arc::clone(&self.0), Arc::clone(&self.1))
     }
 }
 
-impl<E: Endpoint<Output = Response> + 'static> Endpoint for MannersEndpoint<E> {
+impl<E: Endpoint<Output = Response> + 'static> Endpoint for LayersEndpoint<E> {
     type Output = Response;
 
     async fn call(&self, mut request: Request) -> Result<Response> {

@@ -1,7 +1,7 @@
-//! What a request used of the database, for the one line that is logged when it ends.
+//! Database use of a request, for the log line at its end.
 //!
-//! Every call of a port on PostgreSQL is a span named `db.<port>.<method>`. [`DatabaseUse`] adds up their number and
-//! their time, waiting for a connection included, at the request's own span.
+//! Every port call to PostgreSQL is a span named `db.<port>.<method>`. [`DatabaseUse`] sums their number and time,
+//! including the wait for a connection, at the request's own span.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,13 +15,13 @@ use tracing_subscriber::registry::LookupSpan;
 
 /// Name of a request's span.
 pub(crate) const REQUEST: &str = "http";
-/// How names of spans on the database begin.
+/// Name prefix of database spans.
 const DATABASE: &str = "db.";
 
-/// Requests in progress, by the id of their span. A layer cannot be reached from a span, so both meet here.
+/// Requests in progress, by the id of their span. It connects the layer, which a span cannot access, with the requests.
 static REQUESTS: LazyLock<Mutex<HashMap<u64, Arc<Use>>>> = LazyLock::new(Mutex::default);
 
-/// Calls of the database, and their time.
+/// Number of database calls and their total time.
 #[derive(Debug, Default)]
 pub(crate) struct Use {
     calls: AtomicU64,
@@ -29,12 +29,12 @@ pub(crate) struct Use {
 }
 
 impl Use {
-    /// Number of calls.
+    /// Returns the number of calls.
     pub(crate) fn calls(&self) -> u64 {
         self.calls.load(Ordering::Relaxed)
     }
 
-    /// Their time in milliseconds. Calls beside each other count each.
+    /// Returns their total time in milliseconds. Concurrent calls each count in full.
     pub(crate) fn milliseconds(&self) -> u64 {
         let time = Duration::from_nanos(self.nanoseconds.load(Ordering::Relaxed));
         u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
@@ -45,11 +45,11 @@ fn requests() -> std::sync::MutexGuard<'static, HashMap<u64, Arc<Use>>> {
     REQUESTS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Counts the use of a request's span until it is dropped.
+/// Counts the database use of a request's span until it is dropped.
 pub(crate) struct Counting(Option<u64>, Arc<Use>);
 
 impl Counting {
-    /// Begins to count. Without a subscriber nothing is counted.
+    /// Starts counting. Without a subscriber it counts nothing.
     pub(crate) fn of(span: &tracing::Span) -> Self {
         let used = Arc::new(Use::default());
         let id = span.id().map(|id| id.into_u64());
@@ -72,11 +72,11 @@ impl Drop for Counting {
     }
 }
 
-/// The layer of a subscriber that counts what requests use of the database.
+/// A subscriber layer that counts the database use of requests.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DatabaseUse;
 
-/// When a span on the database began.
+/// Start time of a database span.
 struct Begun(Instant);
 
 fn is_counted(metadata: &Metadata<'_>) -> bool {
@@ -84,7 +84,7 @@ fn is_counted(metadata: &Metadata<'_>) -> bool {
 }
 
 impl DatabaseUse {
-    /// Returns whether the layer needs spans of this kind, for a filter of its own: logs may want fewer.
+    /// Returns whether the layer needs this span. The layer has its own filter, because logs may include fewer spans.
     pub fn needs(metadata: &Metadata<'_>) -> bool {
         is_counted(metadata)
     }

@@ -12,9 +12,11 @@ pub fn openapi_document(services: crate::services::Services) -> String {
     finished(&crate::service(&std::sync::Arc::new(services)).spec())
 }
 
-/// Finishes the framework's document. The gate passes through the framework in the name of the security scheme (`bearer
-/// scope:hooks:write`), because an extractor can state nothing else about its operation. OpenAPI 3.0 has no scopes for
-/// bearer schemes, so the requirement becomes `x-hallmark-requires`.
+/// Finishes the framework's document.
+///
+/// The gate passes through the framework in the name of the security scheme, such as `bearer scope:hooks:write`,
+/// because an extractor can state nothing else about its operation. OpenAPI 3.0 has no scopes for bearer schemes, so
+/// the requirement becomes `x-hallmark-requires`.
 pub(crate) fn finished(spec: &str) -> String {
     let Ok(mut document) = serde_json::from_str::<Value>(spec) else {
         return spec.to_owned();
@@ -113,8 +115,8 @@ fn only_possible(method: &str, operation: &mut Map<String, Value>, open: bool) {
     });
 }
 
-/// Strips parameters from media types: generators look for `application/json`, not for `application/json;
-/// charset=utf-8`. Text content becomes a string, which the framework declares as a file.
+/// Strips parameters from media types: generators look for `application/json` without `; charset=utf-8`. Text content
+/// becomes a string, which the framework declares as a file.
 fn media_types(value: &mut Value) {
     match value {
         Value::Object(map) => {

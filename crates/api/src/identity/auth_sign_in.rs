@@ -215,7 +215,7 @@ impl AuthSignInApi {
         code: Query<Option<String>>,
         error_message: Query<Option<String>>,
     ) -> Result<Page, Problem> {
-        // Without a configured provider nobody could sign in, so the page is not shown.
+        // Without a configured provider no person could sign in, so the page is not shown.
         self.0
             .identity
             .sign_in

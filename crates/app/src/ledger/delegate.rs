@@ -144,7 +144,7 @@ impl Delegate {
                 .and_then(|task| asker.access(&task.creator, task.grant));
             need(task, "delegate", access, TaskAccess::Operate)?;
             if locked.is_some_and(|task| task.kind.is_own()) {
-                return Err(TaskError::WorkerJobs(task).into());
+                return Err(TaskError::OwnWork(task).into());
             }
         }
         let new = NewDelegation {

@@ -62,7 +62,7 @@ impl UpdateTask {
         let access = asker.access(&locked.creator, locked.grant);
         need(task, WHAT, access, TaskAccess::Operate)?;
         if locked.kind.is_own() {
-            return Err(TaskError::WorkerJobs(task).into());
+            return Err(TaskError::OwnWork(task).into());
         }
         if locked.status == status {
             return Ok(uow.commit(()).await?);

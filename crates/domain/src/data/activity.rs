@@ -1,4 +1,4 @@
-//! Who did what: the entries of the activity log, which is the audit trail and the changefeed at once.
+//! Entries of the activity log, which is both the audit trail and the changefeed.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,19 +9,19 @@ use uuid::Uuid;
 use crate::ids::{ServiceAccountId, UserId};
 use crate::kind::Invalid;
 
-/// Who acted.
+/// The author of an action.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Actor {
-    /// A person.
+    /// A user.
     User(UserId),
-    /// A machine.
+    /// A service account.
     ServiceAccount(ServiceAccountId),
     /// The server itself: schedulers and workers.
     System,
 }
 
 impl Actor {
-    /// The user, if it is one.
+    /// Returns the user, if the actor is one.
     pub const fn user(&self) -> Option<UserId> {
         match self {
             Self::User(id) => Some(*id),
@@ -29,7 +29,7 @@ impl Actor {
         }
     }
 
-    /// The service account, if it is one.
+    /// Returns the service account, if the actor is one.
     pub const fn service_account(&self) -> Option<ServiceAccountId> {
         match self {
             Self::ServiceAccount(id) => Some(*id),
@@ -37,7 +37,7 @@ impl Actor {
         }
     }
 
-    /// The actor of a pair of columns of which at most one is set.
+    /// Returns the actor of a pair of columns of which at most one is set.
     pub fn from_ids(user: Option<UserId>, service_account: Option<ServiceAccountId>) -> Self {
         match (user, service_account) {
             (Some(id), _) => Self::User(id),
@@ -47,7 +47,7 @@ impl Actor {
     }
 }
 
-/// `user:<id>`, `service_account:<id>` or `system`: the form in which answers name an actor (REG-7).
+/// `user:<id>`, `service_account:<id>` or `system`: the form in which responses name an actor (REG-7).
 impl fmt::Display for Actor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -58,20 +58,20 @@ impl fmt::Display for Actor {
     }
 }
 
-/// The place of an entry in the activity log, which is its name too: the writing transaction, then a number that only rises.
+/// Position and name of an entry in the activity log: the writing transaction, then an increasing number.
 ///
-/// As text it is a UUID of version 8 (RFC 9562 5.8) whose order is the log's order, because clients of the Open Science Archive's
-/// changefeed expect a UUID.
+/// The text form is a UUID of version 8 (RFC 9562 5.8) whose order is the log's order, because clients of the Open
+/// Science Archive's changefeed expect a UUID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EntryId {
-    /// The writing transaction, PostgreSQL's 64-bit number.
+    /// The writing transaction: PostgreSQL's 64-bit number.
     pub transaction: u64,
-    /// The number within the log.
+    /// The increasing number within the log.
     pub sequence: i64,
 }
 
 impl EntryId {
-    /// Bits of the transaction in a UUID: PostgreSQL counts for ever before it needs more.
+    /// Bits of the transaction in a UUID; PostgreSQL's counter never needs more in practice.
     const TRANSACTION_BITS: u32 = 60;
 
     fn as_uuid(self) -> Uuid {
@@ -94,7 +94,7 @@ impl fmt::Display for EntryId {
 impl FromStr for EntryId {
     type Err = Invalid;
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let refused = || Invalid::value("must be the id of an entry of the activity log, which is a UUID");
+        let refused = || Invalid::value("must be the id of an activity log entry, which is a UUID");
         let raw = Uuid::parse_str(text).map_err(|_| refused())?.as_u128();
         let transaction = (((raw >> 80) << 12) | ((raw >> 64) & 0xfff)) & ((1 << Self::TRANSACTION_BITS) - 1);
         let id = Self {
@@ -112,13 +112,13 @@ impl FromStr for EntryId {
 /// One entry of the activity log.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
-    /// What happened, as a class name of WC-1.7 or one of ours in the same form.
+    /// Kind of the event: a class name of WC-1.7 or one of our own in the same form.
     pub kind: &'static str,
-    /// What it happened to.
+    /// The affected object, such as `hook:body_shape`.
     pub subject: String,
-    /// Who did it.
+    /// The author of the event.
     pub actor: Actor,
-    /// What else is known.
+    /// Further details as JSON.
     pub payload: Value,
 }
 

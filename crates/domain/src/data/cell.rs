@@ -1,4 +1,4 @@
-//! Typed values of table columns, and how JSON becomes one (WC-4.1, WC-4.2).
+//! Typed values of table columns, and their conversion from JSON (WC-4.1, WC-4.2).
 
 use serde_json::Value;
 use time::format_description::well_known::{Iso8601, Rfc3339};
@@ -9,7 +9,7 @@ use uuid::Uuid;
 /// The type of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ColumnType {
-    /// Text; any other JSON value is kept as its JSON text (WC-D10).
+    /// Text; any other JSON value is stored as its JSON text (WC-D10).
     Text,
     /// A 64-bit float.
     Number,
@@ -23,7 +23,7 @@ pub enum ColumnType {
     Timestamp,
     /// A UUID.
     Uuid,
-    /// Any JSON, kept as it is (WC-D22).
+    /// Any JSON, stored unchanged (WC-D22).
     Json,
 }
 
@@ -32,26 +32,26 @@ pub enum ColumnType {
 pub enum Cell {
     /// No value.
     Null,
-    /// Of [`ColumnType::Text`].
+    /// A value of [`ColumnType::Text`].
     Text(String),
-    /// Of [`ColumnType::Number`]; always finite.
+    /// A value of [`ColumnType::Number`]; always finite.
     Number(f64),
-    /// Of [`ColumnType::Integer`].
+    /// A value of [`ColumnType::Integer`].
     Integer(i64),
-    /// Of [`ColumnType::Boolean`].
+    /// A value of [`ColumnType::Boolean`].
     Boolean(bool),
-    /// Of [`ColumnType::Date`].
+    /// A value of [`ColumnType::Date`].
     Date(Date),
-    /// Of [`ColumnType::Timestamp`].
+    /// A value of [`ColumnType::Timestamp`].
     Timestamp(OffsetDateTime),
-    /// Of [`ColumnType::Uuid`].
+    /// A value of [`ColumnType::Uuid`].
     Uuid(Uuid),
-    /// Of [`ColumnType::Json`].
+    /// A value of [`ColumnType::Json`].
     Json(Value),
 }
 
 impl Cell {
-    /// The cell that a JSON value is in a column of this type; `Err` is the rule it breaks.
+    /// Converts a JSON value to a cell of this column type; `Err` is the violated rule.
     pub fn from_json(value: &Value, column: ColumnType) -> Result<Self, &'static str> {
         if value.is_null() {
             return Ok(Self::Null);
@@ -96,7 +96,7 @@ impl Cell {
 }
 
 impl Cell {
-    /// The JSON of which [`Cell::from_json`] makes the same cell again.
+    /// Converts to JSON from which [`Cell::from_json`] creates the same cell again.
     pub fn to_json(&self) -> Value {
         match self {
             Self::Null => Value::Null,
@@ -112,7 +112,7 @@ impl Cell {
     }
 }
 
-/// Whether any text inside holds the character NUL.
+/// Returns whether any text inside contains the character NUL.
 pub fn has_nul(value: &Value) -> bool {
     match value {
         Value::String(text) => text.contains('\0'),
@@ -126,7 +126,7 @@ pub fn has_nul(value: &Value) -> bool {
 
 fn integer(number: &serde_json::Number) -> Option<i64> {
     number.as_i64().or_else(|| {
-        // Many languages write 3 as 3.0; below 2^53 a float says which integer it is.
+        // Many languages write 3 as 3.0. Below 2^53 a float represents its integer exactly.
         let float = number.as_f64()?;
         #[expect(
             clippy::cast_possible_truncation,
@@ -136,18 +136,18 @@ fn integer(number: &serde_json::Number) -> Option<i64> {
     })
 }
 
-/// A year that PostgreSQL and every client can hold.
+/// Returns the date if PostgreSQL and every client can represent its year.
 fn sane(date: Date) -> Option<Date> {
     (1..=9999).contains(&date.year()).then_some(date)
 }
 
-/// `YYYY-MM-DD`, or the date of a date-time (WC-D10).
+/// Parses `YYYY-MM-DD`, or the date of a date-time (WC-D10).
 pub fn parse_date(text: &str) -> Option<Date> {
     let plain = format_description!("[year]-[month]-[day]");
     let date = match text.get(10..11) {
         None if text.len() == 10 => Date::parse(text, plain).ok()?,
         Some("T" | "t" | " ") => {
-            // The rest must be a time, or a slip such as "2007-11-11 or 12" would pass as a date.
+            // The rest must be a time. Otherwise a slip such as "2007-11-11 or 12" would pass as a date.
             let rest = text.replacen(' ', "T", 1);
             let whole = OffsetDateTime::parse(&rest, &Rfc3339).is_ok()
                 || time::PrimitiveDateTime::parse(&rest, &Iso8601::DEFAULT).is_ok();
@@ -161,14 +161,14 @@ pub fn parse_date(text: &str) -> Option<Date> {
     sane(date)
 }
 
-/// RFC 3339, with `T` or a space between date and time.
+/// Parses an RFC 3339 time, with `T` or a space between date and time.
 pub fn parse_timestamp(text: &str) -> Option<OffsetDateTime> {
     let normal = if text.as_bytes().get(10) == Some(&b' ') {
         text.replacen(' ', "T", 1)
     } else {
         text.to_owned()
     };
-    // In UTC, because PostgreSQL takes no offset of 16 hours or more, and because the year may be another there.
+    // In UTC, because PostgreSQL accepts no offset of 16 hours or more, and because the year may differ there.
     let at = OffsetDateTime::parse(&normal, &Rfc3339)
         .ok()?
         .checked_to_offset(UtcOffset::UTC)?;

@@ -1,8 +1,8 @@
-//! Typed filters of tables (WC-7.4, WC-D9): what a client sends becomes a tree whose every column is known and whose every value
-//! has that column's type, or an error that names the place and the rule.
+//! Typed filters of tables (WC-7.4, WC-D9). A client's filter becomes a tree in which every column is known and every
+//! value has the type of its column, or an error that names the place and the rule.
 //!
-//! Two steps, because which columns there are depends on which hooks a filter names: [`RawFilter::parse`] knows shapes and limits,
-//! [`RawFilter::check`] knows columns and types.
+//! Two steps, because the available columns depend on the hooks that a filter names: [`RawFilter::parse`] checks shape
+//! and limits, [`RawFilter::check`] checks columns and types.
 
 mod check;
 mod raw;
@@ -16,12 +16,12 @@ use crate::data::cell::Cell;
 use crate::kind::{Coded, Fault, Kind};
 use crate::names::HookName;
 
-/// What a predicate asks of a column.
+/// Operator of a predicate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FilterOp {
-    /// Equal; with null, [`FilterOp::IsNull`].
+    /// Equal; with null: [`FilterOp::IsNull`].
     Eq,
-    /// Different, or no value; with null, any value.
+    /// Different or without a value; with null: any value.
     Neq,
     /// Greater.
     Gt,
@@ -31,18 +31,18 @@ pub enum FilterOp {
     Lt,
     /// Less or equal.
     Lte,
-    /// Equal to one of a list; the empty list holds nothing.
+    /// Equal to one value of a list; the empty list matches nothing.
     In,
-    /// Has this text inside, whatever the case of its letters.
+    /// Contains this text, case-insensitively.
     Contains,
     /// Has no value.
     IsNull,
-    /// Has a value: what [`FilterOp::Neq`] with null becomes. On the wire it has no name of its own.
+    /// Has a value: the meaning of [`FilterOp::Neq`] with null. It has no wire name of its own.
     IsNotNull,
 }
 
 impl FilterOp {
-    /// Every operator.
+    /// All operators with a wire name.
     pub const ALL: [Self; 9] = [
         Self::Eq,
         Self::Neq,
@@ -55,7 +55,7 @@ impl FilterOp {
         Self::IsNull,
     ];
 
-    /// Its name on the wire.
+    /// Returns the wire name.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Eq => "eq",
@@ -72,15 +72,15 @@ impl FilterOp {
     }
 }
 
-/// Which column a predicate looks at.
+/// The column of a predicate.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FilterColumn {
-    /// One that the server adds to the table that is read.
+    /// A column that the server adds to the table.
     Implicit(String),
     /// A field of the record's metadata.
     Metadata(String),
-    /// A column of a feature table. On the hook's own table it is the row's; anywhere else the predicate asks whether the record
-    /// has a current row for which it holds.
+    /// A column of a feature table. In a query of the hook's own table it is the row's column. In any other query the
+    /// predicate holds if the record has a current row that satisfies it.
     Feature {
         /// The hook.
         hook: HookName,
@@ -89,42 +89,42 @@ pub enum FilterColumn {
     },
 }
 
-/// What a predicate compares with.
+/// The value of a predicate.
 #[derive(Clone, Debug, PartialEq)]
 pub enum FilterValue {
-    /// A value of the column's type; never null.
+    /// One value of the column's type; never null.
     One(Cell),
-    /// Values of the column's type, none of them null.
+    /// Several values of the column's type, none of them null.
     Many(Vec<Cell>),
-    /// Nothing: the operator says it all.
+    /// No value: the operator needs none.
     Nothing,
 }
 
 /// A filter that was checked against the columns of its table.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Filter {
-    /// A question about one column. `Eq` and `Neq` with null have become [`FilterOp::IsNull`] and
+    /// A condition on one column. `Eq` and `Neq` with null have become [`FilterOp::IsNull`] and
     /// [`FilterOp::IsNotNull`].
     Predicate {
         /// The column.
         column: FilterColumn,
         /// The column's type.
         column_type: crate::ColumnType,
-        /// The question.
+        /// The operator.
         op: FilterOp,
-        /// What it compares with.
+        /// The value.
         value: FilterValue,
     },
-    /// All hold.
+    /// All filters hold.
     And(Vec<Self>),
-    /// At least one holds.
+    /// At least one filter holds.
     Or(Vec<Self>),
-    /// It does not hold. What is unknown, because there is no value, does not hold either, so its negation does.
+    /// The filter does not hold. A condition on a missing value does not hold, so its negation does.
     Not(Box<Self>),
 }
 
 impl Filter {
-    /// Whether a predicate looks at the record's metadata.
+    /// Returns whether a predicate uses the record's metadata.
     pub fn asks_metadata(&self) -> bool {
         match self {
             Self::Predicate { column, .. } => matches!(column, FilterColumn::Metadata(_)),
@@ -134,7 +134,7 @@ impl Filter {
     }
 }
 
-/// Why a filter or an order cannot be taken.
+/// Reason for refusing a filter or a sort order.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{fault}")]
 pub struct QueryError {

@@ -1,5 +1,5 @@
-//! A part of an archive's provenance as one picture: records, the rows computed for them, and the runs, releases, tasks and principals
-//! behind these (PRV-6). What exports are written from.
+//! A part of an archive's provenance: records, their computed rows, and the runs, releases, tasks and principals behind
+//! these (PRV-6). Exports are written from it.
 
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
@@ -9,42 +9,42 @@ use crate::{
     ReleaseVersion, RunId, RunStatus, SchemaRef, TaskId,
 };
 
-/// A part of an archive's provenance, ready to be written.
+/// A part of an archive's provenance, ready for export.
 ///
-/// Order carries no meaning, and of two entries with one id the first is taken.
+/// The order has no meaning. Of two entries with the same id, the first counts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Lineage {
-    /// The node that exports it.
+    /// The exporting node.
     pub node: NodeDomain,
-    /// Where the node is reached, such as `https://archive.example.org`, without a slash at its end.
+    /// Base URL of the node, such as `https://archive.example.org`, without a trailing slash.
     pub base_url: String,
-    /// When it was put together.
+    /// When the lineage was assembled.
     pub exported_at: OffsetDateTime,
-    /// What it is called, in a few words.
+    /// Short title.
     pub title: String,
-    /// Under which terms the data may be used: a URL or a sentence. Without one the crate says that none is stated.
+    /// License of the data: a URL or a sentence. Without one, the crate states that none is given.
     pub license: Option<String>,
-    /// What was asked about.
+    /// The subject of the export.
     pub subject: Subject,
-    /// Whether there was more than was put in; each document then says so.
+    /// Whether the lineage omits entries because of a limit. Each document then states this.
     pub truncated: bool,
-    /// Records.
+    /// Records at one version each.
     pub records: Vec<LineageRecord>,
-    /// What hook runs computed.
+    /// Sets of rows that hook runs computed.
     pub row_sets: Vec<RowSet>,
-    /// Hook runs.
+    /// Runs of hook releases.
     pub runs: Vec<LineageRun>,
-    /// Hook releases.
+    /// Releases of hooks.
     pub releases: Vec<LineageRelease>,
-    /// Tasks, with their delegations.
+    /// Tasks with their delegations.
     pub tasks: Vec<LineageTask>,
-    /// What is known of principals beyond their ids.
+    /// Details of principals beyond their ids.
     pub agents: Vec<LineageAgent>,
-    /// Feature tables whose columns are known; others are described without.
+    /// Feature tables with known columns; other tables are described without columns.
     pub tables: Vec<LineageTable>,
 }
 
-/// What an export is about.
+/// The subject of an export.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Subject {
     /// A record at one version.
@@ -55,14 +55,14 @@ pub enum Subject {
     Release {
         /// The hook.
         hook: HookName,
-        /// Which of its releases.
+        /// Version of the release.
         version: ReleaseVersion,
     },
     /// A feature table.
     Table {
-        /// The schema whose records it describes.
+        /// Schema of the records that the table describes.
         schema: SchemaRef,
-        /// The hook that owns it.
+        /// The hook that owns the table.
         feature: HookName,
     },
 }
@@ -70,43 +70,43 @@ pub enum Subject {
 /// A record at one version.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LineageRecord {
-    /// Its name.
+    /// SRN of the record version.
     pub srn: RecordSrn,
-    /// Its schema.
+    /// Schema of the record.
     pub schema: SchemaRef,
-    /// When it was published.
+    /// When the version was published.
     pub created_at: OffsetDateTime,
-    /// The SHA-256 of its content, if it is kept.
+    /// SHA-256 of the content, if stored.
     pub content_hash: Option<[u8; 32]>,
-    /// Where it came from; none when that is not known.
+    /// Source of the record; `None` if unknown.
     pub source: Option<LineageSource>,
-    /// The version before it. Only an earlier version of the same record is taken for one.
+    /// The previous version, which must belong to the same record.
     pub previous: Option<RecordSrn>,
 }
 
-/// Where a record came from.
+/// Source of a record.
 #[derive(Clone, Debug, PartialEq)]
 pub enum LineageSource {
     /// An ingest run.
     Ingest {
-        /// The convention.
+        /// Convention of the run.
         convention: ConventionSlug,
-        /// The run.
+        /// The ingest run.
         run: IngestRunId,
-        /// The source's own id of the record.
+        /// Id of the record in its source.
         source_id: String,
-        /// Who pushed it; none for what an ingester pulled.
+        /// Who pushed the record; `None` for pulled records.
         pushed_by: Option<Actor>,
     },
     /// A deposition.
     Deposition {
-        /// The deposition's name.
+        /// SRN of the deposition.
         srn: String,
-        /// The convention.
+        /// Convention of the deposition.
         convention: ConventionSlug,
-        /// Whose draft it was.
+        /// Owner of the deposition.
         owner: Actor,
-        /// Who let it in; none when nobody had to.
+        /// Curator who approved the deposition; `None` if curation was not required.
         curated_by: Option<Actor>,
     },
 }
@@ -118,122 +118,123 @@ pub struct RowSet {
     pub hook: HookName,
     /// The record's schema, which is part of the table's address.
     pub schema: SchemaRef,
-    /// The hook run.
+    /// The hook run that computed the rows.
     pub run: RunId,
-    /// The record.
+    /// The record that the rows belong to.
     pub record: RecordSrn,
-    /// The id of the first row; none when there is no row.
+    /// Id of the first row; `None` if there are no rows.
     pub first_row: Option<i64>,
-    /// The id of the last row; none when there is no row.
+    /// Id of the last row; `None` if there are no rows.
     pub last_row: Option<i64>,
-    /// How many rows there are.
+    /// Number of rows.
     pub count: u64,
-    /// When they were inserted.
+    /// When the rows were inserted.
     pub created_at: OffsetDateTime,
-    /// Whether they stand in the table now.
+    /// Whether the rows are current.
     pub current: bool,
-    /// The hook run whose rows took their place.
+    /// The hook run whose rows replaced these.
     pub superseded_by: Option<RunId>,
 }
 
 /// One execution of a hook release.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LineageRun {
-    /// Its id.
+    /// Id of the run.
     pub id: RunId,
-    /// The release that was executed.
+    /// The executed release.
     pub release: ReleaseId,
-    /// How it ended.
+    /// Final status of the run.
     pub status: RunStatus,
-    /// When it started.
+    /// When the run started.
     pub started_at: OffsetDateTime,
-    /// When it ended.
+    /// When the run ended.
     pub finished_at: OffsetDateTime,
-    /// Which worker ran it.
+    /// Worker that ran the hook.
     pub worker: String,
-    /// How often it was run again with more memory.
+    /// Number of retries with more memory.
     pub oom_retries: u32,
-    /// Why it failed, in a sentence, for readers who may see that.
+    /// Reason for the failure, filled in only for readers who may see it.
     pub failure: Option<String>,
-    /// The task that it was part of.
+    /// The task that the run was part of.
     pub task: Option<TaskId>,
-    /// Records that it read and that no row set names: a run that failed has no rows, but it had input.
+    /// Input records that no row set names: a failed run has no rows, but it had input.
     pub inputs: Vec<RecordSrn>,
 }
 
 /// An immutable, numbered artifact of a hook.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LineageRelease {
-    /// Its id.
+    /// Id of the release.
     pub id: ReleaseId,
-    /// The hook.
+    /// The hook that the release belongs to.
     pub hook: HookName,
-    /// Its number.
+    /// Version of the release.
     pub version: ReleaseVersion,
-    /// Where the image is.
+    /// Location of the image.
     pub image: String,
-    /// Which bytes.
+    /// Digest of the image.
     pub digest: Digest,
-    /// The commit that it was built from, as whoever released it says.
+    /// The commit it was built from, as stated by its author.
     pub source_ref: String,
-    /// What the hook was given as `config.json`.
+    /// Configuration that the hook receives as `config.json`.
     pub config: Map<String, Value>,
     /// Who released it.
     pub built_by: Actor,
-    /// When.
+    /// When it was released.
     pub built_at: OffsetDateTime,
 }
 
-/// A unit of work that somebody asked for.
+/// A requested unit of work.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LineageTask {
-    /// Its id.
+    /// Id of the task.
     pub id: TaskId,
-    /// What kind of work it is.
+    /// Kind of work.
     pub kind: String,
-    /// Who asked for it; none when the server did.
+    /// Who requested the task; `None` if the server did.
     pub creator: Option<Actor>,
-    /// When.
+    /// When the task was created.
     pub created_at: OffsetDateTime,
-    /// How it was handed on.
+    /// Delegations of the task, in order.
     pub delegations: Vec<LineageDelegation>,
 }
 
-/// The durable fact that a task was handed by a caller to a callee.
+/// The durable fact that a caller delegated a task to a callee.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LineageDelegation {
-    /// Its id.
+    /// Id of the delegation.
     pub id: String,
-    /// Who handed it over: `user:<id>`, `service_account:<id>`, `system`, or any other name.
+    /// The caller: `user:<id>`, `service_account:<id>`, `system`, or another name.
     pub caller: String,
-    /// Who was handed it, in the same form.
+    /// The callee, in the same form.
     pub callee: String,
-    /// How it stands.
+    /// Status of the delegation.
     pub status: String,
-    /// The attempt's number.
+    /// Number of the attempt.
     pub attempt: u32,
-    /// When it was written down.
+    /// When the delegation was created.
     pub created_at: OffsetDateTime,
-    /// When it changed last.
+    /// When the delegation last changed.
     pub updated_at: OffsetDateTime,
 }
 
-/// What is known of a principal.
+/// Details of a principal.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LineageAgent {
-    /// Who it is.
+    /// The principal.
     pub actor: Actor,
-    /// Its name. A person's is only filled in for readers who may see it; without one the id stands for it.
+    /// Name of the principal. A person's name is filled in only for readers who may see it; otherwise the id replaces
+    /// it.
     pub name: Option<String>,
-    /// Who vouches for it: an identity provider, or a service account's issuer.
+    /// Identity provider of a user, or issuer of a service account.
     pub authority: Option<String>,
 }
 
 /// The columns of a feature table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LineageTable {
-    /// The hook that owns it.
+    /// The hook that owns the table.
     pub hook: HookName,
-    /// The columns that the hook declares, in order.
+    /// Columns that the hook declares, in order.
     pub columns: Vec<ColumnDef>,
 }

@@ -4,12 +4,12 @@ use sha2::{Digest as _, Sha256};
 
 use crate::registry::digest::hex;
 
-/// The page size of a request that names none.
+/// Default page size.
 pub const DEFAULT_LIMIT: u32 = 50;
-/// The greatest page size.
+/// Maximum page size.
 pub const MAX_LIMIT: u32 = 1000;
 
-/// The page size that a request asks for: from 1 to [`MAX_LIMIT`]; what lies outside is moved to the nearest (WC-7.1).
+/// Clamps the requested page size to the range from 1 to [`MAX_LIMIT`] (WC-7.1).
 pub fn clamp_limit(asked: Option<i64>) -> u32 {
     let limit = asked
         .unwrap_or_else(|| i64::from(DEFAULT_LIMIT))
@@ -17,13 +17,13 @@ pub fn clamp_limit(asked: Option<i64>) -> u32 {
     u32::try_from(limit).unwrap_or(DEFAULT_LIMIT)
 }
 
-/// What a cursor is bound to: a table and an order. A cursor of another scope is refused rather than silently giving
-/// rows from somewhere else.
+/// Scope of a cursor: a table and an order. A cursor of another scope is refused instead of silently returning rows
+/// from elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PageScope(String);
 
 impl PageScope {
-    /// The scope of these parts.
+    /// Creates the scope of these parts.
     pub fn of(parts: &[&str]) -> Self {
         let mut hash = Sha256::new();
         for part in parts {
@@ -33,7 +33,7 @@ impl PageScope {
         Self(hex(&hash.finalize()[..8]))
     }
 
-    /// The scope as text.
+    /// Returns the scope as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }

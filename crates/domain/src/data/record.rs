@@ -15,11 +15,11 @@ use crate::names::{ConventionSlug, NodeDomain};
 /// A record at one version: `urn:osa:<domain>:rec:<id>@<version>`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RecordSrn {
-    /// The node that published it.
+    /// The node that published the record.
     pub node: NodeDomain,
-    /// The record.
+    /// Id of the record.
     pub id: RecordId,
-    /// Which version, from 1.
+    /// Version number, from 1.
     pub version: NonZeroU32,
 }
 
@@ -54,12 +54,12 @@ impl FromStr for RecordSrn {
     }
 }
 
-/// A reference to a record on this node: `<id>`, the newest version, or `<id>@<n>`.
+/// A reference to a record on this node: `<id>` for the newest version, or `<id>@<n>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordRef {
-    /// The record.
+    /// Id of the record.
     pub id: RecordId,
-    /// The version, if one is named.
+    /// The version, if the reference names one.
     pub version: Option<NonZeroU32>,
 }
 
@@ -67,7 +67,7 @@ impl FromStr for RecordRef {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let rule = || Invalid::value("must be a record's id, a UUID, and may name a version: <id>@<n>");
+        let rule = || Invalid::value("must be a record id (a UUID), optionally with a version: <id>@<n>");
         let (id, version) = text.split_once('@').map_or((text, None), |(id, v)| (id, Some(v)));
         let id = Uuid::parse_str(id).map(RecordId::from_uuid).map_err(|_| rule())?;
         let number = |v: &str| {
@@ -82,55 +82,56 @@ impl FromStr for RecordRef {
     }
 }
 
-/// Where a record came from.
+/// Source of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RecordSource {
     /// A line of an ingest run.
     Ingest {
-        /// The convention.
+        /// Convention of the run.
         convention: ConventionSlug,
-        /// The run.
+        /// The ingest run.
         run: IngestRunId,
-        /// The source's own id of it.
+        /// Id of the record in its source.
         source_id: SourceId,
     },
 }
 
-/// Why no record or table can be read.
+/// Reason why a record or table cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DataError {
-    /// What was sent breaks a rule.
+    /// The request breaks a rule.
     #[error(transparent)]
     Invalid(#[from] Invalid),
-    /// The name is a path of the server itself, which no schema has.
-    #[error("{0:?} is a reserved name: no schema has it")]
+    /// The name is a path of the server itself.
+    #[error("{0:?} is a reserved name and not a schema")]
     Reserved(String),
-    /// There is no such schema, or not in that version.
+    /// The schema, or this version of it, does not exist.
     #[error("there is no schema {0}")]
     UnknownSchema(String),
     /// The schema has no such feature table.
     #[error("schema {schema} has no feature table {feature}")]
     UnknownFeature {
-        /// The schema.
+        /// Schema of the request.
         schema: String,
-        /// The table asked for.
+        /// Feature table of the request.
         feature: String,
     },
-    /// There is no such record, or not in that version.
+    /// The record, or this version of it, does not exist.
     #[error("there is no record {0}")]
     UnknownRecord(String),
-    /// The cursor is none that this table gave.
+    /// The cursor belongs to another table or order, or is malformed.
     #[error("cursor: {0}")]
     Cursor(&'static str),
-    /// The filter or the order breaks a rule.
+    /// The filter or the sort order breaks a rule.
     #[error(transparent)]
     Query(#[from] QueryError),
-    /// What will be is not known yet.
-    #[error("as_of: lies ahead of the archive's clock; what will be current then is not known yet")]
+    /// The time is in the future.
+    #[error("as_of: is in the future of the archive's clock")]
     AsOfAhead,
-    /// What was current then may still change.
+    /// The state at that time may still change.
     #[error(
-        "as_of: the archive is still writing what may belong to a time before it; ask again in a moment, or for an earlier time"
+        "as_of: transactions that belong to a time before it are still in progress; \
+         retry in a moment, or use an earlier time"
     )]
     AsOfUnsettled,
 }

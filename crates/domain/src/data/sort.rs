@@ -6,15 +6,15 @@ use crate::data::filter::QueryError;
 use crate::kind::Fault;
 use crate::registry::schema::shortened;
 
-/// The most keys.
+/// Maximum number of sort keys.
 const MAX_KEYS: usize = 8;
 
-/// One key of an order. Rows without a value come last, whichever the direction.
+/// One sort key. Rows without a value come last in both directions.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SortKey {
-    /// The column.
+    /// Name of the column.
     pub column: String,
-    /// From the greatest to the least.
+    /// Whether the greatest value comes first.
     pub descending: bool,
 }
 
@@ -33,7 +33,7 @@ fn refused(code: &'static str, message: String) -> QueryError {
     QueryError::new(code, Fault::value(["sort".into()], message))
 }
 
-/// The keys of `column[:asc|:desc][,…]`. `column` gives the name of the column that a text means, if there is one.
+/// Parses `column[:asc|:desc][,…]`. `column` resolves a name in the text to a column, if there is one.
 pub fn parse_sort(
     text: &str,
     column_of: impl Fn(&str) -> Option<String>,
@@ -53,18 +53,18 @@ pub fn parse_sort(
             _ => {
                 return Err(refused(
                     "VALIDATION_ERROR",
-                    format!("{:?} is no direction: asc or desc", shortened(direction)),
+                    format!("{:?} is not a direction: asc or desc", shortened(direction)),
                 ));
             }
         };
         let Some(column) = column_of(column) else {
             return Err(refused(
                 "unknown_sort_field",
-                format!("{:?} is no column of this table", shortened(column)),
+                format!("{:?} is not a column of this table", shortened(column)),
             ));
         };
         if keys.iter().any(|key| key.column == column) {
-            return Err(refused("VALIDATION_ERROR", format!("{column} is named twice")));
+            return Err(refused("VALIDATION_ERROR", format!("{column} is given twice")));
         }
         if keys.len() == MAX_KEYS {
             return Err(refused(

@@ -1,4 +1,4 @@
-//! Depositions: a person's draft on its way to becoming a record (PIP-1, WC-1.5 and WC-6.1).
+//! Depositions: drafts of people that become records (PIP-1, WC-1.5 and WC-6.1).
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,9 +10,9 @@ use crate::ids::{HALLMARK, TaskId, UserId};
 use crate::kind::{Coded, Fault, Invalid, Kind};
 use crate::names::{ConventionSlug, NodeDomain};
 
-/// The largest metadata of a deposition, in bytes of JSON.
+/// Maximum size of a deposition's metadata, in bytes of JSON.
 pub const MAX_METADATA_BYTES: usize = 1024 * 1024;
-/// The most files of a deposition, whatever its convention says.
+/// Maximum number of files of a deposition, for every convention.
 pub const MAX_FILES: u64 = 10_000;
 
 /// The id of a deposition within its node: the first 20 characters of a UUID.
@@ -20,27 +20,27 @@ pub const MAX_FILES: u64 = 10_000;
 pub struct DepositionId(String);
 
 impl DepositionId {
-    /// The id that is made of this UUID.
+    /// Derives the id from a UUID.
     pub fn of(uuid: Uuid) -> Self {
         Self(uuid.to_string().chars().take(20).collect())
     }
 
-    /// The id as text.
+    /// Returns the id as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The task of its `number`-th submission. The same however often that is asked for.
+    /// Returns the task of the `number`-th submission, which is always the same.
     pub fn submission(&self, number: u64) -> TaskId {
         TaskId::of_submission(&self.0, number)
     }
 
-    /// The SRN of the deposition at this node.
+    /// Returns the SRN of the deposition at this node.
     pub fn srn(&self, node: &NodeDomain) -> String {
         format!("urn:osa:{node}:dep:{self}")
     }
 
-    /// The id that an SRN of this node names; `None` if it is one of another node.
+    /// Parses the id in an SRN; `None` for an SRN of another node.
     pub fn from_srn(text: &str, node: &NodeDomain) -> Result<Option<Self>, Invalid> {
         let rule = || Invalid::value("must be urn:osa:<domain>:dep:<id>");
         let lower = text.trim().to_ascii_lowercase();
@@ -63,7 +63,7 @@ impl fmt::Display for DepositionId {
 impl FromStr for DepositionId {
     type Err = Invalid;
 
-    /// The local part of an SRN (WC-4.7).
+    /// Parses the local part of an SRN (WC-4.7).
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
         if (3..=64).contains(&text.len()) && text.bytes().all(plain) {
@@ -74,21 +74,21 @@ impl FromStr for DepositionId {
     }
 }
 
-/// Where a deposition stands (WC-6.1).
+/// Status of a deposition (WC-6.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DepositionStatus {
-    /// Its owner works on it.
+    /// Its owner edits it.
     Draft,
-    /// Its hooks are run.
+    /// Its hooks are running.
     InValidation,
-    /// It passed every hook, and a curator is to decide.
+    /// It passed every hook and awaits a curator's decision.
     InReview,
-    /// It was published.
+    /// It is published.
     Accepted,
 }
 
 impl DepositionStatus {
-    /// The name on the wire.
+    /// Returns the wire name.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Draft => "draft",
@@ -109,12 +109,12 @@ impl FromStr for DepositionStatus {
     }
 }
 
-/// The state of a submission, as `GET /validation/runs/{id}` tells it (WC-1.8).
+/// State of a submission, as in `GET /validation/runs/{id}` (WC-1.8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SubmissionStatus {
-    /// Nobody works on it yet.
+    /// No worker has started it.
     Pending,
-    /// Its hooks are run.
+    /// Its hooks are running.
     Running,
     /// It passed.
     Completed,
@@ -125,7 +125,7 @@ pub enum SubmissionStatus {
 }
 
 impl SubmissionStatus {
-    /// The name on the wire.
+    /// Returns the wire name.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -136,7 +136,7 @@ impl SubmissionStatus {
         }
     }
 
-    /// The verdict in one word: none while there is none, and none where nothing was judged.
+    /// Returns the verdict: `None` while there is none, and `None` if nothing was judged.
     pub const fn summary(self) -> Option<&'static str> {
         match self {
             Self::Completed => Some("passed"),
@@ -162,19 +162,19 @@ impl FromStr for SubmissionStatus {
     }
 }
 
-/// What a deposition is asked for.
+/// An operation on a deposition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DepositionUse {
     /// Reading it and its files.
     Read,
-    /// Changing it, its files, submitting it.
+    /// Changing it or its files, and submitting it.
     Write,
     /// Approving or rejecting it.
     Curate,
 }
 
-/// Whether somebody may do this to a deposition of this owner (WC-1.5): its owner and curators read, only its owner writes,
-/// even where an admin asks, and curators decide, but not about their own.
+/// Returns whether a user may do this to a deposition of this owner (WC-1.5). Its owner and curators may read it. Only
+/// its owner may write it, not even an admin. Curators may decide on it unless it is their own.
 pub fn may(what: DepositionUse, owner: UserId, asker: Option<UserId>, is_curator: bool) -> bool {
     let owns = asker == Some(owner);
     match what {
@@ -184,37 +184,37 @@ pub fn may(what: DepositionUse, owner: UserId, asker: Option<UserId>, is_curator
     }
 }
 
-/// Why something about a deposition was refused.
+/// Reason for refusing an operation on a deposition.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DepositionError {
-    /// What was sent breaks a rule.
+    /// The request breaks a rule.
     #[error(transparent)]
     Invalid(#[from] Invalid),
-    /// There is no such convention.
+    /// The convention does not exist.
     #[error("there is no convention {0}")]
     UnknownConvention(ConventionSlug),
-    /// There is no such deposition.
+    /// The deposition does not exist.
     #[error("there is no deposition {0}")]
     Unknown(String),
-    /// It has no such file.
+    /// The deposition has no such file.
     #[error("the deposition has no file {0:?}")]
     UnknownFile(String),
-    /// There is no such validation run.
+    /// The validation run does not exist.
     #[error("there is no validation run {0}")]
     UnknownValidation(TaskId),
-    /// Only somebody else may do this.
+    /// Another user must do this.
     #[error("{}", match .0 {
         DepositionUse::Read => "only its owner and curators may read a deposition",
         DepositionUse::Write => "only its owner may change a deposition",
-        DepositionUse::Curate => "only a curator who is not its owner decides about a deposition",
+        DepositionUse::Curate => "only a curator who is not its owner may decide on a deposition",
     })]
     NotAllowed(DepositionUse),
-    /// Its state does not allow it.
+    /// The status does not allow this.
     #[error("the deposition is {}; {needs}", status.as_str())]
     State {
-        /// Its state.
+        /// Status of the deposition.
         status: DepositionStatus,
-        /// What would be needed.
+        /// The required status, in words.
         needs: &'static str,
     },
 }
@@ -252,7 +252,7 @@ impl Coded for DepositionError {
 }
 
 impl TaskId {
-    /// The task that runs the hooks over the `number`-th submission of a deposition.
+    /// Returns the task that runs the hooks over the `number`-th submission of a deposition.
     pub(crate) fn of_submission(deposition: &str, number: u64) -> Self {
         Self::from_uuid(Uuid::new_v5(
             &HALLMARK,
@@ -262,7 +262,7 @@ impl TaskId {
 }
 
 impl RecordId {
-    /// The record that a deposition becomes.
+    /// Returns the record that a deposition becomes.
     pub fn of_deposition(deposition: &DepositionId) -> Self {
         Self::from_uuid(Uuid::new_v5(
             &HALLMARK,

@@ -8,21 +8,22 @@ use serde::{Deserialize, Serialize};
 use crate::deposit::deposition::MAX_FILES;
 use crate::kind::Invalid;
 
-/// The most bytes of a file's name: what file systems hold.
+/// Maximum length of a file name, in bytes, as in common file systems.
 pub const MAX_NAME_BYTES: usize = 255;
 
-/// The name of a file within its record or deposition. It becomes a name in a directory of the container contract, so it
-/// holds no slash, no backslash, no control character, and is neither `.` nor `..` (WC-D8, WC-D11).
+/// The name of a file within its record or deposition. It becomes a name in a directory of the container contract, so
+/// it contains no slash, no backslash and no control character, and is neither `.` nor `..` (WC-D8, WC-D11).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileName(String);
 
 impl FileName {
-    /// The name as text.
+    /// Returns the name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The part from the last dot on, in lower case, as `accepted_types` of a convention have it; empty if there is no dot.
+    /// Returns the part from the last dot on, in lower case, as in `accepted_types` of a convention; empty without a
+    /// dot.
     pub fn ending(&self) -> String {
         self.0
             .rfind('.')
@@ -56,21 +57,21 @@ impl FromStr for FileName {
     }
 }
 
-/// Which files a deposition may have.
+/// Files that a deposition may have.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileRequirements {
-    /// Extensions such as `.cif`; empty means all.
+    /// Extensions such as `.cif`; an empty list allows all.
     pub accepted_types: Vec<String>,
-    /// Least number of files.
+    /// Minimum number of files.
     pub min_count: i64,
-    /// Greatest number of files.
+    /// Maximum number of files.
     pub max_count: i64,
-    /// Greatest size of one file, in bytes.
+    /// Maximum size of one file, in bytes.
     pub max_file_size: i64,
 }
 
 impl FileRequirements {
-    /// Whether a file of this name may be uploaded beside so many others.
+    /// Checks whether a file of this name may be uploaded next to `others` other files.
     pub fn check_upload(&self, name: &FileName, others: u64) -> Result<(), Invalid> {
         let ending = name.ending();
         if !self.accepted_types.is_empty()
@@ -80,7 +81,7 @@ impl FileRequirements {
                 .any(|accepted| accepted.eq_ignore_ascii_case(&ending))
         {
             return Err(Invalid::value(format!(
-                "{:?} has the ending {ending:?}; this convention takes {}",
+                "{:?} has the extension {ending:?}; this convention accepts {}",
                 name.as_str(),
                 self.accepted_types.join(", ")
             ))
@@ -88,7 +89,7 @@ impl FileRequirements {
         }
         if others >= self.most_files() {
             return Err(Invalid::value(format!(
-                "this convention takes at most {} files",
+                "this convention accepts at most {} files",
                 self.most_files()
             ))
             .of_field("file"));
@@ -96,22 +97,22 @@ impl FileRequirements {
         Ok(())
     }
 
-    /// The most files of a deposition.
+    /// Returns the maximum number of files of a deposition.
     pub fn most_files(&self) -> u64 {
         u64::try_from(self.max_count).unwrap_or(0).min(MAX_FILES)
     }
 
-    /// The greatest size of a file, in bytes.
+    /// Returns the maximum size of a file, in bytes.
     pub fn most_bytes(&self) -> u64 {
         u64::try_from(self.max_file_size).unwrap_or(0)
     }
 
-    /// Whether a deposition with so many files may be submitted.
+    /// Checks whether a deposition with this many files may be submitted.
     pub fn check_count(&self, files: u64) -> Result<(), Invalid> {
         let least = u64::try_from(self.min_count).unwrap_or(0);
         if files < least {
             return Err(Invalid::value(format!(
-                "has {files} files; this convention asks for at least {least}"
+                "has {files} files; this convention requires at least {least}"
             ))
             .of_field("files"));
         }

@@ -1,4 +1,4 @@
-//! The one data row of a spreadsheet as metadata (WC-1.5).
+//! Converts the data row of a spreadsheet to metadata (WC-1.5).
 
 use serde_json::{Map, Number, Value};
 use time::Date;
@@ -9,35 +9,35 @@ use crate::registry::schema::{FieldDefinition, FieldType, MetadataChecker};
 /// A cell of a spreadsheet.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SheetValue {
-    /// Nothing, or only spaces.
+    /// Empty, or only spaces.
     Empty,
-    /// Text.
+    /// A text.
     Text(String),
     /// A number.
     Number(f64),
     /// True or false.
     Boolean(bool),
-    /// A cell that is formatted as a date; its time of day is left out.
+    /// A cell in a date format; its time of day is dropped.
     Date(Date),
-    /// What the program that wrote it could not compute.
+    /// An error value of the program that wrote the sheet.
     Error(String),
 }
 
-/// What a spreadsheet came to.
+/// Metadata read from a spreadsheet, with warnings and errors.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SheetMetadata {
-    /// The metadata.
+    /// Metadata of the data row.
     pub metadata: Map<String, Value>,
-    /// What was passed over.
+    /// Ignored parts of the sheet.
     pub warnings: Vec<String>,
-    /// What is wrong: the field, and why.
+    /// Errors: the field, and the reason.
     pub errors: Vec<(String, String)>,
 }
 
-/// The most warnings that are told.
+/// Maximum number of warnings.
 const MAX_WARNINGS: usize = 100;
 
-/// Reads the columns of a sheet, each a header and the value in the data row, as metadata of a schema with these fields.
+/// Reads the columns of a sheet (header and value in the data row) as metadata of a schema with these fields.
 pub fn read(fields: &[FieldDefinition], columns: &[(String, SheetValue)]) -> SheetMetadata {
     let mut read = SheetMetadata::default();
     for (header, value) in columns {
@@ -45,20 +45,20 @@ pub fn read(fields: &[FieldDefinition], columns: &[(String, SheetValue)]) -> She
         if header.is_empty() {
             if *value != SheetValue::Empty {
                 read.warnings
-                    .push("a column without a header was passed over".to_owned());
+                    .push("a column without a header was ignored".to_owned());
             }
             continue;
         }
         let Some(field) = fields.iter().find(|field| field.name.as_str() == header) else {
             let shown: String = header.chars().take(100).collect();
             read.warnings.push(format!(
-                "the column {shown:?} is no field of the schema and was passed over"
+                "the column {shown:?} is not a field of the schema and was ignored"
             ));
             continue;
         };
         if read.metadata.contains_key(header) {
             read.warnings.push(format!(
-                "the column {header:?} stands twice; the first one counts"
+                "the column {header:?} occurs twice; the first one counts"
             ));
             continue;
         }
@@ -79,8 +79,8 @@ pub fn read(fields: &[FieldDefinition], columns: &[(String, SheetValue)]) -> She
             };
             let field: Vec<String> = fault.loc.iter().map(step).collect();
             let field = field.join(".");
-            // A cell that is wrong already is not also missing.
-            if !read.errors.iter().any(|(told, _)| *told == field) {
+            // An invalid cell is not also missing.
+            if !read.errors.iter().any(|(known, _)| *known == field) {
                 read.errors.push((field, fault.message));
             }
         }
@@ -165,7 +165,7 @@ mod tests {
             ("alive".into(), SheetValue::Error("#REF!".into())),
         ];
         let read = read(&fields(), &columns);
-        let told: Vec<&str> = read.errors.iter().map(|(field, _)| field.as_str()).collect();
-        assert_eq!(told, ["mass", "born", "alive", "label"]);
+        let fields: Vec<&str> = read.errors.iter().map(|(field, _)| field.as_str()).collect();
+        assert_eq!(fields, ["mass", "born", "alive", "label"]);
     }
 }

@@ -1,4 +1,4 @@
-//! How a pushed CSV file maps to a schema, and how its cells become values.
+//! Mapping of a pushed CSV file to a schema, and conversion of its cells to values.
 
 use serde_json::{Map, Value};
 
@@ -6,28 +6,28 @@ use crate::ingest::run::{PushedRecord, SourceId};
 use crate::kind::{Fault, Invalid};
 use crate::registry::schema::{FieldDefinition, FieldType, MetadataChecker, shortened};
 
-/// How the columns of a CSV file map to a schema's fields, and how its cells become JSON.
+/// Maps the columns of a CSV file to a schema's fields and its cells to JSON.
 #[derive(Clone, Debug)]
 pub struct CsvMapping {
     /// For each column of the file: the field that it fills, if any.
     columns: Vec<Option<(String, FieldType)>>,
-    /// The columns whose texts, joined by `:`, make the source's id.
+    /// Columns whose texts, joined by `:`, form the source's id.
     id_columns: Vec<usize>,
-    /// Texts that mean "no value", besides the empty one.
+    /// Texts that mean "no value", in addition to the empty one.
     null_values: Vec<String>,
 }
 
-/// How a push in CSV is to be read.
+/// Options for reading a push in CSV.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CsvOptions {
-    /// The names of the columns that make the source's id; empty means the column `source_id` or `id`.
+    /// Names of the columns that form the source's id; an empty list means the column `source_id` or `id`.
     pub id_columns: Vec<String>,
-    /// Texts that mean "no value", besides the empty one.
+    /// Texts that mean "no value", in addition to the empty one.
     pub null_values: Vec<String>,
 }
 
-/// A column's name as a field's: lower case, every run of other characters than `a-z0-9` one underscore, trimmed,
-/// so that `Culmen Length (mm)` is `culmen_length_mm`.
+/// Converts a column's name to a field's name: lower case, every run of characters other than `a-z0-9` replaced by one
+/// underscore, trimmed. So `Culmen Length (mm)` becomes `culmen_length_mm`.
 pub fn field_name_of_header(header: &str) -> String {
     let mut name = String::new();
     for c in header.to_lowercase().chars() {
@@ -41,7 +41,8 @@ pub fn field_name_of_header(header: &str) -> String {
 }
 
 impl CsvMapping {
-    /// The mapping of this header, or every column that cannot be placed: silently dropping one would lose data.
+    /// Creates the mapping of this header, or returns every column that has no field: silently dropping one would lose
+    /// data.
     pub fn new(
         header: &[String],
         fields: &[&FieldDefinition],
@@ -50,7 +51,7 @@ impl CsvMapping {
         let mut faults = Vec::new();
         let mut columns: Vec<Option<(String, FieldType)>> = Vec::with_capacity(header.len());
         let wanted: Vec<&str> = if options.id_columns.is_empty() {
-            // The one of the two that is used; the other would be dropped in silence.
+            // Only the one of the two that is used; the other would be dropped silently.
             let named = |name: &&str| header.iter().any(|h| h == name);
             ["source_id", "id"].into_iter().find(named).into_iter().collect()
         } else {
@@ -80,7 +81,7 @@ impl CsvMapping {
                 None if wanted.contains(&name.as_str()) => {}
                 None => faults.push(Fault {
                     loc: vec![shortened(name).into()],
-                    message: "is no field of the schema".to_owned(),
+                    message: "is not a field of the schema".to_owned(),
                     rule: "extra_forbidden",
                 }),
             }
@@ -113,7 +114,7 @@ impl CsvMapping {
         faults.extend(missing.map(|f| {
             Fault::missing(
                 [f.name.as_str().into()],
-                "is a required field and the file has no column for it",
+                "is a required field, but the file has no column for it",
             )
         }));
         Invalid::unless_empty(faults)?;
@@ -124,11 +125,11 @@ impl CsvMapping {
         })
     }
 
-    /// The record of one row of the file.
+    /// Converts one row of the file to a record.
     pub fn record(&self, row: &[&str], checker: &MetadataChecker) -> Result<PushedRecord, Invalid> {
         if row.len() != self.columns.len() {
             return Err(Invalid::value(format!(
-                "has {} columns where the header has {}",
+                "has {} columns, but the header has {}",
                 row.len(),
                 self.columns.len()
             )));
@@ -171,7 +172,7 @@ fn csv_value(cell: &str, field_type: FieldType) -> Result<Value, &'static str> {
     match field_type {
         FieldType::Number => {
             let text = cell.trim();
-            // A whole number stays one, so that a hook sees 3750 and not 3750.0.
+            // An integer stays an integer, so that a hook sees 3750 and not 3750.0.
             if let Ok(whole) = text.parse::<i64>() {
                 return Ok(whole.into());
             }

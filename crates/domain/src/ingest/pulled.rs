@@ -1,4 +1,4 @@
-//! What an ingester wrote: lines of records and a session (WC-5.2).
+//! The output of an ingester: lines of records and a session (WC-5.2).
 
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
@@ -9,32 +9,32 @@ use crate::ingest::run::{MAX_LINE_BYTES, PushedRecord, SourceId};
 use crate::kind::Invalid;
 use crate::registry::schema::MetadataChecker;
 
-/// The most files of one pulled record.
+/// Maximum number of files of one pulled record.
 pub const MAX_FILES_OF_A_RECORD: usize = 1000;
-/// The largest session, in bytes: it is kept in the database.
+/// Maximum size of a session, in bytes. The database stores it.
 pub const MAX_SESSION_BYTES: usize = 1024 * 1024;
 
-/// One record that an ingester gave, with the names of its files.
+/// One record from an ingester, with the names of its files.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PulledRecord {
-    /// The record. Its hash is that of its metadata alone.
+    /// The record. Its hash covers the metadata only.
     pub record: PushedRecord,
-    /// The names of its files, in the order in which they were told.
+    /// Names of its files, in the order of the line.
     pub files: Vec<FileName>,
 }
 
-/// A line that is no record.
+/// A line that is not a valid record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefusedPull {
-    /// The id that it names, if it names one.
+    /// The id in the line, if there is one.
     pub source_id: Option<String>,
-    /// Why it is none.
+    /// The reason for refusing the line.
     pub reason: Invalid,
 }
 
 impl PulledRecord {
-    /// The record of a line: `{"source_id", "metadata", "files": [{"name", ...}], ...}`, where `id` stands for `source_id`. Other
-    /// keys are passed over: the form belongs to the ingesters, and newer ones may tell more.
+    /// Parses a line: `{"source_id", "metadata", "files": [{"name", ...}], ...}`, in which `id` is an alias of
+    /// `source_id`. Other keys are ignored: the form belongs to the ingesters, and newer ones may add keys.
     pub fn from_line(line: &[u8], checker: &MetadataChecker) -> Result<Self, RefusedPull> {
         let refused = |source_id: Option<&str>, reason: Invalid| RefusedPull {
             source_id: source_id.map(|id| id.chars().filter(|c| *c != '\0').take(200).collect()),
@@ -61,38 +61,38 @@ impl PulledRecord {
             }
             None => return Err(refused(None, Invalid::value("is required").of_field("source_id"))),
         };
-        let told = id.as_str();
+        let given = id.as_str();
         let source_id: SourceId = id
             .parse()
-            .map_err(|e: Invalid| refused(Some(told), e.of_field("source_id")))?;
+            .map_err(|e: Invalid| refused(Some(given), e.of_field("source_id")))?;
         let metadata = match object.remove("metadata") {
             Some(Value::Object(map)) if has_nul(&Value::Object(map.clone())) => {
                 let why = Invalid::value("must not contain the character NUL").of_field("metadata");
-                return Err(refused(Some(told), why));
+                return Err(refused(Some(given), why));
             }
             Some(Value::Object(map)) => map,
             Some(_) => {
                 return Err(refused(
-                    Some(told),
+                    Some(given),
                     Invalid::value("must be an object").of_field("metadata"),
                 ));
             }
             None => {
                 return Err(refused(
-                    Some(told),
+                    Some(given),
                     Invalid::value("is required").of_field("metadata"),
                 ));
             }
         };
-        let files = files(object.remove("files")).map_err(|e| refused(Some(told), e.of_field("files")))?;
+        let files = files(object.remove("files")).map_err(|e| refused(Some(given), e.of_field("files")))?;
         let record =
-            PushedRecord::new(source_id, metadata, checker).map_err(|reason| refused(Some(told), reason))?;
+            PushedRecord::new(source_id, metadata, checker).map_err(|reason| refused(Some(given), reason))?;
         Ok(Self { record, files })
     }
 }
 
-fn files(told: Option<Value>) -> Result<Vec<FileName>, Invalid> {
-    let list = match told {
+fn files(given: Option<Value>) -> Result<Vec<FileName>, Invalid> {
+    let list = match given {
         None | Some(Value::Null) => return Ok(Vec::new()),
         Some(Value::Array(list)) if list.len() <= MAX_FILES_OF_A_RECORD => list,
         Some(Value::Array(_)) => {
@@ -106,7 +106,7 @@ fn files(told: Option<Value>) -> Result<Vec<FileName>, Invalid> {
     for file in &list {
         let name = file.get("name").and_then(Value::as_str);
         let name: FileName = name
-            .ok_or_else(|| Invalid::value("must name each file by the string name"))?
+            .ok_or_else(|| Invalid::value("must give each file a string name"))?
             .parse()?;
         if names.contains(&name) {
             return Err(Invalid::value(format!("names {:?} twice", name.as_str())));
@@ -116,8 +116,8 @@ fn files(told: Option<Value>) -> Result<Vec<FileName>, Invalid> {
     Ok(names)
 }
 
-/// The content hash of a record with files: equal for equal metadata and equal files only (WC-D21). Without files it is that of the
-/// metadata, so that a record is the same whether it was pushed or pulled.
+/// Returns the content hash of a record with files: equal only for equal metadata and equal files (WC-D21). Without
+/// files it is the hash of the metadata, so that pushed and pulled records are the same.
 pub fn content_hash_with_files(metadata: [u8; 32], files: &[(FileName, [u8; 32])]) -> [u8; 32] {
     if files.is_empty() {
         return metadata;
@@ -133,7 +133,8 @@ pub fn content_hash_with_files(metadata: [u8; 32], files: &[(FileName, [u8; 32])
     hash.finalize().into()
 }
 
-/// The session that an ingester left. What is no JSON object is a fault of the ingester's: going on without it would lose records.
+/// Parses the session that an ingester left. A session that is not a JSON object is a fault of the ingester: going on
+/// without it would lose records.
 pub fn session(bytes: &[u8]) -> Result<Map<String, Value>, Invalid> {
     if bytes.len() > MAX_SESSION_BYTES {
         return Err(Invalid::value(format!(
@@ -150,13 +151,15 @@ pub fn session(bytes: &[u8]) -> Result<Map<String, Value>, Invalid> {
     }
 }
 
-/// How many records the next pull may give: a batch, but no more than what is left of the run's limit (WC-6.2).
+/// Returns the maximum number of records of the next pull: a batch, but not more than the rest of the run's limit
+/// (WC-6.2).
 pub fn pull_limit(batch_size: u32, limit: Option<u64>, pulled: u64) -> u64 {
     let left = limit.map_or(u64::MAX, |limit| limit.saturating_sub(pulled));
     u64::from(batch_size).min(left)
 }
 
-/// Whether another pull follows: the ingester left a session, gave something, and the limit is not reached.
+/// Returns whether another pull follows: the ingester left a session and returned records, and the limit is not
+/// reached.
 pub fn has_more(session: bool, records: u64, limit: Option<u64>, pulled: u64) -> bool {
     session && records > 0 && limit.is_none_or(|limit| pulled < limit)
 }

@@ -1,4 +1,4 @@
-//! Ingest runs: their states, the ids that sources give their records, and how a pushed line becomes a record.
+//! Ingest runs: their states, the source ids of their records, and the conversion of a pushed line to a record.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,20 +15,20 @@ use crate::names::{ConventionSlug, NodeDomain};
 use crate::registry::schema::{MAX_FAULTS, MetadataChecker, shortened};
 use crate::{RecordId, TaskId};
 
-/// The batch size of a run that names none.
+/// Default batch size.
 pub const DEFAULT_BATCH_SIZE: u32 = 1000;
-/// The greatest batch size: a batch's records and outputs are held in memory once.
+/// Maximum batch size: a batch's records and outputs are held in memory once.
 pub const MAX_BATCH_SIZE: u32 = 10_000;
-/// The longest line of a push, in bytes.
+/// Maximum length of a line of a push, in bytes.
 pub const MAX_LINE_BYTES: usize = 1024 * 1024;
 
-/// The id that a source gives its record. It is also a directory's name in the container contract (WC-D11), so it
-/// holds no slash, no control character, and is neither `.` nor `..`.
+/// The id of a record in its source. It is also the name of a directory in the container contract (WC-D11), so it
+/// contains no slash and no control character, and is neither `.` nor `..`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SourceId(String);
 
 impl SourceId {
-    /// The id as text.
+    /// Returns the id as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -55,17 +55,17 @@ impl fmt::Display for SourceId {
     }
 }
 
-/// Where an ingest run's records come from.
+/// Origin of an ingest run's records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IngestMode {
-    /// The client sends them.
+    /// The client pushes the records.
     Push,
-    /// An ingester image is pulled from.
+    /// The server pulls from an ingester image.
     Pull,
 }
 
 impl IngestMode {
-    /// The name on the wire.
+    /// Returns the wire name.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Push => "push",
@@ -85,21 +85,21 @@ impl FromStr for IngestMode {
     }
 }
 
-/// The state of an ingest run (WC-6.2).
+/// State of an ingest run (WC-6.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IngestStatus {
-    /// Opened; nothing came yet.
+    /// Opened; no record has arrived.
     Pending,
-    /// Records come or are worked on.
+    /// Records are arriving or being processed.
     Running,
-    /// Everything that came has an outcome.
+    /// Every record that arrived has an outcome.
     Completed,
-    /// Given up.
+    /// Failed or cancelled.
     Failed,
 }
 
 impl IngestStatus {
-    /// The name on the wire.
+    /// Returns the wire name.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -109,7 +109,7 @@ impl IngestStatus {
         }
     }
 
-    /// Whether the run may still change; a convention has at most one such run (WC-D32).
+    /// Returns whether the run may still change; a convention has at most one such run (WC-D32).
     pub const fn is_active(self) -> bool {
         matches!(self, Self::Pending | Self::Running)
     }
@@ -125,7 +125,7 @@ impl FromStr for IngestStatus {
     }
 }
 
-/// The SRN of an ingest run.
+/// Returns the SRN of an ingest run.
 pub fn ingest_run_srn(node: &NodeDomain, run: IngestRunId) -> String {
     format!("urn:osa:{node}:ing:{run}")
 }
@@ -133,21 +133,21 @@ pub fn ingest_run_srn(node: &NodeDomain, run: IngestRunId) -> String {
 /// One pushed record that passed every check of its line.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PushedRecord {
-    /// The source's id.
+    /// Id of the record in its source.
     pub source_id: SourceId,
-    /// The metadata as given.
+    /// Metadata as received.
     pub metadata: Map<String, Value>,
-    /// The same, typed, in the order of the schema's fields.
+    /// The metadata as typed cells, in the order of the schema's fields.
     pub cells: Vec<Cell>,
-    /// A hash that is equal for equal metadata only (WC-D21).
+    /// A hash that is equal only for equal metadata (WC-D21).
     pub content_hash: [u8; 32],
 }
 
-/// A hash that is equal for equal metadata only (WC-D21). A field set to null is a field that is not there.
+/// Returns a hash that is equal only for equal metadata (WC-D21). A field set to null counts as absent.
 pub fn metadata_hash(metadata: &Map<String, Value>) -> [u8; 32] {
-    let told = metadata.iter().filter(|(_, value)| !value.is_null());
-    let told: Map<String, Value> = told.map(|(key, value)| (key.clone(), value.clone())).collect();
-    Sha256::digest(canonical_json(&Value::Object(told)).as_bytes()).into()
+    let given = metadata.iter().filter(|(_, value)| !value.is_null());
+    let given: Map<String, Value> = given.map(|(key, value)| (key.clone(), value.clone())).collect();
+    Sha256::digest(canonical_json(&Value::Object(given)).as_bytes()).into()
 }
 
 impl PushedRecord {
@@ -166,10 +166,10 @@ impl PushedRecord {
         })
     }
 
-    /// The record of a line of JSON Lines: `{"source_id": ..., "metadata": {...}}`, where `id` stands for `source_id`
-    /// as in the ingester's contract (5.2). A field set to `null` is a field that is not there.
+    /// Parses a line of JSON Lines: `{"source_id": ..., "metadata": {...}}`, in which `id` is an alias of `source_id`
+    /// as in the ingester's contract (5.2). A field set to `null` counts as absent.
     pub fn from_json_line(line: &[u8], checker: &MetadataChecker) -> Result<Self, Invalid> {
-        // serde_json refuses what is nested more than 128 deep, so the stack is safe.
+        // serde_json rejects nesting deeper than 128, so the stack is safe.
         let value: Value =
             serde_json::from_slice(line).map_err(|e| Invalid::value(format!("is not JSON: {e}")))?;
         let Value::Object(mut object) = value else {
@@ -201,21 +201,22 @@ impl PushedRecord {
                 None
             }
         };
-        // `files` and `fetched_at` belong to the ingester's form of this line; files cannot be pushed yet, and saying so beats losing them.
+        // `files` and `fetched_at` belong to the ingester's form of this line. Files cannot be pushed yet, and an error
+        // is better than losing them.
         if object
             .remove("files")
             .is_some_and(|files| files.as_array().is_none_or(|f| !f.is_empty()))
         {
             faults.push(Fault::value(
                 ["files".into()],
-                "cannot be pushed; only records without files can",
+                "cannot be pushed; only records without files are supported",
             ));
         }
         object.remove("fetched_at");
         for key in object.keys().take(MAX_FAULTS) {
             faults.push(Fault {
                 loc: vec![shortened(key).into()],
-                message: "is no key of a record line".to_owned(),
+                message: "is not a key of a record line".to_owned(),
                 rule: "extra_forbidden",
             });
         }
@@ -231,60 +232,61 @@ impl PushedRecord {
     }
 }
 
-/// Why an ingest run was refused.
+/// Reason for refusing an operation on an ingest run.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IngestError {
-    /// What was sent breaks a rule.
+    /// The request breaks a rule.
     #[error(transparent)]
     Invalid(#[from] Invalid),
-    /// There is no such convention.
+    /// The convention does not exist.
     #[error("there is no convention {0}")]
     UnknownConvention(ConventionSlug),
-    /// There is no such run.
+    /// The ingest run does not exist.
     #[error("there is no ingest run {0}")]
     UnknownRun(IngestRunId),
-    /// There is no such pull, or it is not stored yet.
+    /// The pull does not exist or is not stored yet.
     #[error("ingest run {run} has no pull {pull}")]
     UnknownPull {
-        /// The run.
+        /// The ingest run.
         run: IngestRunId,
-        /// The number.
+        /// Number of the pull.
         pull: u64,
     },
     /// The pull has no log.
-    #[error("pull {pull} of ingest run {run} has no log; only of pulls that were given up one is kept")]
+    #[error("pull {pull} of ingest run {run} has no log; logs are stored for failed pulls only")]
     NoLog {
-        /// The run.
+        /// The ingest run.
         run: IngestRunId,
-        /// The number.
+        /// Number of the pull.
         pull: u64,
     },
     /// The convention has no ingester to pull from.
     #[error("convention {0} has no ingester; deploy one, or push records with \"mode\": \"push\"")]
     NoIngester(ConventionSlug),
-    /// Records are pushed into a run that pulls.
+    /// A client cannot push records into a run in pull mode.
     #[error(
-        "ingest run {0} pulls from its convention's ingester; records cannot be pushed into it, nor can it be closed"
+        "ingest run {0} pulls from its convention's ingester; \
+         clients can neither push records into it nor close it"
     )]
     NotPushed(IngestRunId),
     /// The run has ended and cannot be cancelled.
     #[error("ingest run {run} is {}; only an active run can be cancelled", status.as_str())]
     Over {
-        /// The run.
+        /// The ingest run.
         run: IngestRunId,
-        /// How it ended.
+        /// Final status of the run.
         status: IngestStatus,
     },
     /// The convention has an active run (WC-D32).
-    #[error("convention {convention} has the active ingest run {run}; close it or wait for its end")]
+    #[error("convention {convention} has the active ingest run {run}; close it or wait until it ends")]
     AlreadyRunning {
         /// The convention.
         convention: ConventionSlug,
         /// The active run.
         run: IngestRunId,
     },
-    /// The run was closed and takes no more records.
-    #[error("ingest run {0} is closed and takes no more records")]
+    /// The run was closed and accepts no more records.
+    #[error("ingest run {0} is closed and accepts no more records")]
     Closed(IngestRunId),
 }
 
@@ -326,20 +328,20 @@ impl Coded for IngestError {
 }
 
 impl TaskId {
-    /// The task that runs the hooks over one batch of an ingest run.
+    /// Returns the task that runs the hooks over one batch of an ingest run.
     pub fn of_batch(run: IngestRunId, batch: u32) -> Self {
         Self::from_uuid(Uuid::new_v5(&run.as_uuid(), format!("batch:{batch}").as_bytes()))
     }
 
-    /// The task that asks the ingester of an ingest run for its next records.
+    /// Returns the task that pulls the next records of an ingest run.
     pub fn of_pull(run: IngestRunId, pull: u64) -> Self {
         Self::from_uuid(Uuid::new_v5(&run.as_uuid(), format!("pull:{pull}").as_bytes()))
     }
 }
 
 impl RecordId {
-    /// The record that a source of a convention knows by `source`: the same in every ingest run, so that
-    /// what changed becomes its next version.
+    /// Returns the record that a source of a convention knows as `source`. It is the same in every ingest run, so that
+    /// a changed record becomes its next version.
     pub fn of_source(convention: &ConventionSlug, source: &SourceId) -> Self {
         Self::from_uuid(Uuid::new_v5(
             &HALLMARK,

@@ -1,4 +1,4 @@
-//! When ingesters run by themselves: cron expressions (crontab(5) of POSIX systems; `@daily` and the like), in UTC.
+//! Schedules of automatic ingester runs: cron expressions (crontab(5) of POSIX systems; `@daily` and the like), in UTC.
 
 use chrono::{DateTime, Utc};
 use croner::Cron;
@@ -12,7 +12,7 @@ use crate::kind::Invalid;
 pub struct Schedule(Cron);
 
 impl Schedule {
-    /// The schedule that this expression says.
+    /// Parses a cron expression.
     pub fn parse(expression: &str) -> Result<Self, Invalid> {
         if expression.len() > 200 {
             return Err(Invalid::value("must have at most 200 bytes"));
@@ -29,10 +29,10 @@ impl Schedule {
         Ok(Self(cron))
     }
 
-    /// The newest of its times that is after `after` and not after `now`: what was due in between, told once however often it was due.
+    /// Returns the newest scheduled time after `after` and not after `now`. Several missed times result in one run.
     pub fn due(&self, after: OffsetDateTime, now: OffsetDateTime) -> Option<OffsetDateTime> {
         let now: DateTime<Utc> = DateTime::from_timestamp(now.unix_timestamp(), 0)?;
-        // An expression such as "0 0 30 2 *" has no time at all, which is an error of the search.
+        // An expression such as "0 0 30 2 *" never matches, which the search reports as an error.
         let last = self.0.find_previous_occurrence(&now, true).ok()?;
         let last = OffsetDateTime::from_unix_timestamp(last.timestamp()).ok()?;
         (last > after).then_some(last)
@@ -54,7 +54,7 @@ mod tests {
         let first = datetime!(2026-01-02 02:30 UTC);
         assert_eq!(nightly.due(deployed, first), Some(first));
         assert_eq!(nightly.due(first, datetime!(2026-01-02 23:00 UTC)), None);
-        // The server was away for three nights.
+        // The server was down for three nights.
         assert_eq!(
             nightly.due(first, datetime!(2026-01-05 03:00 UTC)),
             Some(datetime!(2026-01-05 02:30 UTC))

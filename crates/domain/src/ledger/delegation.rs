@@ -1,4 +1,4 @@
-//! Delegations: the durable fact that a task was handed by a caller to a callee (LED).
+//! Delegations: the durable fact that a caller delegated a task to a callee (LED).
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,86 +8,88 @@ use crate::data::activity::Actor;
 use crate::ids::{ServiceAccountId, TaskId, UserId};
 use crate::kind::{Coded, Invalid, Kind};
 
-/// The most characters of a task or result preview.
+/// Maximum length of a task or result preview, in characters.
 pub const MAX_PREVIEW: usize = 500;
 
-/// How often a task is delegated again after the first time. Generous, because a server that is restarted while it works counts too;
-/// the growing delay keeps a task that always fails from being a burden meanwhile.
+/// Maximum number of retries of a task. It is generous, because a server restart during the work counts as well; the
+/// growing delay keeps a task that always fails from becoming a burden.
 pub const MAX_RETRIES: u32 = 20;
 
-/// How often a caller may have a delegation of its own handed out again after it got stuck, and how often that is where nothing is said.
+/// Number of automatic retries after a delegation of a caller got stuck: default and maximum.
 pub const RETRIES: (u32, u32) = (3, MAX_RETRIES);
-/// How deep delegations may be nested: the holder of one delegates, the holder of that one, and so on.
+/// Maximum nesting depth: the holder of one delegation delegates, the holder of that one does so, and so on.
 pub const MAX_DEPTH: u32 = 16;
-/// The most bytes of an input or a result, as JSON.
+/// Maximum size of an input or a result, in bytes of JSON.
 pub const MAX_PAYLOAD_BYTES: usize = 256 * 1024;
-/// The shortest and the longest time until a caller's deadline.
+/// Minimum and maximum time until a caller's deadline.
 pub const DEADLINE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_hours(30 * 24));
-/// The longest delay before a delegation can be claimed.
+/// Maximum delay before a delegation can be claimed.
 pub const MAX_DELAY: Duration = Duration::from_hours(7 * 24);
-/// The most delegations that one call claims, beats for or ends.
+/// Maximum number of delegations in one claim, heartbeat or completion request.
 pub const MAX_AT_ONCE: usize = 50;
 
-/// What stands between an id and the number of a retry, so that no caller can choose the id of a retry.
+/// Separates an id from the number of a retry, so that no caller can choose the id of a retry.
 const RETRY_MARK: char = '~';
 
-/// A delegation's id, chosen by the caller.
+/// Id of a delegation, chosen by the caller.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DelegationId(String);
 
 impl DelegationId {
-    /// The id of the server's own n-th delegation of a task: derived, so that delegating it twice is one delegation.
+    /// Derives the id of the server's own n-th delegation of a task, so that creating it twice results in one
+    /// delegation.
     pub fn of_task(task: TaskId, retry: u32) -> Self {
         Self(format!("{task}.{retry}"))
     }
 
-    /// An id that a caller chose: none that the server itself could give, by [`Self::of_task`] or [`Self::retry`].
+    /// Parses an id that a caller chose. Refuses ids that the server itself could create by [`Self::of_task`] or
+    /// [`Self::retry`].
     pub fn chosen(text: &str) -> Result<Self, Invalid> {
         let of_task = text
             .split_once('.')
             .is_some_and(|(task, _)| task.parse::<TaskId>().is_ok());
         if of_task {
             return Err(Invalid::value(
-                "must not begin with a UUID and a dot: such are the ids of the server's own delegations",
+                "must not begin with a UUID and a dot, which the server's own delegations use",
             ));
         }
         if text.len() > 180 || text.contains(RETRY_MARK) {
             return Err(Invalid::value(
-                "must have at most 180 bytes, and no ~, which marks what is handed out again",
+                "must have at most 180 bytes, and no ~, which marks retries",
             ));
         }
         text.parse()
     }
 
-    /// The id under which this delegation's task is handed out for the n-th time after the first.
+    /// Returns the id of the n-th retry of this delegation's task.
     #[must_use]
     pub fn retry(&self, retry: u32) -> Self {
         let first = self.0.split(RETRY_MARK).next().unwrap_or_default();
         Self(format!("{first}{RETRY_MARK}{retry}"))
     }
 
-    /// The id as text.
+    /// Returns the id as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Who hands over or is handed a delegation: a principal, as `user:<id>` or `service_account:<id>`.
+/// A party of a delegation: a principal, as `user:<id>` or `service_account:<id>`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Party(String);
 
 impl Party {
-    /// The party that a principal is; the server itself is none.
+    /// Returns the party of a principal; the server itself is not a party.
     pub fn of(actor: &Actor) -> Option<Self> {
         (*actor != Actor::System).then(|| Self(actor.to_string()))
     }
 
-    /// The name in the database and on the wire.
+    /// Returns the name in the database and on the wire.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The principal.
+    /// Returns the principal.
     pub fn actor(&self) -> Actor {
         let id = |prefix: &str| self.0.strip_prefix(prefix);
         if let Some(user) = id("user:").and_then(|id| id.parse::<UserId>().ok()) {
@@ -103,7 +105,7 @@ impl Party {
 impl FromStr for Party {
     type Err = Invalid;
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        // Written anew from the id, so that one party has one name however its id was written.
+        // Normalizes the name, so that one party has one name in every spelling of its id.
         match Self(text.to_owned()).actor() {
             Actor::System => Err(Invalid::value(
                 "must be user:<id> or service_account:<id>, with a UUID as id",
@@ -137,25 +139,25 @@ impl fmt::Display for DelegationId {
     }
 }
 
-/// The state of a delegation (LED-2).
+/// Status of a delegation (LED-2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DelegationStatus {
-    /// Written down; nobody holds it.
+    /// Created; no callee holds it.
     Queued,
-    /// Handed to a callee that has not begun.
+    /// Claimed by a callee that has not started.
     Dispatched,
-    /// A callee works on it.
+    /// The callee is working on it.
     InProgress,
-    /// Done.
+    /// The callee completed it.
     Completed,
-    /// Given up by the callee.
+    /// The callee gave up, or it was cancelled.
     Failed,
-    /// The callee fell silent, or time ran out.
+    /// The lease expired, or the deadline passed.
     Stuck,
 }
 
 impl DelegationStatus {
-    /// Every state.
+    /// All statuses.
     pub const ALL: [Self; 6] = [
         Self::Queued,
         Self::Dispatched,
@@ -165,7 +167,7 @@ impl DelegationStatus {
         Self::Stuck,
     ];
 
-    /// The name in the database and on the wire.
+    /// Returns the name in the database and on the wire.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Queued => "queued",
@@ -177,13 +179,13 @@ impl DelegationStatus {
         }
     }
 
-    /// Whether nothing follows.
+    /// Returns whether the status is final.
     pub const fn is_final(self) -> bool {
         matches!(self, Self::Completed | Self::Failed | Self::Stuck)
     }
 
-    /// Whether this state may become `next`: forward only, nothing after a final one; the same state again is a no-op
-    /// and allowed.
+    /// Returns whether this status may become `next`: forward only, and no status follows a final one. The same status
+    /// again is allowed and has no effect.
     pub fn may_become(self, next: Self) -> bool {
         self == next || (!self.is_final() && next > self)
     }
@@ -201,41 +203,42 @@ impl FromStr for DelegationStatus {
         Self::ALL
             .into_iter()
             .find(|s| s.as_str() == text)
-            .ok_or_else(|| Invalid::value("is no state of a delegation"))
+            .ok_or_else(|| Invalid::value("is not a status of a delegation"))
     }
 }
 
-/// How long work waits before it is handed out for the n-th time after a failure: 2 s, then doubled, at most 5 minutes.
+/// Returns the delay before the n-th retry after a failure: 2 s, then doubled, at most 5 minutes.
 pub fn backoff(retry: u32) -> Duration {
     Duration::from_secs(1 << retry.min(9)).min(Duration::from_mins(5))
 }
 
-/// Why something about a delegation was refused.
+/// Reason for refusing an operation on a delegation.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DelegationError {
-    /// There is none, or the caller is no party to it.
+    /// It does not exist, or the caller is not a party to it.
     #[error("there is no delegation {0:?}")]
     UnknownDelegation(String),
-    /// The caller is a party to it, and not the one who may do this.
-    #[error("not allowed to {what} delegation {id:?}: that is for its {who}")]
+    /// The caller is a party to it, but only the other party may do this.
+    #[error("not allowed to {what} delegation {id:?}: only its {who} may do that")]
     NotAllowed {
         /// The delegation.
         id: String,
-        /// What was asked for.
+        /// The denied operation, as a verb.
         what: &'static str,
-        /// Who may.
+        /// The party that may do this.
         who: &'static str,
     },
-    /// It is not held under this attempt, by this callee, any more (LED-6).
+    /// The callee does not hold it under this attempt, or no longer does (LED-6).
     #[error(
-        "delegation {id:?} is not held under attempt {attempt}; it is {status}, and its last attempt is {last}. An end that comes too late is kept in the attempt log and not applied: stop working on it"
+        "delegation {id:?} is not held under attempt {attempt}; it is {status}, and its last \
+         attempt is {last}. The late report is recorded in the attempt log but not applied: stop working on it"
     )]
     NotHeld {
         /// The delegation.
         id: String,
-        /// The attempt that was named.
+        /// The attempt in the request.
         attempt: i64,
-        /// How it stands.
+        /// Its current status.
         status: DelegationStatus,
         /// Its last attempt.
         last: i64,
@@ -246,49 +249,50 @@ pub enum DelegationError {
         /// `delegation_id` or `idempotency_key`.
         what: &'static str,
     },
-    /// The parent is not held by the caller.
+    /// The caller does not hold the parent.
     #[error(
-        "parent {0:?} is not held by the caller, or not under that attempt: only its holder delegates below it"
+        "the caller does not hold parent {0:?} under that attempt; only its holder may delegate below it"
     )]
     ParentNotHeld(String),
-    /// It would be nested too deep.
+    /// It would exceed the maximum nesting depth.
     #[error("delegations are nested at most {MAX_DEPTH} deep")]
     TooDeep,
-    /// It has ended.
-    #[error("delegation {id:?} is {status}; nothing follows that")]
+    /// It has a final status.
+    #[error("delegation {id:?} is {status}, a final state")]
     Over {
         /// The delegation.
         id: String,
-        /// How it ended.
+        /// Its final status.
         status: DelegationStatus,
     },
-    /// It can be handed out again only when it got stuck or failed.
-    #[error("delegation {id:?} is {status}; only what is stuck or failed is handed out again")]
+    /// Only stuck or failed delegations can be retried.
+    #[error("delegation {id:?} is {status}; only a stuck or failed delegation can be retried")]
     NotOver {
         /// The delegation.
         id: String,
-        /// How it stands.
+        /// Its current status.
         status: DelegationStatus,
     },
-    /// It was handed out again already.
-    #[error("delegation {id:?} was handed out again, as {by:?}")]
+    /// It has already been retried.
+    #[error("delegation {id:?} has already been retried as {by:?}")]
     HandedOutAgain {
         /// The delegation.
         id: String,
-        /// As what.
+        /// Id of the retry.
         by: String,
     },
-    /// It was moved to the archive, its task is done or called off, or its id was taken.
+    /// It is archived, its task is done or cancelled, or its id is in use.
     #[error(
-        "delegation {0:?} cannot be handed out again: its task has ended or is delegated otherwise, its caller does not hold its parent any more, or it is in the archive"
+        "delegation {0:?} cannot be retried: its task has ended or has another delegation, its caller \
+         no longer holds its parent, or it is in the archive"
     )]
     CannotGoOn(String),
-    /// It was handed out as often as was allowed.
-    #[error("delegation {id:?} was handed out again {retries} times, which is as often as was allowed")]
+    /// Its retries are used up.
+    #[error("delegation {id:?} has been retried {retries} times, which is the maximum")]
     RetriesExhausted {
         /// The delegation.
         id: String,
-        /// How often.
+        /// Number of retries.
         retries: u32,
     },
 }
@@ -318,7 +322,7 @@ impl Coded for DelegationError {
     }
 }
 
-/// The first characters of a text that may be long.
+/// Returns the first characters of a text that may be long.
 pub fn preview(text: &str) -> String {
     text.chars().filter(|c| *c != '\0').take(MAX_PREVIEW).collect()
 }

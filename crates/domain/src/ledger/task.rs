@@ -1,4 +1,4 @@
-//! Tasks: units of work that somebody asked for.
+//! Tasks: requested units of work.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,43 +6,43 @@ use std::str::FromStr;
 use crate::ids::TaskId;
 use crate::kind::{Coded, Invalid, Kind};
 
-/// The most bytes of a task's name.
+/// Maximum length of a task's name, in bytes.
 pub const MAX_NAME_BYTES: usize = 500;
-/// The most bytes of a task's parameters, as JSON.
+/// Maximum size of a task's parameters, in bytes of JSON.
 pub const MAX_PARAMS_BYTES: usize = 64 * 1024;
 
-/// What kind of work a task is: a name such as `ingest_batch` or `my-lab.recalibrate`.
+/// Kind of a task's work: a name such as `ingest_batch` or `my-lab.recalibrate`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TaskKind(String);
 
 impl TaskKind {
-    /// Running a convention's hooks over one batch of an ingest run; the server's own.
+    /// Running a convention's hooks over one batch of an ingest run; one of the server's own kinds.
     pub const INGEST_BATCH: &'static str = "ingest_batch";
 
-    /// Asking an ingester for its next records.
+    /// Pulling the next records from an ingester.
     pub const INGEST_PULL: &'static str = "ingest_pull";
     /// Running the hooks over a submitted deposition.
     pub const SUBMISSION: &'static str = "submission";
     /// The kinds of the server's own work.
     pub const OWN: [&'static str; 3] = [Self::INGEST_BATCH, Self::INGEST_PULL, Self::SUBMISSION];
 
-    /// The kind of own work of this name, which is one of [`Self::OWN`].
+    /// Returns the own kind of this name, which is one of [`Self::OWN`].
     pub fn own(name: &'static str) -> Self {
         debug_assert!(Self::OWN.contains(&name));
         Self(name.to_owned())
     }
 
-    /// [`Self::INGEST_BATCH`].
+    /// Returns [`Self::INGEST_BATCH`].
     pub fn ingest_batch() -> Self {
         Self(Self::INGEST_BATCH.to_owned())
     }
 
-    /// The name in the database and on the wire.
+    /// Returns the name in the database and on the wire.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether the server itself works on tasks of this kind, so that nobody else may make them.
+    /// Returns whether this kind is reserved for the server's own work.
     pub fn is_own(&self) -> bool {
         Self::OWN.contains(&self.0.as_str())
     }
@@ -71,23 +71,23 @@ impl fmt::Display for TaskKind {
     }
 }
 
-/// The state of a task.
+/// Status of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TaskStatus {
-    /// Nobody holds it.
+    /// No worker holds it.
     Queued,
-    /// A delegation of it is held by a worker.
+    /// A worker holds a delegation of it.
     Running,
-    /// Done.
+    /// The work is done.
     Completed,
-    /// Given up.
+    /// The work failed.
     Failed,
-    /// Called off.
+    /// It was cancelled.
     Cancelled,
 }
 
 impl TaskStatus {
-    /// Every state.
+    /// All statuses.
     pub const ALL: [Self; 5] = [
         Self::Queued,
         Self::Running,
@@ -96,7 +96,7 @@ impl TaskStatus {
         Self::Cancelled,
     ];
 
-    /// The name in the database and on the wire.
+    /// Returns the name in the database and on the wire.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Queued => "queued",
@@ -107,7 +107,7 @@ impl TaskStatus {
         }
     }
 
-    /// Whether nothing follows.
+    /// Returns whether the status is final.
     pub const fn is_final(self) -> bool {
         matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
     }
@@ -129,61 +129,61 @@ impl fmt::Display for TaskStatus {
     }
 }
 
-/// What somebody may do about a task (AUD-6).
+/// Permission on a task (AUD-6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TaskAccess {
-    /// See it.
+    /// View it.
     Read,
-    /// See it, call it off, say how it stands, and delegate it.
+    /// View it, cancel it, update its status, and delegate it.
     Operate,
-    /// All that, and share it: its creator, and admins.
+    /// All of that, and share it: for its creator, and admins.
     Own,
 }
 
-/// Why something about a task was refused.
+/// Reason for refusing an operation on a task.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TaskError {
-    /// There is none, or the caller may not know that there is (AUD-6).
+    /// It does not exist, or the caller may not know that it does (AUD-6).
     #[error("there is no task {0}")]
     UnknownTask(TaskId),
-    /// The caller may see it and not do this.
-    #[error("not allowed to {what} task {task}: that needs {needs}")]
+    /// The caller may view it, but lacks the permission for this operation.
+    #[error("not allowed to {what} task {task}: requires {needs}")]
     NotAllowed {
         /// The task.
         task: TaskId,
-        /// What was asked for.
+        /// The denied operation, as a verb.
         what: &'static str,
-        /// What it needs.
+        /// The required permission, in words.
         needs: &'static str,
     },
-    /// It has ended.
-    #[error("task {task} is {status}; nothing follows that")]
+    /// It has a final status.
+    #[error("task {task} is {status}, a final state")]
     Over {
         /// The task.
         task: TaskId,
-        /// How it ended.
+        /// Its final status.
         status: TaskStatus,
     },
     /// The key was used for another request.
     #[error("the idempotency key was used for another task, {0}, with another kind, name or parameters")]
     OtherRequest(TaskId),
-    /// The server itself works on it and knows how it stands.
-    #[error("task {0} is the server's own work: it can be called off, and nobody else can say how it stands")]
-    WorkerJobs(TaskId),
-    /// Somebody holds a delegation of it.
-    #[error("task {task} is delegated as {delegation:?}: whoever holds that says how it stands")]
+    /// The server itself works on it and sets its status.
+    #[error("task {0} is the server's own work: it can be cancelled, but only the server sets its status")]
+    OwnWork(TaskId),
+    /// Another party holds a delegation of it.
+    #[error("task {task} is delegated as {delegation:?}: only the holder of the delegation sets its status")]
     Delegated {
         /// The task.
         task: TaskId,
         /// The delegation.
         delegation: String,
     },
-    /// Nobody of this name was granted anything.
+    /// The grantee has no permission on it.
     #[error("task {task} is not shared with {grantee}")]
     NotShared {
         /// The task.
         task: TaskId,
-        /// With whom.
+        /// The grantee.
         grantee: String,
     },
 }
@@ -193,7 +193,7 @@ impl Coded for TaskError {
         match self {
             Self::UnknownTask(_) | Self::NotShared { .. } => Kind::NotFound,
             Self::NotAllowed { .. } => Kind::Forbidden,
-            Self::Over { .. } | Self::OtherRequest(_) | Self::WorkerJobs(_) | Self::Delegated { .. } => {
+            Self::Over { .. } | Self::OtherRequest(_) | Self::OwnWork(_) | Self::Delegated { .. } => {
                 Kind::Conflict
             }
         }
@@ -204,7 +204,7 @@ impl Coded for TaskError {
             Self::NotAllowed { .. } => "access_denied",
             Self::Over { .. } => "task_over",
             Self::OtherRequest(_) => "idempotency_conflict",
-            Self::WorkerJobs(_) => "task_of_server",
+            Self::OwnWork(_) => "task_of_server",
             Self::Delegated { .. } => "task_delegated",
             Self::NotShared { .. } => "task_grant_not_found",
         }

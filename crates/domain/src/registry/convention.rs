@@ -1,4 +1,4 @@
-//! Conventions (DEP): a schema version, file rules, an ordered list of hooks, an optional ingester and docs.
+//! Conventions (DEP): a schema version, file rules, an ordered list of hooks, an optional ingester and documentation.
 
 use std::collections::BTreeSet;
 use std::str::FromStr;
@@ -17,37 +17,38 @@ use crate::registry::limits::Limits;
 use crate::registry::schema::Schema;
 use crate::registry::version::SchemaRef;
 
-/// The most hooks of one convention.
+/// Maximum number of hooks of one convention.
 pub const MAX_HOOKS: usize = 100;
 
-/// One worked example of a convention's docs.
+/// One worked example in a convention's documentation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConventionExample {
-    /// What somebody wants to know.
+    /// A question of a reader.
     pub question: String,
-    /// How to ask it.
+    /// The query that answers it.
     pub query: String,
-    /// What the answer means.
+    /// How to interpret the result.
     pub interpretation: String,
 }
 
-/// A convention's mandatory docs.
+/// Mandatory documentation of a convention.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConventionDocs {
-    /// What the data are for.
+    /// Purpose of the data.
     pub purpose: String,
     /// Questions that the data answer.
     pub example_questions: Vec<String>,
     /// Worked examples.
     pub examples: Vec<ConventionExample>,
-    /// When to look elsewhere.
+    /// When not to use the data.
     pub when_not_to_use: Option<String>,
-    /// Where else to look.
+    /// Related resources.
     pub see_also: Option<Vec<String>>,
 }
 
 impl ConventionDocs {
-    /// DEP-4: a purpose, at least one worked example, at least three distinct questions; every gap at once.
+    /// Checks DEP-4: a purpose, at least one worked example, at least three distinct questions. Reports every gap at
+    /// once.
     pub fn check(&self) -> Result<(), Invalid> {
         let mut faults = Vec::new();
         let blank = |text: &str| text.trim().is_empty();
@@ -98,27 +99,27 @@ impl ConventionDocs {
     }
 }
 
-/// Where records are pulled from.
+/// The ingester of a convention, from which the server pulls records.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct IngesterDefinition {
-    /// The image.
+    /// Location of the image.
     pub image: String,
-    /// Its digest.
+    /// Digest of the image.
     pub digest: String,
-    /// What the ingester is given as `config.json`.
+    /// Configuration that the ingester receives as `config.json`.
     pub config: Option<serde_json::Map<String, Value>>,
-    /// What it may use.
+    /// Resource limits of one execution.
     pub limits: Limits,
-    /// When it runs by itself.
+    /// Schedule of automatic runs.
     pub schedule: Option<IngesterSchedule>,
-    /// Whether it runs once after the deploy.
+    /// The run after the deploy, if any.
     pub initial_run: Option<InitialRun>,
     /// The commit it was built from.
     pub source_ref: String,
 }
 
 impl IngesterDefinition {
-    /// Checks what would else fail only when it is run (WC-D25).
+    /// Checks everything that would otherwise fail only at run time (WC-D25).
     fn check(&self) -> Result<(), Invalid> {
         let mut faults = Vec::new();
         let mut take = |result: Result<(), Invalid>, at: &[&str]| {
@@ -141,83 +142,83 @@ impl IngesterDefinition {
     }
 }
 
-/// When an ingester runs by itself.
+/// Schedule of an ingester's automatic runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IngesterSchedule {
-    /// A cron expression.
+    /// A cron expression, in UTC.
     pub cron: String,
-    /// The most records of one run.
+    /// Maximum number of records of one run.
     pub limit: Option<i64>,
 }
 
-/// A run after the deploy.
+/// A run that starts after the deploy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InitialRun {
-    /// The most records.
+    /// Maximum number of records.
     pub limit: Option<i64>,
 }
 
 /// A deployed convention.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Convention {
-    /// Its key.
+    /// Key of the convention, derived from its title.
     pub slug: ConventionSlug,
-    /// Its title.
+    /// Title of the convention.
     pub title: String,
-    /// What it is.
+    /// Description, for people.
     pub description: String,
-    /// The schema version of new records.
+    /// Schema version of new records.
     pub schema: SchemaRef,
-    /// Which files a deposition may have.
+    /// Files that a deposition may have.
     pub file_requirements: FileRequirements,
-    /// The hooks, in the order in which they run.
+    /// Hooks in execution order.
     pub hooks: Vec<HookName>,
-    /// Where records are pulled from.
+    /// The ingester, if records can be pulled.
     pub ingester: Option<IngesterDefinition>,
-    /// Whether a curator decides about depositions.
+    /// Whether a curator decides on depositions.
     pub curation: Curation,
-    /// Its docs.
+    /// Mandatory documentation.
     pub docs: ConventionDocs,
-    /// When it was first deployed.
+    /// When the convention was first deployed.
     pub created_at: OffsetDateTime,
 }
 
 /// One hook of a deploy.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HookDeploy {
-    /// Its name.
+    /// Name of the hook.
     pub name: HookName,
-    /// What it writes.
+    /// Output contract of the hook.
     pub contract: FeatureContract,
-    /// The release to make.
+    /// The release to create.
     pub release: NewRelease,
 }
 
-/// A deploy whose every rule that needs no database holds.
+/// A deploy that passed every check without a database.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeployPlan {
-    /// The convention's key.
+    /// Key of the convention, derived from its title.
     pub slug: ConventionSlug,
-    /// Its title.
+    /// Title of the convention.
     pub title: String,
-    /// What it is.
+    /// Description, for people.
     pub description: String,
-    /// Its schema.
+    /// Schema of the records.
     pub schema: Schema,
-    /// Its file rules.
+    /// Files that a deposition may have.
     pub file_requirements: FileRequirements,
-    /// Its hooks, in order.
+    /// Hooks in execution order.
     pub hooks: Vec<HookDeploy>,
-    /// Where records are pulled from.
+    /// The ingester, if records can be pulled.
     pub ingester: Option<IngesterDefinition>,
-    /// Whether a curator decides about depositions.
+    /// Whether a curator decides on depositions.
     pub curation: Curation,
-    /// Its docs.
+    /// Mandatory documentation.
     pub docs: ConventionDocs,
 }
 
 impl DeployPlan {
-    /// Checks everything that needs no database, every fault at once.
+    /// Checks everything that needs no database, and reports every fault at once.
     pub fn check(&self) -> Result<(), Invalid> {
         let mut faults = Vec::new();
         let mut take = |result: Result<(), Invalid>, under: &[Loc]| {
@@ -244,7 +245,7 @@ impl DeployPlan {
             if !seen.insert(&hook.name) {
                 take(
                     Err(Invalid::value(format!(
-                        "{:?} stands twice; a convention runs a hook once",
+                        "{:?} is given twice; a convention runs a hook once",
                         hook.name.as_str()
                     ))),
                     &at("name"),
@@ -274,40 +275,40 @@ impl DeployPlan {
     }
 }
 
-/// Why a deploy was refused, or a convention not found.
+/// Reason for refusing a deploy, or for not finding a convention.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConventionError {
-    /// What was sent breaks a rule.
+    /// The request breaks a rule.
     #[error(transparent)]
     Invalid(#[from] Invalid),
-    /// A name that cannot be taken.
+    /// A name is refused.
     #[error(transparent)]
     Name(#[from] NameError),
-    /// A hook of it was refused.
+    /// A hook of the convention is refused.
     #[error(transparent)]
     Hook(#[from] HookError),
-    /// The schema version stands with other fields (DEP-2, WC-D13).
-    #[error("schema {reference} exists with other fields: {}; give the changed schema a new version", .fields.join(", "))]
+    /// The schema version already exists with other fields (DEP-2, WC-D13).
+    #[error("schema {reference} already exists with other fields: {}; give the changed schema a new version", .fields.join(", "))]
     SchemaDiffers {
         /// The schema version.
         reference: SchemaRef,
         /// The fields that differ.
         fields: Vec<String>,
     },
-    /// The schema version stands.
-    #[error("schema {0} exists")]
+    /// The schema version already exists.
+    #[error("schema {0} already exists")]
     SchemaExists(SchemaRef),
-    /// Another schema's id makes the same table name (WC-D23).
+    /// Another schema's id leads to the same table name (WC-D23).
     #[error(
-        "schema id {id:?} makes the same table name as the schema {other:?}; choose an id that differs in more than hyphens"
+        "schema id {id:?} leads to the same table name as the schema {other:?}; choose an id that differs in more than hyphens"
     )]
     SchemaTableTaken {
-        /// The id that was sent.
+        /// The id in the request.
         id: String,
-        /// The schema that has the table.
+        /// The schema that owns the table.
         other: String,
     },
-    /// There is no such convention.
+    /// The convention does not exist.
     #[error("there is no convention {0:?}")]
     Unknown(String),
 }
@@ -344,18 +345,18 @@ impl Coded for ConventionError {
     }
 }
 
-/// Whether a curator decides about what passed every hook.
+/// Whether a curator decides on depositions that passed every hook.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Curation {
-    /// What passed is published.
+    /// Depositions that passed are published.
     #[default]
     Automatic,
-    /// A curator approves or rejects.
+    /// A curator approves or rejects them.
     Required,
 }
 
 impl Curation {
-    /// The name on the wire.
+    /// Returns the wire name.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Automatic => "automatic",

@@ -1,36 +1,36 @@
-//! The digest that says which bytes an image is.
+//! The digest that identifies the bytes of an image.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::kind::Invalid;
 
-/// An image's digest, `algorithm:hex`, of an algorithm that the OCI image specification registers
-/// (image-spec 1.1, descriptor.md, "Registered Algorithms").
+/// An image's digest, `algorithm:hex`, with an algorithm that the OCI image specification registers (image-spec 1.1,
+/// descriptor.md, "Registered Algorithms").
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Digest(String);
 
-/// The registered algorithms and the number of hex digits of each.
+/// Registered algorithms and their numbers of hex digits.
 const ALGORITHMS: &[(&str, usize)] = &[("sha256", 64), ("sha512", 128), ("blake3", 64)];
 
 impl Digest {
-    /// The digest as text.
+    /// Returns the digest as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The algorithm's name.
+    /// Returns the name of the algorithm.
     pub fn algorithm(&self) -> &str {
         self.0.split(':').next().unwrap_or_default()
     }
 
-    /// The digest that these SHA-256 bytes are.
+    /// Creates a digest from SHA-256 bytes.
     pub fn from_sha256(bytes: [u8; 32]) -> Self {
         Self(format!("sha256:{}", hex(&bytes)))
     }
 }
 
-/// Lower-case hexadecimal.
+/// Formats bytes in lower-case hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
     use fmt::Write as _;
     bytes

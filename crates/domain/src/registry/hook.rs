@@ -21,12 +21,12 @@ use crate::registry::version::ReleaseVersion;
 mod history;
 pub use history::{LiveMove, MAX_REASON_BYTES, Reason, Yank};
 
-/// The most columns a feature table may have.
+/// Maximum number of columns of a feature table.
 pub const MAX_COLUMNS: usize = 500;
-/// The most bytes of a release's `config`, as JSON.
+/// Maximum size of a release's `config`, in bytes of JSON.
 pub const MAX_CONFIG_BYTES: usize = 256 * 1024;
 
-/// How many rows a hook computes for one record.
+/// Number of rows that a hook computes for one record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cardinality {
@@ -37,7 +37,7 @@ pub enum Cardinality {
 }
 
 impl Cardinality {
-    /// The name on the wire.
+    /// Returns the wire name.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::One => "one",
@@ -54,7 +54,7 @@ pub enum JsonType {
     String,
     /// A number.
     Number,
-    /// A whole number.
+    /// An integer.
     Integer,
     /// True or false.
     Boolean,
@@ -65,7 +65,7 @@ pub enum JsonType {
 }
 
 impl JsonType {
-    /// The name on the wire.
+    /// Returns the wire name.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::String => "string",
@@ -81,22 +81,22 @@ impl JsonType {
 /// One column of a feature table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ColumnDef {
-    /// Its name.
+    /// Name of the column.
     pub name: ColumnName,
-    /// Its JSON type.
+    /// JSON type of the values.
     pub json_type: JsonType,
-    /// Its format (`date`, `date-time`, `uuid`); others are kept and mean nothing.
+    /// Format (`date`, `date-time`, `uuid`); other values are stored without effect.
     pub format: Option<String>,
     /// Whether every row must have a value.
     pub required: bool,
-    /// What it means.
+    /// Meaning of the column.
     pub description: Option<String>,
-    /// Its unit.
+    /// Unit of the values.
     pub unit: Option<String>,
 }
 
 impl ColumnDef {
-    /// The type of the table's column (WC-4.2).
+    /// Returns the type of the table's column (WC-4.2).
     pub fn column_type(&self) -> ColumnType {
         match (self.json_type, self.format.as_deref()) {
             (JsonType::String, Some("date-time")) => ColumnType::Timestamp,
@@ -111,17 +111,17 @@ impl ColumnDef {
     }
 }
 
-/// What a hook promises to write: fixed for the hook's life, but for descriptions and units (REG-1, WC-D14).
+/// Output contract of a hook. It never changes, except for descriptions and units (REG-1, WC-D14).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FeatureContract {
-    /// Rows per record.
+    /// Number of rows per record.
     pub cardinality: Cardinality,
-    /// The columns, in order.
+    /// Columns, in order.
     pub columns: Vec<ColumnDef>,
 }
 
 impl FeatureContract {
-    /// Checks what no single column can.
+    /// Checks the rules that span several columns.
     pub fn check(&self) -> Result<(), Invalid> {
         let mut faults = Vec::new();
         if self.columns.len() > MAX_COLUMNS {
@@ -136,15 +136,18 @@ impl FeatureContract {
                 let loc = [Loc::from("columns"), index.into(), "name".into()];
                 faults.push(Fault::value(
                     loc,
-                    format!("{:?} stands twice; column names are unique", column.name.as_str()),
+                    format!(
+                        "{:?} is given twice; column names are unique",
+                        column.name.as_str()
+                    ),
                 ));
             }
         }
         Invalid::unless_empty(faults)
     }
 
-    /// Where `other` breaks the contract: cardinality, and name, type, format, required and order of the columns.
-    /// Empty when the two are the same contract; descriptions and units may differ (WC-D14).
+    /// Returns where `other` breaks the contract: cardinality, and name, type, format, required and order of the
+    /// columns. Empty if both are the same contract; descriptions and units may differ (WC-D14).
     pub fn differences(&self, other: &Self) -> Vec<String> {
         let mut found = Vec::new();
         if self.cardinality != other.cardinality {
@@ -187,7 +190,7 @@ impl FeatureContract {
                     }
                 }
                 (Some(a), None) => found.push(format!("column {:?} is missing", a.name.as_str())),
-                (None, Some(b)) => found.push(format!("column {:?} is not part of it", b.name.as_str())),
+                (None, Some(b)) => found.push(format!("column {:?} is not in the contract", b.name.as_str())),
                 (None, None) => {}
             }
         }
@@ -195,31 +198,31 @@ impl FeatureContract {
     }
 }
 
-/// A hook: its name, its contract, and which release is live.
+/// A hook: its name, its contract, and its live release.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Hook {
-    /// Its name, and its feature table's.
+    /// Name of the hook and of its feature table.
     pub name: HookName,
-    /// What it writes.
+    /// Output contract of the hook.
     pub contract: FeatureContract,
-    /// The live release, once there is one.
+    /// The live release; `None` before the first release.
     pub live: Option<ReleaseVersion>,
 }
 
-/// What makes two releases of a hook the same: digest, config and limits (REG-3). `source_ref` and the image's
+/// The content that identifies a release of a hook: digest, config and limits (REG-3). `source_ref` and the image's
 /// name are not part of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReleaseContent {
-    /// Which bytes.
+    /// Digest of the image.
     pub digest: Digest,
-    /// What the hook is given as `config.json`.
+    /// Configuration that the hook receives as `config.json`.
     pub config: Map<String, Value>,
-    /// What it may use.
+    /// Resource limits of one execution.
     pub limits: Limits,
 }
 
 impl ReleaseContent {
-    /// A key that is equal for equal contents only: SHA-256 over an unambiguous form of the three.
+    /// Returns a key that is equal only for equal contents: SHA-256 over an unambiguous form of the three.
     pub fn key(&self) -> [u8; 32] {
         let limits = format!(
             "{}/{}/{}",
@@ -240,14 +243,14 @@ impl ReleaseContent {
     }
 }
 
-/// A release that somebody submits.
+/// A submitted release.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewRelease {
-    /// Where the image is: a registry reference, or `file:<path>` for the process runner.
+    /// Location of the image: a registry reference, or `file:<path>` for the process runner.
     pub image: String,
-    /// What is run, with what, within which limits.
+    /// Digest, configuration and limits.
     pub content: ReleaseContent,
-    /// The commit it was built from, as the client says.
+    /// The commit it was built from, as stated by the client.
     pub source_ref: String,
 }
 
@@ -285,32 +288,32 @@ impl NewRelease {
 /// An immutable, numbered artifact of a hook.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HookRelease {
-    /// Its id.
+    /// Id of the release.
     pub id: ReleaseId,
-    /// The hook.
+    /// The hook that the release belongs to.
     pub hook: HookName,
-    /// Its number.
+    /// Version number of the release.
     pub version: ReleaseVersion,
-    /// What was submitted.
+    /// The submitted release.
     pub release: NewRelease,
     /// Who released it (REG-7).
     pub built_by: Actor,
-    /// When.
+    /// When it was released.
     pub built_at: OffsetDateTime,
-    /// That it was withdrawn, while it is.
+    /// Details of the yank; `None` unless the release is yanked.
     pub yanked: Option<Yank>,
 }
 
-/// Why the registry refused.
+/// Reason for a refusal by the registry.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HookError {
-    /// What was sent breaks a rule.
+    /// The request breaks a rule.
     #[error(transparent)]
     Invalid(#[from] Invalid),
-    /// The name cannot be a hook's.
+    /// The name is not valid for a hook.
     #[error(transparent)]
     Name(#[from] NameError),
-    /// There is no such hook.
+    /// The hook does not exist.
     #[error("there is no hook {0}")]
     UnknownHook(HookName),
     /// The hook has no such release.
@@ -318,38 +321,36 @@ pub enum HookError {
     UnknownVersion {
         /// The hook.
         hook: HookName,
-        /// The version asked for.
+        /// Version in the request.
         version: u32,
     },
     /// The hook exists with another contract (REG-1).
-    #[error("hook {hook} exists with another output contract, which never changes: {}", .differences.join("; "))]
+    #[error("hook {hook} already exists with another output contract, which cannot change: {}", .differences.join("; "))]
     ContractDiffers {
         /// The hook.
         hook: HookName,
-        /// Each difference, seen from the contract that stands.
+        /// Each difference, relative to the existing contract.
         differences: Vec<String>,
     },
-    /// A yanked release cannot be made live.
-    #[error("release {version} of hook {hook} is yanked and cannot be made live: {reason}")]
+    /// A yanked release cannot become live.
+    #[error("release {version} of hook {hook} is yanked and cannot become live: {reason}")]
     Yanked {
         /// The hook.
         hook: HookName,
         /// The release.
         version: ReleaseVersion,
-        /// Why it was yanked.
+        /// Reason for the yank.
         reason: String,
     },
-    /// The live release cannot be yanked while nothing takes its place.
-    #[error(
-        "release {version} of hook {hook} is live; name in fallback_version which release takes its place"
-    )]
+    /// The live release can only be yanked together with a replacement.
+    #[error("release {version} of hook {hook} is live; specify its replacement in fallback_version")]
     YankedLive {
         /// The hook.
         hook: HookName,
         /// The release.
         version: ReleaseVersion,
     },
-    /// Every number that PostgreSQL's `integer` can hold is used up.
+    /// All numbers that PostgreSQL's `integer` can represent are used up.
     #[error("hook {0} has used up its version numbers")]
     VersionsExhausted(HookName),
 }

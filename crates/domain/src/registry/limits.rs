@@ -1,4 +1,4 @@
-//! What one execution of a release may use (WC-5: limits).
+//! Resource limits of one execution of a release (WC-5: limits).
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,25 +8,25 @@ use serde::{Deserialize, Serialize};
 
 use crate::kind::Invalid;
 
-/// An amount of memory as the container contract writes it: `512m`, `1g`, `1.5Gi`, plain bytes; 1024-based.
+/// An amount of memory in the notation of the container contract: `512m`, `1g`, `1.5Gi`, plain bytes; 1024-based.
 ///
 /// Two texts of the same amount are the same limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct MemoryLimit(u64);
 
-/// The least memory that a program can be expected to start in; below it every run would only be killed.
+/// Minimum amount, in bytes: no program starts with less.
 const MIN_MEMORY: u64 = 4 * 1024 * 1024;
-/// No machine has more; above it the text is a slip of the keyboard.
+/// Maximum amount, in bytes: no machine has more, so a larger one is a typing error.
 const MAX_MEMORY: u64 = 1 << 50;
 
 impl MemoryLimit {
-    /// The amount in bytes.
+    /// Returns the amount in bytes.
     pub const fn bytes(self) -> u64 {
         self.0
     }
 
-    /// Twice as much, for the next try after a run was killed for memory (PRV-5).
+    /// Returns twice the amount, for the retry after an out-of-memory kill (PRV-5).
     #[must_use]
     pub const fn doubled(self) -> Self {
         Self(self.0.saturating_mul(2))
@@ -64,12 +64,12 @@ impl FromStr for MemoryLimit {
         if bytes >= MIN_MEMORY as f64 && bytes <= MAX_MEMORY as f64 {
             Ok(Self(bytes as u64))
         } else {
-            Err(Invalid::value("must lie between 4m and 1048576g"))
+            Err(Invalid::value("must be between 4m and 1048576g"))
         }
     }
 }
 
-/// `12`, `12.5`; no sign, no exponent, no spaces.
+/// Returns whether the text is a plain decimal such as `12` or `12.5`, without sign, exponent and spaces.
 fn is_plain_decimal(text: &str) -> bool {
     let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
     !whole.is_empty()
@@ -89,13 +89,13 @@ impl fmt::Display for MemoryLimit {
     }
 }
 
-/// A share of processor time: `0.5` is half a core.
+/// A share of processor time: `0.5` means half a core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct CpuLimit(u32);
 
 impl CpuLimit {
-    /// Thousandths of a core.
+    /// Returns the share in thousandths of a core.
     pub const fn millicores(self) -> u32 {
         self.0
     }
@@ -148,19 +148,19 @@ macro_rules! as_text {
 }
 as_text!(MemoryLimit, CpuLimit);
 
-/// What one execution of a release may use.
+/// Resource limits of one execution of a release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Limits {
-    /// Wall clock, in seconds, from 1 to 86 400.
+    /// Wall-clock time, in seconds, from 1 to 86 400.
     pub timeout_seconds: u32,
-    /// Resident memory of everything that the run starts.
+    /// Resident memory of all processes of the run.
     pub memory: MemoryLimit,
-    /// Processor time per wall clock time.
+    /// Processor time per wall-clock time.
     pub cpu: CpuLimit,
 }
 
 impl Limits {
-    /// The limits of these three texts, every fault at once.
+    /// Parses the limits, and reports every fault at once.
     pub fn parse(timeout_seconds: i64, memory: &str, cpu: &str) -> Result<Self, Invalid> {
         let mut faults = Vec::new();
         let timeout = u32::try_from(timeout_seconds)
@@ -168,7 +168,7 @@ impl Limits {
             .filter(|t| (1..=86_400).contains(t));
         if timeout.is_none() {
             faults.extend(
-                Invalid::value("must lie between 1 and 86400 seconds (24 hours)")
+                Invalid::value("must be between 1 and 86400 seconds (24 hours)")
                     .of_field("timeout_seconds")
                     .faults,
             );
@@ -191,7 +191,7 @@ impl Limits {
         }
     }
 
-    /// The wall clock limit.
+    /// Returns the wall-clock limit.
     pub const fn timeout(&self) -> Duration {
         Duration::from_secs(self.timeout_seconds as u64)
     }

@@ -1,5 +1,4 @@
-//! Schemas: typed metadata fields, how a schema may grow, and how metadata is checked against one
-//! (WC-4.1, WC-4.6).
+//! Schemas: typed metadata fields, rules for new versions, and the validation of metadata (WC-4.1, WC-4.6).
 
 use std::collections::BTreeSet;
 
@@ -12,13 +11,13 @@ use crate::kind::{Fault, Invalid, Loc};
 use crate::names::ColumnName;
 use crate::registry::version::SchemaRef;
 
-/// The most fields a schema may have. PostgreSQL takes 1600 columns; 500 leaves room for every later minor version.
+/// Maximum number of fields of a schema. PostgreSQL allows 1600 columns; 500 leaves room for every later minor version.
 pub const MAX_FIELDS: usize = 500;
 
-/// After how many faults of one record no more are looked for.
+/// Maximum number of reported faults of one record.
 pub const MAX_FAULTS: usize = 100;
 
-/// What a field holds.
+/// Type of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FieldType {
@@ -37,7 +36,7 @@ pub enum FieldType {
 }
 
 impl FieldType {
-    /// The column that holds it.
+    /// Returns the type of the field's column.
     pub const fn column(self) -> ColumnType {
         match self {
             Self::Text | Self::Term | Self::Url => ColumnType::Text,
@@ -47,7 +46,7 @@ impl FieldType {
         }
     }
 
-    /// The type's name on the wire.
+    /// Returns the wire name.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Text => "text",
@@ -60,7 +59,7 @@ impl FieldType {
     }
 }
 
-/// How many values a field has. Stored and shown; it has no effect (WC-4.1).
+/// Number of values of a field. Stored and shown, but without effect (WC-4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FieldCardinality {
@@ -72,38 +71,38 @@ pub enum FieldCardinality {
     ZeroOrMore,
 }
 
-/// What a value of a field must fulfil beyond its type.
+/// Constraints on a field's values beyond its type.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct FieldConstraints {
-    /// The kind of constraint, as the client wrote it (`text`, `number`, ...).
+    /// Kind of the constraint, as the client sent it (`text`, `number`, ...).
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
-    /// Least length of a text, in characters.
+    /// Minimum length of a text, in characters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_length: Option<u64>,
-    /// Greatest length of a text, in characters.
+    /// Maximum length of a text, in characters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_length: Option<u64>,
-    /// A regular expression that must be found in a text.
+    /// Regular expression that must match some part of a text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pattern: Option<String>,
-    /// Least number.
+    /// Minimum value of a number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_value: Option<f64>,
-    /// Greatest number.
+    /// Maximum value of a number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_value: Option<f64>,
-    /// Whether only whole numbers are taken.
+    /// Whether only integers are accepted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub integer_only: Option<bool>,
-    /// The unit of a number.
+    /// Unit of a number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
-    /// The ontology of a term.
+    /// Ontology of a term.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ontology_srn: Option<String>,
-    /// The term below which a term must lie.
+    /// The term that must be an ancestor of a term.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub root_term: Option<String>,
 }
@@ -111,36 +110,37 @@ pub struct FieldConstraints {
 /// One field of a schema.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FieldDefinition {
-    /// The field's name, and its column's.
+    /// Name of the field and of its column.
     pub name: ColumnName,
-    /// What it holds.
+    /// Type of the field.
     #[serde(rename = "type")]
     pub field_type: FieldType,
     /// Whether every record must have a value.
     pub required: bool,
-    /// How many values it has.
+    /// Number of values of the field.
     pub cardinality: FieldCardinality,
-    /// What it means.
+    /// Meaning of the field.
     pub description: Option<String>,
-    /// What its values must fulfil.
+    /// Constraints on the values.
     pub constraints: Option<FieldConstraints>,
-    /// Some values, for people.
+    /// Example values, for people.
     pub examples: Vec<String>,
 }
 
 /// One version of a schema.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Schema {
-    /// Which schema and version.
+    /// The schema's id and version.
     pub reference: SchemaRef,
-    /// Its title; for a schema that came with a convention, the convention's.
+    /// Title of the schema; for a schema of a convention, the convention's title.
     pub title: String,
-    /// Its fields, in order; at least one, names unique.
+    /// Fields of the schema, in order; at least one, with unique names.
     pub fields: Vec<FieldDefinition>,
 }
 
 impl Schema {
-    /// Checks what no single field can: at least one, not too many, names unique, patterns that compile.
+    /// Checks the rules that span several fields: at least one field, not too many, unique names, patterns that
+    /// compile.
     pub fn check(&self) -> Result<(), Invalid> {
         let mut faults = Vec::new();
         if self.fields.is_empty() {
@@ -157,7 +157,7 @@ impl Schema {
             if !seen.insert(&field.name) {
                 faults.push(Fault::value(
                     at(index, "name"),
-                    format!("{:?} stands twice; field names are unique", field.name.as_str()),
+                    format!("{:?} is given twice; field names are unique", field.name.as_str()),
                 ));
             }
             let pattern = field.constraints.as_ref().and_then(|c| c.pattern.as_deref());
@@ -170,8 +170,8 @@ impl Schema {
         Invalid::unless_empty(faults)
     }
 
-    /// Whether this new version may follow `older`, the newest lower version of its major: it keeps every
-    /// field with its column type, adds only optional ones and tightens none (WC-4.6, WC-D15).
+    /// Checks whether this version may follow `older`, the next lower version of the same major: it keeps every field
+    /// with its column type, adds only optional fields and tightens none (WC-4.6, WC-D15).
     pub fn check_extends(&self, older: &Self) -> Result<(), Invalid> {
         let mut faults = Vec::new();
         let fields = || Loc::from("fields");
@@ -180,7 +180,7 @@ impl Schema {
                 faults.push(Fault::value(
                     [fields()],
                     format!(
-                        "field {:?} of {} is gone; within a major version fields stay",
+                        "field {:?} of {} is missing; a new minor version must keep all fields",
                         old.name.as_str(),
                         older.reference
                     ),
@@ -200,7 +200,7 @@ impl Schema {
                 faults.push(Fault::value(
                     at(index, "required"),
                     format!(
-                        "was optional in {}; within a major version it stays so",
+                        "was optional in {} and must stay so within a major version",
                         older.reference
                     ),
                 ));
@@ -211,7 +211,7 @@ impl Schema {
                 faults.push(Fault::value(
                     at(index, "required"),
                     format!(
-                        "is new since {}; a field added within a major version is optional",
+                        "is new since {}; a field added within a major version must be optional",
                         older.reference
                     ),
                 ));
@@ -220,7 +220,8 @@ impl Schema {
         Invalid::unless_empty(faults)
     }
 
-    /// The names of the fields in which this differs from `other`, in this order; an order that differs counts as `"(order)"`.
+    /// Returns the names of the fields in which this schema differs from `other`, in this schema's order; a different
+    /// order counts as `"(order)"`.
     pub fn differences(&self, other: &Self) -> Vec<String> {
         let mut names = Vec::new();
         for field in &self.fields {
@@ -246,21 +247,22 @@ fn at(index: usize, key: &str) -> Vec<Loc> {
 }
 
 fn compile(pattern: &str) -> Result<Regex, String> {
-    // A bound on the compiled size: a pattern comes from outside.
+    // Bounds the compiled size, because the pattern is untrusted.
     regex::RegexBuilder::new(pattern)
         .size_limit(1 << 20)
         .build()
-        .map_err(|e| format!("is no regular expression: {e}"))
+        .map_err(|e| format!("is not a valid regular expression: {e}"))
 }
 
-/// A schema with its patterns compiled, for checking many records.
+/// A schema with compiled patterns, for checking many records.
 #[derive(Debug)]
 pub struct MetadataChecker {
     fields: Vec<(FieldDefinition, Option<Regex>)>,
 }
 
 impl MetadataChecker {
-    /// A checker of this schema. A pattern that does not compile was refused at deploy and checks nothing here.
+    /// Creates a checker of these fields. A pattern that does not compile was refused at deploy and checks nothing
+    /// here.
     pub fn new(fields: &[FieldDefinition]) -> Self {
         let compiled = |f: &FieldDefinition| {
             f.constraints
@@ -273,13 +275,13 @@ impl MetadataChecker {
         }
     }
 
-    /// The fields, in order.
+    /// Returns the fields, in order.
     pub fn fields(&self) -> impl Iterator<Item = &FieldDefinition> {
         self.fields.iter().map(|(field, _)| field)
     }
 
-    /// The typed cells of metadata that was checked when it came in, in the order of the fields; `None` if a type no longer
-    /// fits. Constraints are not checked again: on its way through the database a number may have got another text.
+    /// Returns the typed cells of metadata that was checked on arrival, in the order of the fields; `None` if a type no
+    /// longer fits. It does not check constraints again, because the database may have changed the text of a number.
     pub fn cells(&self, metadata: &Map<String, Value>) -> Option<Vec<Cell>> {
         let cell = |field: &FieldDefinition| match metadata.get(field.name.as_str()) {
             None => Some(Cell::Null),
@@ -288,7 +290,7 @@ impl MetadataChecker {
         self.fields().map(cell).collect()
     }
 
-    /// The typed cells of `metadata`, in the order of the fields, or every fault.
+    /// Returns the typed cells of `metadata` in the order of the fields, or every fault.
     pub fn check(&self, metadata: &Map<String, Value>) -> Result<Vec<Cell>, Invalid> {
         let mut faults = Vec::new();
         let mut cells = Vec::with_capacity(self.fields.len());
@@ -327,7 +329,7 @@ impl MetadataChecker {
             if !self.fields.iter().any(|(field, _)| field.name.as_str() == key) {
                 faults.push(Fault {
                     loc: vec![shortened(key).into()],
-                    message: "is no field of the schema".to_owned(),
+                    message: "is not a field of the schema".to_owned(),
                     rule: "extra_forbidden",
                 });
             }
@@ -336,7 +338,7 @@ impl MetadataChecker {
     }
 }
 
-/// A client's text, short enough for a message.
+/// Shortens a client's text for a message.
 pub fn shortened(text: &str) -> String {
     const MOST: usize = 80;
     if text.chars().count() <= MOST {
@@ -368,7 +370,7 @@ fn broken_constraint(cell: &Cell, c: &FieldConstraints, pattern: Option<&Regex>)
         }
         Cell::Number(number) => {
             if c.integer_only == Some(true) && number.fract() != 0.0 {
-                return Some("must be a whole number".to_owned());
+                return Some("must be an integer".to_owned());
             }
             if let Some(min) = c.min_value.filter(|min| number < min) {
                 return Some(format!("must be at least {min}"));

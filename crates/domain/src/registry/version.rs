@@ -8,7 +8,7 @@ use std::str::FromStr;
 use crate::kind::Invalid;
 use crate::names::SchemaId;
 
-/// The number of a hook's release: 1, 2, 3, ... without gaps (REG-2).
+/// Number of a hook's release: 1, 2, 3, ... without gaps (REG-2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReleaseVersion(NonZeroU32);
 
@@ -16,14 +16,14 @@ impl ReleaseVersion {
     /// The first release of a hook.
     pub const FIRST: Self = Self(NonZeroU32::MIN);
 
-    /// The version with this number; none for 0 and for what PostgreSQL's `integer` cannot hold.
+    /// Returns the version with this number; `None` for 0 and for numbers that PostgreSQL's `integer` cannot represent.
     pub fn new(number: u32) -> Option<Self> {
         NonZeroU32::new(number)
             .filter(|n| n.get() <= i32::MAX.unsigned_abs())
             .map(Self)
     }
 
-    /// The number.
+    /// Returns the number.
     pub const fn get(self) -> u32 {
         self.0.get()
     }
@@ -35,7 +35,7 @@ impl fmt::Display for ReleaseVersion {
     }
 }
 
-/// A schema's semantic version (WC-4.3), kept trimmed and lower-cased.
+/// A schema's semantic version (WC-4.3), stored trimmed and in lower case.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SchemaVersion {
     major: u64,
@@ -46,17 +46,17 @@ pub struct SchemaVersion {
 }
 
 impl SchemaVersion {
-    /// The major version: schemas of one major share a metadata table.
+    /// Returns the major version. Schemas of one major share a metadata table.
     pub const fn major(&self) -> u64 {
         self.major
     }
 
-    /// Major, minor, patch.
+    /// Returns major, minor and patch.
     pub const fn triple(&self) -> (u64, u64, u64) {
         (self.major, self.minor, self.patch)
     }
 
-    /// The order of Semantic Versioning 2.0.0 section 11, with the text as the last word so that the order is total.
+    /// Compares by Semantic Versioning 2.0.0 section 11, then by text, so that the order is total.
     pub fn precedence(&self, other: &Self) -> Ordering {
         self.triple()
             .cmp(&other.triple())
@@ -118,7 +118,7 @@ impl FromStr for SchemaVersion {
         let mut numbers = core.split('.').map(|n| {
             let plain =
                 !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()) && (n == "0" || !n.starts_with('0'));
-            // PostgreSQL orders versions by these numbers as `bigint`.
+            // PostgreSQL sorts versions by these numbers as `bigint`.
             if plain {
                 n.parse::<u64>().ok().filter(|n| i64::try_from(*n).is_ok())
             } else {
@@ -154,14 +154,14 @@ impl fmt::Display for SchemaVersion {
 /// One version of one schema: `id@version`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SchemaRef {
-    /// The schema.
+    /// Id of the schema.
     pub id: SchemaId,
-    /// Its version.
+    /// Version of the schema.
     pub version: SchemaVersion,
 }
 
 impl SchemaRef {
-    /// The schema's SRN on a node (WC-4.7).
+    /// Returns the schema's SRN on a node (WC-4.7).
     pub fn srn(&self, node: &crate::names::NodeDomain) -> String {
         format!("urn:osa:{node}:schema:{self}")
     }
@@ -180,7 +180,7 @@ impl FromStr for SchemaRef {
         let Some((id, version)) = text.split_once('@') else {
             return Err(Invalid::value("must be id@version, such as penguins@1.0.0"));
         };
-        // WC-4.5: in `id@version` the id is lower-cased when read.
+        // WC-4.5: the id in `id@version` is converted to lower case when read.
         Ok(Self {
             id: id.to_ascii_lowercase().parse()?,
             version: version.parse()?,

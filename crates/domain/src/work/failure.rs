@@ -1,59 +1,59 @@
-//! What can go wrong with a hook or an ingester, and what is then done (PIP-3): facts, one policy table, an action.
+//! Failures of hooks and ingesters, and the actions that follow (PIP-3): facts, one policy table, an action.
 //!
-//! The table is that of WC-6.4, the same for submissions and batches (WC-D16). Where it says "retry", it says how
-//! often: a unit of work that is retried for ever is one that nobody hears of.
+//! The table is that of WC-6.4, the same for submissions and batches (WC-D16). Where it requires a retry, it also
+//! bounds the number of retries: a unit of work that is retried forever never reports its failure.
 
 use std::fmt;
 
 use crate::work::run::RunStatus;
 
-/// How often a hook that was killed for memory is run again, each time with twice as much (PRV-5).
+/// Maximum number of retries after an out-of-memory kill, each with twice the memory (PRV-5).
 pub const MAX_OOM_RETRIES: u32 = 3;
-/// How often a unit of work is done again because a hook or an ingester took more than its time.
+/// Maximum number of retries of a unit of work after a timeout of a hook or an ingester.
 pub const MAX_TIMEOUT_RETRIES: u32 = 2;
-/// How often a pull is done again because the ingester, or what it reads from, failed.
+/// Maximum number of retries of a pull after a failure of the ingester or its source.
 pub const MAX_UPSTREAM_RETRIES: u32 = 6;
-/// How often a unit of work is done again because the runner failed and nothing is known of what it ran.
+/// Maximum number of retries of a unit of work after a failure of the runner with an unknown outcome.
 pub const MAX_RUNTIME_RETRIES: u32 = crate::ledger::delegation::MAX_RETRIES;
 
-/// A fact about how an execution failed.
+/// Cause of a failed execution.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FailureKind {
-    /// It ended with another status than 0.
+    /// The hook exited with a status other than 0.
     HookExit(i32),
-    /// It was ended by a signal that the server did not send.
+    /// A signal that the server did not send terminated the process.
     Signalled(i32),
-    /// It used more memory than its limit, in bytes.
+    /// It exceeded its memory limit, in bytes.
     Oom(u64),
-    /// It used more wall clock or processor time than its limit, in seconds.
+    /// It exceeded its wall-clock or processor time limit, in seconds.
     Timeout(u64),
-    /// What it wrote cannot be read: too large, or no plain file.
+    /// Its output is unreadable: too large, or not a plain file.
     Output(String),
-    /// The image is not there, or is not what the release's digest says (PIP-5).
+    /// The image is missing or does not match the release's digest (PIP-5).
     ImageUnusable(String),
-    /// The runner may not do what it must: a container engine's proxy forbids it.
+    /// The runner lacks a permission: a container engine's proxy denies it.
     Forbidden(String),
-    /// The runner is set up so that nothing can run: a directory that the engine does not see.
+    /// The runner is misconfigured, so that nothing can run: for example a directory that the engine does not see.
     Misconfigured(String),
-    /// The ingester ended with another status than 0.
+    /// The ingester exited with a status other than 0.
     Upstream(String),
-    /// The runner failed; nothing is known of what it ran.
+    /// The runner failed; the outcome of the execution is unknown.
     Runtime(String),
-    /// It rejected the whole run.
+    /// The hook rejected the whole run.
     RejectedRun(String),
 }
 
 impl fmt::Display for FailureKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::HookExit(code) => write!(f, "the hook ended with status {code}"),
-            Self::Signalled(signal) => write!(f, "it was ended by signal {signal}"),
-            Self::Oom(limit) => write!(f, "it used more than its {} MiB of memory", limit / (1024 * 1024)),
-            Self::Timeout(seconds) => write!(f, "it used more than its {seconds} s"),
+            Self::HookExit(code) => write!(f, "the hook exited with status {code}"),
+            Self::Signalled(signal) => write!(f, "it was terminated by signal {signal}"),
+            Self::Oom(limit) => write!(f, "it exceeded its memory limit of {} MiB", limit / (1024 * 1024)),
+            Self::Timeout(seconds) => write!(f, "it exceeded its time limit of {seconds} s"),
             Self::Output(why) => write!(f, "its output cannot be read: {why}"),
             Self::ImageUnusable(why) => write!(f, "its image cannot be run: {why}"),
-            Self::Forbidden(why) => write!(f, "the runner may not run it: {why}"),
-            Self::Misconfigured(why) => write!(f, "the runner is not set up to run it: {why}"),
+            Self::Forbidden(why) => write!(f, "the runner is not permitted to run it: {why}"),
+            Self::Misconfigured(why) => write!(f, "the runner is misconfigured: {why}"),
             Self::Upstream(why) => write!(f, "the ingester failed: {why}"),
             Self::Runtime(why) => write!(f, "the runner failed: {why}"),
             Self::RejectedRun(why) => write!(f, "the hook rejected the whole run: {why}"),
@@ -61,44 +61,44 @@ impl fmt::Display for FailureKind {
     }
 }
 
-/// What was being done when something failed.
+/// Stage of the work that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// A hook was run, over a batch or over a submission: both are treated alike (WC-D16).
+    /// Execution of a hook, over a batch or a submission: both are treated alike (WC-D16).
     Hook,
-    /// An ingester was asked for its next records.
+    /// A pull from an ingester.
     Pull,
 }
 
-/// How often something was tried again already.
+/// Number of retries so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tried {
-    /// With more memory, in this run.
+    /// Retries with more memory, in this run.
     pub oom_retries: u32,
-    /// The whole unit of work.
+    /// Retries of the whole unit of work.
     pub retries: u32,
 }
 
-/// What is done about a failure.
+/// Action after a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureAction {
     /// Run the records without an outcome again, with twice the memory.
     RetryWithMoreMemory,
-    /// Do the whole unit of work again, later; nothing of this attempt is kept.
+    /// Retry the whole unit of work later; nothing of this attempt is kept.
     Retry,
-    /// A hook: keep what it reported before it failed, and every other record is errored, with the reason. A pull: there are
-    /// no more records.
+    /// For a hook: keep the outcomes reported before the failure, and mark all other records as errored with the
+    /// reason. For a pull: there are no more records.
     GiveUp,
-    /// Every record is errored, with the reason: what was written cannot be trusted.
+    /// Mark every record as errored with the reason: the output cannot be trusted.
     ErrorAll,
-    /// Every record that has no outcome of its own is rejected, with the reason.
+    /// Reject every record without its own outcome, with the reason.
     RejectRest,
-    /// End the whole ingest run, or give the deposition back: no other batch would fare better.
+    /// Fail the whole ingest run, or return the deposition to its owner: another batch would not succeed either.
     Abort,
 }
 
 impl FailureAction {
-    /// The action's stable name.
+    /// Returns the stable name of the action.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::RetryWithMoreMemory => "retry_with_more_memory",
@@ -112,7 +112,7 @@ impl FailureAction {
 }
 
 impl FailureKind {
-    /// The policy: what is done about this at this stage, after so many tries.
+    /// Returns the policy's action for this failure at this stage, after these retries.
     pub const fn action(&self, stage: Stage, tried: Tried) -> FailureAction {
         const fn again(tried: u32, most: u32) -> FailureAction {
             if tried < most {
@@ -133,7 +133,8 @@ impl FailureKind {
             }
             (Self::Output(_), Stage::Hook) => FailureAction::ErrorAll,
             (Self::RejectedRun(_), Stage::Hook) => FailureAction::RejectRest,
-            // WC-D5: what a hook reported before it died stands; what it did not report is errored. An ingester has no memory lever.
+            // WC-D5: outcomes that a hook reported before it died count; records without an outcome are errored. An
+            // ingester cannot be retried with more memory.
             (
                 Self::Oom(_)
                 | Self::HookExit(_)
@@ -146,7 +147,7 @@ impl FailureKind {
         }
     }
 
-    /// The status of a run that ended so.
+    /// Returns the status of a run that ended with this failure.
     pub const fn run_status(&self) -> RunStatus {
         match self {
             Self::HookExit(_) | Self::Signalled(_) | Self::RejectedRun(_) => RunStatus::Failed,
@@ -154,7 +155,7 @@ impl FailureKind {
         }
     }
 
-    /// The kind's stable name (WC-6.4).
+    /// Returns the stable name of the kind (WC-6.4).
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::HookExit(_) => "hook_exit",
@@ -194,10 +195,10 @@ mod tests {
         ]
     }
 
-    /// The first action, what it becomes in the end, and after how many tries.
+    /// The first action, the final action, and the number of retries before it.
     type Cell = (FailureAction, FailureAction, u32);
 
-    /// One row per kind: its cell for a hook and its cell for a pull.
+    /// Returns one row per kind: its cell for a hook and its cell for a pull.
     fn row(kind: &FailureKind) -> (Cell, Cell) {
         let at_once = |action| (action, action, 0);
         match kind {

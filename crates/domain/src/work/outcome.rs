@@ -1,7 +1,7 @@
-//! What a hook said of each record: how its output files are read (WC-5.1) and merged.
+//! Outcomes that a hook reports for records: parsing (WC-5.1) and merging its output files.
 //!
-//! The files are hostile input: a hook may crash in the middle of a line, write bare `NaN`, name records
-//! that it was never given, or nothing at all. Reading them never fails as a whole.
+//! The files are untrusted input: a hook may crash in the middle of a line, write bare `NaN`, name records that it
+//! never received, or write nothing at all. Reading the files never fails as a whole.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,35 +12,36 @@ use crate::ingest::run::SourceId;
 use crate::registry::hook::{Cardinality, FeatureContract};
 use crate::registry::schema::shortened;
 
-/// The most characters of a reason that are kept.
+/// Maximum length of a stored reason, in characters.
 pub const MAX_REASON: usize = 2_000;
 
-/// The outcome of one hook for one record.
+/// Outcome of one hook for one record.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RecordOutcome {
-    /// It passed; these rows were computed, in the order of the contract's columns.
+    /// The record passed. The hook computed these rows, in the order of the contract's columns.
     Passed(Vec<Vec<Cell>>),
-    /// The hook rejected it.
+    /// The hook rejected the record.
     Rejected(String),
-    /// The hook could not judge it.
+    /// The hook could not judge the record.
     Errored(String),
 }
 
-/// The bytes of a hook's output files; a file that is not there is empty.
+/// The bytes of a hook's output files; a missing file is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HookOutput {
-    /// `features.jsonl`.
+    /// Content of `features.jsonl`.
     pub features: Vec<u8>,
-    /// `rejections.jsonl`.
+    /// Content of `rejections.jsonl`.
     pub rejections: Vec<u8>,
-    /// `errors.jsonl`.
+    /// Content of `errors.jsonl`.
     pub errors: Vec<u8>,
-    /// `progress.jsonl`.
+    /// Content of `progress.jsonl`.
     pub progress: Vec<u8>,
 }
 
 impl HookOutput {
-    /// The message of the last `progress.jsonl` line whose status is `rejected`; such a line rejects the whole run.
+    /// Returns the message of the last `progress.jsonl` line with the status `rejected`; such a line rejects the whole
+    /// run.
     pub fn whole_run_rejection(&self) -> Option<String> {
         let mut last = None;
         for value in json_lines(&self.progress) {
@@ -55,9 +56,9 @@ impl HookOutput {
         last
     }
 
-    /// The outcome of each record of `asked` that the files speak of. A later file overrides an earlier one for
-    /// the same record (features < rejections < errors); within one file the last line stands. Lines without an id and ids
-    /// that were not asked about are passed over.
+    /// Returns the outcome of each record of `asked` that the files mention. A later file overrides an earlier one for
+    /// the same record (features < rejections < errors); within one file the last line counts. Lines without an id and
+    /// lines with unknown ids are ignored.
     pub fn outcomes(
         &self,
         contract: &FeatureContract,
@@ -99,11 +100,11 @@ impl HookOutput {
 }
 
 fn limited(text: &str) -> String {
-    // NUL cannot be stored by PostgreSQL.
+    // PostgreSQL cannot store NUL.
     text.chars().filter(|c| *c != '\0').take(MAX_REASON).collect()
 }
 
-/// The objects of a JSON Lines file; lines that are none (a truncated last line, say) are passed over.
+/// Parses the objects of a JSON Lines file and skips other lines, such as a truncated last one.
 fn json_lines(bytes: &[u8]) -> impl Iterator<Item = Value> {
     bytes
         .split(|b| *b == b'\n')
@@ -116,7 +117,8 @@ fn json_lines(bytes: &[u8]) -> impl Iterator<Item = Value> {
         })
 }
 
-/// The same line with bare `NaN`, `Infinity` and `-Infinity`, which JSON does not know but Python writes, as `null` (WC-D22).
+/// Replaces bare `NaN`, `Infinity` and `-Infinity`, which Python writes although JSON does not allow them, by `null`
+/// (WC-D22).
 fn without_bare_numbers(line: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(line.len());
     let (mut inside, mut at) = (false, 0);
@@ -145,7 +147,8 @@ fn without_bare_numbers(line: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The rows that a `features` value is. `null` items are no rows (WC-D3); a scalar goes into the only column of a one-column table (WC-D3).
+/// Returns the rows of a `features` value. `null` items are skipped (WC-D3). A scalar goes into the only column of a
+/// one-column table (WC-D3).
 fn rows(features: Option<&Value>, contract: &FeatureContract) -> Result<Vec<Vec<Cell>>, String> {
     let one;
     let items: &[Value] = match features {
@@ -164,7 +167,7 @@ fn rows(features: Option<&Value>, contract: &FeatureContract) -> Result<Vec<Vec<
         .collect::<Result<Vec<_>, _>>()?;
     if contract.cardinality == Cardinality::One && rows.len() > 1 {
         return Err(format!(
-            "{} rows for one record, where the hook's cardinality is one",
+            "{} rows for one record, but the hook's cardinality is one",
             rows.len()
         ));
     }
@@ -181,7 +184,7 @@ fn row(item: &Value, contract: &FeatureContract) -> Result<Vec<Cell>, String> {
         }
         (_, columns) => {
             return Err(format!(
-                "a row must be an object; a bare value fits a table of one column, this one has {}",
+                "a row must be an object; only a table with one column accepts a bare value, this one has {}",
                 columns.len()
             ));
         }
@@ -191,7 +194,7 @@ fn row(item: &Value, contract: &FeatureContract) -> Result<Vec<Cell>, String> {
         .find(|key| !contract.columns.iter().any(|c| c.name.as_str() == *key))
     {
         return Err(format!(
-            "{:?} is no column of the hook's contract",
+            "{:?} is not a column of the hook's contract",
             shortened(unknown)
         ));
     }
@@ -205,7 +208,7 @@ fn row(item: &Value, contract: &FeatureContract) -> Result<Vec<Cell>, String> {
             })
             .map_err(|rule| format!("column {name:?} {rule}"))?;
         if column.required && cell == Cell::Null {
-            return Err(format!("column {name:?} is required and has no value"));
+            return Err(format!("column {name:?} is required but has no value"));
         }
         cells.push(cell);
     }
@@ -289,7 +292,7 @@ mod tests {
         for (row, why) in [
             ("[{}]", "required"),
             ("[{\"x\":\"1\"}]", "integer"),
-            ("[{\"x\":1,\"z\":2}]", "no column"),
+            ("[{\"x\":1,\"z\":2}]", "not a column"),
             ("[{\"x\":1},{\"x\":2}]", "cardinality"),
         ] {
             let found =

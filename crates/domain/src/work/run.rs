@@ -10,19 +10,19 @@ use crate::kind::{Coded, Invalid, Kind};
 use crate::work::outcome::RecordOutcome;
 use crate::{HookName, TaskId};
 
-/// How a hook run ended.
+/// Final status of a hook run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RunStatus {
-    /// The hook ended by itself with success; each record has its own outcome.
+    /// The hook exited successfully; each record has its own outcome.
     Passed,
     /// The hook failed, or rejected the whole run.
     Failed,
-    /// It could not be run to its end: time, memory, or the image itself.
+    /// The run was interrupted: by its time or memory limit, or because the image could not run.
     Error,
 }
 
 impl RunStatus {
-    /// The name on the wire.
+    /// Returns the wire name.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Passed => "passed",
@@ -42,19 +42,19 @@ impl FromStr for RunStatus {
     }
 }
 
-/// What a run said of its records.
+/// Counts of a run's outcomes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RunCounts {
-    /// Passed.
+    /// Number of records that passed.
     pub passed: u64,
-    /// Rejected.
+    /// Number of rejected records.
     pub rejected: u64,
-    /// Not judged.
+    /// Number of records that could not be judged.
     pub errored: u64,
 }
 
 impl RunCounts {
-    /// The counts of these outcomes.
+    /// Counts these outcomes.
     pub fn of<'a>(outcomes: impl IntoIterator<Item = &'a RecordOutcome>) -> Self {
         let mut counts = Self::default();
         for outcome in outcomes {
@@ -68,50 +68,50 @@ impl RunCounts {
     }
 }
 
-/// One execution of one release. It holds no ids of depositions or batches (PRV-4).
+/// One execution of one release. It contains no ids of depositions or batches (PRV-4).
 #[derive(Clone, Debug, PartialEq)]
 pub struct HookRun {
-    /// Its id, deterministic for its unit of work.
+    /// Id of the run, derived from its unit of work.
     pub id: RunId,
-    /// The release that was executed.
+    /// The executed release.
     pub release: ReleaseId,
-    /// How it ended.
+    /// Final status of the run.
     pub status: RunStatus,
-    /// When it started, by the database's clock.
+    /// When the run started, by the database's clock.
     pub started_at: OffsetDateTime,
-    /// When it ended, by the database's clock.
+    /// When the run ended, by the database's clock.
     pub finished_at: OffsetDateTime,
-    /// How long the hook itself ran, in seconds, over all tries.
+    /// Run time of the hook over all tries, in seconds.
     pub duration_s: f64,
-    /// How often it was run again with more memory (PRV-5).
+    /// Number of retries with more memory (PRV-5).
     pub oom_retries: u32,
-    /// How many records it passed, rejected and could not judge; unknown for runs of servers of before.
+    /// Counts of the records' outcomes; `None` for runs of old servers.
     pub counts: Option<RunCounts>,
-    /// Which worker ran it.
+    /// Worker that ran the hook.
     pub worker: String,
-    /// Where its log is kept, if there is one.
+    /// Location of the log, if there is one.
     pub log_ref: Option<String>,
-    /// Why it failed, in a sentence.
+    /// Reason for the failure, in a sentence.
     pub failure: Option<String>,
 }
 
-/// Why a question about provenance has no answer.
+/// Reason why a provenance query has no result.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProvenanceError {
-    /// There is no such run.
+    /// The run does not exist.
     #[error("there is no hook run {0}")]
     UnknownRun(RunId),
-    /// The run has no log: only of runs that failed one is kept.
-    #[error("hook run {0} has no log; only of runs that failed one is kept")]
+    /// The run has no log: logs are stored for failed runs only.
+    #[error("hook run {0} has no log; logs are stored for failed runs only")]
     NoLog(RunId),
-    /// There is no such row.
+    /// The row does not exist.
     #[error("feature table {feature} has no row {row} for a record of {schema}")]
     UnknownRow {
         /// The feature table.
         feature: String,
-        /// The schema asked about.
+        /// Schema of the request.
         schema: String,
-        /// The row's id.
+        /// Id of the row.
         row: i64,
     },
 }
@@ -129,8 +129,8 @@ impl Coded for ProvenanceError {
 }
 
 impl RunId {
-    /// The run of `hook` for a unit of work. It is the same however often the unit is attempted, so that
-    /// a unit that is delivered twice records nothing twice (PRV-4).
+    /// Returns the run of `hook` for a unit of work. It is the same for every attempt, so that a unit that is delivered
+    /// twice records nothing twice (PRV-4).
     pub fn of_unit(task: TaskId, hook: &HookName) -> Self {
         Self::from_uuid(Uuid::new_v5(
             &task.as_uuid(),

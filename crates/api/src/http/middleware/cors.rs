@@ -33,7 +33,7 @@ pub(super) struct CorsRequest {
     /// Value of `Access-Control-Allow-Origin`, if the page's origin may read this.
     allow: Option<HeaderValue>,
     /// Whether responses depend on the origin.
-    told_apart: bool,
+    distinguished: bool,
     preflight: bool,
 }
 
@@ -62,7 +62,7 @@ impl CorsRequest {
         });
         Self {
             preflight: wanted.is_some() && allow.is_some(),
-            told_apart: matches!(origins, Origins::These(_)),
+            distinguished: matches!(origins, Origins::These(_)),
             allow,
         }
     }
@@ -85,7 +85,7 @@ impl CorsRequest {
     /// Allows the page to read the response.
     pub(super) fn allow(&self, response: &mut Response) {
         let headers = response.headers_mut();
-        if self.told_apart {
+        if self.distinguished {
             vary(headers, "Origin");
         }
         if let Some(origin) = &self.allow {

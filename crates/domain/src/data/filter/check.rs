@@ -1,4 +1,4 @@
-//! From a filter's shape to a filter whose columns exist and whose values have their types.
+//! Converts the shape of a filter to a filter with existing columns and correctly typed values.
 
 use std::collections::BTreeMap;
 
@@ -11,20 +11,20 @@ use crate::kind::{Fault, Loc};
 use crate::names::HookName;
 use crate::registry::schema::shortened;
 
-/// The most values of a list.
+/// Maximum number of values in a list.
 const MAX_VALUES: usize = 1000;
 
-/// What a column may be asked.
+/// Type of a filterable column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FilterColumnType {
-    /// Its type.
+    /// Type of the column's values.
     pub column_type: ColumnType,
-    /// Whether it holds terms of an ontology: they are the same or not, and parts of them mean nothing.
+    /// Whether the column holds ontology terms. Terms can be compared for equality only.
     pub term: bool,
 }
 
 impl FilterColumnType {
-    /// A column of this type that holds no terms.
+    /// Creates a column of this type without ontology terms.
     pub const fn of(column_type: ColumnType) -> Self {
         Self {
             column_type,
@@ -32,7 +32,7 @@ impl FilterColumnType {
         }
     }
 
-    /// What may be asked (WC-7.4).
+    /// Returns the operators that this column supports (WC-7.4).
     pub const fn operators(self) -> &'static [FilterOp] {
         use FilterOp::{Contains, Eq, Gt, Gte, In, IsNull, Lt, Lte, Neq};
         match self.column_type {
@@ -50,16 +50,16 @@ impl FilterColumnType {
 /// The columns that a filter may name.
 #[derive(Clone, Debug, Default)]
 pub struct ColumnScope {
-    /// Those that the server adds to the table that is read.
+    /// Columns that the server adds to the table.
     pub implicit: BTreeMap<String, FilterColumnType>,
-    /// The fields of the records' metadata.
+    /// Fields of the records' metadata.
     pub metadata: BTreeMap<String, FilterColumnType>,
-    /// The columns of feature tables; at least those of the hooks that the filter names, where the schema has them.
+    /// Columns of feature tables: at least those of the named hooks that the schema has.
     pub features: BTreeMap<HookName, BTreeMap<String, FilterColumnType>>,
 }
 
 impl RawFilter {
-    /// The filter over these columns.
+    /// Checks the filter against these columns.
     pub fn check(&self, scope: &ColumnScope) -> Result<Filter, QueryError> {
         node(&self.root, scope)
     }
@@ -86,7 +86,7 @@ fn fault(code: &'static str, at: &[Loc], key: &str, message: String) -> QueryErr
     QueryError::new(code, Fault::value(loc, message))
 }
 
-/// Some names to choose from, for who mistyped one.
+/// Lists some of the names, as a hint after a typo.
 fn among<'a>(names: impl Iterator<Item = &'a String>) -> String {
     let names: Vec<&str> = names.take(20).map(String::as_str).collect();
     if names.is_empty() {
@@ -104,7 +104,8 @@ fn column_type(raw: &RawPredicate, scope: &ColumnScope) -> Result<FilterColumnTy
                 &raw.at,
                 "field",
                 format!(
-                    "{:?} is no column that the server adds to this table ({}); fields are metadata.<field>, columns of hooks features.<hook>.<column>",
+                    "{:?} is not an implicit column of this table ({}); \
+                     write fields as metadata.<field> and columns of hooks as features.<hook>.<column>",
                     shortened(name),
                     among(scope.implicit.keys())
                 ),
@@ -116,7 +117,7 @@ fn column_type(raw: &RawPredicate, scope: &ColumnScope) -> Result<FilterColumnTy
                 &raw.at,
                 "field",
                 format!(
-                    "{:?} is no field of the schema, whose fields are {}",
+                    "{:?} is not a field of the schema; its fields are {}",
                     shortened(name),
                     among(scope.metadata.keys())
                 ),
@@ -128,7 +129,7 @@ fn column_type(raw: &RawPredicate, scope: &ColumnScope) -> Result<FilterColumnTy
                     "unknown_feature_column",
                     &raw.at,
                     "field",
-                    format!("{hook} is no hook of this schema"),
+                    format!("{hook} is not a hook of this schema"),
                 )
             })?;
             columns.get(column).copied().ok_or_else(|| {
@@ -137,7 +138,7 @@ fn column_type(raw: &RawPredicate, scope: &ColumnScope) -> Result<FilterColumnTy
                     &raw.at,
                     "field",
                     format!(
-                        "{:?} is no column of {hook}, whose columns are {}",
+                        "{:?} is not a column of {hook}; its columns are {}",
                         shortened(column),
                         among(columns.keys())
                     ),
@@ -156,7 +157,7 @@ fn predicate(raw: &RawPredicate, scope: &ColumnScope) -> Result<Filter, QueryErr
             &raw.at,
             "op",
             format!(
-                "{} cannot be asked of this column; it takes {}",
+                "this column does not support {}; it supports {}",
                 raw.op.as_str(),
                 may.join(", ")
             ),
@@ -182,26 +183,25 @@ fn predicate(raw: &RawPredicate, scope: &ColumnScope) -> Result<Filter, QueryErr
                 return Err(bad(format!("must have at most {MAX_VALUES} values")));
             }
             if list.iter().any(Value::is_null) {
-                return Err(bad(
-                    "must hold no null; ask for missing values with is_null".into()
-                ));
+                return Err(bad("must not contain null; use is_null for missing values".into()));
             }
             FilterValue::Many(list.iter().map(one).collect::<Result<_, _>>()?)
         }
         _ if raw.value.is_null() => {
-            return Err(bad("must not be null; ask for missing values with is_null".into()));
+            return Err(bad("must not be null; use is_null for missing values".into()));
         }
         _ => FilterValue::One(one(&raw.value)?),
     };
     Ok(asked(raw.op, value))
 }
 
-/// The value as the column has it. Text takes texts only: comparing a text with a number would be a guess.
+/// Converts a value to the column's type. Text columns accept strings only: comparing text with a number would be a
+/// guess.
 fn cell(value: &Value, column: ColumnType) -> Result<Cell, &'static str> {
     match (column, value) {
         (ColumnType::Text, Value::String(_)) => Cell::from_json(value, column),
-        (ColumnType::Text, _) => Err("must be a text"),
-        // A day is its first moment, so that `gte` a date works on points in time.
+        (ColumnType::Text, _) => Err("must be a string"),
+        // A day means its first moment, so that `gte` a date works on points in time.
         (ColumnType::Timestamp, Value::String(text)) if text.len() == 10 => {
             Cell::from_json(&Value::String(format!("{text}T00:00:00Z")), column)
                 .map_err(|_| "must be a date, or a date and time with an offset (RFC 3339)")

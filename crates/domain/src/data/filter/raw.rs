@@ -1,4 +1,4 @@
-//! The shape of a filter: kinds, operands, operators, and the limits that keep it answerable.
+//! The shape of a filter: kinds, operands, operators, and the limits that bound its cost.
 
 use std::collections::BTreeSet;
 
@@ -9,14 +9,14 @@ use crate::kind::{Fault, Loc};
 use crate::names::HookName;
 use crate::registry::schema::shortened;
 
-/// How large a filter may be (WC-7.4).
+/// Limits on the size of a filter (WC-7.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FilterLimits {
-    /// How deep; a predicate alone has depth 1.
+    /// Maximum depth; a single predicate has depth 1.
     pub depth: usize,
-    /// How many predicates.
+    /// Maximum number of predicates.
     pub predicates: usize,
-    /// How many different hooks.
+    /// Maximum number of different hooks.
     pub hooks: usize,
 }
 
@@ -30,7 +30,7 @@ impl Default for FilterLimits {
     }
 }
 
-/// A predicate whose column and value are not checked yet.
+/// A predicate with an unchecked column and value.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct RawPredicate {
     pub(super) at: Vec<Loc>,
@@ -47,7 +47,7 @@ pub(super) enum RawNode {
     Not(Box<Self>),
 }
 
-/// A filter whose shape is right; what its columns are is not known yet.
+/// A filter with a valid shape and unchecked columns.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RawFilter {
     pub(super) root: RawNode,
@@ -55,7 +55,7 @@ pub struct RawFilter {
 }
 
 impl RawFilter {
-    /// The filter that a JSON value is.
+    /// Parses the shape of a filter from JSON.
     pub fn parse(value: &Value, limits: FilterLimits) -> Result<Self, QueryError> {
         let mut parser = Parser {
             limits,
@@ -69,7 +69,7 @@ impl RawFilter {
         })
     }
 
-    /// The hooks that it names.
+    /// Returns the hooks that the filter names.
     pub const fn hooks(&self) -> &BTreeSet<HookName> {
         &self.hooks
     }
@@ -104,7 +104,7 @@ fn only(object: &Map<String, Value>, allowed: &[&str], at: &[Loc]) -> Result<(),
             "VALIDATION_ERROR",
             Fault {
                 loc: keyed(at, &shortened(key)),
-                message: format!("is no key of this: {}", allowed.join(", ")),
+                message: format!("is not a known key; allowed: {}", allowed.join(", ")),
                 rule: "extra_forbidden",
             },
         )),
@@ -119,7 +119,7 @@ impl Parser {
                 "filter_depth_exceeded",
                 at,
                 format!(
-                    "is deeper than {} levels; a predicate alone is one",
+                    "is nested deeper than {} levels; a single predicate is one level",
                     self.limits.depth
                 ),
             ));
@@ -202,7 +202,7 @@ impl Parser {
             return Err(beyond(
                 "filter_predicates_exceeded",
                 at,
-                format!("is one predicate more than {}", self.limits.predicates),
+                format!("exceeds the maximum of {} predicates", self.limits.predicates),
             ));
         }
         let field = object.get("field").ok_or_else(|| missing(at, "field"))?;
@@ -213,7 +213,7 @@ impl Parser {
                 return Err(beyond(
                     "filter_joins_exceeded",
                     &keyed(at, "field"),
-                    format!("names one hook more than {}", self.limits.hooks),
+                    format!("exceeds the maximum of {} hooks", self.limits.hooks),
                 ));
             }
         }
@@ -254,12 +254,13 @@ fn missing(at: &[Loc], key: &str) -> QueryError {
     QueryError::new("VALIDATION_ERROR", Fault::missing(keyed(at, key), "is required"))
 }
 
-/// `metadata.<field>`, `features.<hook>.<column>`, the name of a column that the server adds, or the same as an object.
+/// Parses a column: `metadata.<field>`, `features.<hook>.<column>`, the name of an implicit column, or the same as an
+/// object.
 fn column(field: &Value, at: &[Loc]) -> Result<FilterColumn, QueryError> {
     let rule = || {
         shape(
             at,
-            "must be metadata.<field>, features.<hook>.<column>, or the name of a column that the server adds",
+            "must be metadata.<field>, features.<hook>.<column>, or the name of an implicit column",
         )
     };
     let text = |key: &str, object: &Map<String, Value>| {
@@ -273,7 +274,7 @@ fn column(field: &Value, at: &[Loc]) -> Result<FilterColumn, QueryError> {
         let hook: HookName = hook.parse().map_err(|_| {
             QueryError::new(
                 "unknown_feature_column",
-                Fault::value(at.iter().cloned(), "names no hook of this schema"),
+                Fault::value(at.iter().cloned(), "names an unknown hook"),
             )
         })?;
         Ok(FilterColumn::Feature {

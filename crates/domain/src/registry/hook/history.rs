@@ -1,4 +1,4 @@
-//! What happens to releases and pointers after a release: moves and yanks, and why somebody did it.
+//! History of releases and live pointers: moves and yanks, with their reasons.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,20 +9,20 @@ use crate::data::activity::Actor;
 use crate::kind::Invalid;
 use crate::registry::version::ReleaseVersion;
 
-/// The most bytes of a reason.
+/// Maximum length of a reason, in bytes.
 pub const MAX_REASON_BYTES: usize = 2000;
 
-/// Why somebody did something: a text that people read later, never blank.
+/// Reason for an action: a text for later readers, never blank.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reason(String);
 
 impl Reason {
-    /// The text.
+    /// Returns the reason as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The reason with which a pointer leaves a release that is being yanked.
+    /// Returns the reason for moving the pointer away from a release that is being yanked.
     #[must_use]
     pub fn of_fallback(&self, yanked: ReleaseVersion) -> Self {
         Self(format!("release {yanked} was yanked: {}", self.0))
@@ -40,42 +40,43 @@ impl FromStr for Reason {
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let text = text.trim();
         if text.is_empty() {
-            return Err(Invalid::value("must not be blank: people will ask why"));
+            return Err(Invalid::value("must not be blank"));
         }
         if text.len() > MAX_REASON_BYTES || text.chars().any(|c| c.is_control() && c != '\n' && c != '\t') {
             return Err(Invalid::value(format!(
-                "must have at most {MAX_REASON_BYTES} bytes and no control characters but line breaks and tabs"
+                "must have at most {MAX_REASON_BYTES} bytes, and only line breaks and tabs as control characters"
             )));
         }
         Ok(Self(text.to_owned()))
     }
 }
 
-/// That a release was withdrawn: it stays readable, rows made by it stay, and it cannot be made live.
+/// The yank of a release: it and its rows stay readable, but it cannot become live.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Yank {
-    /// Why.
+    /// Reason for the yank.
     pub reason: String,
-    /// Who withdrew it.
+    /// Who yanked the release.
     pub by: Actor,
-    /// When.
+    /// When the release was yanked.
     pub at: OffsetDateTime,
 }
 
-/// One move of a hook's pointer. A hook's moves are numbered 1, 2, 3, ... without gaps, and each begins where the one before it ended.
+/// One move of a hook's live pointer. The moves of a hook are numbered 1, 2, 3, ... without gaps, and each starts where
+/// the previous one ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LiveMove {
-    /// Its number.
+    /// Number of the move.
     pub number: u32,
-    /// What was live before; nothing before the first release.
+    /// The previously live version; `None` before the first release.
     pub from: Option<ReleaseVersion>,
-    /// What is live since.
+    /// The version that became live.
     pub to: ReleaseVersion,
-    /// Why, if somebody said so.
+    /// Reason for the move, if one was given.
     pub reason: Option<String>,
-    /// Who moved it.
+    /// Who moved the pointer.
     pub by: Actor,
-    /// When, by the database's clock; never before the move before it.
+    /// Time of the move by the database's clock; never before that of the previous move.
     pub at: OffsetDateTime,
 }
 

@@ -29,25 +29,25 @@ fn content(config: Value, memory: &str) -> ReleaseContent {
 // proves REG-1
 #[test]
 fn a_contract_differs_by_type_and_order_but_not_by_words_about_it() {
-    let stands = FeatureContract {
+    let existing = FeatureContract {
         cardinality: Cardinality::One,
         columns: vec![column("a", JsonType::Number), column("b", JsonType::String)],
     };
-    let mut same = stands.clone();
+    let mut same = existing.clone();
     same.columns[0].description = Some("new words".into());
     same.columns[0].unit = Some("mm".into());
-    assert!(stands.differences(&same).is_empty());
-    let mut other = stands.clone();
+    assert!(existing.differences(&same).is_empty());
+    let mut other = existing.clone();
     other.columns.swap(0, 1);
     assert_eq!(
-        stands.differences(&other),
+        existing.differences(&other),
         ["column 1 is \"a\", not \"b\"", "column 2 is \"b\", not \"a\""]
     );
-    other = stands.clone();
+    other = existing.clone();
     other.columns[0].json_type = JsonType::Integer;
     other.cardinality = Cardinality::Many;
     assert_eq!(
-        stands.differences(&other),
+        existing.differences(&other),
         [
             "cardinality is one, not many",
             "column \"a\" is of type number, not integer"
