@@ -1,4 +1,4 @@
-//! What the markdown documents are made of.
+//! The content of the markdown documents.
 
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -10,17 +10,17 @@ use crate::model::{Column, Count, Node};
 pub struct SkillConvention {
     /// Its title.
     pub title: String,
-    /// What its data are for.
+    /// The purpose of its data.
     pub purpose: Option<String>,
     /// Questions that its data answer.
     pub example_questions: Vec<String>,
-    /// When to look elsewhere.
+    /// When to use other data.
     pub when_not_to_use: Option<String>,
-    /// Where else to look.
+    /// Related data.
     pub see_also: Vec<String>,
 }
 
-/// What a hook computed for a dataset.
+/// The features that a hook computed for a dataset.
 #[derive(Clone, Debug)]
 pub struct SkillFeature {
     /// The hook's name.
@@ -40,11 +40,11 @@ pub struct SkillDataset {
     pub title: String,
     /// How many records there are.
     pub records: Count,
-    /// What was computed for them.
+    /// Its computed features.
     pub features: Vec<SkillFeature>,
 }
 
-/// `/SKILL.md`: what an agent should know of the archive before it asks.
+/// `/SKILL.md`: what an agent should know about the archive before it queries it.
 #[derive(Clone, Debug)]
 pub struct Skill {
     /// The node.
@@ -57,7 +57,7 @@ pub struct Skill {
     pub as_of: Option<OffsetDateTime>,
 }
 
-/// A column's value that occurs, for the worked requests.
+/// A column with a value that occurs in it, for the worked requests.
 #[derive(Clone, Debug)]
 pub struct Sample {
     /// The column.
@@ -71,26 +71,26 @@ pub struct Sample {
 pub struct SchemaFeature {
     /// The hook's name.
     pub name: String,
-    /// The hook's columns; those that every feature table has are known.
+    /// The hook's columns, without the common ones of every feature table.
     pub columns: Vec<Column>,
     /// How many rows there are.
     pub rows: Count,
     /// How many records have rows.
     pub records_covered: Count,
-    /// A value of one of its columns; nothing while it is empty.
+    /// A value of one of its columns; `None` while it is empty.
     pub sample: Option<Sample>,
-    /// The id of a row; nothing while it is empty.
+    /// The id of a row; `None` while it is empty.
     pub sample_row: Option<i64>,
 }
 
-/// A worked example of a convention's author.
+/// A worked example by a convention's author.
 #[derive(Clone, Debug)]
 pub struct SchemaExample {
-    /// What is asked.
+    /// The question.
     pub question: String,
-    /// How to ask it.
+    /// The query that answers it.
     pub query: String,
-    /// What the answer means.
+    /// The meaning of the result.
     pub interpretation: String,
 }
 
@@ -103,23 +103,23 @@ pub struct SchemaDoc {
     pub schema: String,
     /// Its title.
     pub title: String,
-    /// What its data are for; nothing when no convention says so.
+    /// The purpose of its data; `None` if no convention states one.
     pub purpose: Option<String>,
-    /// The declared fields, in order; the columns that every records table has are known.
+    /// The declared fields, in order, without the common columns of every records table.
     pub fields: Vec<Column>,
     /// How many records there are.
     pub records: Count,
-    /// A value of one of the fields; nothing while there are no records.
+    /// A value of one of the fields; `None` while there are no records.
     pub sample: Option<Sample>,
-    /// The id of a record; nothing while there are none.
+    /// The id of a record; `None` while there are none.
     pub sample_record: Option<String>,
     /// The feature tables.
     pub features: Vec<SchemaFeature>,
     /// Worked examples.
     pub examples: Vec<SchemaExample>,
-    /// When to look elsewhere.
+    /// When to use other data.
     pub when_not_to_use: Option<String>,
-    /// Where else to look.
+    /// Related data.
     pub see_also: Vec<String>,
     /// When the rows were counted.
     pub as_of: Option<OffsetDateTime>,

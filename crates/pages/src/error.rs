@@ -1,4 +1,4 @@
-//! The page of something that did not work.
+//! The error page.
 
 use maud::html;
 
@@ -6,7 +6,7 @@ use crate::model::ErrorPage;
 use crate::parts::{page, paragraph, said};
 use crate::paths;
 
-/// That something did not work, what it was, and the way back.
+/// Renders an error, with a link to the front page.
 pub fn error_page(error: &ErrorPage) -> String {
     let body = html! {
         p class="status" { "Error " (error.status) }

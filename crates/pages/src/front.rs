@@ -1,4 +1,4 @@
-//! The front page: what the archive holds.
+//! The front page: the content of the archive.
 
 use maud::{Markup, html};
 
@@ -9,7 +9,7 @@ use crate::parts::{as_of, code, linked, page, paragraph, said, time, wide};
 use crate::paths::{self, Format};
 use crate::text::{counted, counted_of, short_digest};
 
-/// What the archive holds: its totals, conventions, tables and hooks, and how to start.
+/// Renders the content of the archive: its totals, conventions, tables and hooks, and how to start.
 pub fn front_page(front: &FrontPage) -> String {
     let node = &front.node;
     let body = html! {
@@ -146,7 +146,7 @@ fn hook_table(hooks: &[HookEntry]) -> Markup {
     wide("Hooks and their live releases", &table)
 }
 
-/// A text as one word of a shell, whatever it holds.
+/// Quotes any text as one word of a shell.
 pub(crate) fn shell_word(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
 }

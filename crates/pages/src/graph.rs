@@ -1,43 +1,43 @@
-//! A trace as boxes and arrows: what stands where. Numbers only; `picture` draws them.
+//! The layout of a trace as boxes and arrows. Numbers only; `picture` draws them.
 //!
-//! Three lanes run down, side by side: where the record came from, who asked for the work, and which release did it.
-//! Each ends in the run, which is as wide as all of them, so that every arrow is straight; below it is the row.
+//! Three lanes run down, side by side: the source of the record, the creator of the work, and the release that did
+//! it. Each ends in the run, which is as wide as all of them, so that every arrow is straight; below it is the row.
 
 use crate::model::{Source, Who};
 use crate::provenance::{TracePage, TracedDelegation, TracedTask};
 use crate::text::{duration, fitted, fitted_end, people_time, short_digest, value_text};
 
-/// Around everything.
+/// The margin around everything.
 const MARGIN: usize = 8;
-/// A lane.
+/// The width of a lane.
 const LANE: usize = 264;
-/// Between lanes.
+/// The distance between lanes.
 const BETWEEN: usize = 28;
-/// Between a box and the next below, where the arrow and its word are.
+/// The distance between a box and the next one below, for the arrow and its label.
 const DROP: usize = 44;
-/// From a box's edge to its text.
+/// The distance from a box's edge to its text.
 pub(crate) const PAD: usize = 14;
-/// From one line of a box to the next.
+/// The height of a line in a box.
 pub(crate) const LINE: usize = 19;
-/// How wide a character is reckoned, in tenths: more than most are.
+/// The assumed width of a character, in tenths: more than most are.
 const CHARACTER: usize = 78;
-/// How much fits on a line of a lane.
+/// How much text fits on a line of a lane.
 const ROOM: usize = (LANE - 2 * PAD) * 10 / CHARACTER;
-/// How many delegations are drawn; of more, the first and the last two.
+/// The maximum number of drawn delegations; of more, the first one and the last two are drawn.
 const DELEGATIONS: usize = 3;
 
-/// How a box looks.
+/// The look of a box.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Look {
-    /// As most do.
+    /// The default.
     Plain,
-    /// What the page is about.
+    /// The subject of the page.
     Main,
-    /// What is no longer so: superseded, stuck, failed, withdrawn.
+    /// A past state: superseded, stuck, failed, withdrawn.
     Past,
 }
 
-/// A box: a caption that says what it is, and lines that say which.
+/// A box: a caption with its kind, and lines that identify it.
 #[derive(Clone, Debug)]
 pub(crate) struct Card {
     pub(crate) caption: &'static str,
@@ -67,7 +67,7 @@ pub(crate) struct Graph {
     pub(crate) height: usize,
 }
 
-/// A box before it has a place, and the word of the arrow that leaves it.
+/// A box without a position, and the label of the arrow that leaves it.
 struct Part {
     caption: &'static str,
     lines: Vec<String>,
@@ -97,7 +97,7 @@ impl Part {
     }
 }
 
-/// Who somebody was, on a line.
+/// Returns a principal as one line.
 pub(crate) fn who_text(who: &Who) -> String {
     match &who.name {
         Some(name) if !name.is_empty() => name.clone(),
@@ -117,7 +117,7 @@ fn source_part(source: &Source) -> Part {
             "Deposition",
             "was published as",
             [
-                // What stands before the last colon is the same for every deposition of the node.
+                // The part before the last colon is the same for every deposition of the node.
                 srn.rsplit(':').next().unwrap_or_default().to_owned(),
                 format!("by {}", who_text(owner)),
                 format!("{convention}, submission {submission}"),
@@ -157,12 +157,12 @@ fn task_lane(task: &TracedTask) -> Vec<Part> {
     let handed = if task.delegations.is_empty() {
         "led to"
     } else {
-        "was handed on"
+        "was delegated"
     };
     let mut lane = vec![
         Part::new(
             "Creator",
-            "asked for",
+            "created",
             [
                 who_text(&task.creator),
                 task.creator
@@ -183,7 +183,7 @@ fn task_lane(task: &TracedTask) -> Vec<Part> {
     } else {
         let left_out = all.len() - DELEGATIONS;
         lane.extend(all.iter().take(1).map(delegation_part));
-        lane.push(Part::new("Delegations", "then to", [format!("{left_out} more, told below")]).past(true));
+        lane.push(Part::new("Delegations", "then to", [format!("{left_out} more, see below")]).past(true));
         lane.extend(all.iter().skip(all.len() - DELEGATIONS + 1).map(delegation_part));
     }
     lane
@@ -233,7 +233,7 @@ fn run_and_row(page: &TracePage) -> [Part; 2] {
     let run = Part::new("Run", "computed", lines);
     let row = &page.row;
     let mut lines = vec![format!("{} {}", page.feature, row.id)];
-    // A few values to know it by; all of them are below the picture.
+    // A few values that identify it; all of them are below the picture.
     lines.extend(row.values.iter().take(4).map(|field| {
         let unit = field.column.unit.as_deref().unwrap_or_default();
         format!("{} = {} {unit}", field.column.name, value_text(&field.value))
@@ -246,11 +246,11 @@ fn run_and_row(page: &TracePage) -> [Part; 2] {
     [run, part.past(!row.current)]
 }
 
-/// Puts a part at a place, with lines that fit.
+/// Positions a part, with lines that fit.
 fn placed(part: &Part, x: usize, y: usize, room: usize) -> Card {
     let height = part.height();
     let most = (room - 2 * PAD) * 10 / CHARACTER;
-    // The first line is bold, which takes more.
+    // The first line is bold, which is wider.
     let fits =
         |(index, line): (usize, &String)| fitted(line, if index == 0 { most - most / 8 } else { most });
     let lines = part.lines.iter().enumerate().map(fits).collect();
@@ -274,7 +274,7 @@ pub(crate) fn graph(page: &TracePage) -> Graph {
     let (mut boxes, mut arrows) = (Vec::new(), Vec::new());
     for (index, lane) in lanes.into_iter().enumerate() {
         let x = MARGIN + index * (LANE + BETWEEN);
-        // From the bottom up, so that what the run used stands right above it.
+        // From the bottom up, so that the inputs of the run are right above it.
         let mut bottom = run_y;
         for part in lane.into_iter().rev() {
             let (word, y) = (part.word, bottom - DROP - part.height());

@@ -24,7 +24,7 @@ fn inside(graph: &Graph, one: &Card) -> bool {
     one.x + one.width <= graph.width && one.y + one.height <= graph.height
 }
 
-// proves PRV-6: everything that a row came from has its own place in the picture.
+// proves PRV-6: every source of a row has its own place in the picture.
 #[test]
 fn boxes_are_inside_and_do_not_overlap() {
     for trace in traces() {
@@ -38,7 +38,7 @@ fn boxes_are_inside_and_do_not_overlap() {
     }
 }
 
-// proves PRV-6: the arrows say what led to what, and end at boxes.
+// proves PRV-6: the arrows show what led to what, and end at boxes.
 #[test]
 fn an_arrow_leaves_one_box_and_reaches_the_next() {
     for trace in traces() {

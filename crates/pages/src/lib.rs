@@ -1,8 +1,8 @@
 //! Hallmark's texts for readers: HTML pages for people, markdown for agents.
 //!
-//! Plain structs in, text out: nothing here does I/O, reads a clock or asks a database. Whoever calls has gathered what a
-//! reader may see. The pages need no script and keep to the content security policy [`CONTENT_SECURITY_POLICY`]; their
-//! stylesheet is [`STYLESHEET`], served as [`paths::STYLE`].
+//! Plain structs in, text out: nothing here does I/O, reads a clock or queries a database. The caller has gathered
+//! what a reader may see. The pages need no script and keep to the content security policy
+//! [`CONTENT_SECURITY_POLICY`]; their stylesheet is [`STYLESHEET`], served as [`paths::STYLE`].
 //!
 //! ```
 //! let page = pages::error_page(&pages::ErrorPage {

@@ -1,8 +1,8 @@
-//! Markdown that no text gets out of: escapes, code, tables and front matter.
+//! Markdown that contains any text safely: escapes, code, tables and front matter.
 
 use crate::text::{forbidden, one_line};
 
-/// A text within a line: what markdown would read as markup is escaped, and line ends are spaces.
+/// Escapes a text within a line: markup is escaped, and line ends become spaces.
 pub(crate) fn inline(text: &str) -> String {
     let line = one_line(text);
     let mut out = String::with_capacity(line.len() + 8);
@@ -12,7 +12,7 @@ pub(crate) fn inline(text: &str) -> String {
             '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '|' | '~' | '&' | '$' | '#' => true,
             // A line that begins with one of these is a list or a rule.
             '+' | '-' | '=' | ':' => first,
-            // So is one that begins with a number and one of these.
+            // The same holds for a number followed by one of these.
             '.' | ')' => line
                 .get(..at)
                 .is_some_and(|before| before.bytes().all(|b| b.is_ascii_digit())),
@@ -30,14 +30,14 @@ fn longest_run(text: &str) -> usize {
     text.split(|c| c != '`').map(str::len).max().unwrap_or_default()
 }
 
-/// A name or an id as code, on one line.
+/// Formats a name or an id as code, on one line.
 pub(crate) fn code(text: &str) -> String {
     let line = one_line(text);
     if line.is_empty() {
         return "(empty)".to_owned();
     }
     let ticks = "`".repeat(longest_run(&line) + 1);
-    // A space that markdown takes off again keeps a tick of the text apart from ours.
+    // A space that markdown removes again separates a backtick of the text from the delimiters.
     let pad = if line.starts_with('`') || line.ends_with('`') {
         " "
     } else {
@@ -46,14 +46,14 @@ pub(crate) fn code(text: &str) -> String {
     format!("{ticks}{pad}{line}{pad}{ticks}")
 }
 
-/// A text as it is, between fences longer than any run of ticks in it.
+/// Formats a text verbatim, between fences longer than any run of backticks in it.
 pub(crate) fn fenced(language: &str, text: &str) -> String {
     let ticks = "`".repeat(longest_run(text).max(2) + 1);
     let end = if text.ends_with('\n') { "" } else { "\n" };
     format!("{ticks}{language}\n{text}{end}{ticks}\n")
 }
 
-/// A table. Its cells are markdown already; what would end a cell is escaped, in code too.
+/// Formats a table. Its cells are markdown already; bars in them are escaped, in code too.
 pub(crate) fn table<const N: usize>(head: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
     let mut out = format!("| {} |\n|{}\n", head.join(" | "), " --- |".repeat(N));
     for row in rows {
@@ -63,7 +63,8 @@ pub(crate) fn table<const N: usize>(head: [&str; N], rows: impl IntoIterator<Ite
     out
 }
 
-/// Every bar has an odd number of backslashes before it, so that it ends no cell. In a text `inline` saw to it; in code nobody did.
+/// Escapes every bar with an odd number of backslashes, so that it ends no cell. In a text `inline` did that already,
+/// in code it did not.
 fn bars_escaped(cell: &str) -> String {
     let mut out = String::with_capacity(cell.len());
     let mut slashes = 0usize;
@@ -77,7 +78,7 @@ fn bars_escaped(cell: &str) -> String {
     out
 }
 
-/// A text in YAML, double-quoted: the one form that holds any text.
+/// Formats a text in YAML, double-quoted: the one form that can hold any text.
 pub(crate) fn yaml(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');
@@ -87,7 +88,7 @@ pub(crate) fn yaml(text: &str) -> String {
             '\n' => out.push_str("\\n"),
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
-            // Line ends and marks to YAML, though not to Rust; and controls, which it may not hold.
+            // Line ends and marks to YAML, though not to Rust; and controls, which YAML forbids.
             '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{c}' => {
                 out.push_str(&format!("\\u{:04x}", u32::from(c)));
             }

@@ -1,33 +1,33 @@
-//! What a page is made of: plain data, gathered and allowed by somebody else.
+//! The content of a page: plain data that the caller gathered and authorized.
 
 use serde_json::Value;
 use time::OffsetDateTime;
 
-/// What every page knows of the node.
+/// The properties of the node that every page shows.
 #[derive(Clone, Debug)]
 pub struct Node {
     /// Its name.
     pub name: String,
     /// Its domain, with a port if there is one.
     pub domain: String,
-    /// What it is for.
+    /// Its purpose.
     pub description: String,
-    /// Where it is reached, without a slash at the end: `https://archive.example.org`.
+    /// Its public address, without a slash at the end: `https://archive.example.org`.
     pub base_url: String,
     /// Hallmark's version.
     pub version: String,
 }
 
-/// How many there are.
+/// A number of items.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Count {
     /// The number.
     pub value: u64,
-    /// Whether it was counted; an estimate is told as "about".
+    /// Whether it was counted; an estimate is shown with "about".
     pub exact: bool,
 }
 
-/// How much the archive holds.
+/// The totals of the archive.
 #[derive(Clone, Debug)]
 pub struct Totals {
     /// Published records.
@@ -38,7 +38,7 @@ pub struct Totals {
     pub conventions: Count,
     /// Hooks.
     pub hooks: Count,
-    /// When that was counted; nothing while it never was.
+    /// When that was counted; `None` if it never was.
     pub as_of: Option<OffsetDateTime>,
 }
 
@@ -49,9 +49,9 @@ pub struct ConventionEntry {
     pub slug: String,
     /// Its title.
     pub title: String,
-    /// What it is about.
+    /// Its description.
     pub description: String,
-    /// What its data are for.
+    /// The purpose of its data.
     pub purpose: Option<String>,
     /// Its schema version, `id@version`.
     pub schema: String,
@@ -59,7 +59,7 @@ pub struct ConventionEntry {
     pub hooks: Vec<String>,
 }
 
-/// Which of the two kinds of table.
+/// The kind of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TableKind {
     /// Records: one row each.
@@ -73,7 +73,7 @@ pub enum TableKind {
 pub struct TableEntry {
     /// `records`, or the hook's name.
     pub name: String,
-    /// Which kind it is.
+    /// Its kind.
     pub kind: TableKind,
     /// How many rows it has.
     pub rows: Count,
@@ -116,7 +116,7 @@ pub struct HookEntry {
     pub live: Option<LiveRelease>,
 }
 
-/// What the archive holds.
+/// The content of the front page.
 #[derive(Clone, Debug)]
 pub struct FrontPage {
     /// The node.
@@ -138,13 +138,13 @@ pub struct Column {
     pub name: String,
     /// Its type: `text`, `number`, `date`, ...
     pub column_type: String,
-    /// What its values are measured in.
+    /// The unit of its values.
     pub unit: Option<String>,
     /// What it means.
     pub description: Option<String>,
 }
 
-/// What a row of a table is, and so where it links to.
+/// What a row of a table represents, which decides its links.
 #[derive(Clone, Debug)]
 pub enum RowOf {
     /// A record: its page.
@@ -164,7 +164,7 @@ pub enum RowOf {
 /// A row of a table.
 #[derive(Clone, Debug)]
 pub struct TableRow {
-    /// What it is.
+    /// What it represents.
     pub of: RowOf,
     /// Its values, in the order of the columns.
     pub cells: Vec<Value>,
@@ -175,13 +175,13 @@ pub struct TableRow {
 pub struct TablePage {
     /// The node.
     pub node: Node,
-    /// The schema as it was asked for: `id` or `id@version`.
+    /// The schema as requested: `id` or `id@version`.
     pub schema: String,
     /// The schema's title.
     pub title: String,
     /// `records`, or the hook's name.
     pub table: String,
-    /// Which kind it is.
+    /// Its kind.
     pub kind: TableKind,
     /// The columns in wire order. The first, `id`, heads its row.
     pub columns: Vec<Column>,
@@ -191,11 +191,11 @@ pub struct TablePage {
     pub total: Option<Count>,
     /// When that was counted.
     pub as_of: Option<OffsetDateTime>,
-    /// The query that gave the page, but for its cursor: `limit`, `sort`, `as_of`. Links keep it.
+    /// The query of the page, without its cursor: `limit`, `sort`, `as_of`. Links keep it.
     pub query: Vec<(String, String)>,
-    /// Whether this page was reached by a cursor, so that there is a first page to go back to.
+    /// Whether this page was reached by a cursor, so that there is a first page to link to.
     pub continued: bool,
-    /// Where the next page begins.
+    /// The cursor of the next page.
     pub next_cursor: Option<String>,
 }
 
@@ -204,11 +204,11 @@ pub struct TablePage {
 pub struct FieldValue {
     /// Its column.
     pub column: Column,
-    /// What it holds.
+    /// Its value.
     pub value: Value,
 }
 
-/// What a hook computed for a record.
+/// The features that a hook computed for a record.
 #[derive(Clone, Debug)]
 pub struct RecordFeature {
     /// The hook's name.
@@ -217,7 +217,7 @@ pub struct RecordFeature {
     pub columns: Vec<Column>,
     /// Its rows of this record.
     pub rows: Vec<TableRow>,
-    /// Whether there are more of them than are here.
+    /// Whether there are more rows than these.
     pub more: bool,
 }
 
@@ -228,7 +228,7 @@ pub struct RecordPage {
     pub node: Node,
     /// Its id.
     pub id: String,
-    /// Its srn.
+    /// Its SRN.
     pub srn: String,
     /// Its version.
     pub version: u32,
@@ -240,24 +240,24 @@ pub struct RecordPage {
     pub created_at: OffsetDateTime,
     /// Its metadata, in the schema's order.
     pub metadata: Vec<FieldValue>,
-    /// Where it came in.
+    /// Its source.
     pub source: Option<Source>,
-    /// What was computed for it.
+    /// Its computed features.
     pub features: Vec<RecordFeature>,
 }
 
-/// That something did not work.
+/// An error.
 #[derive(Clone, Debug)]
 pub struct ErrorPage {
     /// The HTTP status.
     pub status: u16,
-    /// What happened, in a few words.
+    /// A short title of the error.
     pub title: String,
-    /// What happened, in a sentence.
+    /// A sentence about the error.
     pub detail: String,
 }
 
-/// Where a record came in.
+/// The source of a record.
 #[derive(Clone, Debug)]
 pub enum Source {
     /// It was published from a deposition.
@@ -275,7 +275,7 @@ pub enum Source {
         /// Who approved it, where a curator had to.
         curated_by: Option<Who>,
     },
-    /// It came by an ingest run.
+    /// It came from an ingest run.
     Ingest {
         /// The convention.
         convention: String,

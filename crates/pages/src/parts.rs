@@ -1,4 +1,4 @@
-//! What the HTML pages have in common: their frame, and how a text, a value, a time or a person looks in it.
+//! The common parts of the HTML pages: their frame, and the display of texts, values, times and people.
 
 use maud::{DOCTYPE, Markup, html};
 use serde_json::Value;
@@ -18,17 +18,17 @@ pub const HTML: &str = "text/html; charset=utf-8";
 /// The media type of the markdown documents.
 pub const MARKDOWN: &str = "text/markdown; charset=utf-8";
 
-/// How much of a text a table's cell shows; the whole is on the page that its row links to.
+/// The maximum number of characters of a text in a table cell; the whole is on the page that its row links to.
 const CELL: usize = 160;
-/// The longest cell that is kept on one line, if it has no space: ids, names and times.
+/// The maximum length of a cell without spaces that is kept on one line: ids, names and times.
 const WORD: usize = 48;
-/// How much of a name is shown around the content.
+/// The maximum number of characters of a name outside the content.
 const NAME: usize = 60;
 
-/// A step on the way from the front page to here: what it is called and, unless it is this page, where it is.
+/// A step on the way from the front page to here: its label and, unless it is this page, its path.
 pub(crate) type Crumb<'a> = (&'a str, Option<String>);
 
-/// A whole page. Its title is the page's own, then the node's.
+/// Renders a whole page. Its title is the page's own, then the node's.
 pub(crate) fn page(node: Option<&Node>, title: &str, crumbs: &[Crumb<'_>], body: &Markup) -> String {
     let site = node.map_or("Hallmark", |node| node.name.as_str());
     let whole = if title == site {
@@ -89,17 +89,17 @@ fn crumb_list(crumbs: &[Crumb<'_>]) -> Markup {
     }
 }
 
-/// Somebody's text, apart from ours: its writing direction and its marks end where it ends.
+/// Isolates a foreign text: its writing direction and its marks end where it ends.
 pub(crate) fn said(text: &str) -> Markup {
     html! { bdi { (text) } }
 }
 
-/// A name or an id, which a machine would read.
+/// Renders a name or an id, which a machine would read.
 pub(crate) fn code(text: &str) -> Markup {
     html! { code { bdi { (text) } } }
 }
 
-/// Somebody's text; a link, if all of it is a web address.
+/// Renders a foreign text; as a link, if all of it is a web address.
 pub(crate) fn linked(text: &str) -> Markup {
     match paths::external(text) {
         Some(href) => html! { a href=(href) rel="noopener noreferrer nofollow" { (said(text)) } },
@@ -107,17 +107,17 @@ pub(crate) fn linked(text: &str) -> Markup {
     }
 }
 
-/// A paragraph of somebody's. Its direction is its own.
+/// Renders a foreign paragraph, with its own writing direction.
 pub(crate) fn paragraph(text: &str) -> Markup {
     html! { p dir="auto" class="told" { (text) } }
 }
 
-/// A time.
+/// Renders a time.
 pub(crate) fn time(at: OffsetDateTime) -> Markup {
     html! { time datetime=(machine_time(at)) { (people_time(at)) } }
 }
 
-/// When something was counted.
+/// Renders the time of a count.
 pub(crate) fn as_of(at: Option<OffsetDateTime>) -> Markup {
     html! {
         @match at {
@@ -127,7 +127,7 @@ pub(crate) fn as_of(at: Option<OffsetDateTime>) -> Markup {
     }
 }
 
-/// Who somebody was: the name if it is known, where it comes from, and the id.
+/// Renders a principal: the name if it is known, its authority, and the id.
 pub(crate) fn who(who: &Who) -> Markup {
     html! {
         @if let Some(name) = &who.name { (said(name)) " " }
@@ -136,7 +136,7 @@ pub(crate) fn who(who: &Who) -> Markup {
     }
 }
 
-/// A value, whole.
+/// Renders a whole value.
 pub(crate) fn value(value: &Value) -> Markup {
     html! {
         @match value {
@@ -148,12 +148,12 @@ pub(crate) fn value(value: &Value) -> Markup {
     }
 }
 
-/// A value as it fits into a cell.
+/// Renders a value cut to the size of a cell.
 fn cell(value: &Value) -> Markup {
     html! {
         @match value {
             Value::Null => span class="none" { "–" },
-            // A link keeps its whole address, whatever is shown of it.
+            // A link keeps its whole address, even if its text is cut.
             Value::String(text) => @match paths::external(text) {
                 Some(href) => a href=(href) rel="noopener noreferrer nofollow" { (said(&cut(text, CELL))) },
                 None => (said(&cut(text, CELL))),
@@ -163,7 +163,7 @@ fn cell(value: &Value) -> Markup {
     }
 }
 
-/// A column's heading: its name and its unit.
+/// Renders a column's heading: its name and its unit.
 pub(crate) fn column_name(column: &Column) -> Markup {
     html! {
         (said(&column.name))
@@ -171,12 +171,12 @@ pub(crate) fn column_name(column: &Column) -> Markup {
     }
 }
 
-/// What scrolls sideways by itself when it is too wide, by keyboard too.
+/// Wraps wide content so that it scrolls sideways, by keyboard too.
 pub(crate) fn wide(label: &str, inside: &Markup) -> Markup {
     html! { div class="wide" role="region" aria-label=(label) tabindex="0" { (inside) } }
 }
 
-/// Rows under their columns. The first cell heads its row and links to what the row is.
+/// Renders rows under their columns. The first cell heads its row and links to the row's object.
 pub(crate) fn rows(schema: &str, table: &str, columns: &[Column], rows: &[TableRow]) -> Markup {
     let caption = format!("Rows of {table}");
     let body = html! {
@@ -191,7 +191,7 @@ pub(crate) fn rows(schema: &str, table: &str, columns: &[Column], rows: &[TableR
     wide(&caption, &body)
 }
 
-/// How a cell is set: numbers to the right, words on one line, texts in lines.
+/// Returns the style of a cell: numbers to the right, words on one line, texts in lines.
 fn class(column: &Column, value: &Value) -> &'static str {
     let numeric = matches!(column.column_type.as_str(), "number" | "integer");
     match value {
@@ -203,7 +203,7 @@ fn class(column: &Column, value: &Value) -> &'static str {
     }
 }
 
-/// What tells an srn from the node's others: `<id>@<version>`.
+/// Returns the part that distinguishes an SRN from the node's others: `<id>@<version>`.
 fn last_part(srn: &str) -> &str {
     srn.rsplit(':').next().unwrap_or(srn)
 }
@@ -229,7 +229,7 @@ fn row_cell(schema: &str, table: &str, row: &TableRow, index: usize, column: &Co
     }
 }
 
-/// What the columns are.
+/// Renders the descriptions of the columns.
 pub(crate) fn column_table(columns: &[Column]) -> Markup {
     let body = html! {
         table class="columns" {

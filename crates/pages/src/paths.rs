@@ -1,4 +1,5 @@
-//! Where everything is: the only place that knows a path. Each part is percent-encoded, so that no text leaves its segment.
+//! The paths of everything: the only place that defines a path. Each part is percent-encoded, so that no text leaves
+//! its segment.
 
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -10,14 +11,14 @@ pub const STYLE: &str = "/style.css";
 pub const API_DOCS: &str = "/docs";
 /// The API's description.
 pub const OPENAPI: &str = "/openapi.json";
-/// The archive, told to an agent.
+/// The archive's description for agents.
 pub const SKILL: &str = "/SKILL.md";
 /// The catalogue, in JSON.
 pub const CATALOGUE: &str = "/api/v1/data";
 /// The events feed.
 pub const EVENTS: &str = "/api/v1/events";
 
-/// In a path segment: what RFC 3986 leaves unreserved, and `@` and `:`, which read better as they are.
+/// For a path segment: what RFC 3986 leaves unreserved, and `@` and `:`, which read better unescaped.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
@@ -26,14 +27,14 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'@')
     .remove(b':');
 
-/// In a query: unreserved only, so that `+`, `&` and `=` of a cursor keep their meaning.
+/// For a query: unreserved characters only, so that `+`, `&` and `=` of a cursor keep their meaning.
 const QUERY: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
 
-/// In somebody else's address: only what no address may hold as it is. `%` stays: it is theirs.
+/// For a foreign address: only characters that no address may contain. `%` stays, because it belongs to the address.
 const FOREIGN: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -46,7 +47,7 @@ const FOREIGN: &AsciiSet = &CONTROLS
     .add(b'|')
     .add(b'}');
 
-/// How a table can be had.
+/// The format of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// A page, in JSON.
@@ -60,10 +61,10 @@ pub enum Format {
 }
 
 impl Format {
-    /// All of them.
+    /// All formats.
     pub const ALL: [Self; 4] = [Self::Json, Self::Csv, Self::CsvGz, Self::Parquet];
 
-    /// What follows the table's path.
+    /// Returns the suffix of the table's path.
     pub const fn ending(self) -> &'static str {
         match self {
             Self::Json => "",
@@ -73,7 +74,7 @@ impl Format {
         }
     }
 
-    /// What a person calls it.
+    /// Returns the name for people.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Json => "JSON",
@@ -84,7 +85,8 @@ impl Format {
     }
 }
 
-/// One segment of a path. `.` and `..` mean something else in a path whatever their encoding, so they become `_`; no name or id of ours is either.
+/// Encodes one segment of a path. `.` and `..` have a special meaning even if they are encoded, so they become `_`;
+/// no name or id of the server equals either.
 fn segment(text: &str) -> String {
     match text {
         "." | ".." => "_".repeat(text.len()),
@@ -92,7 +94,7 @@ fn segment(text: &str) -> String {
     }
 }
 
-/// A query, with its question mark, or nothing.
+/// Encodes a query, with its question mark, or returns an empty text.
 fn query<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     let mut out = String::new();
     for (name, value) in pairs {
@@ -104,29 +106,29 @@ fn query<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     out
 }
 
-/// The first page of a table, for people.
+/// Returns the path of the first page of a table, for people.
 pub fn table(schema: &str, table: &str) -> String {
     format!("/data/{}/{}", segment(schema), segment(table))
 }
 
-/// A page of a table, for people: the same query, from `cursor` on.
+/// Returns the path of a page of a table, for people: the same query, from `cursor` on.
 pub fn table_page(schema: &str, name: &str, asked: &[(String, String)], cursor: Option<&str>) -> String {
     let asked = asked.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let pairs = asked.chain(cursor.map(|cursor| ("cursor", cursor)));
     format!("{}{}", table(schema, name), query(pairs))
 }
 
-/// A record, for people.
+/// Returns the path of a record, for people.
 pub fn record(id: &str) -> String {
     format!("/data/records/{}", segment(id))
 }
 
-/// A row's trace, for people.
+/// Returns the path of a row's trace, for people.
 pub fn trace(schema: &str, feature: &str, row_id: i64) -> String {
     format!("{}/rows/{row_id}", table(schema, feature))
 }
 
-/// A table for machines: a page of it, or the whole.
+/// Returns the path of a table for machines: a page of it, or the whole.
 pub fn table_data(schema: &str, table: &str, format: Format, asked: &[(String, String)]) -> String {
     let pairs = asked.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     format!(
@@ -138,22 +140,22 @@ pub fn table_data(schema: &str, table: &str, format: Format, asked: &[(String, S
     )
 }
 
-/// A schema's manifest, in JSON.
+/// Returns the path of a schema's manifest, in JSON.
 pub fn manifest(schema: &str) -> String {
     format!("{CATALOGUE}/{}", segment(schema))
 }
 
-/// A schema's document, in markdown.
+/// Returns the path of a schema's document, in markdown.
 pub fn schema_doc(schema: &str) -> String {
     format!("{CATALOGUE}/{}.md", segment(schema))
 }
 
-/// A record, in JSON.
+/// Returns the path of a record, in JSON.
 pub fn record_data(id: &str) -> String {
     format!("{CATALOGUE}/records/{}", segment(id))
 }
 
-/// A row's trace, in JSON.
+/// Returns the path of a row's trace, in JSON.
 pub fn trace_data(schema: &str, feature: &str, row_id: i64) -> String {
     format!(
         "{CATALOGUE}/{}/{}/rows/{row_id}/trace",
@@ -162,23 +164,24 @@ pub fn trace_data(schema: &str, feature: &str, row_id: i64) -> String {
     )
 }
 
-/// A convention, in JSON.
+/// Returns the path of a convention, in JSON.
 pub fn convention(slug: &str) -> String {
     format!("/api/v1/conventions/{}", segment(slug))
 }
 
-/// A hook and its releases, in JSON.
+/// Returns the path of a hook and its releases, in JSON.
 pub fn hook(name: &str) -> String {
     format!("/api/v1/hooks/{}/releases", segment(name))
 }
 
-/// The address that a text is, if it may be linked to: `http` and `https` only, whole, with a host.
+/// Returns a text as an address if it may be linked to: `http` and `https` only, whole, with a host.
 pub fn external(text: &str) -> Option<String> {
     let (scheme, rest) = text.split_once("://")?;
     let http = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
     let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let plain = !text.chars().any(|c| c.is_whitespace() || c.is_control());
-    // A backslash is a slash to browsers, so it must not hide where the host ends; a name before `@` is only ever there to deceive.
+    // A backslash is a slash to browsers, so it must not hide where the host ends; a name before `@` only serves to
+    // deceive.
     let honest = !host.is_empty() && !host.contains(['\\', '@']);
     (http && plain && honest).then(|| {
         let rest = utf8_percent_encode(rest, FOREIGN);
@@ -190,7 +193,7 @@ pub fn external(text: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    // proves DAT-1: a link reaches its table whatever its name and cursor hold.
+    // proves DAT-1: a link reaches its table for any name and cursor.
     #[test]
     fn every_part_stays_in_its_segment() {
         assert_eq!(table("quakes@1.0.0", "records"), "/data/quakes@1.0.0/records");
@@ -207,7 +210,7 @@ mod tests {
         );
     }
 
-    // proves DAT-1: a link made of somebody's text leads to a web page and nowhere else.
+    // proves DAT-1: a link made of a foreign text leads to a web page and nowhere else.
     #[test]
     fn only_whole_web_addresses_are_linked() {
         for text in [

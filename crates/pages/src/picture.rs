@@ -12,7 +12,7 @@ const fn class(look: Look) -> &'static str {
     }
 }
 
-/// A box. Its text is in an `svg` of its own, which clips what a font sets wider than was reckoned with.
+/// Draws a box. Its text is in an `svg` of its own, which clips text that a font sets wider than assumed.
 fn drawn_box(b: &Card) -> Markup {
     html! {
         g class=(class(b.look)) {
@@ -36,7 +36,7 @@ fn drawn_arrow(a: &Arrow) -> Markup {
     }
 }
 
-/// The picture, named by `title` and told by `desc` to who cannot see it.
+/// Draws the picture, named by `title` and described by `desc` for readers who cannot see it.
 pub(crate) fn picture(graph: &Graph, title: &str, desc: &str) -> Markup {
     html! {
         svg class="trace" role="img" aria-labelledby="picture-title picture-desc"

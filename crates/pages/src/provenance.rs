@@ -1,4 +1,4 @@
-//! What a trace page is made of: a row and everything that it came from.
+//! The content of a trace page: a row and its provenance.
 
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -14,7 +14,7 @@ pub struct TracedRow {
     pub values: Vec<FieldValue>,
     /// When it was inserted.
     pub created_at: OffsetDateTime,
-    /// Whether it is still what the table shows.
+    /// Whether the table still shows it.
     pub current: bool,
     /// The run that replaced it.
     pub superseded_by: Option<String>,
@@ -39,14 +39,14 @@ pub struct TracedRun {
     pub worker: String,
 }
 
-/// That a release was withdrawn.
+/// When, by whom and why a release was withdrawn.
 #[derive(Clone, Debug)]
 pub struct Yanked {
-    /// Why.
+    /// The reason.
     pub reason: String,
     /// Who withdrew it: `user:<id>` or `service_account:<id>`.
     pub by: String,
-    /// When.
+    /// When it was withdrawn.
     pub at: OffsetDateTime,
 }
 
@@ -75,7 +75,7 @@ pub struct TracedRelease {
     pub built_at: OffsetDateTime,
     /// The version that is live now.
     pub live_version: Option<u32>,
-    /// That it was withdrawn since, while it is.
+    /// Its withdrawal, while it is withdrawn.
     pub yanked: Option<Yanked>,
 }
 
@@ -84,7 +84,7 @@ pub struct TracedRelease {
 pub struct TracedRecord {
     /// Its id.
     pub id: String,
-    /// Its srn.
+    /// Its SRN.
     pub srn: String,
     /// Its version.
     pub version: u32,
@@ -94,14 +94,14 @@ pub struct TracedRecord {
     pub created_at: OffsetDateTime,
 }
 
-/// One time that the task was handed to somebody.
+/// One delegation of the task.
 #[derive(Clone, Debug)]
 pub struct TracedDelegation {
     /// Its id.
     pub id: String,
-    /// Who handed it on.
+    /// The party that delegated.
     pub caller: String,
-    /// To whom.
+    /// The party that it was delegated to.
     pub callee: String,
     /// How it ended.
     pub status: String,
@@ -109,7 +109,7 @@ pub struct TracedDelegation {
     pub attempt: i64,
     /// Which worker held it last.
     pub worker: Option<String>,
-    /// When it was handed on.
+    /// When it was created.
     pub created_at: OffsetDateTime,
     /// When its state last changed.
     pub updated_at: OffsetDateTime,
@@ -126,11 +126,11 @@ pub struct TracedTask {
     pub name: String,
     /// Its status.
     pub status: String,
-    /// Who asked for it.
+    /// Who created it.
     pub creator: Who,
-    /// When.
+    /// When it was created.
     pub created_at: OffsetDateTime,
-    /// To whom it was handed, in order.
+    /// Its delegations, in order.
     pub delegations: Vec<TracedDelegation>,
 }
 
@@ -139,7 +139,7 @@ pub struct TracedTask {
 pub struct TracePage {
     /// The node.
     pub node: Node,
-    /// The schema as it was asked for: `id` or `id@version`.
+    /// The schema as requested: `id` or `id@version`.
     pub schema: String,
     /// The feature table.
     pub feature: String,
@@ -151,7 +151,7 @@ pub struct TracePage {
     pub release: TracedRelease,
     /// The record that it is about.
     pub record: TracedRecord,
-    /// Where that record came in.
+    /// The source of that record.
     pub source: Option<Source>,
     /// The task that made the run.
     pub task: Option<TracedTask>,

@@ -6,7 +6,7 @@ use crate::model::{FieldValue, RecordFeature, RecordPage, Source};
 use crate::parts::{code, column_name, page, rows, said, time, value, who};
 use crate::paths;
 
-/// A record: its metadata, where it came in, and what was computed for it.
+/// Renders a record: its metadata, its source, and its computed features.
 pub fn record_page(record: &RecordPage) -> String {
     let body = html! {
         h1 { "Record " (code(&record.id)) }
@@ -20,18 +20,18 @@ pub fn record_page(record: &RecordPage) -> String {
         p class="formats" { "The same as " a href=(paths::record_data(&record.id)) { "JSON" } }
         section aria-labelledby="metadata" {
             h2 id="metadata" { "Metadata" }
-            @if record.metadata.is_empty() { p class="nothing" { "There is none." } }
+            @if record.metadata.is_empty() { p class="nothing" { "There is no metadata." } }
             @else { (fields(&record.metadata)) }
         }
         section aria-labelledby="source" {
-            h2 id="source" { "Where it came in" }
+            h2 id="source" { "Source" }
             @match &record.source {
                 Some(source) => dl class="facts" { (source_facts(source)) },
-                None => p class="nothing" { "That is not known." },
+                None => p class="nothing" { "The source is unknown." },
             }
         }
         section aria-labelledby="computed" {
-            h2 id="computed" { "What was computed for it" }
+            h2 id="computed" { "Computed features" }
             @if record.features.is_empty() { p class="nothing" { "Nothing." } }
             @for feature in &record.features { (feature_rows(&record.schema, feature)) }
         }
@@ -47,7 +47,7 @@ pub fn record_page(record: &RecordPage) -> String {
     page(Some(&record.node), &title, &crumbs, &body)
 }
 
-/// Fields and their values, whole.
+/// Renders fields with their whole values.
 pub(crate) fn fields(fields: &[FieldValue]) -> Markup {
     html! {
         dl class="facts" {
@@ -62,7 +62,7 @@ pub(crate) fn fields(fields: &[FieldValue]) -> Markup {
     }
 }
 
-/// Where a record came in, as terms and what they are.
+/// Renders the source of a record as a list of terms.
 pub(crate) fn source_facts(source: &Source) -> Markup {
     html! {
         @match source {
@@ -76,8 +76,8 @@ pub(crate) fn source_facts(source: &Source) -> Markup {
             Source::Ingest { convention, ingest_run, source_id, upload, line, batch, opened_by, pushed_by } => {
                 dt { "Ingest run" } dd { (code(ingest_run)) }
                 dt { "Convention" } dd { a href=(paths::convention(convention)) { (code(convention)) } }
-                dt { "Its id at the source" } dd { (code(source_id)) }
-                dt { "Where in the run" }
+                dt { "Id at the source" } dd { (code(source_id)) }
+                dt { "Position in the run" }
                 dd {
                     "upload " (upload) ", line " (line)
                     @if let Some(batch) = batch { ", batch " (batch) }

@@ -10,7 +10,7 @@ use crate::paths::{self, Format};
 use crate::skill::{push_list, push_paragraph};
 use crate::text::{counted, counted_of, finished, machine_time};
 
-/// What every records table has, before the declared fields.
+/// The columns of every records table, before the declared fields.
 const RECORD_COLUMNS: [(&str, &str, &str); 5] = [
     ("id", "text", "The record's id."),
     ("srn", "text", "Its full name. Feature rows refer to it."),
@@ -19,7 +19,7 @@ const RECORD_COLUMNS: [(&str, &str, &str); 5] = [
     ("created_at", "text", "When it was published."),
 ];
 
-/// What every feature table has, before the hook's columns.
+/// The columns of every feature table, before the hook's columns.
 const FEATURE_COLUMNS: [(&str, &str, &str); 4] = [
     ("id", "number", "The row's id."),
     ("record_srn", "text", "The record that it is about."),
@@ -27,13 +27,12 @@ const FEATURE_COLUMNS: [(&str, &str, &str); 4] = [
     ("created_at", "text", "When it was inserted."),
 ];
 
-/// The document at [`paths::schema_doc`].
+/// Writes the document at [`paths::schema_doc`].
 pub fn schema_md(doc: &SchemaDoc) -> String {
     let mut out = format!("# {} ({})\n\n", inline(&doc.title), code(&doc.schema));
     match &doc.purpose {
         Some(purpose) => push_paragraph(&mut out, purpose),
-        None => out
-            .push_str("No convention documents this schema: there is nothing but its columns to go by.\n\n"),
+        None => out.push_str("No convention documents this schema; only its columns are known.\n\n"),
     }
     out.push_str(&records(doc));
     for feature in &doc.features {
@@ -56,7 +55,7 @@ fn counted_at(doc: &SchemaDoc) -> String {
         .map_or_else(String::new, |at| format!(" (counted at {})", machine_time(at)))
 }
 
-/// A column table: the implicit columns, then those that somebody declared, which a filter can name.
+/// Formats a column table: the implicit columns, then the declared ones, which a filter can name.
 fn columns(implicit: &[(&str, &str, &str)], declared: &[Column], filter: &str) -> String {
     let implicit = implicit.iter().map(|(name, column_type, meaning)| {
         [
@@ -111,12 +110,12 @@ fn joins() -> String {
     "## Joins and provenance\n\n\
      - A feature row belongs to the record whose `srn` is its `record_srn`; a record may have no row in a table, or many.\n\
      - Every feature row has a `run_id`: the run of one release of the hook that computed it.\n\
-     - A row's trace tells its run, release (digest, source, who built it), record, source, task and creator.\n\
+     - A row's trace shows its run, release (digest, source, who built it), record, source, task and creator.\n\
      - A filter on `records` names only `metadata.<field>`; one on a feature table only that table's `features.<hook>.<col>`.\n\n"
         .to_owned()
 }
 
-/// A request that filters, with a value that occurs or, in an empty table, a placeholder.
+/// Formats a request with a filter, on a value that occurs or, in an empty table, a placeholder.
 fn filter_call(url: &str, prefix: &str, sample: Option<&Sample>, columns: &[Column]) -> Option<String> {
     let first = columns.first().map(|column| column.name.as_str());
     let (column, value) = match sample {
@@ -183,13 +182,13 @@ fn requests(doc: &SchemaDoc) -> String {
     format!(
         "## Requests\n\n{}\n\
          Operators: `eq`, `neq`, `gt`, `gte`, `lt`, `lte`, `in`, `contains`, `is_null`, as the type allows. \
-         `{{\"kind\": \"and\", \"operands\": [...]}}` and `or` combine predicates, `{{\"kind\": \"not\", \"operand\": ...}}` turns one round. \
-         The same body at the address with `.csv`, `.csv.gz` or `.parquet` gives the whole of what passes.\n\n",
+         `{{\"kind\": \"and\", \"operands\": [...]}}` and `or` combine predicates, `{{\"kind\": \"not\", \"operand\": ...}}` negates one. \
+         The same body at the address with `.csv`, `.csv.gz` or `.parquet` returns all matching rows.\n\n",
         fenced("sh", &calls)
     )
 }
 
-/// The author's worked examples: the queries to the letter.
+/// Formats the author's worked examples, with the queries verbatim.
 fn examples(doc: &SchemaDoc) -> String {
     if doc.examples.is_empty() {
         return String::new();

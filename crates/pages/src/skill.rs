@@ -1,4 +1,4 @@
-//! `/SKILL.md`: the archive, told to an agent (WC-1.11).
+//! `/SKILL.md`: the archive, described for agents (WC-1.11).
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use crate::markdown::{code, fenced, inline, table, yaml};
 use crate::paths::{self, Format};
 use crate::text::{counted, counted_of, finished, machine_time, one_line};
 
-/// A domain as part of a name: lower case, and a dash for whatever is no letter or digit.
+/// Converts a domain to a part of a name: lower case, with a dash for each other character than letters and digits.
 fn slug(domain: &str) -> String {
     let lower = domain.to_ascii_lowercase();
     let parts = lower.split(|c: char| !c.is_ascii_alphanumeric());
@@ -18,7 +18,8 @@ fn slug(domain: &str) -> String {
         .join("-")
 }
 
-/// What agents choose the skill by: the node's description, and each question that some data answer, once.
+/// Returns the description by which agents choose the skill: the node's description, and each question that some data
+/// answer, once.
 fn description(skill: &Skill) -> String {
     let mut seen = BTreeSet::new();
     let mut parts = vec![one_line(&skill.node.description)];
@@ -32,7 +33,7 @@ fn description(skill: &Skill) -> String {
     parts.join(" ")
 }
 
-/// The document at [`paths::SKILL`].
+/// Writes the document at [`paths::SKILL`].
 pub fn skill_md(skill: &Skill) -> String {
     let node = &skill.node;
     let mut out = format!(
@@ -46,7 +47,7 @@ pub fn skill_md(skill: &Skill) -> String {
         out.push_str(&format!("## {}\n\n", inline(&convention.title)));
         match &convention.purpose {
             Some(purpose) => push_paragraph(&mut out, purpose),
-            None => out.push_str("Its author says nothing about what it is for.\n\n"),
+            None => out.push_str("Its author states no purpose.\n\n"),
         }
     }
     out.push_str(&datasets(skill));
@@ -68,13 +69,13 @@ pub fn skill_md(skill: &Skill) -> String {
     finished(out)
 }
 
-/// A paragraph of somebody's.
+/// Appends a foreign paragraph.
 pub(crate) fn push_paragraph(out: &mut String, text: &str) {
     out.push_str(&inline(text));
     out.push_str("\n\n");
 }
 
-/// A heading and a list under it; nothing, if the list would be empty.
+/// Appends a heading and a list under it; nothing if the list would be empty.
 pub(crate) fn push_list(out: &mut String, heading: &str, items: impl Iterator<Item = String>) {
     let items: Vec<String> = items.filter(|item| !item.is_empty()).collect();
     if items.is_empty() {
@@ -132,7 +133,7 @@ fn datasets(skill: &Skill) -> String {
 
 fn access(skill: &Skill) -> String {
     let base = &skill.node.base_url;
-    // The first dataset, and one that has a feature table; a placeholder where there is neither.
+    // The first dataset, and one that has a feature table; a placeholder if there is neither.
     let schema = skill.datasets.first().map_or("SCHEMA", |d| d.schema.as_str());
     let hook = skill
         .datasets

@@ -7,7 +7,7 @@ use crate::parts::{as_of, code, column_table, page, rows, said};
 use crate::paths::{self, Format};
 use crate::text::counted_of;
 
-/// A page of a table: its rows, the way to the next page, and what the columns are.
+/// Renders a page of a table: its rows, the link to the next page, and the descriptions of the columns.
 pub fn table_page(table: &TablePage) -> String {
     let kind = match table.kind {
         TableKind::Records => "The records",
@@ -37,7 +37,7 @@ pub fn table_page(table: &TablePage) -> String {
         p class="note" { a href=(paths::schema_doc(&table.schema)) { "How to read this schema's tables" } }
     };
     let title = format!("{} of {}", table.table, table.schema);
-    // The step of a schema is its records, so that there is none below it on their own page.
+    // The step of a schema is its records page, so the records page has no step below it.
     let schema = table.schema.as_str();
     let crumbs = match table.kind {
         TableKind::Records => vec![(schema, None)],
@@ -50,7 +50,7 @@ pub fn table_page(table: &TablePage) -> String {
 }
 
 fn formats(table: &TablePage) -> Markup {
-    // A page's `limit` says nothing about a whole table.
+    // A page's `limit` does not apply to a whole table.
     let whole: Vec<_> = table
         .query
         .iter()

@@ -1,18 +1,19 @@
-//! How values read: numbers, times, cells, and texts that are too long or hold what a page cannot.
+//! The display of values: numbers, times, cells, and texts that are too long or contain forbidden characters.
 
 use serde_json::Value;
 use time::{OffsetDateTime, UtcOffset};
 
 use crate::model::Count;
 
-/// Whether neither HTML nor markdown nor YAML may hold a character: most controls, and what Unicode says is none.
+/// Returns whether HTML, markdown or YAML forbids a character: most controls, and Unicode's noncharacters.
 pub(crate) fn forbidden(c: char) -> bool {
     let control = c.is_control() && !matches!(c, '\t' | '\n' | '\r' | '\u{c}');
     let low = u32::from(c) & 0xffff;
     control || matches!(c, '\u{fdd0}'..='\u{fdef}') || low >= 0xfffe
 }
 
-/// A whole document with every forbidden character replaced. It is done once, at the end, where it cannot be forgotten: no markup of ours has one.
+/// Replaces every forbidden character in a whole document. It is done once, at the end, where it cannot be forgotten:
+/// no markup of the pages has one.
 pub(crate) fn finished(document: String) -> String {
     if document.contains(forbidden) {
         document.replace(forbidden, "\u{fffd}")
@@ -21,7 +22,7 @@ pub(crate) fn finished(document: String) -> String {
     }
 }
 
-/// A number, in groups of three: `1,234,567`.
+/// Formats a number, in groups of three: `1,234,567`.
 pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::with_capacity(digits.len() * 4 / 3);
@@ -34,25 +35,25 @@ pub(crate) fn grouped(number: u64) -> String {
     out
 }
 
-/// A count: `1,234`, or `about 1,234`.
+/// Formats a count: `1,234`, or `about 1,234`.
 pub(crate) fn counted(count: Count) -> String {
     let about = if count.exact { "" } else { "about " };
     format!("{about}{}", grouped(count.value))
 }
 
-/// A count of something: `1 row`, `about 2,000 rows`.
+/// Formats a count of items: `1 row`, `about 2,000 rows`.
 pub(crate) fn counted_of(count: Count, one: &str, many: &str) -> String {
     let what = if count.value == 1 { one } else { many };
     format!("{} {what}", counted(count))
 }
 
-/// A time for people: `2026-11-21 04:05 UTC`.
+/// Formats a time for people: `2026-11-21 04:05 UTC`.
 pub(crate) fn people_time(at: OffsetDateTime) -> String {
     let at = at.to_offset(UtcOffset::UTC);
     format!("{} {:02}:{:02} UTC", at.date(), at.hour(), at.minute())
 }
 
-/// A time for machines: `2026-11-21T04:05:06Z`.
+/// Formats a time for machines: `2026-11-21T04:05:06Z`.
 pub(crate) fn machine_time(at: OffsetDateTime) -> String {
     let at = at.to_offset(UtcOffset::UTC);
     format!(
@@ -64,7 +65,7 @@ pub(crate) fn machine_time(at: OffsetDateTime) -> String {
     )
 }
 
-/// A duration: `0.25 s`, `12.3 s`, `4 min 05 s`.
+/// Formats a duration: `0.25 s`, `12.3 s`, `4 min 05 s`.
 pub(crate) fn duration(seconds: f64) -> String {
     if !seconds.is_finite() || seconds < 10.0 {
         format!("{seconds:.2} s")
@@ -79,7 +80,7 @@ pub(crate) fn duration(seconds: f64) -> String {
     }
 }
 
-/// A value as a text: strings as they are, the rest as JSON; nothing for null.
+/// Formats a value as a text: strings unchanged, the rest as JSON; an empty text for null.
 pub(crate) fn value_text(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
@@ -88,7 +89,7 @@ pub(crate) fn value_text(value: &Value) -> String {
     }
 }
 
-/// The first `most` characters of a text, with an ellipsis in place of the last if there were more.
+/// Returns the first `most` characters of a text, with an ellipsis in place of the last if there were more.
 pub(crate) fn cut(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
         None => text.to_owned(),
@@ -99,7 +100,7 @@ pub(crate) fn cut(text: &str, most: usize) -> String {
     }
 }
 
-/// On one line: each run of white space is one space.
+/// Puts a text on one line: each run of white space becomes one space.
 pub(crate) fn one_line(text: &str) -> String {
     text.split(char::is_whitespace)
         .filter(|word| !word.is_empty())
@@ -107,7 +108,7 @@ pub(crate) fn one_line(text: &str) -> String {
         .join(" ")
 }
 
-/// How wide a text is in a fixed-width-like measure: 1 for narrow characters, 2 for the scripts that are set in squares.
+/// Returns the approximate width of a text: 1 for narrow characters, 2 for the scripts that are set in squares.
 pub(crate) fn width(text: &str) -> usize {
     text.chars().map(char_width).sum()
 }
@@ -120,7 +121,7 @@ fn char_width(c: char) -> usize {
     }
 }
 
-/// A text on one line, cut so that it is at most `most` wide.
+/// Puts a text on one line, cut so that it is at most `most` wide.
 pub(crate) fn fitted(text: &str, most: usize) -> String {
     // A bound first, so that a huge text costs no more than a long one.
     let line = one_line(&cut(text, most * 4));
@@ -139,13 +140,13 @@ pub(crate) fn fitted(text: &str, most: usize) -> String {
     format!("{}…", out.trim_end())
 }
 
-/// The same, but for what is told apart by its end: an address with a commit.
+/// Does the same, but keeps the end, for texts that differ there: an address with a commit.
 pub(crate) fn fitted_end(text: &str, most: usize) -> String {
     let back = |text: &str| text.chars().rev().collect::<String>();
     back(&fitted(&back(text), most))
 }
 
-/// A digest as people tell them apart: its scheme and first twelve characters.
+/// Shortens a digest so that people can still distinguish it: its scheme and first twelve characters.
 pub(crate) fn short_digest(digest: &str) -> String {
     match digest.split_once(':') {
         Some((scheme, rest)) if !scheme.is_empty() => format!("{scheme}:{}", cut(rest, 13)),
@@ -158,7 +159,7 @@ mod tests {
     use super::*;
     use time::macros::datetime;
 
-    // proves DAT-1: counts and times are told the same way on every page.
+    // proves DAT-1: counts and times look the same on every page.
     #[test]
     fn numbers_and_times_read_well() {
         assert_eq!(

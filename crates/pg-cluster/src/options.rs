@@ -129,7 +129,7 @@ impl Options {
         // Last, as the URL depends on them. The port is only part of the socket's name.
         all.push(("port".to_owned(), endpoint::PORT.to_string()));
         all.push(("unix_socket_permissions".to_owned(), "0700".to_owned()));
-        // A list; quotes make it one path, whatever is in it.
+        // A list; quotes make it one path with any characters.
         let quoted = format!("\"{}\"", socket_directory.replace('"', "\"\""));
         all.push(("unix_socket_directories".to_owned(), quoted));
         all

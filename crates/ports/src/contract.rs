@@ -1,4 +1,5 @@
-//! The contract of the store: one function per promise, over the ports alone. An adapter runs each on a fresh, empty store.
+//! The contract of the store: one function per promise, over the ports alone. An adapter runs each on a fresh,
+//! empty store.
 //!
 //! Panics are the verdict here, as in any test.
 #![expect(

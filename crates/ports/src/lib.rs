@@ -1,7 +1,7 @@
 //! The ports: what the use cases need from outside, as traits.
 //!
-//! Writes go through a [`UnitOfWork`]: one transaction that *is* every repository. Reads go through the query ports on a pool.
-//! A port never says how; `contract` (feature `testing`) says what, and every adapter must pass it.
+//! Writes go through a [`UnitOfWork`]: one transaction that *is* every repository. Reads go through the query ports on
+//! a pool. A port never says how; `contract` (feature `testing`) says what, and every adapter must pass it.
 
 pub mod blobs;
 #[cfg(feature = "testing")]

@@ -11,7 +11,7 @@ use runner_workdir::writing;
 use rustix::fs::OFlags;
 use sha2::{Digest as _, Sha256, Sha512};
 
-/// Why there is no runnable copy.
+/// Why a runnable copy could not be made.
 #[derive(Debug)]
 pub(crate) enum ImageError {
     /// The image's fault, as a sentence with the remedy.
@@ -90,7 +90,7 @@ pub(crate) fn verified_copy(image: &str, digest: &Digest, most: u64, copy: &Path
         .map_err(|e| unusable(format!("{show} cannot be examined ({e})")))?;
     if !about.is_file() {
         return Err(unusable(format!(
-            "{show} is not a regular file; the image must be one executable file"
+            "{show} is no plain file; the image must be one executable file"
         )));
     }
     let written = {

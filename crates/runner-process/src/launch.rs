@@ -17,11 +17,12 @@ use crate::options::{ProcessRunnerOptions, SupervisorProgram, UseBwrap};
 use crate::supervisor::GO;
 
 /// The directories of the machine that a hook in bubblewrap sees, if they exist; programs and their settings only.
-/// `/run` is not among them: a socket in it, such as a database's or a container engine's, would be a way around the missing network.
+/// `/run` is not among them: a socket in it, such as a database's or a container engine's, would bypass the missing
+/// network.
 const SYSTEM: [&str; 11] = [
     "usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "etc", "opt", "nix", "gnu",
 ];
-/// Where hooks find programs; the server's own `PATH` is not theirs.
+/// The hooks' `PATH`, which is not the server's.
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// How hooks are started on this machine.
@@ -38,15 +39,15 @@ pub(crate) enum Launcher {
     Direct { setpriv: Option<PathBuf> },
 }
 
-/// What is started: a hook, or an ingester.
+/// The program to start: a hook, or an ingester.
 pub(crate) struct Program<'a> {
     /// Its image is `image/<name>` in the work directory.
     pub(crate) name: &'a str,
-    /// Where the files of the records are, if not in the work directory. They may only be read.
+    /// The directory of the records' files, if it is not the work directory; read-only.
     pub(crate) staged: Option<&'a Path>,
     /// Whether it is an ingester: it has the network and may write to `files`.
     pub(crate) ingester: bool,
-    /// What its environment has besides the paths.
+    /// The environment besides the paths.
     pub(crate) environment: Vec<(&'static str, String)>,
 }
 
@@ -56,14 +57,14 @@ pub(crate) struct Started {
     pub(crate) child: Child,
     /// The supervisor's socket; closing its sending half ends the hook.
     pub(crate) control: Option<UnixStream>,
-    /// What the hook prints.
+    /// The pipe that the hook prints to.
     pub(crate) log: PipeReader,
-    /// An entry of its environment that no other attempt's hook has, if there is one.
+    /// An entry of its environment that is unique to this attempt, if there is one.
     pub(crate) mark: Option<Vec<u8>>,
 }
 
 impl Launcher {
-    /// The best way that works on this machine.
+    /// Chooses the strongest isolation that works on this machine.
     pub(crate) fn choose(options: &ProcessRunnerOptions, drop_to_nobody: bool) -> Self {
         if options.use_bwrap == UseBwrap::Auto
             && let Some(program) = find_program("bwrap")
@@ -84,16 +85,17 @@ impl Launcher {
         }
     }
 
-    /// Whether the server's child is not the hook itself.
+    /// Returns whether the server's child is not the hook itself.
     pub(crate) const fn wraps(&self) -> bool {
         !matches!(self, Self::Direct { .. })
     }
 
-    /// Starts a program in a work directory. `cpu_seconds` is
-    /// when the kernel ends any one of its processes, should the watchdog not have done so before.
+    /// Starts a program in a work directory. After `cpu_seconds` the kernel ends any one of its processes, if the
+    /// watchdog has not done so before.
     ///
     /// Must be called on a thread that lives until the hook has ended: it is that thread's end, not the
-    /// server's, at which the kernel sends the signal that `bwrap --die-with-parent` and `setpriv --pdeathsig` ask for (prctl(2)).
+    /// server's, at which the kernel sends the signal that `bwrap --die-with-parent` and `setpriv --pdeathsig` request
+    /// (prctl(2)).
     pub(crate) fn start(
         &self,
         work: &WorkDir,
@@ -226,7 +228,7 @@ impl Launcher {
     }
 }
 
-/// A program in the server's `PATH`.
+/// Finds a program in the server's `PATH`.
 fn find_program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path)
@@ -234,7 +236,7 @@ fn find_program(name: &str) -> Option<PathBuf> {
         .find(|p| p.is_absolute() && p.is_file())
 }
 
-/// The part of bubblewrap's arguments that is the same for every attempt.
+/// Returns the part of bubblewrap's arguments that is the same for every attempt.
 fn base_arguments(extra: &[&str], options: &ProcessRunnerOptions) -> Vec<OsString> {
     let mut all: Vec<OsString> = extra.iter().map(Into::into).collect();
     let mut add = |words: &[&Path]| all.extend(words.iter().map(|word| word.as_os_str().to_owned()));
@@ -259,7 +261,7 @@ fn base_arguments(extra: &[&str], options: &ProcessRunnerOptions) -> Vec<OsStrin
             add(&[word("--ro-bind"), &path, &path]);
         }
     }
-    // Other attempts' directories are nobody's business either.
+    // Nor may a hook see the directories of other attempts.
     for dir in options.hidden.iter().chain([&options.work_root]) {
         let visible = SYSTEM
             .iter()
@@ -272,14 +274,14 @@ fn base_arguments(extra: &[&str], options: &ProcessRunnerOptions) -> Vec<OsStrin
     all
 }
 
-/// The part that is of one attempt: its directories at the container contract's paths (WC-5.1).
+/// Returns the part that belongs to one attempt: its directories at the container contract's paths (WC-5.1).
 fn attempt_arguments(work: &WorkDir, program: &Program<'_>) -> Vec<OsString> {
     let mut all: Vec<OsString> = Vec::new();
     let files = program.staged.map_or_else(|| work.part("files"), Path::to_owned);
     let how = if program.ingester { "--bind" } else { "--ro-bind" };
     all.extend([how.into(), files.into(), "/osa/files".into()]);
     if program.ingester {
-        // What /etc/resolv.conf of many machines is a link into; the directory alone, for it also has sockets.
+        // Targets of the link /etc/resolv.conf on many machines; the directory alone, because it also has sockets.
         for path in [
             "/run/systemd/resolve/stub-resolv.conf",
             "/run/systemd/resolve/resolv.conf",
@@ -298,14 +300,14 @@ fn attempt_arguments(work: &WorkDir, program: &Program<'_>) -> Vec<OsString> {
     for (how, part, at) in mounts {
         all.extend([how.into(), work.part(part).into(), at.into()]);
     }
-    // The root and /dev are in memory that no limit sees; nothing is to be written there.
+    // The root and /dev are in memory that no limit covers, so they must be read-only.
     for word in ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp"] {
         all.push(word.into());
     }
     all
 }
 
-/// Whether bubblewrap works here: kernels and container engines forbid user namespaces in many ways.
+/// Checks whether bubblewrap works here: kernels and container engines forbid user namespaces in many ways.
 fn trial(program: &Path, arguments: &[OsString], work_root: &Path, drop_to_nobody: bool) -> bool {
     let mut command = Command::new(program);
     command.args(arguments).arg("--ro-bind").arg(work_root).args([

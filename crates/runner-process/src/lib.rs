@@ -1,7 +1,8 @@
-//! Runs hooks and ingesters as local processes (PIP-4, PIP-5): the container contract (WC-5) without a container engine.
+//! Runs hooks and ingesters as local processes (PIP-4, PIP-5): the container contract (WC-5) without a container
+//! engine.
 //!
-//! - An image is `file:/absolute/path`, one executable file. What is run is a private copy whose bytes were hashed while they
-//!   were copied.
+//! - An image is `file:/absolute/path`, one executable file. What is run is a private copy whose bytes were hashed
+//!   while they were copied.
 //! - A hook gets the files and the environment of the contract and nothing of the server's environment. When the
 //!   server is root, the hook is uid and gid 65534.
 //! - A watchdog enforces the limits over everything that the hook starts: wall clock, processor time, resident
@@ -28,7 +29,8 @@
 //!         return supervise(std::env::args_os().skip(2));
 //!     }
 //!     let supervisor = SupervisorProgram { path: "/proc/self/exe".into(), arguments: vec!["supervise-hook".into()] };
-//!     let options = ProcessRunnerOptions { supervisor: Some(supervisor), ..ProcessRunnerOptions::new("/var/lib/hallmark/work") };
+//!     let defaults = ProcessRunnerOptions::new("/var/lib/hallmark/work");
+//!     let options = ProcessRunnerOptions { supervisor: Some(supervisor), ..defaults };
 //!     match ProcessRunner::new(options) {
 //!         Ok(runner) => println!("{}", runner.describe()),
 //!         Err(error) => eprintln!("{error}"),

@@ -20,12 +20,12 @@ use crate::options::ProcessRunnerOptions;
 use crate::supervisor::Report;
 use crate::watch::{Bounds, Ended, Running, Verdict, nobody_waits};
 
-/// The signal by which the kernel ends a process that used up its processor time (signal(7)).
+/// The signal with which the kernel ends a process that used up its processor time (signal(7)).
 const SIGXCPU: i32 = 24;
-/// The signal by which the watchdog ends processes.
+/// The signal with which the watchdog ends processes.
 const SIGKILL: i32 = 9;
 
-/// Runs hooks as local processes; see the crate's description for what it holds and what it does not.
+/// Runs hooks as local processes; the crate's description lists what it enforces and what it does not.
 #[derive(Clone, Debug)]
 pub struct ProcessRunner {
     inner: Arc<Inner>,
@@ -36,14 +36,15 @@ struct Inner {
     options: ProcessRunnerOptions,
     launcher: Launcher,
     drop_to_nobody: bool,
-    /// Whether a check is going on.
+    /// Whether a check is running.
     checking: AtomicBool,
 }
 
 impl ProcessRunner {
-    /// A runner with these options. Makes the work root, and tries out bubblewrap if it may be used.
+    /// Creates a runner with these options. Creates the work root, and tries out bubblewrap if it may be used.
     ///
-    /// Fails if the work root cannot be made, the server is root and uid 65534 could not reach it, or the supervisor is no program.
+    /// Fails if the work root cannot be created, the server is root and uid 65534 could not reach it, or the
+    /// supervisor is not a program.
     pub fn new(options: ProcessRunnerOptions) -> Result<Self, RunnerError> {
         let failed = |e: io::Error| {
             RunnerError::new(
@@ -58,7 +59,7 @@ impl ProcessRunner {
             .as_ref()
             .filter(|s| !s.path.is_absolute() || !s.path.is_file())
         {
-            let why = format!("{} is no absolute path of a program", supervisor.path.display());
+            let why = format!("{} is not an absolute program path", supervisor.path.display());
             return Err(RunnerError::new("use the supervisor", why));
         }
         let options = ProcessRunnerOptions {
@@ -76,7 +77,7 @@ impl ProcessRunner {
         })
     }
 
-    /// How isolated hooks are on this machine: one sentence, for the server to log when it starts.
+    /// Returns how isolated hooks are on this machine: one sentence, for the server's log at start.
     pub fn describe(&self) -> String {
         let user = if self.inner.drop_to_nobody {
             "as uid 65534"
@@ -85,14 +86,14 @@ impl ProcessRunner {
         };
         match &self.inner.launcher {
             Launcher::Bwrap { program, .. } => format!(
-                "hooks run as local processes {user} in bubblewrap ({}): no network, no other processes, a read-only system, only their own directories to write to; memory, time, processes and disk are held by a watchdog",
+                "hooks run as local processes {user} in bubblewrap ({}): no network, no other processes, a read-only system, write access only to their own directories; a watchdog limits memory, time, processes and disk",
                 program.display()
             ),
             Launcher::Supervised(_) => format!(
-                "hooks run as local processes {user} with NO SANDBOX: they have the network and can read whatever that user can; a watchdog holds memory, time, processes and disk, and a supervisor ends them with the server; install bubblewrap to isolate them"
+                "hooks run as local processes {user} with NO SANDBOX: they have the network and can read everything that user can; a watchdog limits memory, time, processes and disk, and a supervisor ends them with the server; install bubblewrap to isolate them"
             ),
             Launcher::Direct { setpriv } => format!(
-                "hooks run as local processes {user} with NO SANDBOX: they have the network and can read whatever that user can; a watchdog holds memory, time, processes and disk; if the server is killed, {} may go on running; install bubblewrap to isolate them",
+                "hooks run as local processes {user} with NO SANDBOX: they have the network and can read everything that user can; a watchdog limits memory, time, processes and disk; if the server is killed, {} may continue to run; install bubblewrap to isolate them",
                 if setpriv.is_some() {
                     "what a hook started"
                 } else {
@@ -102,13 +103,14 @@ impl ProcessRunner {
         }
     }
 
-    /// Whether hooks run in bubblewrap.
+    /// Returns whether hooks run in bubblewrap.
     pub fn is_sandboxed(&self) -> bool {
         matches!(self.inner.launcher, Launcher::Bwrap { .. })
     }
 
-    /// Removes the work directories that a predecessor left because it was killed, and says how many it were. To be
-    /// called at start-up, before the first run, and only by the one server that uses the work root: it cannot tell a stale directory from one in use.
+    /// Removes the work directories that a killed predecessor left, and returns how many. Call it at start-up, before
+    /// the first run, and only from the one server that uses the work root: it cannot distinguish a stale directory
+    /// from one in use.
     pub fn clean_stale(&self) -> Result<usize, RunnerError> {
         remove_all(&self.inner.options.work_root)
             .map_err(|e| RunnerError::new("remove stale work directories", e))
@@ -152,7 +154,7 @@ impl Runner for ProcessRunner {
             let root = inner.options.work_root.display();
             RunnerError::new(format!("make a work directory in {root}"), why)
         };
-        // A disk that hangs holds one thread, not one for each time that somebody asks.
+        // A disk that hangs blocks one thread, not one for each check.
         if self.inner.checking.swap(true, Ordering::AcqRel) {
             return Err(failed(
                 &self.inner,
@@ -168,7 +170,7 @@ impl Runner for ProcessRunner {
     }
 }
 
-/// A check that is going on, until it is dropped: also when its thread could not be started.
+/// A running check, until it is dropped, even if its thread could not be started.
 struct Checking(Arc<Inner>);
 
 impl Drop for Checking {
@@ -177,7 +179,7 @@ impl Drop for Checking {
     }
 }
 
-/// Does `body` on a thread of its own, and tells it when nobody waits any more.
+/// Runs `body` on its own thread, and signals it when the caller no longer waits.
 async fn on_a_thread<T: Send + 'static>(
     name: String,
     body: impl FnOnce(&PipeReader) -> Result<T, RunnerError> + Send + 'static,
@@ -186,7 +188,7 @@ async fn on_a_thread<T: Send + 'static>(
     let (cancel, _alive) = io::pipe().map_err(|e| RunnerError::new("open a pipe", e))?;
     let (send, receive) = oneshot::channel();
     let body = move || {
-        // Nobody may be waiting any more.
+        // The caller may have gone away.
         let _ = send.send(body(&cancel));
     };
     std::thread::Builder::new()
@@ -198,7 +200,7 @@ async fn on_a_thread<T: Send + 'static>(
         .map_err(|e| RunnerError::new("finish the attempt", e))?
 }
 
-/// What is run in a work directory.
+/// The program to run in a work directory.
 struct What<'a> {
     image: &'a str,
     digest: &'a Digest,
@@ -315,7 +317,7 @@ impl Inner {
             return Err(cancelled());
         }
         let bounds = Bounds::new(what.limits, &self.options);
-        // More than the watchdog allows, so that it is the watchdog that ends the hook and says why.
+        // More than the watchdog allows, so that the watchdog ends the hook and reports the reason.
         let cpu_seconds = bounds.processor_seconds().saturating_add(2);
         let started = self
             .launcher
@@ -349,7 +351,8 @@ impl Inner {
             Report::parse(&ended.report)
         } else {
             match (ended.status.exit_status(), ended.status.terminating_signal()) {
-                // bubblewrap ends with 128 + n when signal n ended the hook; a hook that ends so itself looks the same.
+                // bubblewrap ends with 128 + n when signal n ended the hook; a hook that exits with such a status
+                // looks the same.
                 (Some(code @ 129..=192), _) if matches!(self.launcher, Launcher::Bwrap { .. }) => {
                     Some(Report::Signalled(code - 128))
                 }
@@ -377,12 +380,12 @@ impl Inner {
     }
 }
 
-/// What nobody will read.
+/// Returns the error of an attempt that is no longer awaited.
 fn cancelled() -> RunnerError {
     RunnerError::new("finish the attempt", "it was cancelled")
 }
 
-/// A limit says why the output is as it is; an exit status does not.
+/// Adds a fault: a limit explains the state of the output, an exit status does not.
 fn with_fault(failure: Option<FailureKind>, fault: Option<String>) -> Option<FailureKind> {
     match (failure, fault) {
         (

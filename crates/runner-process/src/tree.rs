@@ -1,4 +1,4 @@
-//! The processes that a hook started, found in `/proc`: what they use, and how they are ended.
+//! The processes that a hook started, found in `/proc`: their usage, and how to end them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -8,7 +8,7 @@ use rustix::process::{
     Pid, PidfdFlags, Signal, WaitOptions, kill_process_group, pidfd_open, pidfd_send_signal, waitpid,
 };
 
-/// What `/proc/<pid>/stat` says of a process (proc(5)).
+/// The content of `/proc/<pid>/stat` for a process (proc(5)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Process {
     pid: i32,
@@ -28,7 +28,7 @@ impl Process {
     }
 
     fn parse(pid: i32, stat: &[u8]) -> Option<Self> {
-        // The name, in brackets, may hold anything, brackets and line breaks too.
+        // The name, in brackets, may contain anything, even brackets and line breaks.
         let end = stat.iter().rposition(|b| *b == b')')?;
         let text = std::str::from_utf8(stat.get(end + 1..)?).ok()?;
         let fields: Vec<&str> = text.split_ascii_whitespace().collect();
@@ -56,7 +56,7 @@ fn every_process() -> Vec<Process> {
     pids.filter_map(Process::read).collect()
 }
 
-/// The children of all threads of `pid`.
+/// Returns the children of all threads of `pid`.
 fn children(pid: i32) -> Vec<i32> {
     let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
         return Vec::new();
@@ -73,12 +73,12 @@ fn children(pid: i32) -> Vec<i32> {
         .collect()
 }
 
-/// What a tree of processes uses.
+/// The usage of a process tree.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Usage {
     /// Resident memory, in bytes; a page that several processes share is counted for each of them.
     pub(crate) resident: u64,
-    /// Processor time, with that of ended processes as far as their parents waited for them.
+    /// Processor time, including that of ended processes as far as their parents waited for them.
     pub(crate) processor: Duration,
     /// Processes that have not ended.
     pub(crate) processes: usize,
@@ -86,25 +86,26 @@ pub(crate) struct Usage {
 
 /// A hook's processes: all descendants of the one that the server started.
 ///
-/// A process whose parent ended is found because it was seen before, or, under the supervisor (a child subreaper) or in
-/// bubblewrap (a pid namespace), because it became a child of that. Without either it is found by the mark in its environment, which
-/// only a process that leaves its parent and its group within one look at the tree, and clears its environment, escapes.
+/// A process whose parent ended is found because it was seen before, or, under the supervisor (a child subreaper) or
+/// in bubblewrap (a pid namespace), because it became a child of that. Without either it is found by the mark in its
+/// environment. Only a process that leaves its parent and its group between two scans of the tree, and clears its
+/// environment, escapes.
 #[derive(Debug)]
 pub(crate) struct Tree {
     root: i32,
-    /// Whether the root is not the hook but what runs it.
+    /// Whether the root is not the hook but its wrapper.
     wrapped: bool,
-    /// Every process seen in the tree that may live, with the time of its start.
+    /// Every possibly living process seen in the tree, with its start time.
     seen: BTreeMap<i32, u64>,
     /// An entry (`NAME=value`) that only the environments of this tree's processes have.
     mark: Option<Vec<u8>>,
-    /// Processes without the mark, with the times of their starts; none is asked twice.
+    /// Processes without the mark, with their start times; none is checked twice.
     strangers: BTreeMap<i32, u64>,
 }
 
 impl Tree {
-    /// The tree below this child of the server, which must lead its own process group and not be waited for while
-    /// the tree is in use: only then does its pid stay its own.
+    /// Creates the tree below this child of the server. The child must lead its own process group and must not be
+    /// waited for while the tree is in use: only then does its pid stay its own.
     pub(crate) fn new(root: Pid, wrapped: bool) -> Self {
         Self {
             root: root.as_raw_pid(),
@@ -115,7 +116,7 @@ impl Tree {
         }
     }
 
-    /// The same tree, of which every process that was not made to forget it has this entry in its environment.
+    /// Sets the environment entry that marks the tree's processes, unless a process removed it.
     pub(crate) fn marked(mut self, entry: Vec<u8>) -> Self {
         self.mark = Some(entry);
         self
@@ -125,7 +126,7 @@ impl Tree {
     fn add_marked(&mut self, all: &[Process], found: &mut BTreeMap<i32, Process>) {
         let Some(mark) = &self.mark else { return };
         let mut strangers = BTreeMap::new();
-        // What is older than the root cannot have an entry that was made for it.
+        // A process that is older than the root cannot have an entry that was made for it.
         let oldest = all
             .iter()
             .find(|p| p.pid == self.root)
@@ -157,7 +158,8 @@ impl Tree {
         known.collect()
     }
 
-    /// The tree's processes. Looking only at the children of known ones is cheap; `thorough` reads all of `/proc`.
+    /// Returns the tree's processes. Scanning only the children of known ones is cheap; `thorough` reads all of
+    /// `/proc`.
     fn members(&mut self, thorough: bool) -> Vec<Process> {
         let mut found: BTreeMap<i32, Process> = self.alive().into_iter().map(|p| (p.pid, p)).collect();
         if let Some(root) = Process::read(self.root) {
@@ -195,7 +197,7 @@ impl Tree {
             if self.seen.get(&process.pid) != Some(&process.started)
                 && !(self.wrapped && process.pid == self.root)
             {
-                // If the machine runs out of memory, the kernel is to choose the hook and not the server.
+                // If the machine runs out of memory, the kernel should choose the hook and not the server.
                 let _ = fs::write(format!("/proc/{}/oom_score_adj", process.pid), "1000");
             }
         }
@@ -208,7 +210,7 @@ impl Tree {
         !process.zombie && !wrapper
     }
 
-    /// What the tree uses now.
+    /// Returns the current usage of the tree.
     pub(crate) fn usage(&mut self, thorough: bool) -> Usage {
         let members = self.members(thorough);
         let ticks: u64 = members.iter().map(|p| p.ticks).sum();
@@ -222,8 +224,8 @@ impl Tree {
         }
     }
 
-    /// The tree's resident memory with each shared page divided among those that share it, in bytes. Slow: the kernel
-    /// walks every page table. Where it cannot be read, all of a process's resident memory counts.
+    /// Returns the tree's resident memory in bytes, with each shared page divided among the processes that share it.
+    /// Slow: the kernel walks every page table. If it cannot be read, all of a process's resident memory counts.
     pub(crate) fn proportional_memory(&self) -> u64 {
         let alive = self.alive();
         let counted = alive.iter().filter(|p| self.counts(p));
@@ -232,8 +234,8 @@ impl Tree {
             .sum()
     }
 
-    /// Waits for those of the tree's ended processes that became children of the server. That happens when the server is
-    /// the first process of a container, and nobody else would: they would stay as zombies.
+    /// Reaps the tree's ended processes that became children of the server. That happens when the server is the first
+    /// process of a container; otherwise they would stay as zombies.
     pub(crate) fn reap(&self) {
         let server = rustix::process::getpid().as_raw_pid();
         for process in self
@@ -245,15 +247,15 @@ impl Tree {
         }
     }
 
-    /// Sends SIGKILL to everything in the tree, except to the root if `spare_root`, and says how many processes had
-    /// not ended yet.
+    /// Sends SIGKILL to everything in the tree, except to the root if `spare_root`, and returns how many processes
+    /// had not ended yet.
     pub(crate) fn kill(&mut self, spare_root: bool) -> usize {
         let members = self.members(true);
         let spared = |pid: i32| spare_root && pid == self.root;
         let alive: Vec<&Process> = members.iter().filter(|p| !p.zombie && !spared(p.pid)).collect();
         let pids: BTreeSet<i32> = members.iter().map(|p| p.pid).collect();
-        // A whole group at once, because a group that forks faster than it is killed one by one would win. Only groups
-        // that one of the tree leads: a hook may have joined somebody else's.
+        // Whole groups at once, because a group that forks faster than single kills would win. Only groups led by a
+        // process of the tree: a hook may have joined a foreign one.
         let groups: BTreeSet<i32> = alive
             .iter()
             .map(|p| p.group)
@@ -269,7 +271,7 @@ impl Tree {
     }
 }
 
-/// Kills this process and never another one that got its pid since.
+/// Kills this process and never another one that reused its pid.
 fn kill_exactly(process: &Process) {
     let Some(pid) = Pid::from_raw(process.pid) else {
         return;

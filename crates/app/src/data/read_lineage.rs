@@ -179,7 +179,7 @@ impl ReadLineage {
         limit: u32,
     ) -> Result<Lineage, Failure> {
         let TableKind::Feature(hook) = self.data.feature_table(schema, feature).await?.kind else {
-            return Err(StoreError::Internal("a feature table that is none".into()).into());
+            return Err(StoreError::Internal("not a feature table".into()).into());
         };
         let page = self.data.page(read, schema, Some(feature), asked, limit).await?;
         let ids = page.rows.iter().filter_map(|row| match row.first() {

@@ -127,7 +127,7 @@ impl CurateDeposition {
             .deposition
             .as_str()
             .parse()
-            .map_err(|_| lost("a deposition whose id is no record's"))?;
+            .map_err(|_| lost("a deposition whose id is not a record id"))?;
         let asked = BTreeSet::from([record.clone()]);
         let mut all = Vec::with_capacity(results.len());
         for result in results {

@@ -108,7 +108,7 @@ async fn keys(source: &dyn KeySource) -> Result<Vec<IssuerKey>, String> {
     let reason = |e: KeyError| e.to_string();
     match source.read().await? {
         KeyDocument::Pem { kid, text } => Ok(vec![IssuerKey::from_pem(kid, &text).map_err(reason)?]),
-        // A valid document without usable keys means that the issuer has none (any more): withdrawn keys must not
+        // A valid document without usable keys means that the issuer has none, or none now: withdrawn keys must not
         // stay.
         KeyDocument::Jwks(text) => match IssuerKey::from_jwks(&text) {
             Err(KeyError::NoKey) => Ok(Vec::new()),

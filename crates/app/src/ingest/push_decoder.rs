@@ -286,9 +286,9 @@ mod tests {
     }
 
     /// A line's number, and its source id or fault.
-    type Told = (u64, Result<String, String>);
+    type Outcome = (u64, Result<String, String>);
 
-    fn read(format: PushFormat, pieces: &[&[u8]]) -> Result<Vec<Told>, Invalid> {
+    fn read(format: PushFormat, pieces: &[&[u8]]) -> Result<Vec<Outcome>, Invalid> {
         let mut decoder = PushDecoder::new(format, &fields());
         let mut lines = Vec::new();
         for piece in pieces {

@@ -109,7 +109,8 @@ impl PushRecords {
                 Some(Err(error)) => {
                     self.flush(&actor, run, &begun, &mut lines, &mut report).await?;
                     return Err(Invalid::value(format!(
-                        "the request body ended unexpectedly: {error}; send the same file again"
+                        "the request body ended unexpectedly: {error}; the lines before were kept, \
+                         send the same file again"
                     ))
                     .into());
                 }

@@ -74,7 +74,7 @@ impl Deploy {
         Ok(deployed)
     }
 
-    /// Every deploy takes its locks in one order: convention, schema, hooks by name, tables.
+    /// Deploys once. Every deploy takes its locks in one order: convention, schema, hooks by name, tables.
     async fn attempt(
         &self,
         permit: &Permit<act::DeployConvention>,

@@ -1,4 +1,5 @@
-//! `POST /hooks/{name}/releases/{version}/yank`: withdraws a release. It stays readable, its rows stay, and it cannot be made live.
+//! `POST /hooks/{name}/releases/{version}/yank`: withdraws a release. It stays readable and keeps its rows, but cannot
+//! be made live.
 
 use std::sync::Arc;
 

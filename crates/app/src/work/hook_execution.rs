@@ -213,7 +213,7 @@ async fn attempted(runner: &dyn Runner, job: &HookJob) -> Attempt {
     match runner.run(job).await {
         Ok(attempt) if attempt.stamp == Some(expected) => attempt,
         Ok(attempt) if attempt.stamp.is_none() && attempt.output == HookOutput::default() => attempt,
-        Ok(_) => failed("run.json beside the output names another run".to_owned()),
+        Ok(_) => failed("run.json beside the output does not name this run".to_owned()),
         // Not its causes: they may contain what the hook printed.
         Err(error) => {
             tracing::error!(%error, hook = %job.hook, "the runner failed");

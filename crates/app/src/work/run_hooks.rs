@@ -1,4 +1,5 @@
-//! Running every hook of a unit of work, a batch or a submission: the same code for both, and so the same policy (WC-D16).
+//! Running every hook of a unit of work, a batch or a submission: the same code for both, and so the same
+//! policy (WC-D16).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -111,7 +111,7 @@ async fn go_on(uow: &mut UnitOfWork, stuck: &[Stuck]) -> Result<BTreeSet<String>
 }
 
 async fn go_on_for_caller(uow: &mut UnitOfWork, stuck: &Stuck) -> Result<(), Failure> {
-    // After its deadline it cannot be done any more.
+    // After its deadline it can no longer be done.
     let next = (!stuck.expired && stuck.retry_count < stuck.max_retries)
         .then(|| stuck.id.retry(stuck.retry_count + 1));
     let next = match next {

@@ -116,7 +116,7 @@ impl Worker {
     /// Works until `stop`, then makes no new claims, continues with what it holds for at most the drain time, and
     /// lets the rest go.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
-        let beats = tokio::spawn(Arc::clone(&self).heartbeat_loop());
+        let heartbeats = tokio::spawn(Arc::clone(&self).heartbeat_loop());
         let sweeps = tokio::spawn(Arc::clone(&self).sweep_loop(stop.clone()));
         let archives = tokio::spawn(Arc::clone(&self).archive_loop());
         let schedules = tokio::spawn(Arc::clone(&self).schedule_loop());
@@ -164,7 +164,7 @@ impl Worker {
             );
             running.shutdown().await;
         }
-        beats.abort();
+        heartbeats.abort();
         sweeps.abort();
         archives.abort();
         schedules.abort();
@@ -184,7 +184,7 @@ impl Worker {
         }
     }
 
-    /// A failure of one claim ends neither the worker nor its other claims (WC-D7).
+    /// Works on a claim. Its failure ends neither the worker nor its other claims (WC-D7).
     async fn work(self: Arc<Self>, claim: Claim, place: OwnedSemaphorePermit) {
         let lost = CancellationToken::new();
         self.holding()
@@ -258,7 +258,7 @@ impl Worker {
         }
     }
 
-    /// Each move is a transaction of its own, so it can be ended at any time.
+    /// Archives old delegations. Each move is a transaction of its own, so it can be ended at any time.
     async fn archive_loop(self: Arc<Self>) {
         loop {
             tokio::time::sleep(self.archive.every()).await;
@@ -275,7 +275,7 @@ impl Worker {
         }
     }
 
-    /// Each run is opened in a transaction of its own, so it can be ended at any time.
+    /// Opens scheduled runs. Each one is opened in a transaction of its own, so it can be ended at any time.
     async fn schedule_loop(self: Arc<Self>) {
         // Left-overs can wait; like the queue they are checked when nothing else happens.
         let tidy_every = self.options.poll.max(SCHEDULE_EVERY);

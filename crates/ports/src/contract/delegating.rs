@@ -68,7 +68,7 @@ pub async fn a_lost_claim_writes_nothing(subject: &Subject<'_>) {
             .unwrap()
             .stuck
             .is_empty(),
-        "it beats"
+        "its lease had a heartbeat"
     );
     assert!(
         uow.delegations()

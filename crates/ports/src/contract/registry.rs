@@ -154,7 +154,7 @@ pub async fn moves_and_yanks_are_kept(subject: &Subject<'_>) {
 
     let registry = subject.registry;
     let moves = registry.live_moves(&hook(), None, 10).await.unwrap();
-    let told: Vec<_> = moves
+    let found: Vec<_> = moves
         .iter()
         .map(|m| {
             (
@@ -166,7 +166,7 @@ pub async fn moves_and_yanks_are_kept(subject: &Subject<'_>) {
         })
         .collect();
     assert_eq!(
-        told,
+        found,
         [
             (4, Some(1), 2, Some("because")),
             (3, Some(2), 1, None),

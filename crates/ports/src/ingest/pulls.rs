@@ -45,8 +45,8 @@ pub trait Pulls: Send {
     /// Stores the result of a pull of a locked run, updates its session and counts, and closes the run unless `more`
     /// pulls follow. A pull that failed for good counts as a failed batch (WC-6.4).
     async fn end_pull(&mut self, end: &PullEnd<'_>, more: bool) -> Result<(), StoreError>;
-    /// Ends a locked run early: records without an outcome are errored with `reason`, and none of its batches is
-    /// processed any more.
+    /// Ends a locked run early: records without an outcome are errored with `reason`, and its remaining batches
+    /// are not processed.
     async fn abort(&mut self, run: IngestRunId, kind: &str, reason: &str) -> Result<(), StoreError>;
     /// Returns the open delegations of a run's tasks, ordered by id.
     async fn open_delegations(&mut self, run: IngestRunId) -> Result<Vec<DelegationId>, StoreError>;

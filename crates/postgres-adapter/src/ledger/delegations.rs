@@ -1,5 +1,5 @@
-//! Delegations, as far as they belong to the transaction of their cause or effect (LEDGER-6). Locks are taken in one order
-//! everywhere: leases by id, queue rows, the ledger, tasks.
+//! Delegations, as far as they belong to the transaction of their cause or effect (LEDGER-6). Locks are taken in one
+//! order everywhere: leases by id, queue rows, the ledger, tasks.
 //!
 //! A row of `delegation_leases` is the right to write: deleting it ends the delegation, and that can happen only
 //! once. A row of `delegation_ready` is a hint; a claim checks the ledger. No statement that names a delegation by

@@ -92,7 +92,7 @@ async fn run(attempts: Vec<Attempt>) -> (HookExecution, Vec<(u64, Vec<String>)>)
     run_from(&Cached::default(), attempts.into_iter().map(Ok).collect(), 0).await
 }
 
-/// The same, with earlier checkpoints, and after so many hand-backs of the unit.
+/// Does the same, with earlier checkpoints, and after so many hand-backs of the unit.
 async fn run_from(
     kept: &Cached,
     attempts: Vec<Result<Attempt, RunnerError>>,
