@@ -1,5 +1,5 @@
 //! The HTTP layer. It depends on `app`, `auth` and `domain`, never on `ports`: a handler reaches data only through a
-//! use case, and a use case only with a permit from its [`http::gate::Gate`].
+//! use case, and a use case only with a permit from its `http::gate::Gate`.
 
 mod data;
 mod deposit;

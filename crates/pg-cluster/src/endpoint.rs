@@ -1,6 +1,6 @@
 //! How a client reaches the server: role, port and URL.
 
-/// The superuser that [`Cluster::url`] connects as, and the owner of all databases.
+/// The superuser that [`Cluster::url`](crate::Cluster::url) connects as, and the owner of all databases.
 pub const ROLE: &str = "hallmark";
 
 /// The number in the socket's name. Nothing listens on a TCP port.

@@ -147,8 +147,8 @@ async fn a_link_or_a_fifo_in_place_of_output_is_refused() {
     let runner = place.runner().await;
     for (script, expected) in [
         (r#"ln -s /etc/passwd "$OSA_OUT/features.jsonl""#, "symbolic link"),
-        (r#"mkfifo "$OSA_OUT/errors.jsonl""#, "no plain file"),
-        (r#"mkdir "$OSA_OUT/progress.jsonl""#, "no plain file"),
+        (r#"mkfifo "$OSA_OUT/errors.jsonl""#, "not a regular file"),
+        (r#"mkdir "$OSA_OUT/progress.jsonl""#, "not a regular file"),
         (
             r#"echo x > "$OSA_OUT/a"; ln "$OSA_OUT/a" "$OSA_OUT/rejections.jsonl""#,
             "a link to a file",

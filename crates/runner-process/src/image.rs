@@ -90,7 +90,7 @@ pub(crate) fn verified_copy(image: &str, digest: &Digest, most: u64, copy: &Path
         .map_err(|e| unusable(format!("{show} cannot be examined ({e})")))?;
     if !about.is_file() {
         return Err(unusable(format!(
-            "{show} is no plain file; the image must be one executable file"
+            "{show} is not a regular file; the image must be one executable file"
         )));
     }
     let written = {

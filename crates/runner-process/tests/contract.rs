@@ -123,8 +123,11 @@ async fn an_image_that_cannot_be_run_says_what_to_do() {
             of(format!("file:{}/missing", place.path().display())),
             "put the image there",
         ),
-        (of(format!("file:{}", place.path().display())), "no plain file"),
-        (of(format!("file:{}", fifo.display())), "no plain file"),
+        (
+            of(format!("file:{}", place.path().display())),
+            "not a regular file",
+        ),
+        (of(format!("file:{}", fifo.display())), "not a regular file"),
         (job(&Image::of(&text_file)), "neither an ELF program nor a script"),
         (job(&Image::of(&no_interpreter)), "\"/no/such/shell\""),
         (blake, "sha256"),
@@ -168,8 +171,11 @@ async fn outputs_that_are_no_plain_files_of_the_hooks_own_are_refused_without_ha
             format!("ln -s {} \"$OSA_OUT/features.jsonl\"", secret.display()),
             "symbolic link",
         ),
-        ("mkfifo \"$OSA_OUT/rejections.jsonl\"".to_owned(), "no plain file"),
-        ("mkdir \"$OSA_OUT/errors.jsonl\"".to_owned(), "no plain file"),
+        (
+            "mkfifo \"$OSA_OUT/rejections.jsonl\"".to_owned(),
+            "not a regular file",
+        ),
+        ("mkdir \"$OSA_OUT/errors.jsonl\"".to_owned(), "not a regular file"),
         (
             "echo x > \"$OSA_OUT/x\"; ln \"$OSA_OUT/x\" \"$OSA_OUT/progress.jsonl\"".to_owned(),
             "a link",

@@ -114,14 +114,14 @@ fn read_file(out: &OwnedFd, name: &str, most: u64, owner: Option<u32>) -> Result
     let file = match rustix::fs::openat(out, name, flags, Mode::empty()) {
         Ok(fd) => File::from(fd),
         Err(Errno::NOENT) => return Ok(None),
-        Err(Errno::LOOP) => return Err(format!("{name} is a symbolic link; it must be a plain file")),
+        Err(Errno::LOOP) => return Err(format!("{name} is a symbolic link; it must be a regular file")),
         Err(error) => return Err(format!("{name} cannot be opened: {error}")),
     };
     let about = file
         .metadata()
         .map_err(|e| format!("{name} cannot be examined: {e}"))?;
     if !about.is_file() {
-        return Err(format!("{name} is no plain file"));
+        return Err(format!("{name} is not a regular file"));
     }
     if about.nlink() != 1 || owner.is_some_and(|uid| about.uid() != uid) {
         return Err(format!("{name} is a link to a file that it did not make"));

@@ -3,10 +3,9 @@
 use std::io::IsTerminal as _;
 
 use anyhow::Context as _;
-use tracing_subscriber::filter::filter_fn;
-use tracing_subscriber::layer::{Layer, SubscriberExt as _};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{EnvFilter, Registry};
 
 use crate::config::{Log, LogFormat};
 
@@ -17,15 +16,12 @@ pub(crate) fn start(log: &Log) -> anyhow::Result<()> {
     let lines = tracing_subscriber::fmt::layer()
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
-    let lines: Box<dyn Layer<Registry> + Send + Sync> = match log.format {
-        LogFormat::Human => Box::new(lines.with_filter(filter)),
-        LogFormat::Json => Box::new(lines.json().with_filter(filter)),
-    };
-    // Counts the database use of a request for every log level.
-    let counted = api::DatabaseUse.with_filter(filter_fn(api::DatabaseUse::needs));
-    tracing_subscriber::registry()
-        .with(lines)
-        .with(counted)
-        .try_init()
-        .map_err(|e| anyhow::anyhow!("cannot start logging: {e}"))
+    // One filter for all layers. With a filter per layer, what `tracing::enabled!` last asked for on a thread (sqlx does) is taken for
+    // the answer about the next span (tracing-subscriber 0.3.23), and requests lose their spans.
+    let filtered = tracing_subscriber::registry().with(filter).with(api::DatabaseUse);
+    match log.format {
+        LogFormat::Human => filtered.with(lines).try_init(),
+        LogFormat::Json => filtered.with(lines.json()).try_init(),
+    }
+    .map_err(|e| anyhow::anyhow!("cannot start logging: {e}"))
 }

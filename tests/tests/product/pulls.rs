@@ -177,7 +177,7 @@ mkdir "$OSA_FILES/link"; ln -s /etc/passwd "$OSA_FILES/link/passwd""#,
         (4, "good", "before"),
         (5, "nofile", "missing.txt"),
         (6, "../up", "slash"),
-        (7, "link", "plain file"),
+        (7, "link", "regular file"),
     ];
     assert_eq!(told.len(), expected.len(), "{told:?}");
     for ((line, id, why), told) in expected.iter().zip(&told) {

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use tracing::Subscriber;
 use tracing::span::{Attributes, Id};
-use tracing::{Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::LookupSpan;
 
@@ -79,17 +79,6 @@ pub struct DatabaseUse;
 /// Start time of a database span.
 struct Begun(Instant);
 
-fn is_counted(metadata: &Metadata<'_>) -> bool {
-    metadata.is_span() && (metadata.name().starts_with(DATABASE) || metadata.name() == REQUEST)
-}
-
-impl DatabaseUse {
-    /// Returns whether the layer needs this span. The layer has its own filter, because logs may include fewer spans.
-    pub fn needs(metadata: &Metadata<'_>) -> bool {
-        is_counted(metadata)
-    }
-}
-
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for DatabaseUse {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         if attributes.metadata().name().starts_with(DATABASE)
@@ -132,7 +121,7 @@ mod tests {
             request.in_scope(|| {
                 tracing::info_span!("app.deploy").in_scope(|| {
                     for _ in 0..2 {
-                        tracing::debug_span!("db.hooks.lock")
+                        tracing::info_span!("db.hooks.lock")
                             .in_scope(|| std::thread::sleep(Duration::from_millis(2)));
                     }
                 });

@@ -1,5 +1,5 @@
 //! The database's answers about callers, cached for a few seconds: a cached caller costs no round trip, and every
-//! server sees a change after [`FRESH`] at the latest.
+//! server sees a change after `FRESH` at the latest.
 
 use std::hash::Hash;
 use std::sync::Arc;

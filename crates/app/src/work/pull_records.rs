@@ -6,7 +6,7 @@
 //! that was presumed dead (its claim is refused), an ingester that dies after it wrote half of its records (a failed
 //! attempt yields nothing).
 //!
-//! How far pulling runs ahead of the hooks is bounded: the next pull is queued while fewer than [`MAX_AHEAD`] batches
+//! How far pulling runs ahead of the hooks is bounded: the next pull is queued while fewer than `MAX_AHEAD` batches
 //! wait, by the pull before it or by the batch that makes room, both under the run's lock, so that neither can miss
 //! the other.
 

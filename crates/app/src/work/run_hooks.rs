@@ -126,7 +126,7 @@ impl RunHooks {
             files,
             retries: unit.retries,
         };
-        let kept = Cached { of: self, claim };
+        let kept = StoredCheckpoint { of: self, claim };
         let execution = execute(&*self.runner, &kept, work).await?;
         if let (Some(kind), Some(decision)) = (&execution.failure, execution.action) {
             self.metrics
@@ -233,12 +233,12 @@ fn checkpoint_prefix(run: RunId) -> String {
 const PARTS: [&str; 5] = ["features", "rejections", "errors", "progress", "log"];
 
 /// The checkpoints of one claim.
-struct Cached<'a> {
+struct StoredCheckpoint<'a> {
     of: &'a RunHooks,
     claim: &'a Claim,
 }
 
-impl Cached<'_> {
+impl StoredCheckpoint<'_> {
     async fn references(&self, pin: &Pin) -> Result<Committed<Vec<CheckpointRef>>, Failure> {
         let mut uow = UnitOfWork::begin(&*self.of.store).await?;
         let found = uow.runs().checkpoints(pin.run).await?;
@@ -268,7 +268,7 @@ impl Cached<'_> {
 }
 
 #[async_trait]
-impl Checkpoints for Cached<'_> {
+impl Checkpoints for StoredCheckpoint<'_> {
     async fn load(&self, pin: &Pin) -> Result<Vec<Killed>, Failure> {
         let mut killed = Vec::new();
         let mut memory = pin.release.release.content.limits.memory;

@@ -28,11 +28,11 @@ pub struct Sweep {
 
 /// What a transaction looks for.
 #[derive(Clone, Copy)]
-enum TableParams {
+enum Overdue {
     /// Leases whose holder is silent, dead or late.
     Leases,
     /// Unclaimed delegations past their deadline.
-    LongPoll,
+    Queued,
 }
 
 /// The result of one transaction.
@@ -52,7 +52,7 @@ impl Sweep {
     /// boot of `worker`. Returns how many.
     pub async fn run(&self, worker: &WorkerIdentity, silence: Duration) -> Result<usize, Failure> {
         let mut all = 0;
-        for wanted in [TableParams::Leases, TableParams::LongPoll] {
+        for wanted in [Overdue::Leases, Overdue::Queued] {
             loop {
                 let taken = retried!(self.once(wanted, worker, silence))?.into_inner();
                 all += taken.count;
@@ -73,14 +73,14 @@ impl Sweep {
 
     async fn once(
         &self,
-        wanted: TableParams,
+        wanted: Overdue,
         worker: &WorkerIdentity,
         silence: Duration,
     ) -> Result<Committed<Taken>, Failure> {
         let mut uow = UnitOfWork::begin(&*self.store).await?;
         let swept = match wanted {
-            TableParams::Leases => uow.delegations().take_stuck(worker, silence, MAX_AT_ONCE).await?,
-            TableParams::LongPoll => Swept {
+            Overdue::Leases => uow.delegations().take_stuck(worker, silence, MAX_AT_ONCE).await?,
+            Overdue::Queued => Swept {
                 stuck: uow.delegations().take_expired(MAX_AT_ONCE).await?,
                 held_back: 0,
             },

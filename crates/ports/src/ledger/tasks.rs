@@ -58,7 +58,7 @@ pub trait Tasks: Send {
         creator: &Actor,
         key: &str,
     ) -> Result<Option<(TaskId, [u8; 32])>, StoreError>;
-    /// Locks a task until the end of the unit of work. Lock leases first (see [`Delegations`]).
+    /// Locks a task until the end of the unit of work. Lock leases first (see [`Delegations`](crate::Delegations)).
     async fn lock(&mut self, id: TaskId, who: &Actor) -> Result<Option<LockedTask>, StoreError>;
     /// Sets the state of a locked task that has not ended, and the reason if there is one.
     async fn set_status(

@@ -8,7 +8,7 @@ use crate::store::tx::PgTx;
 
 #[async_trait]
 impl Activity for PgTx {
-    #[tracing::instrument(level = "debug", name = "db.activity.acting", skip_all)]
+    #[tracing::instrument(name = "db.activity.acting", skip_all)]
     async fn acting(&mut self, actor: &Actor) -> Result<(), StoreError> {
         sqlx::query!("select set_config('hallmark.actor', $1, true)", actor.to_string())
             .fetch_one(self.conn())
@@ -17,7 +17,7 @@ impl Activity for PgTx {
             .map_err(|e| self.fail(e))
     }
 
-    #[tracing::instrument(level = "debug", name = "db.activity.append", skip_all)]
+    #[tracing::instrument(name = "db.activity.append", skip_all)]
     async fn append(&mut self, event: &Event) -> Result<(), StoreError> {
         sqlx::query!(
             "insert into activity_log (kind, subject, actor_user_id, actor_service_account_id, payload)

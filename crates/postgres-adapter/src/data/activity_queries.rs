@@ -67,7 +67,7 @@ macro_rules! entries {
 
 #[async_trait]
 impl ActivityQueries for PgStore {
-    #[tracing::instrument(level = "debug", name = "db.activity_queries.activity", skip_all)]
+    #[tracing::instrument(name = "db.activity_queries.activity", skip_all)]
     async fn activity(&self, filter: &ActivityFilter, most: u32) -> Result<ActivityPage, StoreError> {
         let most = most as usize;
         let user = filter.actor.as_ref().and_then(Actor::user).map(UserId::as_uuid);
@@ -166,7 +166,7 @@ impl ActivityQueries for PgStore {
         Ok(page)
     }
 
-    #[tracing::instrument(level = "debug", name = "db.activity_queries.has_entry", skip_all)]
+    #[tracing::instrument(name = "db.activity_queries.has_entry", skip_all)]
     async fn has_entry(&self, id: EntryId) -> Result<bool, StoreError> {
         sqlx::query_scalar!(
             r#"select exists (select 1 from activity_log where transaction_id = $1::text::xid8 and sequence = $2) as "there!""#,

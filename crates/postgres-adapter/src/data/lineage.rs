@@ -24,7 +24,7 @@ fn schema(table: &'static str, id: &str, version: &str) -> Result<SchemaRef, Sto
 
 #[async_trait]
 impl LineageQueries for PgStore {
-    #[tracing::instrument(level = "debug", name = "db.lineage_queries.row_sets", skip_all, fields(hook = %hook))]
+    #[tracing::instrument(name = "db.lineage_queries.row_sets", skip_all, fields(hook = %hook))]
     async fn row_sets(&self, hook: &HookName, of: &RowSetsOf, most: u32) -> Result<Vec<RowSet>, StoreError> {
         let rows = self.bounded(dynamic::row_sets(hook, of, most)).await?;
         let set = |row: &sqlx::postgres::PgRow| -> Result<RowSet, StoreError> {
@@ -49,7 +49,7 @@ impl LineageQueries for PgStore {
         rows.iter().map(set).collect()
     }
 
-    #[tracing::instrument(level = "debug", name = "db.lineage_queries.lineage_runs", skip_all)]
+    #[tracing::instrument(name = "db.lineage_queries.lineage_runs", skip_all)]
     async fn lineage_runs(&self, runs: &[RunId]) -> Result<Vec<LineageRun>, StoreError> {
         const TABLE: &str = "hook_runs";
         let ids: Vec<Uuid> = runs.iter().map(|run| run.as_uuid()).collect();
@@ -79,7 +79,7 @@ impl LineageQueries for PgStore {
             .collect()
     }
 
-    #[tracing::instrument(level = "debug", name = "db.lineage_queries.lineage_releases", skip_all)]
+    #[tracing::instrument(name = "db.lineage_queries.lineage_releases", skip_all)]
     async fn lineage_releases(&self, ids: &[ReleaseId]) -> Result<Vec<LineageRelease>, StoreError> {
         let ids: Vec<Uuid> = ids.iter().map(|id| id.as_uuid()).collect();
         let rows = releases!("where r.id = any($1) order by r.hook_name, r.version", &ids)
@@ -104,7 +104,7 @@ impl LineageQueries for PgStore {
             .collect()
     }
 
-    #[tracing::instrument(level = "debug", name = "db.lineage_queries.lineage_records", skip_all)]
+    #[tracing::instrument(name = "db.lineage_queries.lineage_records", skip_all)]
     async fn lineage_records(&self, records: &[RecordSrn]) -> Result<Vec<LineageRecord>, StoreError> {
         const TABLE: &str = "records";
         let srns: Vec<String> = records.iter().map(ToString::to_string).collect();
@@ -162,7 +162,7 @@ impl LineageQueries for PgStore {
             .collect()
     }
 
-    #[tracing::instrument(level = "debug", name = "db.lineage_queries.lineage_tasks", skip_all)]
+    #[tracing::instrument(name = "db.lineage_queries.lineage_tasks", skip_all)]
     async fn lineage_tasks(&self, tasks: &[TaskId]) -> Result<Vec<LineageTask>, StoreError> {
         let ids: Vec<Uuid> = tasks.iter().map(|task| task.as_uuid()).collect();
         let tasks = sqlx::query!(
@@ -212,7 +212,7 @@ impl LineageQueries for PgStore {
         Ok(found)
     }
 
-    #[tracing::instrument(level = "debug", name = "db.lineage_queries.lineage_agents", skip_all)]
+    #[tracing::instrument(name = "db.lineage_queries.lineage_agents", skip_all)]
     async fn lineage_agents(&self, actors: &[Actor]) -> Result<Vec<LineageAgent>, StoreError> {
         let (mut users, mut accounts) = (Vec::new(), Vec::new());
         for actor in actors {

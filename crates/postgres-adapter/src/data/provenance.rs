@@ -289,7 +289,7 @@ impl Tracing<'_> {
 
 #[async_trait]
 impl ProvenanceQueries for PgStore {
-    #[tracing::instrument(level = "debug", name = "db.provenance_queries.run", skip_all, fields(run = %id))]
+    #[tracing::instrument(name = "db.provenance_queries.run", skip_all, fields(run = %id))]
     async fn run(&self, id: RunId) -> Result<Option<HookRun>, StoreError> {
         let mut conn = self.pool.acquire().await.map_err(store_error)?;
         let mut tracing = Tracing {
@@ -299,7 +299,7 @@ impl ProvenanceQueries for PgStore {
         tracing.run_of(id).await
     }
 
-    #[tracing::instrument(level = "debug", name = "db.provenance_queries.has_rows", skip_all, fields(run = %run))]
+    #[tracing::instrument(name = "db.provenance_queries.has_rows", skip_all, fields(run = %run))]
     async fn has_rows(&self, run: RunId) -> Result<bool, StoreError> {
         let hook = sqlx::query_scalar!(
             "select r.hook_name from hook_runs u join hook_releases r on r.id = u.release_id where u.id = $1",
@@ -323,7 +323,7 @@ impl ProvenanceQueries for PgStore {
         .map_err(store_error)
     }
 
-    #[tracing::instrument(level = "debug", name = "db.provenance_queries.trace", skip_all)]
+    #[tracing::instrument(name = "db.provenance_queries.trace", skip_all)]
     async fn trace(
         &self,
         _node: &NodeDomain,

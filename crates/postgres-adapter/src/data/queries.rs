@@ -186,7 +186,7 @@ async fn read_to_end(
 
 #[async_trait]
 impl DataQueries for PgStore {
-    #[tracing::instrument(level = "debug", name = "db.data_queries.schemas", skip_all)]
+    #[tracing::instrument(name = "db.data_queries.schemas", skip_all)]
     async fn schemas(&self) -> Result<Vec<Schema>, StoreError> {
         let rows = sqlx::query!("select id, version, title, fields from schemas order by id, created_at")
             .fetch_all(&self.pool)
@@ -206,7 +206,7 @@ impl DataQueries for PgStore {
             .collect()
     }
 
-    #[tracing::instrument(level = "debug", name = "db.data_queries.schema_versions", skip_all, fields(schema = %id))]
+    #[tracing::instrument(name = "db.data_queries.schema_versions", skip_all, fields(schema = %id))]
     async fn schema_versions(&self, id: &SchemaId) -> Result<Vec<(Schema, Vec<HookName>)>, StoreError> {
         let rows = sqlx::query!(
             r#"select version, title, fields,
@@ -238,7 +238,7 @@ impl DataQueries for PgStore {
             .collect()
     }
 
-    #[tracing::instrument(level = "debug", name = "db.data_queries.schema_features", skip_all)]
+    #[tracing::instrument(name = "db.data_queries.schema_features", skip_all)]
     async fn schema_features(&self) -> Result<Vec<(SchemaRef, HookName)>, StoreError> {
         const TABLE: &str = "schema_features";
         let rows =
@@ -257,7 +257,7 @@ impl DataQueries for PgStore {
             .collect()
     }
 
-    #[tracing::instrument(level = "debug", name = "db.data_queries.page", skip_all)]
+    #[tracing::instrument(name = "db.data_queries.page", skip_all)]
     async fn page(
         &self,
         table: &Table,
@@ -282,7 +282,7 @@ impl DataQueries for PgStore {
         self.stream_of(sql, dynamic::types(table))
     }
 
-    #[tracing::instrument(level = "debug", name = "db.data_queries.counts", skip_all)]
+    #[tracing::instrument(name = "db.data_queries.counts", skip_all)]
     async fn counts(&self, table: &Table, query: &TableQuery) -> Result<TableCounts, StoreError> {
         let mut sql = dynamic::count_rows(table, query);
         let rows = sql.build().fetch_all(&self.pool).await.map_err(store_error)?;
@@ -300,7 +300,7 @@ impl DataQueries for PgStore {
         })
     }
 
-    #[tracing::instrument(level = "debug", name = "db.data_queries.estimated_rows", skip_all)]
+    #[tracing::instrument(name = "db.data_queries.estimated_rows", skip_all)]
     async fn estimated_rows(&self, table: &Table) -> Result<u64, StoreError> {
         let (schema, name) = match &table.kind {
             TableKind::Records => ("metadata", table.schema.metadata_table(table.major)),
@@ -318,7 +318,7 @@ impl DataQueries for PgStore {
         count("pg_class", rows.unwrap_or_default())
     }
 
-    #[tracing::instrument(level = "debug", name = "db.data_queries.settled", skip_all)]
+    #[tracing::instrument(name = "db.data_queries.settled", skip_all)]
     async fn settled(&self, at: OffsetDateTime) -> Result<Settled, StoreError> {
         // A publication takes its time from the clock after its first write, which assigned it a transaction id. So a
         // transaction without one will take a time after this statement's, and one that began after `at` takes one
@@ -339,7 +339,7 @@ impl DataQueries for PgStore {
         })
     }
 
-    #[tracing::instrument(level = "debug", name = "db.data_queries.record", skip_all)]
+    #[tracing::instrument(name = "db.data_queries.record", skip_all)]
     async fn record(
         &self,
         _node: &NodeDomain,

@@ -44,7 +44,7 @@ fn number(row: Option<&PgRow>, index: usize) -> Result<u64, StoreError> {
 
 #[async_trait]
 impl RecallQueries for PgStore {
-    #[tracing::instrument(level = "debug", name = "db.recall_queries.recall_counts", skip_all)]
+    #[tracing::instrument(name = "db.recall_queries.recall_counts", skip_all)]
     async fn recall_counts(&self, recall: &Recall) -> Result<RecallCounts, StoreError> {
         let counts = self.bounded(dynamic::recall_counts(recall)).await?;
         let row = counts.first();
@@ -63,7 +63,7 @@ impl RecallQueries for PgStore {
         })
     }
 
-    #[tracing::instrument(level = "debug", name = "db.recall_queries.recalled_rows", skip_all)]
+    #[tracing::instrument(name = "db.recall_queries.recalled_rows", skip_all)]
     async fn recalled_rows(
         &self,
         recall: &Recall,
@@ -86,7 +86,7 @@ impl RecallQueries for PgStore {
         self.stream_of(sql, types(columns))
     }
 
-    #[tracing::instrument(level = "debug", name = "db.recall_queries.recalled_records", skip_all)]
+    #[tracing::instrument(name = "db.recall_queries.recalled_records", skip_all)]
     async fn recalled_records(
         &self,
         recall: &Recall,

@@ -38,7 +38,7 @@ fn figure(family: &'static str, labels: &[(&'static str, &str)], value: f64) -> 
 
 #[async_trait]
 impl StatsQueries for PgStore {
-    #[tracing::instrument(level = "debug", name = "db.stats_queries.stats", skip_all)]
+    #[tracing::instrument(name = "db.stats_queries.stats", skip_all)]
     async fn stats(&self) -> Result<Stats, StoreError> {
         let row = sqlx::query!(
             r#"select (select count(*) from record_heads) as "records!",
@@ -67,7 +67,7 @@ impl StatsQueries for PgStore {
         })
     }
 
-    #[tracing::instrument(level = "debug", name = "db.stats_queries.figures", skip_all)]
+    #[tracing::instrument(name = "db.stats_queries.figures", skip_all)]
     async fn figures(&self) -> Result<Vec<Sample>, StoreError> {
         let mut figures = Vec::new();
         let runs = sqlx::query!(

@@ -19,7 +19,7 @@ impl Depositions for PgTx {
         id.srn(&self.node)
     }
 
-    #[tracing::instrument(level = "debug", name = "db.depositions.create", skip_all, fields(deposition = %id, convention = %convention, user = %owner))]
+    #[tracing::instrument(name = "db.depositions.create", skip_all, fields(deposition = %id, convention = %convention, user = %owner))]
     async fn create(
         &mut self,
         id: &DepositionId,
@@ -38,7 +38,7 @@ impl Depositions for PgTx {
         .map_err(|e| self.fail(e))
     }
 
-    #[tracing::instrument(level = "debug", name = "db.depositions.lock", skip_all, fields(deposition = %id))]
+    #[tracing::instrument(name = "db.depositions.lock", skip_all, fields(deposition = %id))]
     async fn lock(&mut self, id: &DepositionId) -> Result<Option<LockedDeposition>, StoreError> {
         const TABLE: &str = "depositions";
         let row = sqlx::query!(
@@ -60,7 +60,7 @@ impl Depositions for PgTx {
         .transpose()
     }
 
-    #[tracing::instrument(level = "debug", name = "db.depositions.set_metadata", skip_all, fields(deposition = %id))]
+    #[tracing::instrument(name = "db.depositions.set_metadata", skip_all, fields(deposition = %id))]
     async fn set_metadata(
         &mut self,
         id: &DepositionId,
@@ -77,7 +77,7 @@ impl Depositions for PgTx {
         .map_err(|e| self.fail(e))
     }
 
-    #[tracing::instrument(level = "debug", name = "db.depositions.files", skip_all, fields(deposition = %id))]
+    #[tracing::instrument(name = "db.depositions.files", skip_all, fields(deposition = %id))]
     async fn files(&mut self, id: &DepositionId) -> Result<Vec<DepositionFile>, StoreError> {
         let rows = sqlx::query_as!(
             FileRow,
@@ -90,7 +90,7 @@ impl Depositions for PgTx {
         rows.into_iter().map(FileRow::file).collect()
     }
 
-    #[tracing::instrument(level = "debug", name = "db.depositions.put_file", skip_all, fields(deposition = %id))]
+    #[tracing::instrument(name = "db.depositions.put_file", skip_all, fields(deposition = %id))]
     async fn put_file(
         &mut self,
         id: &DepositionId,
@@ -117,7 +117,7 @@ impl Depositions for PgTx {
         Ok((row.file()?, replaced))
     }
 
-    #[tracing::instrument(level = "debug", name = "db.depositions.remove_file", skip_all, fields(deposition = %id))]
+    #[tracing::instrument(name = "db.depositions.remove_file", skip_all, fields(deposition = %id))]
     async fn remove_file(
         &mut self,
         id: &DepositionId,
@@ -135,7 +135,7 @@ impl Depositions for PgTx {
         Ok(key)
     }
 
-    #[tracing::instrument(level = "debug", name = "db.depositions.submit", skip_all)]
+    #[tracing::instrument(name = "db.depositions.submit", skip_all)]
     async fn submit(&mut self, submission: &Submission) -> Result<(), StoreError> {
         sqlx::query!(
             "insert into submissions (task_id, deposition_id, number, metadata, schema_id, schema_version) values ($1, $2, $3, $4, $5, $6)",
@@ -160,7 +160,7 @@ impl Depositions for PgTx {
         .map_err(|e| self.fail(e))
     }
 
-    #[tracing::instrument(level = "debug", name = "db.depositions.submission", skip_all, fields(task = %task))]
+    #[tracing::instrument(name = "db.depositions.submission", skip_all, fields(task = %task))]
     async fn submission(&mut self, task: TaskId) -> Result<Option<Submission>, StoreError> {
         const TABLE: &str = "submissions";
         let row = sqlx::query!(
@@ -186,7 +186,7 @@ impl Depositions for PgTx {
         .transpose()
     }
 
-    #[tracing::instrument(level = "debug", name = "db.depositions.begin_validation", skip_all, fields(task = %task))]
+    #[tracing::instrument(name = "db.depositions.begin_validation", skip_all, fields(task = %task))]
     async fn begin_validation(&mut self, task: TaskId) -> Result<(), StoreError> {
         sqlx::query!(
             "update submissions set status = 'running' where task_id = $1 and status = 'pending'",
@@ -198,7 +198,7 @@ impl Depositions for PgTx {
         .map_err(|e| self.fail(e))
     }
 
-    #[tracing::instrument(level = "debug", name = "db.depositions.add_results", skip_all, fields(task = %task))]
+    #[tracing::instrument(name = "db.depositions.add_results", skip_all, fields(task = %task))]
     async fn add_results(&mut self, task: TaskId, results: &[SubmissionResult]) -> Result<(), StoreError> {
         let runs: Vec<Uuid> = results.iter().map(|r| r.run.as_uuid()).collect();
         let hooks: Vec<String> = results.iter().map(|r| r.hook.to_string()).collect();
@@ -222,7 +222,7 @@ impl Depositions for PgTx {
         .map_err(|e| self.fail(e))
     }
 
-    #[tracing::instrument(level = "debug", name = "db.depositions.results", skip_all, fields(task = %task))]
+    #[tracing::instrument(name = "db.depositions.results", skip_all, fields(task = %task))]
     async fn results(&mut self, task: TaskId) -> Result<Vec<SubmissionResult>, StoreError> {
         const TABLE: &str = "submission_results";
         let rows = sqlx::query!(
@@ -249,7 +249,7 @@ impl Depositions for PgTx {
             .collect()
     }
 
-    #[tracing::instrument(level = "debug", name = "db.depositions.end_submission", skip_all)]
+    #[tracing::instrument(name = "db.depositions.end_submission", skip_all)]
     async fn end_submission(
         &mut self,
         submission: &Submission,
@@ -281,7 +281,7 @@ impl Depositions for PgTx {
         .map_err(|e| self.fail(e))
     }
 
-    #[tracing::instrument(level = "debug", name = "db.depositions.set_curator", skip_all, fields(task = %task, user = %curator))]
+    #[tracing::instrument(name = "db.depositions.set_curator", skip_all, fields(task = %task, user = %curator))]
     async fn set_curator(&mut self, task: TaskId, curator: UserId) -> Result<(), StoreError> {
         sqlx::query!(
             "update submissions set curated_by_user_id = $2, curated_at = now() where task_id = $1",
@@ -294,7 +294,7 @@ impl Depositions for PgTx {
         .map_err(|e| self.fail(e))
     }
 
-    #[tracing::instrument(level = "debug", name = "db.depositions.accept", skip_all, fields(deposition = %id, record = %record))]
+    #[tracing::instrument(name = "db.depositions.accept", skip_all, fields(deposition = %id, record = %record))]
     async fn accept(&mut self, id: &DepositionId, record: &RecordSrn) -> Result<(), StoreError> {
         sqlx::query!(
             "update depositions set status = 'accepted', record_srn = $2, updated_at = now() where id = $1",

@@ -82,12 +82,12 @@ impl PgStore {
 
 #[async_trait]
 impl DepositionQueries for PgStore {
-    #[tracing::instrument(level = "debug", name = "db.deposition_queries.deposition", skip_all, fields(deposition = %id))]
+    #[tracing::instrument(name = "db.deposition_queries.deposition", skip_all, fields(deposition = %id))]
     async fn deposition(&self, id: &DepositionId) -> Result<Option<DepositionView>, StoreError> {
         Ok(self.deposition_rows(Some(id.as_str()), None, 1).await?.pop())
     }
 
-    #[tracing::instrument(level = "debug", name = "db.deposition_queries.depositions", skip_all)]
+    #[tracing::instrument(name = "db.deposition_queries.depositions", skip_all)]
     async fn depositions(
         &self,
         owner: Option<UserId>,
@@ -105,7 +105,7 @@ impl DepositionQueries for PgStore {
         Ok((items, count("depositions", total)?))
     }
 
-    #[tracing::instrument(level = "debug", name = "db.deposition_queries.deposition_files", skip_all, fields(deposition = %id))]
+    #[tracing::instrument(name = "db.deposition_queries.deposition_files", skip_all, fields(deposition = %id))]
     async fn deposition_files(&self, id: &DepositionId) -> Result<Vec<DepositionFile>, StoreError> {
         let rows = sqlx::query_as!(
             FileRow,
@@ -118,7 +118,7 @@ impl DepositionQueries for PgStore {
         rows.into_iter().map(FileRow::file).collect()
     }
 
-    #[tracing::instrument(level = "debug", name = "db.deposition_queries.validation", skip_all, fields(task = %id))]
+    #[tracing::instrument(name = "db.deposition_queries.validation", skip_all, fields(task = %id))]
     async fn validation(&self, id: TaskId) -> Result<Option<ValidationView>, StoreError> {
         const TABLE: &str = "submission_results";
         let found = sqlx::query!(

@@ -14,7 +14,7 @@ const SUPERADMINS: i64 = 0x73_7570_6572;
 
 #[async_trait]
 impl Identities for PgTx {
-    #[tracing::instrument(level = "debug", name = "db.identities.sign_in", skip_all, fields(user = %id))]
+    #[tracing::instrument(name = "db.identities.sign_in", skip_all, fields(user = %id))]
     async fn sign_in(
         &mut self,
         id: UserId,
@@ -41,7 +41,7 @@ impl Identities for PgTx {
         Ok((user, kept.is_new))
     }
 
-    #[tracing::instrument(level = "debug", name = "db.identities.lock_user", skip_all, fields(user = %id))]
+    #[tracing::instrument(name = "db.identities.lock_user", skip_all, fields(user = %id))]
     async fn lock_user(&mut self, id: UserId) -> Result<Option<UserProfile>, StoreError> {
         let row = sqlx::query_as!(
             UserRow,
@@ -55,7 +55,7 @@ impl Identities for PgTx {
         Ok(row.map(UserRow::profile))
     }
 
-    #[tracing::instrument(level = "debug", name = "db.identities.lock_superadmins", skip_all)]
+    #[tracing::instrument(name = "db.identities.lock_superadmins", skip_all)]
     async fn lock_superadmins(&mut self) -> Result<Vec<UserId>, StoreError> {
         sqlx::query!("select pg_advisory_xact_lock($1)", SUPERADMINS)
             .execute(self.conn())
@@ -69,7 +69,7 @@ impl Identities for PgTx {
         Ok(ids.into_iter().map(UserId::from_uuid).collect())
     }
 
-    #[tracing::instrument(level = "debug", name = "db.identities.grant_role", skip_all, fields(user = %user))]
+    #[tracing::instrument(name = "db.identities.grant_role", skip_all, fields(user = %user))]
     async fn grant_role(
         &mut self,
         id: Uuid,
@@ -92,7 +92,7 @@ impl Identities for PgTx {
         Ok(row.map(RoleRow::assignment))
     }
 
-    #[tracing::instrument(level = "debug", name = "db.identities.revoke_role", skip_all, fields(user = %user))]
+    #[tracing::instrument(name = "db.identities.revoke_role", skip_all, fields(user = %user))]
     async fn revoke_role(&mut self, user: UserId, role: &str) -> Result<bool, StoreError> {
         let done = sqlx::query!(
             "delete from role_assignments where user_id = $1 and role = $2",
@@ -105,7 +105,7 @@ impl Identities for PgTx {
         Ok(done.rows_affected() > 0)
     }
 
-    #[tracing::instrument(level = "debug", name = "db.identities.set_disabled", skip_all, fields(service_account = %id))]
+    #[tracing::instrument(name = "db.identities.set_disabled", skip_all, fields(service_account = %id))]
     async fn set_disabled(
         &mut self,
         id: ServiceAccountId,

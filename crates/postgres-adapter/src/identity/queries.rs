@@ -81,7 +81,7 @@ impl AccountRow {
 
 #[async_trait]
 impl IdentityQueries for PgStore {
-    #[tracing::instrument(level = "debug", name = "db.identity_queries.user", skip_all, fields(user = %id))]
+    #[tracing::instrument(name = "db.identity_queries.user", skip_all, fields(user = %id))]
     async fn user(&self, id: UserId) -> Result<Option<UserProfile>, StoreError> {
         let row = sqlx::query_as!(
             UserRow,
@@ -95,7 +95,7 @@ impl IdentityQueries for PgStore {
         Ok(row.map(UserRow::profile))
     }
 
-    #[tracing::instrument(level = "debug", name = "db.identity_queries.roles", skip_all, fields(user = %id))]
+    #[tracing::instrument(name = "db.identity_queries.roles", skip_all, fields(user = %id))]
     async fn roles(&self, id: UserId) -> Result<Option<Vec<RoleAssignment>>, StoreError> {
         let rows = sqlx::query_as!(
             RoleRow,
@@ -111,7 +111,7 @@ impl IdentityQueries for PgStore {
         Ok(Some(rows.into_iter().map(RoleRow::assignment).collect()))
     }
 
-    #[tracing::instrument(level = "debug", name = "db.identity_queries.users", skip_all)]
+    #[tracing::instrument(name = "db.identity_queries.users", skip_all)]
     async fn users(&self, after: Option<UserId>, most: u32) -> Result<Vec<UserProfile>, StoreError> {
         let rows = sqlx::query_as!(
             UserRow,
@@ -126,7 +126,7 @@ impl IdentityQueries for PgStore {
         Ok(rows.into_iter().map(UserRow::profile).collect())
     }
 
-    #[tracing::instrument(level = "debug", name = "db.identity_queries.see_service_account", skip_all)]
+    #[tracing::instrument(name = "db.identity_queries.see_service_account", skip_all)]
     async fn see_service_account(&self, issuer: &str, subject: &str) -> Result<bool, StoreError> {
         let id = ServiceAccountId::of(issuer, subject).as_uuid();
         let seen = sqlx::query!("select disabled_at, last_seen < now() - interval '1 minute' as \"stale!\" from service_accounts where id = $1", id)
@@ -158,7 +158,7 @@ impl IdentityQueries for PgStore {
         }
     }
 
-    #[tracing::instrument(level = "debug", name = "db.identity_queries.service_account", skip_all, fields(service_account = %id))]
+    #[tracing::instrument(name = "db.identity_queries.service_account", skip_all, fields(service_account = %id))]
     async fn service_account(&self, id: ServiceAccountId) -> Result<Option<ServiceAccountView>, StoreError> {
         let row = sqlx::query_as!(
             AccountRow,
@@ -171,7 +171,7 @@ impl IdentityQueries for PgStore {
         Ok(row.map(AccountRow::view))
     }
 
-    #[tracing::instrument(level = "debug", name = "db.identity_queries.service_accounts", skip_all)]
+    #[tracing::instrument(name = "db.identity_queries.service_accounts", skip_all)]
     async fn service_accounts(
         &self,
         after: Option<ServiceAccountId>,
@@ -190,7 +190,7 @@ impl IdentityQueries for PgStore {
         Ok(rows.into_iter().map(AccountRow::view).collect())
     }
 
-    #[tracing::instrument(level = "debug", name = "db.identity_queries.ensure_local_admin", skip_all)]
+    #[tracing::instrument(name = "db.identity_queries.ensure_local_admin", skip_all)]
     async fn ensure_local_admin(&self) -> Result<(), StoreError> {
         let id = UserId::LOCAL_ADMIN.as_uuid();
         sqlx::query!(

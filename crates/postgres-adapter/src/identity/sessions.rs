@@ -33,7 +33,7 @@ impl DeviceRow {
 
 #[async_trait]
 impl Sessions for PgTx {
-    #[tracing::instrument(level = "debug", name = "db.sessions.open_family", skip_all, fields(user = %user))]
+    #[tracing::instrument(name = "db.sessions.open_family", skip_all, fields(user = %user))]
     async fn open_family(&mut self, family: Uuid, user: UserId) -> Result<(), StoreError> {
         sqlx::query!(
             "insert into refresh_token_families (id, user_id) values ($1, $2)",
@@ -46,7 +46,7 @@ impl Sessions for PgTx {
         .map_err(|e| self.fail(e))
     }
 
-    #[tracing::instrument(level = "debug", name = "db.sessions.keep_token", skip_all, fields(user = %user))]
+    #[tracing::instrument(name = "db.sessions.keep_token", skip_all, fields(user = %user))]
     async fn keep_token(
         &mut self,
         hash: [u8; 32],
@@ -76,7 +76,7 @@ impl Sessions for PgTx {
         .map_err(|e| self.fail(e))
     }
 
-    #[tracing::instrument(level = "debug", name = "db.sessions.lock_token", skip_all)]
+    #[tracing::instrument(name = "db.sessions.lock_token", skip_all)]
     async fn lock_token(&mut self, hash: [u8; 32]) -> Result<Option<RefreshToken>, StoreError> {
         let family = sqlx::query_scalar!(
             "select f.id from refresh_token_families f join refresh_tokens t on t.family_id = f.id where t.token_hash = $1 for update of f",
@@ -106,7 +106,7 @@ impl Sessions for PgTx {
         }))
     }
 
-    #[tracing::instrument(level = "debug", name = "db.sessions.use_token", skip_all)]
+    #[tracing::instrument(name = "db.sessions.use_token", skip_all)]
     async fn use_token(&mut self, hash: [u8; 32]) -> Result<(), StoreError> {
         sqlx::query!(
             "update refresh_tokens set used_at = now() where token_hash = $1",
@@ -118,7 +118,7 @@ impl Sessions for PgTx {
         .map_err(|e| self.fail(e))
     }
 
-    #[tracing::instrument(level = "debug", name = "db.sessions.revoke_family", skip_all)]
+    #[tracing::instrument(name = "db.sessions.revoke_family", skip_all)]
     async fn revoke_family(&mut self, family: Uuid, why: &str) -> Result<(), StoreError> {
         sqlx::query!(
             "update refresh_token_families set revoked_at = now(), revoked_for = $2 where id = $1 and revoked_at is null",
@@ -131,7 +131,7 @@ impl Sessions for PgTx {
         .map_err(|e| self.fail(e))
     }
 
-    #[tracing::instrument(level = "debug", name = "db.sessions.keep_device", skip_all)]
+    #[tracing::instrument(name = "db.sessions.keep_device", skip_all)]
     async fn keep_device(
         &mut self,
         hash: [u8; 32],
@@ -164,7 +164,7 @@ impl Sessions for PgTx {
         Ok(done.rows_affected() == 1)
     }
 
-    #[tracing::instrument(level = "debug", name = "db.sessions.lock_user_code", skip_all)]
+    #[tracing::instrument(name = "db.sessions.lock_user_code", skip_all)]
     async fn lock_user_code(&mut self, user_code: &str) -> Result<Option<DeviceRequest>, StoreError> {
         let row = sqlx::query_as!(
             DeviceRow,
@@ -177,7 +177,7 @@ impl Sessions for PgTx {
         Ok(row.map(DeviceRow::request))
     }
 
-    #[tracing::instrument(level = "debug", name = "db.sessions.authorize_device", skip_all, fields(user = %user))]
+    #[tracing::instrument(name = "db.sessions.authorize_device", skip_all, fields(user = %user))]
     async fn authorize_device(&mut self, user_code: &str, user: UserId) -> Result<(), StoreError> {
         sqlx::query!(
             "update device_authorizations set status = 'authorized', user_id = $2 where user_code = $1 and status = 'pending'",
@@ -190,7 +190,7 @@ impl Sessions for PgTx {
         .map_err(|e| self.fail(e))
     }
 
-    #[tracing::instrument(level = "debug", name = "db.sessions.lock_device", skip_all)]
+    #[tracing::instrument(name = "db.sessions.lock_device", skip_all)]
     async fn lock_device(&mut self, hash: [u8; 32]) -> Result<Option<DeviceRequest>, StoreError> {
         let row = sqlx::query_as!(
             DeviceRow,
@@ -203,7 +203,7 @@ impl Sessions for PgTx {
         Ok(row.map(DeviceRow::request))
     }
 
-    #[tracing::instrument(level = "debug", name = "db.sessions.consume_device", skip_all)]
+    #[tracing::instrument(name = "db.sessions.consume_device", skip_all)]
     async fn consume_device(&mut self, hash: [u8; 32]) -> Result<(), StoreError> {
         sqlx::query!(
             "update device_authorizations set status = 'consumed' where device_code_hash = $1",

@@ -14,7 +14,7 @@ use crate::store::tx::PgStore;
 
 #[async_trait]
 impl IngestDetailQueries for PgStore {
-    #[tracing::instrument(level = "debug", name = "db.ingest_detail_queries.batches", skip_all, fields(ingest_run = %run))]
+    #[tracing::instrument(name = "db.ingest_detail_queries.batches", skip_all, fields(ingest_run = %run))]
     async fn batches(
         &self,
         run: IngestRunId,
@@ -54,7 +54,7 @@ impl IngestDetailQueries for PgStore {
             .collect()
     }
 
-    #[tracing::instrument(level = "debug", name = "db.ingest_detail_queries.records", skip_all, fields(ingest_run = %run))]
+    #[tracing::instrument(name = "db.ingest_detail_queries.records", skip_all, fields(ingest_run = %run))]
     async fn records(
         &self,
         run: IngestRunId,
@@ -88,7 +88,7 @@ impl IngestDetailQueries for PgStore {
             .collect()
     }
 
-    #[tracing::instrument(level = "debug", name = "db.ingest_detail_queries.pulls", skip_all, fields(ingest_run = %run))]
+    #[tracing::instrument(name = "db.ingest_detail_queries.pulls", skip_all, fields(ingest_run = %run))]
     async fn pulls(
         &self,
         run: IngestRunId,
@@ -123,7 +123,7 @@ impl IngestDetailQueries for PgStore {
             .collect()
     }
 
-    #[tracing::instrument(level = "debug", name = "db.ingest_detail_queries.refusals", skip_all, fields(ingest_run = %run))]
+    #[tracing::instrument(name = "db.ingest_detail_queries.refusals", skip_all, fields(ingest_run = %run))]
     async fn refusals(&self, run: IngestRunId, pull: u64) -> Result<Vec<RefusedLineView>, StoreError> {
         let rows = sqlx::query!(
             "select line, source_id, reason from ingest_refusals where ingest_run_id = $1 and pull = $2 order by line",
@@ -144,7 +144,7 @@ impl IngestDetailQueries for PgStore {
             .collect()
     }
 
-    #[tracing::instrument(level = "debug", name = "db.ingest_detail_queries.task_of_run", skip_all, fields(run = %run))]
+    #[tracing::instrument(name = "db.ingest_detail_queries.task_of_run", skip_all, fields(run = %run))]
     async fn task_of_run(&self, run: RunId) -> Result<Option<(TaskId, Actor)>, StoreError> {
         let row = sqlx::query!(
             "select t.id, t.creator_user_id, t.creator_service_account_id from release_pins p join tasks t on t.id = p.task_id where p.run_id = $1",

@@ -35,7 +35,7 @@ fn schema(id: &str, version: &str, title: String, fields: Value) -> Result<Schem
 
 #[async_trait]
 impl Ingests for PgTx {
-    #[tracing::instrument(level = "debug", name = "db.ingests.batch_run", skip_all, fields(ingest_run = %run))]
+    #[tracing::instrument(name = "db.ingests.batch_run", skip_all, fields(ingest_run = %run))]
     async fn batch_run(&mut self, run: IngestRunId) -> Result<Option<BatchRun>, StoreError> {
         let row = sqlx::query!(
             "select i.convention_slug, i.status, s.id, s.version, s.title, s.fields
@@ -55,7 +55,7 @@ impl Ingests for PgTx {
         .transpose()
     }
 
-    #[tracing::instrument(level = "debug", name = "db.ingests.schema", skip_all, fields(ingest_run = %run))]
+    #[tracing::instrument(name = "db.ingests.schema", skip_all, fields(ingest_run = %run))]
     async fn schema(&mut self, run: IngestRunId) -> Result<Option<Schema>, StoreError> {
         let row = sqlx::query!(
             "select s.id, s.version, s.title, s.fields from ingest_runs i join schemas s on s.id = i.schema_id and s.version = i.schema_version where i.id = $1",
@@ -68,7 +68,7 @@ impl Ingests for PgTx {
             .transpose()
     }
 
-    #[tracing::instrument(level = "debug", name = "db.ingests.open", skip_all)]
+    #[tracing::instrument(name = "db.ingests.open", skip_all)]
     async fn open(&mut self, run: &NewIngestRun) -> Result<Option<IngestRunId>, StoreError> {
         let done = sqlx::query!(
             "insert into ingest_runs (id, convention_slug, mode, schema_id, schema_version, batch_size, record_limit, opened_by_user_id, opened_by_service_account_id,
@@ -107,7 +107,7 @@ impl Ingests for PgTx {
         }
     }
 
-    #[tracing::instrument(level = "debug", name = "db.ingests.lock", skip_all, fields(ingest_run = %run))]
+    #[tracing::instrument(name = "db.ingests.lock", skip_all, fields(ingest_run = %run))]
     async fn lock(&mut self, run: IngestRunId) -> Result<Option<LockedIngestRun>, StoreError> {
         let row = sqlx::query!(
             "select convention_slug, mode, schema_id, schema_version, status, ingestion_finished, batch_size, record_limit, received,
@@ -144,7 +144,7 @@ impl Ingests for PgTx {
         .transpose()
     }
 
-    #[tracing::instrument(level = "debug", name = "db.ingests.next_upload", skip_all, fields(ingest_run = %run))]
+    #[tracing::instrument(name = "db.ingests.next_upload", skip_all, fields(ingest_run = %run))]
     async fn next_upload(&mut self, run: IngestRunId, pushed_by: &Actor) -> Result<u32, StoreError> {
         let number = sqlx::query_scalar!("update ingest_runs set uploads = uploads + 1, status = 'running' where id = $1 returning uploads", run.as_uuid())
             .fetch_one(self.conn())
@@ -163,7 +163,7 @@ impl Ingests for PgTx {
         small(TABLE, number)
     }
 
-    #[tracing::instrument(level = "debug", name = "db.ingests.add_lines", skip_all, fields(ingest_run = %run, convention = %convention))]
+    #[tracing::instrument(name = "db.ingests.add_lines", skip_all, fields(ingest_run = %run, convention = %convention))]
     async fn add_lines(
         &mut self,
         run: IngestRunId,
@@ -257,7 +257,7 @@ impl Ingests for PgTx {
         Ok(lines.iter().map(judge).collect())
     }
 
-    #[tracing::instrument(level = "debug", name = "db.ingests.waiting", skip_all, fields(ingest_run = %run))]
+    #[tracing::instrument(name = "db.ingests.waiting", skip_all, fields(ingest_run = %run))]
     async fn waiting(&mut self, run: IngestRunId) -> Result<u64, StoreError> {
         let waiting = sqlx::query_scalar!(
             r#"select count(*) as "count!" from ingest_records where ingest_run_id = $1 and batch is null and outcome is null"#,
@@ -269,7 +269,7 @@ impl Ingests for PgTx {
         count("ingest_records", waiting)
     }
 
-    #[tracing::instrument(level = "debug", name = "db.ingests.cut_batch", skip_all, fields(ingest_run = %run, task = %task))]
+    #[tracing::instrument(name = "db.ingests.cut_batch", skip_all, fields(ingest_run = %run, task = %task))]
     async fn cut_batch(
         &mut self,
         run: IngestRunId,
@@ -314,7 +314,7 @@ impl Ingests for PgTx {
         small("ingest_batches", records)
     }
 
-    #[tracing::instrument(level = "debug", name = "db.ingests.close", skip_all, fields(ingest_run = %run))]
+    #[tracing::instrument(name = "db.ingests.close", skip_all, fields(ingest_run = %run))]
     async fn close(&mut self, run: IngestRunId) -> Result<(), StoreError> {
         sqlx::query!("update ingest_runs set ingestion_finished = true, status = 'running' where id = $1 and status in ('pending', 'running')", run.as_uuid())
             .execute(self.conn())
@@ -323,7 +323,7 @@ impl Ingests for PgTx {
             .map_err(|e| self.fail(e))
     }
 
-    #[tracing::instrument(level = "debug", name = "db.ingests.batch_records", skip_all, fields(ingest_run = %run))]
+    #[tracing::instrument(name = "db.ingests.batch_records", skip_all, fields(ingest_run = %run))]
     async fn batch_records(&mut self, run: IngestRunId, batch: u32) -> Result<Vec<BatchRecord>, StoreError> {
         const TABLE: &str = "ingest_records";
         let rows = sqlx::query!(
@@ -345,7 +345,7 @@ impl Ingests for PgTx {
             .collect()
     }
 
-    #[tracing::instrument(level = "debug", name = "db.ingests.end_batch", skip_all, fields(ingest_run = %run))]
+    #[tracing::instrument(name = "db.ingests.end_batch", skip_all, fields(ingest_run = %run))]
     async fn end_batch(
         &mut self,
         run: IngestRunId,
@@ -392,7 +392,7 @@ impl Ingests for PgTx {
         .await
     }
 
-    #[tracing::instrument(level = "debug", name = "db.ingests.fail_batch", skip_all, fields(ingest_run = %run))]
+    #[tracing::instrument(name = "db.ingests.fail_batch", skip_all, fields(ingest_run = %run))]
     async fn fail_batch(
         &mut self,
         run: IngestRunId,
@@ -416,7 +416,7 @@ impl Ingests for PgTx {
         Ok(errored)
     }
 
-    #[tracing::instrument(level = "debug", name = "db.ingests.complete_if_done", skip_all, fields(ingest_run = %run))]
+    #[tracing::instrument(name = "db.ingests.complete_if_done", skip_all, fields(ingest_run = %run))]
     async fn complete_if_done(&mut self, run: IngestRunId) -> Result<bool, StoreError> {
         sqlx::query!(
             "update ingest_runs set status = 'completed', completed_at = now()

@@ -12,7 +12,7 @@ use crate::store::tx::PgTx;
 
 #[async_trait]
 impl Pulls for PgTx {
-    #[tracing::instrument(level = "debug", name = "db.pulls.add_files", skip_all, fields(ingest_run = %run))]
+    #[tracing::instrument(name = "db.pulls.add_files", skip_all, fields(ingest_run = %run))]
     async fn add_files(&mut self, run: IngestRunId, files: &[RecordFile]) -> Result<(), StoreError> {
         let records: Vec<String> = files.iter().map(|f| f.record.to_string()).collect();
         let names: Vec<String> = files.iter().map(|f| f.name.to_string()).collect();
@@ -35,7 +35,7 @@ impl Pulls for PgTx {
         .map_err(|e| self.fail(e))
     }
 
-    #[tracing::instrument(level = "debug", name = "db.pulls.batch_files", skip_all, fields(ingest_run = %run))]
+    #[tracing::instrument(name = "db.pulls.batch_files", skip_all, fields(ingest_run = %run))]
     async fn batch_files(&mut self, run: IngestRunId, batch: u32) -> Result<Vec<RecordFile>, StoreError> {
         const TABLE: &str = "ingest_files";
         let rows = sqlx::query!(
@@ -61,7 +61,7 @@ impl Pulls for PgTx {
             .collect()
     }
 
-    #[tracing::instrument(level = "debug", name = "db.pulls.end_pull", skip_all)]
+    #[tracing::instrument(name = "db.pulls.end_pull", skip_all)]
     async fn end_pull(&mut self, end: &PullEnd<'_>, more: bool) -> Result<(), StoreError> {
         let run = end.run.as_uuid();
         let [image, digest, source_ref] = end.image;
@@ -121,7 +121,7 @@ impl Pulls for PgTx {
         .map_err(|e| self.fail(e))
     }
 
-    #[tracing::instrument(level = "debug", name = "db.pulls.abort", skip_all, fields(ingest_run = %run))]
+    #[tracing::instrument(name = "db.pulls.abort", skip_all, fields(ingest_run = %run))]
     async fn abort(&mut self, run: IngestRunId, kind: &str, reason: &str) -> Result<(), StoreError> {
         let id = run.as_uuid();
         let errored = sqlx::query!(
@@ -157,7 +157,7 @@ impl Pulls for PgTx {
         .map_err(|e| self.fail(e))
     }
 
-    #[tracing::instrument(level = "debug", name = "db.pulls.open_delegations", skip_all, fields(ingest_run = %run))]
+    #[tracing::instrument(name = "db.pulls.open_delegations", skip_all, fields(ingest_run = %run))]
     async fn open_delegations(&mut self, run: IngestRunId) -> Result<Vec<DelegationId>, StoreError> {
         // A pull's task is found by its number only until it ends; the next number is the run's count.
         let pull: Vec<Uuid> = self.next_pull_task(run).await?.into_iter().collect();
@@ -174,7 +174,7 @@ impl Pulls for PgTx {
         ids.iter().map(|id| parsed("delegations", id)).collect()
     }
 
-    #[tracing::instrument(level = "debug", name = "db.pulls.has_run", skip_all, fields(convention = %convention))]
+    #[tracing::instrument(name = "db.pulls.has_run", skip_all, fields(convention = %convention))]
     async fn has_run(
         &mut self,
         convention: &ConventionSlug,
@@ -190,7 +190,7 @@ impl Pulls for PgTx {
         .map_err(|e| self.fail(e))
     }
 
-    #[tracing::instrument(level = "debug", name = "db.pulls.last_full_pull", skip_all, fields(convention = %convention))]
+    #[tracing::instrument(name = "db.pulls.last_full_pull", skip_all, fields(convention = %convention))]
     async fn last_full_pull(
         &mut self,
         convention: &ConventionSlug,

@@ -99,17 +99,17 @@ impl PgStore {
 
 #[async_trait]
 impl IngestQueries for PgStore {
-    #[tracing::instrument(level = "debug", name = "db.ingest_queries.runs", skip_all)]
+    #[tracing::instrument(name = "db.ingest_queries.runs", skip_all)]
     async fn runs(&self, most: u32) -> Result<Vec<IngestRunView>, StoreError> {
         self.ingest_rows(None, i64::from(most)).await
     }
 
-    #[tracing::instrument(level = "debug", name = "db.ingest_queries.run", skip_all, fields(ingest_run = %id))]
+    #[tracing::instrument(name = "db.ingest_queries.run", skip_all, fields(ingest_run = %id))]
     async fn run(&self, id: IngestRunId) -> Result<Option<IngestRunView>, StoreError> {
         Ok(self.ingest_rows(Some(id.as_uuid()), 1).await?.pop())
     }
 
-    #[tracing::instrument(level = "debug", name = "db.ingest_queries.reasons", skip_all, fields(ingest_run = %id))]
+    #[tracing::instrument(name = "db.ingest_queries.reasons", skip_all, fields(ingest_run = %id))]
     async fn reasons(&self, id: IngestRunId, most: u32) -> Result<Vec<ReasonCount>, StoreError> {
         let rows = sqlx::query!(
             r#"select outcome as "outcome!", coalesce(hook_name, '') as "hook!", coalesce(reason, '') as "reason!", count(*) as "records!"
@@ -133,7 +133,7 @@ impl IngestQueries for PgStore {
             .collect()
     }
 
-    #[tracing::instrument(level = "debug", name = "db.ingest_queries.schedules", skip_all)]
+    #[tracing::instrument(name = "db.ingest_queries.schedules", skip_all)]
     async fn schedules(&self) -> Result<Vec<ScheduleView>, StoreError> {
         let rows = sqlx::query!(
             r#"select c.slug, c.ingester #>> '{schedule,cron}' as "cron!", c.updated_at, clock_timestamp() as "now!",
@@ -158,7 +158,7 @@ impl IngestQueries for PgStore {
             .collect()
     }
 
-    #[tracing::instrument(level = "debug", name = "db.ingest_queries.schema", skip_all)]
+    #[tracing::instrument(name = "db.ingest_queries.schema", skip_all)]
     async fn schema(&self, reference: &SchemaRef) -> Result<Option<Schema>, StoreError> {
         let row = sqlx::query!(
             "select title, fields from schemas where id = $1 and version = $2",

@@ -111,7 +111,7 @@ impl PgLedger {
 
 #[async_trait]
 impl Ledger for PgLedger {
-    #[tracing::instrument(level = "debug", name = "db.ledger.claim", skip_all)]
+    #[tracing::instrument(name = "db.ledger.claim", skip_all)]
     async fn claim(&self, request: &ClaimRequest) -> Result<Vec<Claimed>, StoreError> {
         // A delegation that is cancelled while it waits leaves its queue row behind. Retrying clears such rows.
         for _ in 0..MAX_LOOKS {
@@ -123,7 +123,7 @@ impl Ledger for PgLedger {
         Ok(Vec::new())
     }
 
-    #[tracing::instrument(level = "debug", name = "db.ledger.heartbeat", skip_all)]
+    #[tracing::instrument(name = "db.ledger.heartbeat", skip_all)]
     async fn heartbeat(
         &self,
         callee: Option<&Party>,
@@ -164,7 +164,7 @@ impl Ledger for PgLedger {
             .collect()
     }
 
-    #[tracing::instrument(level = "debug", name = "db.ledger.refuse_late", skip_all, fields(delegation = %id))]
+    #[tracing::instrument(name = "db.ledger.refuse_late", skip_all, fields(delegation = %id))]
     async fn refuse_late(
         &self,
         id: &DelegationId,
@@ -189,7 +189,7 @@ impl Ledger for PgLedger {
         .map_err(store_error)
     }
 
-    #[tracing::instrument(level = "debug", name = "db.ledger.archive", skip_all)]
+    #[tracing::instrument(name = "db.ledger.archive", skip_all)]
     async fn archive(&self, older_than: Duration, most: u32) -> Result<u64, StoreError> {
         Ok(self.move_to_archive(older_than, most).await? + self.drop_acknowledged(older_than, most).await?)
     }

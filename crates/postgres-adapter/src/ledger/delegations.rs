@@ -25,7 +25,7 @@ const LOOKS: usize = 3;
 
 #[async_trait]
 impl Delegations for PgTx {
-    #[tracing::instrument(level = "debug", name = "db.delegations.create", skip_all)]
+    #[tracing::instrument(name = "db.delegations.create", skip_all)]
     async fn create(&mut self, delegation: &NewDelegation) -> Result<Delegated, StoreError> {
         if let Some(task) = delegation.task {
             let status = sqlx::query_scalar!(
@@ -117,7 +117,7 @@ impl Delegations for PgTx {
         }
     }
 
-    #[tracing::instrument(level = "debug", name = "db.delegations.hold_parent", skip_all, fields(delegation = %id))]
+    #[tracing::instrument(name = "db.delegations.hold_parent", skip_all, fields(delegation = %id))]
     async fn hold_parent(
         &mut self,
         id: &DelegationId,
@@ -147,7 +147,7 @@ impl Delegations for PgTx {
         .transpose()
     }
 
-    #[tracing::instrument(level = "debug", name = "db.delegations.finish_all", skip_all)]
+    #[tracing::instrument(name = "db.delegations.finish_all", skip_all)]
     async fn finish_all(
         &mut self,
         callee: Option<&str>,
@@ -199,7 +199,7 @@ impl Delegations for PgTx {
         ended.iter().map(|id| parsed(TABLE, id)).collect()
     }
 
-    #[tracing::instrument(level = "debug", name = "db.delegations.progress", skip_all, fields(delegation = %id))]
+    #[tracing::instrument(name = "db.delegations.progress", skip_all, fields(delegation = %id))]
     async fn progress(
         &mut self,
         id: &DelegationId,
@@ -233,7 +233,7 @@ impl Delegations for PgTx {
         .map_err(|e| self.fail(e))
     }
 
-    #[tracing::instrument(level = "debug", name = "db.delegations.call_off", skip_all)]
+    #[tracing::instrument(name = "db.delegations.call_off", skip_all)]
     async fn call_off(
         &mut self,
         ids: &[DelegationId],
@@ -288,7 +288,7 @@ impl Delegations for PgTx {
         Ok(ended)
     }
 
-    #[tracing::instrument(level = "debug", name = "db.delegations.open_of_task", skip_all, fields(task = %task))]
+    #[tracing::instrument(name = "db.delegations.open_of_task", skip_all, fields(task = %task))]
     async fn open_of_task(&mut self, task: TaskId) -> Result<Vec<DelegationId>, StoreError> {
         let ids = sqlx::query_scalar!(
             "select delegation_id from delegations where task_id = $1 and status || '' in ('queued', 'dispatched', 'in_progress') order by delegation_id",
@@ -300,7 +300,7 @@ impl Delegations for PgTx {
         ids.iter().map(|id| parsed(TABLE, id)).collect()
     }
 
-    #[tracing::instrument(level = "debug", name = "db.delegations.failures_of_task", skip_all, fields(task = %task))]
+    #[tracing::instrument(name = "db.delegations.failures_of_task", skip_all, fields(task = %task))]
     async fn failures_of_task(&mut self, task: TaskId) -> Result<u32, StoreError> {
         let failures = sqlx::query_scalar!(
             r#"select count(*) as "count!" from delegations where task_id = $1 and status || '' = 'failed'"#,
@@ -312,7 +312,7 @@ impl Delegations for PgTx {
         u32::try_from(failures).map_err(|e| StoreError::Internal(e.into()))
     }
 
-    #[tracing::instrument(level = "debug", name = "db.delegations.take_stuck", skip_all)]
+    #[tracing::instrument(name = "db.delegations.take_stuck", skip_all)]
     async fn take_stuck(
         &mut self,
         worker: &WorkerIdentity,
@@ -322,12 +322,12 @@ impl Delegations for PgTx {
         self.sweep_leases(worker, silence, most).await
     }
 
-    #[tracing::instrument(level = "debug", name = "db.delegations.take_expired", skip_all)]
+    #[tracing::instrument(name = "db.delegations.take_expired", skip_all)]
     async fn take_expired(&mut self, most: u32) -> Result<Vec<Stuck>, StoreError> {
         self.sweep_waiting(most).await
     }
 
-    #[tracing::instrument(level = "debug", name = "db.delegations.redelegate", skip_all, fields(delegation = %id))]
+    #[tracing::instrument(name = "db.delegations.redelegate", skip_all, fields(delegation = %id))]
     async fn redelegate(
         &mut self,
         id: &DelegationId,
@@ -338,7 +338,7 @@ impl Delegations for PgTx {
         self.hand_out_again(id, next, delay, anew).await
     }
 
-    #[tracing::instrument(level = "debug", name = "db.delegations.notify_stuck", skip_all)]
+    #[tracing::instrument(name = "db.delegations.notify_stuck", skip_all)]
     async fn notify_stuck(
         &mut self,
         stuck: &Stuck,
@@ -358,7 +358,7 @@ impl Delegations for PgTx {
         .map_err(|e| self.fail(e))
     }
 
-    #[tracing::instrument(level = "debug", name = "db.delegations.give_up", skip_all, fields(task = %task))]
+    #[tracing::instrument(name = "db.delegations.give_up", skip_all, fields(task = %task))]
     async fn give_up(&mut self, task: TaskId, why: &str) -> Result<(), StoreError> {
         sqlx::query!(
             "update tasks set status = 'failed', status_detail = $2, updated_at = now() where id = $1 and status in ('queued', 'running')",
@@ -371,7 +371,7 @@ impl Delegations for PgTx {
         .map_err(|e| self.fail(e))
     }
 
-    #[tracing::instrument(level = "debug", name = "db.delegations.acknowledge", skip_all)]
+    #[tracing::instrument(name = "db.delegations.acknowledge", skip_all)]
     async fn acknowledge(&mut self, caller: &str, messages: &[i64]) -> Result<Vec<i64>, StoreError> {
         sqlx::query_scalar!(
             "with waiting as materialized (
@@ -387,7 +387,7 @@ impl Delegations for PgTx {
         .map_err(|e| self.fail(e))
     }
 
-    #[tracing::instrument(level = "debug", name = "db.delegations.find_existing", skip_all, fields(delegation = %id))]
+    #[tracing::instrument(name = "db.delegations.find_existing", skip_all, fields(delegation = %id))]
     async fn find_existing(
         &mut self,
         id: &DelegationId,
@@ -411,7 +411,7 @@ impl Delegations for PgTx {
         same.or(found.first()).map(|id| parsed(TABLE, id)).transpose()
     }
 
-    #[tracing::instrument(level = "debug", name = "db.delegations.find", skip_all, fields(delegation = %id))]
+    #[tracing::instrument(name = "db.delegations.find", skip_all, fields(delegation = %id))]
     async fn find(&mut self, id: &DelegationId) -> Result<Option<DelegationFacts>, StoreError> {
         let row = sqlx::query!(
             r#"select d.caller_id as "caller_id!", d.callee_id as "callee_id!", d.task_id, d.status as "status!", d.attempt as "attempt!",

@@ -127,7 +127,7 @@ macro_rules! page {
 
 #[async_trait]
 impl LedgerQueries for PgLedger {
-    #[tracing::instrument(level = "debug", name = "db.ledger_queries.delegation", skip_all, fields(delegation = %id))]
+    #[tracing::instrument(name = "db.ledger_queries.delegation", skip_all, fields(delegation = %id))]
     async fn delegation(&self, id: &DelegationId) -> Result<Option<DelegationView>, StoreError> {
         let row = delegations!(["d.delegation_id = $1"], id.as_str())
             .fetch_optional(&self.pool)
@@ -147,7 +147,7 @@ impl LedgerQueries for PgLedger {
         row.map(Row::view).transpose()
     }
 
-    #[tracing::instrument(level = "debug", name = "db.ledger_queries.payload", skip_all, fields(delegation = %id))]
+    #[tracing::instrument(name = "db.ledger_queries.payload", skip_all, fields(delegation = %id))]
     async fn payload(&self, id: &DelegationId) -> Result<Payload, StoreError> {
         let row = sqlx::query!(
             r#"select d.input, m.result as "result?" from delegations d left join delegation_inbox m on m.delegation_id = d.delegation_id
@@ -167,7 +167,7 @@ impl LedgerQueries for PgLedger {
         }))
     }
 
-    #[tracing::instrument(level = "debug", name = "db.ledger_queries.attempts", skip_all, fields(delegation = %id))]
+    #[tracing::instrument(name = "db.ledger_queries.attempts", skip_all, fields(delegation = %id))]
     async fn attempts(&self, id: &DelegationId) -> Result<Vec<AttemptEntry>, StoreError> {
         sqlx::query_as!(
             AttemptEntry,
@@ -180,7 +180,7 @@ impl LedgerQueries for PgLedger {
         .map_err(store_error)
     }
 
-    #[tracing::instrument(level = "debug", name = "db.ledger_queries.delegations", skip_all)]
+    #[tracing::instrument(name = "db.ledger_queries.delegations", skip_all)]
     async fn delegations(
         &self,
         filter: &DelegationFilter,
@@ -235,7 +235,7 @@ impl LedgerQueries for PgLedger {
         rows.into_iter().map(Row::view).collect()
     }
 
-    #[tracing::instrument(level = "debug", name = "db.ledger_queries.inbox", skip_all)]
+    #[tracing::instrument(name = "db.ledger_queries.inbox", skip_all)]
     async fn inbox(&self, caller: &Party, after: i64, most: u32) -> Result<Vec<Message>, StoreError> {
         let rows = sqlx::query!(
             r#"select message_id, delegation_id, attempt, kind, result as "result: Value", error_detail, redelegated_as, arrived_at

@@ -149,7 +149,7 @@ async fn visible_to(asked: &TableRequest<'_>, pool: &PgPool) -> Result<Vec<Looke
 
 #[async_trait]
 impl TaskQueries for PgStore {
-    #[tracing::instrument(level = "debug", name = "db.task_queries.task", skip_all, fields(task = %id))]
+    #[tracing::instrument(name = "db.task_queries.task", skip_all, fields(task = %id))]
     async fn task(&self, id: TaskId, who: &Actor) -> Result<Option<(TaskView, Option<bool>)>, StoreError> {
         let row = sqlx::query_as!(
             Row,
@@ -174,7 +174,7 @@ impl TaskQueries for PgStore {
         Ok(Some((row.view()?, grant)))
     }
 
-    #[tracing::instrument(level = "debug", name = "db.task_queries.tasks", skip_all)]
+    #[tracing::instrument(name = "db.task_queries.tasks", skip_all)]
     async fn tasks(
         &self,
         filter: &TaskFilter,
@@ -244,7 +244,7 @@ impl TaskQueries for PgStore {
         })
     }
 
-    #[tracing::instrument(level = "debug", name = "db.task_queries.grants", skip_all, fields(task = %id))]
+    #[tracing::instrument(name = "db.task_queries.grants", skip_all, fields(task = %id))]
     async fn grants(&self, id: TaskId) -> Result<Vec<TaskGrant>, StoreError> {
         let rows = sqlx::query!(
             "select grantee_user_id, grantee_service_account_id, can_operate, granted_by_user_id, granted_by_service_account_id, granted_at

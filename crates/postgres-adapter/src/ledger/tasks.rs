@@ -19,7 +19,7 @@ pub(crate) fn ids(actor: &Actor) -> (Option<Uuid>, Option<Uuid>) {
 
 #[async_trait]
 impl Tasks for PgTx {
-    #[tracing::instrument(level = "debug", name = "db.tasks.create", skip_all)]
+    #[tracing::instrument(name = "db.tasks.create", skip_all)]
     async fn create(&mut self, task: &NewTask) -> Result<bool, StoreError> {
         let (user, account) = ids(&task.creator);
         let request = task.request.as_ref();
@@ -41,7 +41,7 @@ impl Tasks for PgTx {
         .map_err(|e| self.fail(e))
     }
 
-    #[tracing::instrument(level = "debug", name = "db.tasks.find_request", skip_all)]
+    #[tracing::instrument(name = "db.tasks.find_request", skip_all)]
     async fn find_request(
         &mut self,
         creator: &Actor,
@@ -67,7 +67,7 @@ impl Tasks for PgTx {
         .transpose()
     }
 
-    #[tracing::instrument(level = "debug", name = "db.tasks.lock", skip_all, fields(task = %id))]
+    #[tracing::instrument(name = "db.tasks.lock", skip_all, fields(task = %id))]
     async fn lock(&mut self, id: TaskId, who: &Actor) -> Result<Option<LockedTask>, StoreError> {
         let (user, account) = ids(who);
         let row = sqlx::query!(
@@ -96,7 +96,7 @@ impl Tasks for PgTx {
         }))
     }
 
-    #[tracing::instrument(level = "debug", name = "db.tasks.set_status", skip_all, fields(task = %id))]
+    #[tracing::instrument(name = "db.tasks.set_status", skip_all, fields(task = %id))]
     async fn set_status(
         &mut self,
         id: TaskId,
@@ -116,7 +116,7 @@ impl Tasks for PgTx {
         .map_err(|e| self.fail(e))
     }
 
-    #[tracing::instrument(level = "debug", name = "db.tasks.share", skip_all, fields(task = %id))]
+    #[tracing::instrument(name = "db.tasks.share", skip_all, fields(task = %id))]
     async fn share(
         &mut self,
         id: TaskId,
@@ -155,7 +155,7 @@ impl Tasks for PgTx {
         .map_err(|e| self.fail(e))
     }
 
-    #[tracing::instrument(level = "debug", name = "db.tasks.unshare", skip_all, fields(task = %id))]
+    #[tracing::instrument(name = "db.tasks.unshare", skip_all, fields(task = %id))]
     async fn unshare(&mut self, id: TaskId, grantee: &Actor) -> Result<bool, StoreError> {
         let (user, account) = ids(grantee);
         sqlx::query!(

@@ -54,7 +54,7 @@ impl ConventionRow {
 
 #[async_trait]
 impl Conventions for PgTx {
-    #[tracing::instrument(level = "debug", name = "db.conventions.lock", skip_all, fields(convention = %slug))]
+    #[tracing::instrument(name = "db.conventions.lock", skip_all, fields(convention = %slug))]
     async fn lock(&mut self, slug: &ConventionSlug) -> Result<(), StoreError> {
         // The row to lock may not exist yet.
         sqlx::query!(
@@ -67,7 +67,7 @@ impl Conventions for PgTx {
         .map_err(|e| self.fail(e))
     }
 
-    #[tracing::instrument(level = "debug", name = "db.conventions.find", skip_all, fields(convention = %slug))]
+    #[tracing::instrument(name = "db.conventions.find", skip_all, fields(convention = %slug))]
     async fn find(&mut self, slug: &ConventionSlug) -> Result<Option<Convention>, StoreError> {
         let row = sqlx::query_as!(
             ConventionRow,
@@ -82,7 +82,7 @@ impl Conventions for PgTx {
         row.map(ConventionRow::convention).transpose()
     }
 
-    #[tracing::instrument(level = "debug", name = "db.conventions.put", skip_all)]
+    #[tracing::instrument(name = "db.conventions.put", skip_all)]
     async fn put(&mut self, plan: &DeployPlan) -> Result<Convention, StoreError> {
         let (schema_id, schema_version) = (
             plan.schema.reference.id.as_str(),

@@ -16,7 +16,7 @@ use crate::store::tx::PgTx;
 
 #[async_trait]
 impl Hooks for PgTx {
-    #[tracing::instrument(level = "debug", name = "db.hooks.register", skip_all, fields(hook = %name))]
+    #[tracing::instrument(name = "db.hooks.register", skip_all, fields(hook = %name))]
     async fn register(
         &mut self,
         name: &HookName,
@@ -36,7 +36,7 @@ impl Hooks for PgTx {
             .ok_or_else(|| StoreError::corrupt("hooks", "a hook that was just registered is gone"))
     }
 
-    #[tracing::instrument(level = "debug", name = "db.hooks.lock", skip_all, fields(hook = %name))]
+    #[tracing::instrument(name = "db.hooks.lock", skip_all, fields(hook = %name))]
     async fn lock(
         &mut self,
         name: &HookName,
@@ -76,7 +76,7 @@ impl Hooks for PgTx {
         }))
     }
 
-    #[tracing::instrument(level = "debug", name = "db.hooks.update_descriptions", skip_all, fields(hook = %name))]
+    #[tracing::instrument(name = "db.hooks.update_descriptions", skip_all, fields(hook = %name))]
     async fn update_descriptions(
         &mut self,
         name: &HookName,
@@ -93,7 +93,7 @@ impl Hooks for PgTx {
         .map_err(|e| self.fail(e))
     }
 
-    #[tracing::instrument(level = "debug", name = "db.hooks.find_version", skip_all, fields(hook = %name, version = %version))]
+    #[tracing::instrument(name = "db.hooks.find_version", skip_all, fields(hook = %name, version = %version))]
     async fn find_version(
         &mut self,
         name: &HookName,
@@ -110,7 +110,7 @@ impl Hooks for PgTx {
         row.map(ReleaseRow::release).transpose()
     }
 
-    #[tracing::instrument(level = "debug", name = "db.hooks.insert_live", skip_all, fields(release = %id, hook = %name, version = %version))]
+    #[tracing::instrument(name = "db.hooks.insert_live", skip_all, fields(release = %id, hook = %name, version = %version))]
     async fn insert_live(
         &mut self,
         id: ReleaseId,
@@ -173,7 +173,7 @@ impl Hooks for PgTx {
         })
     }
 
-    #[tracing::instrument(level = "debug", name = "db.hooks.move_live", skip_all, fields(hook = %name, release = %to))]
+    #[tracing::instrument(name = "db.hooks.move_live", skip_all, fields(hook = %name, release = %to))]
     async fn move_live(
         &mut self,
         name: &HookName,
@@ -208,7 +208,7 @@ impl Hooks for PgTx {
         }
     }
 
-    #[tracing::instrument(level = "debug", name = "db.hooks.yank", skip_all, fields(hook = %name, release = %release))]
+    #[tracing::instrument(name = "db.hooks.yank", skip_all, fields(hook = %name, release = %release))]
     async fn yank(
         &mut self,
         name: &HookName,
@@ -224,7 +224,7 @@ impl Hooks for PgTx {
         })
     }
 
-    #[tracing::instrument(level = "debug", name = "db.hooks.unyank", skip_all, fields(hook = %name, release = %release))]
+    #[tracing::instrument(name = "db.hooks.unyank", skip_all, fields(hook = %name, release = %release))]
     async fn unyank(
         &mut self,
         name: &HookName,

@@ -102,17 +102,17 @@ impl PgStore {
 
 #[async_trait]
 impl RegistryQueries for PgStore {
-    #[tracing::instrument(level = "debug", name = "db.registry_queries.hooks", skip_all)]
+    #[tracing::instrument(name = "db.registry_queries.hooks", skip_all)]
     async fn hooks(&self) -> Result<Vec<HookSummary>, StoreError> {
         self.summaries(None).await
     }
 
-    #[tracing::instrument(level = "debug", name = "db.registry_queries.hook", skip_all, fields(hook = %name))]
+    #[tracing::instrument(name = "db.registry_queries.hook", skip_all, fields(hook = %name))]
     async fn hook(&self, name: &HookName) -> Result<Option<HookSummary>, StoreError> {
         Ok(self.summaries(Some(name.as_str())).await?.pop())
     }
 
-    #[tracing::instrument(level = "debug", name = "db.registry_queries.releases", skip_all, fields(hook = %name))]
+    #[tracing::instrument(name = "db.registry_queries.releases", skip_all, fields(hook = %name))]
     async fn releases(&self, name: &HookName) -> Result<Vec<HookRelease>, StoreError> {
         let rows = releases!("where r.hook_name = $1 order by r.version desc", name.as_str())
             .fetch_all(&self.pool)
@@ -121,7 +121,7 @@ impl RegistryQueries for PgStore {
         rows.into_iter().map(ReleaseRow::release).collect()
     }
 
-    #[tracing::instrument(level = "debug", name = "db.registry_queries.release", skip_all, fields(hook = %name, version = %version))]
+    #[tracing::instrument(name = "db.registry_queries.release", skip_all, fields(hook = %name, version = %version))]
     async fn release(
         &self,
         name: &HookName,
@@ -130,7 +130,7 @@ impl RegistryQueries for PgStore {
         self.releases.read(&self.pool, name, version).await
     }
 
-    #[tracing::instrument(level = "debug", name = "db.registry_queries.live_moves", skip_all, fields(hook = %name))]
+    #[tracing::instrument(name = "db.registry_queries.live_moves", skip_all, fields(hook = %name))]
     async fn live_moves(
         &self,
         name: &HookName,
@@ -152,7 +152,7 @@ impl RegistryQueries for PgStore {
         rows.into_iter().map(MoveRow::live_move).collect()
     }
 
-    #[tracing::instrument(level = "debug", name = "db.registry_queries.live_at", skip_all, fields(hook = %name))]
+    #[tracing::instrument(name = "db.registry_queries.live_at", skip_all, fields(hook = %name))]
     async fn live_at(
         &self,
         name: &HookName,
@@ -186,7 +186,7 @@ impl RegistryQueries for PgStore {
         Ok((at, Some((moved, release))))
     }
 
-    #[tracing::instrument(level = "debug", name = "db.registry_queries.schema", skip_all)]
+    #[tracing::instrument(name = "db.registry_queries.schema", skip_all)]
     async fn schema(&self, reference: &SchemaRef) -> Result<Option<(Schema, OffsetDateTime)>, StoreError> {
         let row = sqlx::query_as!(
             SchemaRow,
@@ -200,7 +200,7 @@ impl RegistryQueries for PgStore {
         row.map(SchemaRow::schema).transpose()
     }
 
-    #[tracing::instrument(level = "debug", name = "db.registry_queries.schemas", skip_all)]
+    #[tracing::instrument(name = "db.registry_queries.schemas", skip_all)]
     async fn schemas(&self) -> Result<Vec<(Schema, OffsetDateTime)>, StoreError> {
         let rows = sqlx::query_as!(
             SchemaRow,
@@ -212,7 +212,7 @@ impl RegistryQueries for PgStore {
         rows.into_iter().map(SchemaRow::schema).collect()
     }
 
-    #[tracing::instrument(level = "debug", name = "db.registry_queries.conventions", skip_all)]
+    #[tracing::instrument(name = "db.registry_queries.conventions", skip_all)]
     async fn conventions(&self) -> Result<Vec<Convention>, StoreError> {
         let rows = sqlx::query_as!(
             ConventionRow,
@@ -226,7 +226,7 @@ impl RegistryQueries for PgStore {
         rows.into_iter().map(ConventionRow::convention).collect()
     }
 
-    #[tracing::instrument(level = "debug", name = "db.registry_queries.convention", skip_all, fields(convention = %slug))]
+    #[tracing::instrument(name = "db.registry_queries.convention", skip_all, fields(convention = %slug))]
     async fn convention(&self, slug: &ConventionSlug) -> Result<Option<Convention>, StoreError> {
         let row = sqlx::query_as!(
             ConventionRow,

@@ -16,7 +16,7 @@ fn bigint(major: u64) -> Result<i64, StoreError> {
 
 #[async_trait]
 impl Schemas for PgTx {
-    #[tracing::instrument(level = "debug", name = "db.schemas.reserve_table", skip_all, fields(schema = %id))]
+    #[tracing::instrument(name = "db.schemas.reserve_table", skip_all, fields(schema = %id))]
     async fn reserve_table(&mut self, id: &SchemaId, major: u64) -> Result<Option<SchemaId>, StoreError> {
         let table = id.metadata_table(major);
         // On any conflict: with one index named, two concurrent first deploys of a schema could clash on the other
@@ -44,7 +44,7 @@ impl Schemas for PgTx {
         }
     }
 
-    #[tracing::instrument(level = "debug", name = "db.schemas.of_major", skip_all, fields(schema = %id))]
+    #[tracing::instrument(name = "db.schemas.of_major", skip_all, fields(schema = %id))]
     async fn of_major(&mut self, id: &SchemaId, major: u64) -> Result<Vec<Schema>, StoreError> {
         let rows = sqlx::query!(
             "select version, title, fields from schemas where id = $1 and major = $2",
@@ -68,7 +68,7 @@ impl Schemas for PgTx {
             .collect()
     }
 
-    #[tracing::instrument(level = "debug", name = "db.schemas.insert", skip_all)]
+    #[tracing::instrument(name = "db.schemas.insert", skip_all)]
     async fn insert(&mut self, schema: &Schema) -> Result<OffsetDateTime, StoreError> {
         let version = &schema.reference.version;
         sqlx::query_scalar!(
@@ -84,7 +84,7 @@ impl Schemas for PgTx {
         .map_err(|e| self.fail(e))
     }
 
-    #[tracing::instrument(level = "debug", name = "db.schemas.sync_columns", skip_all, fields(schema = %id))]
+    #[tracing::instrument(name = "db.schemas.sync_columns", skip_all, fields(schema = %id))]
     async fn sync_columns(
         &mut self,
         id: &SchemaId,

@@ -85,7 +85,7 @@ impl PgTx {
 
 #[async_trait]
 impl Store for PgStore {
-    #[tracing::instrument(level = "debug", name = "db.store.open", skip_all)]
+    #[tracing::instrument(name = "db.store.open", skip_all)]
     async fn open(&self) -> Result<Box<dyn Tx>, StoreError> {
         let pool = self.pool.clone();
         // sqlx 0.9.0: a `begin` that is dropped half-way leaves the pooled connection inside a transaction. A spawned
@@ -107,7 +107,7 @@ impl Store for PgStore {
         }))
     }
 
-    #[tracing::instrument(level = "debug", name = "db.store.ping", skip_all)]
+    #[tracing::instrument(name = "db.store.ping", skip_all)]
     async fn ping(&self) -> Result<(), StoreError> {
         sqlx::query_scalar!(r#"select 1 as "one!""#)
             .fetch_one(&self.pool)
@@ -119,7 +119,7 @@ impl Store for PgStore {
 
 #[async_trait]
 impl Tx for PgTx {
-    #[tracing::instrument(level = "debug", name = "db.tx.commit", skip_all)]
+    #[tracing::instrument(name = "db.tx.commit", skip_all)]
     async fn commit(self: Box<Self>) -> Result<(), StoreError> {
         if self.failed {
             return Err(StoreError::Poisoned);

@@ -12,7 +12,7 @@ use crate::store::tx::PgTx;
 
 #[async_trait]
 impl Features for PgTx {
-    #[tracing::instrument(level = "debug", name = "db.features.create_table", skip_all, fields(hook = %hook))]
+    #[tracing::instrument(name = "db.features.create_table", skip_all, fields(hook = %hook))]
     async fn create_table(&mut self, hook: &HookName, contract: &FeatureContract) -> Result<(), StoreError> {
         // Checked under the hook's row lock, so the answer stays true until the statement below. DDL is left out if
         // the table exists: it would lock the tables that it refers to.
@@ -32,7 +32,7 @@ impl Features for PgTx {
         Ok(())
     }
 
-    #[tracing::instrument(level = "debug", name = "db.features.replace", skip_all, fields(hook = %hook, run = %run))]
+    #[tracing::instrument(name = "db.features.replace", skip_all, fields(hook = %hook, run = %run))]
     async fn replace(
         &mut self,
         hook: &HookName,

@@ -46,7 +46,7 @@ impl PgQueue {
 
 #[async_trait]
 impl WorkQueue for PgQueue {
-    #[tracing::instrument(level = "debug", name = "db.work_queue.claim", skip_all)]
+    #[tracing::instrument(name = "db.work_queue.claim", skip_all)]
     async fn claim(&self, worker: &WorkerIdentity, most: u32) -> Result<Vec<Claim>, StoreError> {
         let request = ClaimRequest {
             callee: self.callee.clone(),
@@ -74,13 +74,13 @@ impl WorkQueue for PgQueue {
             .collect()
     }
 
-    #[tracing::instrument(level = "debug", name = "db.work_queue.heartbeat", skip_all)]
+    #[tracing::instrument(name = "db.work_queue.heartbeat", skip_all)]
     async fn heartbeat(&self, claims: &[(DelegationId, i64)]) -> Result<Vec<DelegationId>, StoreError> {
         let held = self.ledger.heartbeat(None, claims).await?;
         Ok(held.into_iter().map(|(id, ..)| id).collect())
     }
 
-    #[tracing::instrument(level = "debug", name = "db.work_queue.refuse_late", skip_all, fields(delegation = %claim.delegation, attempt = claim.attempt, task = %claim.task))]
+    #[tracing::instrument(name = "db.work_queue.refuse_late", skip_all, fields(delegation = %claim.delegation, attempt = claim.attempt, task = %claim.task))]
     async fn refuse_late(&self, claim: &Claim, what: &str) -> Result<(), StoreError> {
         self.ledger
             .refuse_late(&claim.delegation, claim.attempt, &claim.worker.name, what)

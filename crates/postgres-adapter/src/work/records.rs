@@ -16,7 +16,7 @@ use crate::store::tx::PgTx;
 
 #[async_trait]
 impl Records for PgTx {
-    #[tracing::instrument(level = "debug", name = "db.records.publish", skip_all)]
+    #[tracing::instrument(name = "db.records.publish", skip_all)]
     async fn publish(
         &mut self,
         batch: &RecordBatch<'_>,

@@ -14,7 +14,7 @@ use crate::store::tx::PgTx;
 
 #[async_trait]
 impl Runs for PgTx {
-    #[tracing::instrument(level = "debug", name = "db.runs.now", skip_all)]
+    #[tracing::instrument(name = "db.runs.now", skip_all)]
     async fn now(&mut self) -> Result<OffsetDateTime, StoreError> {
         sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#)
             .fetch_one(self.conn())
@@ -22,7 +22,7 @@ impl Runs for PgTx {
             .map_err(|e| self.fail(e))
     }
 
-    #[tracing::instrument(level = "debug", name = "db.runs.pin_live", skip_all, fields(task = %task, convention = %convention))]
+    #[tracing::instrument(name = "db.runs.pin_live", skip_all, fields(task = %task, convention = %convention))]
     async fn pin_live(
         &mut self,
         task: TaskId,
@@ -67,7 +67,7 @@ impl Runs for PgTx {
         Ok(())
     }
 
-    #[tracing::instrument(level = "debug", name = "db.runs.pins", skip_all, fields(task = %task))]
+    #[tracing::instrument(name = "db.runs.pins", skip_all, fields(task = %task))]
     async fn pins(&mut self, task: TaskId) -> Result<Vec<Pin>, StoreError> {
         let pins = sqlx::query!(
             "select p.run_id, p.release_id, h.contract from release_pins p join hooks h on h.name = p.hook_name
@@ -100,7 +100,7 @@ impl Runs for PgTx {
             .collect()
     }
 
-    #[tracing::instrument(level = "debug", name = "db.runs.insert", skip_all)]
+    #[tracing::instrument(name = "db.runs.insert", skip_all)]
     async fn insert(&mut self, run: &HookRun) -> Result<(), StoreError> {
         sqlx::query!(
             "insert into hook_runs (id, release_id, status, started_at, finished_at, duration_s, oom_retries, worker, log_ref, failure, passed, rejected, errored)
@@ -125,7 +125,7 @@ impl Runs for PgTx {
         .map_err(|e| self.fail(e))
     }
 
-    #[tracing::instrument(level = "debug", name = "db.runs.add_checkpoint", skip_all, fields(delegation = %delegation, run = %run))]
+    #[tracing::instrument(name = "db.runs.add_checkpoint", skip_all, fields(delegation = %delegation, run = %run))]
     async fn add_checkpoint(
         &mut self,
         delegation: &DelegationId,
@@ -159,7 +159,7 @@ impl Runs for PgTx {
         Ok(true)
     }
 
-    #[tracing::instrument(level = "debug", name = "db.runs.checkpoints", skip_all, fields(run = %run))]
+    #[tracing::instrument(name = "db.runs.checkpoints", skip_all, fields(run = %run))]
     async fn checkpoints(&mut self, run: RunId) -> Result<Vec<CheckpointRef>, StoreError> {
         let rows = sqlx::query!(
             "select oom_retries, key, duration_s from hook_checkpoints where run_id = $1 order by oom_retries",
@@ -180,7 +180,7 @@ impl Runs for PgTx {
             .collect()
     }
 
-    #[tracing::instrument(level = "debug", name = "db.runs.useless_checkpoints", skip_all)]
+    #[tracing::instrument(name = "db.runs.useless_checkpoints", skip_all)]
     async fn useless_checkpoints(&mut self, most: u32) -> Result<Vec<RunId>, StoreError> {
         let runs = sqlx::query_scalar!(
             "select distinct c.run_id from hook_checkpoints c join release_pins p on p.run_id = c.run_id join tasks t on t.id = p.task_id
@@ -193,7 +193,7 @@ impl Runs for PgTx {
         Ok(runs.into_iter().map(RunId::from_uuid).collect())
     }
 
-    #[tracing::instrument(level = "debug", name = "db.runs.remove_checkpoints", skip_all)]
+    #[tracing::instrument(name = "db.runs.remove_checkpoints", skip_all)]
     async fn remove_checkpoints(&mut self, runs: &[RunId]) -> Result<(), StoreError> {
         let runs: Vec<Uuid> = runs.iter().map(|run| run.as_uuid()).collect();
         sqlx::query!("delete from hook_checkpoints where run_id = any($1)", &runs)

@@ -77,7 +77,7 @@ impl Hooks {
 pub(crate) struct Release {
     /// Name of the hook.
     name: String,
-    /// Location of the image; with --file: the program's location on the server (default file:<path>).
+    /// Location of the image; with --file: the program's location on the server (default `file:<path>`).
     #[arg(long, required_unless_present = "file")]
     image: Option<String>,
     /// Digest of the image, such as sha256:...

@@ -49,10 +49,10 @@ impl Runner for Playback {
 
 /// Stores checkpoints in memory.
 #[derive(Default)]
-struct Cached(Mutex<Vec<Killed>>);
+struct StoredCheckpoint(Mutex<Vec<Killed>>);
 
 #[async_trait]
-impl Checkpoints for Cached {
+impl Checkpoints for StoredCheckpoint {
     async fn load(&self, _pin: &Pin) -> Result<Vec<Killed>, Failure> {
         Ok(self.0.lock().unwrap().clone())
     }
@@ -89,12 +89,17 @@ fn attempt(failure: Option<FailureKind>, passed: &[&str]) -> Attempt {
 }
 
 async fn run(attempts: Vec<Attempt>) -> (HookExecution, Vec<(u64, Vec<String>)>) {
-    run_from(&Cached::default(), attempts.into_iter().map(Ok).collect(), 0).await
+    run_from(
+        &StoredCheckpoint::default(),
+        attempts.into_iter().map(Ok).collect(),
+        0,
+    )
+    .await
 }
 
 /// Does the same, with earlier checkpoints, and after so many hand-backs of the unit.
 async fn run_from(
-    kept: &Cached,
+    kept: &StoredCheckpoint,
     attempts: Vec<Result<Attempt, RunnerError>>,
     retries: u32,
 ) -> (HookExecution, Vec<(u64, Vec<String>)>) {
@@ -211,13 +216,13 @@ async fn an_image_that_is_not_the_releases_ends_it_all() {
 async fn a_timeout_is_tried_again_and_then_what_the_hook_reported_stands() {
     let timeout = || vec![Ok(attempt(Some(FailureKind::Timeout(10)), &["a"]))];
     for retries in [0, 1] {
-        let (done, _) = run_from(&Cached::default(), timeout(), retries).await;
+        let (done, _) = run_from(&StoredCheckpoint::default(), timeout(), retries).await;
         assert_eq!(
             (done.action, done.outcomes.len()),
             (Some(FailureAction::Retry), 0)
         );
     }
-    let (done, _) = run_from(&Cached::default(), timeout(), 2).await;
+    let (done, _) = run_from(&StoredCheckpoint::default(), timeout(), 2).await;
     assert_eq!(of(&done, "a"), &RecordOutcome::Passed(vec![]));
     assert!(matches!(of(&done, "b"), RecordOutcome::Errored(why) if why.contains("10 s")));
 }
@@ -225,7 +230,7 @@ async fn a_timeout_is_tried_again_and_then_what_the_hook_reported_stands() {
 // proves PRV-5
 #[tokio::test]
 async fn a_run_that_is_taken_up_by_another_server_goes_on_where_memory_ran_out() {
-    let kept = Cached::default();
+    let kept = StoredCheckpoint::default();
     let oom = |passed: &[&str]| Ok(attempt(Some(FailureKind::Oom(1)), passed));
     let gone = || Err(RunnerError::new("go on", "the server was killed"));
     let (done, _) = run_from(&kept, vec![oom(&["b"]), oom(&[]), gone()], 0).await;
