@@ -28,6 +28,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("lineage", &["domain"]),
     ("pages", &[]),
     ("pg-cluster", &[]),
+    ("test-needs", &[]),
     (
         "server",
         &[
@@ -45,7 +46,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("penguins-hooks", &["hook-sdk"]),
-    ("blackbox", &["pg-cluster", "postgres-adapter"]),
+    ("blackbox", &["pg-cluster", "postgres-adapter", "test-needs"]),
     ("xtask", &["pg-cluster"]),
 ];
 

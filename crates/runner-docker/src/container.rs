@@ -13,14 +13,12 @@ use domain::{FailureKind, Limits};
 use futures::StreamExt as _;
 use ports::RunnerError;
 use runner_workdir::{LogTail, measure};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::Engine;
 use crate::image::{Image, same_id};
-use crate::killer::{Killer, killer};
+use crate::killer::{Killer, killer, moment};
 use crate::options::DockerRunnerOptions;
 use crate::sandbox::Role;
 use crate::trouble::{EngineCall, Trouble, sort};
@@ -368,11 +366,6 @@ fn lasted(state: &ContainerState) -> Option<Duration> {
     (moment(state.finished_at.as_deref())? - moment(state.started_at.as_deref())?)
         .try_into()
         .ok()
-}
-
-/// A moment in the engine's words.
-pub(crate) fn moment(text: Option<&str>) -> Option<OffsetDateTime> {
-    OffsetDateTime::parse(text?, &Rfc3339).ok()
 }
 
 #[cfg(test)]

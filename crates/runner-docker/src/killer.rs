@@ -14,9 +14,10 @@ use bollard::errors::Error;
 use bollard::models::{ContainerState, EventMessage};
 use bollard::query_parameters::EventsOptionsBuilder;
 use futures::StreamExt as _;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use tokio::time::timeout;
 
-use crate::container::moment;
 use crate::engine::Engine;
 
 /// How long before the start by its clock the engine may remember it, in seconds.
@@ -82,4 +83,9 @@ fn is_sigkill(event: &EventMessage) -> bool {
     let attributes = event.actor.as_ref().and_then(|actor| actor.attributes.as_ref());
     let signal = attributes.and_then(|all| all.get("signal"));
     signal.is_none_or(|signal| ["", "9", "KILL", "SIGKILL"].contains(&signal.as_str()))
+}
+
+/// A moment in the engine's words.
+pub(crate) fn moment(text: Option<&str>) -> Option<OffsetDateTime> {
+    OffsetDateTime::parse(text?, &Rfc3339).ok()
 }
