@@ -106,9 +106,17 @@ impl Needs {
             command
         };
         match package {
-            Some(package) => command.args(["--package", package]),
-            None => command.arg("--workspace"),
-        };
+            // One package alone would be built anew, with the features that only it asks for.
+            Some(package) if has_nextest() => {
+                command.args(["--workspace", "--filterset", &format!("package({package})")]);
+            }
+            Some(package) => {
+                command.args(["--package", package]);
+            }
+            None => {
+                command.arg("--workspace");
+            }
+        }
         if has_nextest() {
             command.args(filters);
         } else {

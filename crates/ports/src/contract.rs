@@ -9,24 +9,36 @@
 )]
 
 mod delegating;
+mod depositing;
 mod identifying;
 mod ingesting;
+mod pulling;
 mod reading;
 mod registry;
+mod tasks;
 
+use crate::ActivityQueries;
+use crate::DepositionQueries;
+use crate::TaskQueries;
 pub use delegating::{
     a_delegation_is_claimed_once, a_lost_claim_writes_nothing, delegations_are_inserted_once,
 };
+pub use depositing::a_submission_is_frozen_and_comes_back_with_reasons;
 pub use identifying::{
     devices_are_bounded_and_let_in_once, refresh_tokens_are_good_once, users_roles_and_accounts_are_kept,
 };
 pub use ingesting::{
     lines_are_taken_once, pins_stay_when_the_pointer_moves, records_are_versioned_and_rows_written_once,
 };
+pub use pulling::a_pull_keeps_its_session_and_ends_the_run_when_there_is_no_more;
 pub use reading::what_was_current_is_read_as_it_was;
 pub use registry::{
     a_failed_statement_forbids_commit, dropped_work_leaves_nothing, moves_and_yanks_are_kept,
     releases_are_found_by_content, versions_have_no_gaps_under_concurrency,
+};
+
+pub use tasks::{
+    tasks_are_created_once_and_found_by_their_creator, the_activity_log_is_read_in_order_from_any_place,
 };
 
 use std::time::Duration;
@@ -67,6 +79,12 @@ pub struct Subject<'a> {
     pub data: &'a dyn DataQueries,
     /// What releases made.
     pub recall: &'a dyn RecallQueries,
+    /// Reads of depositions.
+    pub depositions: &'a dyn DepositionQueries,
+    /// Reads of tasks.
+    pub tasks: &'a dyn TaskQueries,
+    /// Reads of the activity log.
+    pub activity: &'a dyn ActivityQueries,
 }
 
 const ADMIN: Actor = Actor::User(UserId::LOCAL_ADMIN);
@@ -302,6 +320,10 @@ macro_rules! for_each_store_contract {
         $run!(records_are_versioned_and_rows_written_once);
         $run!(pins_stay_when_the_pointer_moves);
         $run!(what_was_current_is_read_as_it_was);
+        $run!(a_submission_is_frozen_and_comes_back_with_reasons);
+        $run!(a_pull_keeps_its_session_and_ends_the_run_when_there_is_no_more);
+        $run!(tasks_are_created_once_and_found_by_their_creator);
+        $run!(the_activity_log_is_read_in_order_from_any_place);
         $run!(delegations_are_inserted_once);
         $run!(a_delegation_is_claimed_once);
         $run!(a_lost_claim_writes_nothing);

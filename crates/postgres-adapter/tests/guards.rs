@@ -29,6 +29,9 @@ async fn populated() -> TestDatabase {
         registry: &store,
         data: &store,
         recall: &store,
+        depositions: &store,
+        tasks: &store,
+        activity: &store,
     })
     .await;
     database
