@@ -196,7 +196,6 @@ fn readiness_and_metrics_tell_what_does_not_work() {
     }
 }
 
-// proves ISO-1
 #[test]
 fn a_request_is_one_line_in_the_log_with_its_operation_and_its_use_of_the_database_and_no_secret() {
     let world = World::start();
