@@ -244,7 +244,7 @@ async fn what_is_asked_most_is_an_indexed_query_however_much_there_is() {
             "{statement}\n{plan}"
         );
     }
-    // A finish names its row by its key, whatever else there is to read (LEDGER-5.3).
+    // A finish names its row by its key, also when other indexes could be read (LEDGER-5.3).
     let fence = "explain update delegations d set status = 'completed' where d.delegation_id = 'd20000' and d.attempt = 1 and d.status || '' in ('dispatched', 'in_progress')";
     let plan = plan(&database, fence).await;
     assert!(plan.contains("delegations_pkey"), "{plan}");
