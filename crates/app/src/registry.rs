@@ -5,6 +5,7 @@ use crate::port_set::Ports;
 pub mod create_release;
 pub mod deploy;
 pub(crate) mod hook_limiter;
+pub(crate) mod locked_hook;
 pub mod read_conventions;
 pub mod read_hooks;
 pub mod read_schemas;

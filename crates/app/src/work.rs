@@ -1,8 +1,10 @@
 //! The worker: claims, batches, submissions, hook execution, the sweep.
 
 pub mod archive;
+pub(crate) mod ask_ingester;
 pub(crate) mod claims;
 pub mod hook_execution;
+pub(crate) mod hook_work;
 pub mod process_batch;
 pub mod process_submission;
 pub mod pull_records;

@@ -15,7 +15,7 @@ use time::OffsetDateTime;
 
 use crate::failure::Failure;
 use crate::ingest::pulls::open_run;
-use crate::registry::create_release::release_under_lock;
+use crate::registry::locked_hook::release_under_lock;
 use crate::retry::retried;
 
 /// The result of a deploy for one hook (WC-D14).

@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use auth::{HookGrant, Permit, act};
-use domain::registry::hook::HookError;
-use domain::{Event, HookName, Reason};
+use domain::{HookName, Reason};
 use ports::{Committed, Store, UnitOfWork};
 use serde_json::json;
 
 use crate::failure::Failure;
-use crate::registry::set_live::release_of;
+use crate::registry::locked_hook::{hook_event, live_version, lock, release_of};
 use crate::registry::yank_release::Yanked;
 use crate::retry::retried;
 
@@ -45,24 +44,17 @@ impl UnyankRelease {
     ) -> Result<Committed<Yanked>, Failure> {
         let hook = grant.hook();
         let mut uow = UnitOfWork::begin(&*self.store).await?;
-        let locked = uow
-            .hooks()
-            .lock(hook, None)
-            .await?
-            .ok_or_else(|| HookError::UnknownHook(hook.clone()))?;
-        let mut release = release_of(&mut *uow, hook, version).await?;
-        let live = locked.live.map(|(_, version)| version);
+        let locked = lock(&mut *uow, grant, None).await?;
+        let mut release = release_of(&mut *uow, grant, version).await?;
+        let live = live_version(&locked);
         if release.yanked.take().is_some() {
             uow.hooks()
                 .unyank(hook, release.id, grant.actor(), reason)
                 .await?;
+            let payload =
+                json!({"hook_name": hook.as_str(), "version": version, "reason": reason.map(Reason::as_str)});
             uow.activity()
-                .append(&Event {
-                    kind: "HookReleaseUnyanked",
-                    subject: format!("hook:{hook}"),
-                    actor: grant.actor().clone(),
-                    payload: json!({"hook_name": hook.as_str(), "version": version, "reason": reason.map(Reason::as_str)}),
-                })
+                .append(&hook_event(grant, "HookReleaseUnyanked", payload))
                 .await?;
         }
         Ok(uow.commit(Yanked { release, live }).await?)

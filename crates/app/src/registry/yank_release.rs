@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use auth::{HookGrant, Permit, act};
 use domain::registry::hook::{HookError, HookRelease};
-use domain::{Event, HookName, Invalid, Reason, ReleaseVersion};
+use domain::{HookName, Invalid, Reason, ReleaseVersion};
 use ports::{Committed, Store, UnitOfWork};
 use serde_json::json;
 
 use crate::failure::Failure;
-use crate::registry::set_live::{move_under_lock, release_of};
+use crate::registry::locked_hook::{hook_event, live_version, lock, move_under_lock, release_of};
 use crate::retry::retried;
 
 /// A release after a yank or unyank; all of it was true under the hook's lock.
@@ -61,13 +61,9 @@ impl YankRelease {
     ) -> Result<Committed<Yanked>, Failure> {
         let hook = grant.hook();
         let mut uow = UnitOfWork::begin(&*self.store).await?;
-        let locked = uow
-            .hooks()
-            .lock(hook, None)
-            .await?
-            .ok_or_else(|| HookError::UnknownHook(hook.clone()))?;
-        let mut release = release_of(&mut *uow, hook, version).await?;
-        let mut live = locked.live.map(|(_, version)| version);
+        let locked = lock(&mut *uow, grant, None).await?;
+        let mut release = release_of(&mut *uow, grant, version).await?;
+        let mut live = live_version(&locked);
         if release.yanked.is_some() {
             return Ok(uow.commit(Yanked { release, live }).await?);
         }
@@ -76,19 +72,15 @@ impl YankRelease {
                 hook: hook.clone(),
                 version: release.version,
             })?;
-            let fallback = release_of(&mut *uow, hook, fallback).await?;
+            let fallback = release_of(&mut *uow, grant, fallback).await?;
             let why = reason.of_fallback(release.version);
             move_under_lock(&mut *uow, grant, &locked, &fallback, Some(&why)).await?;
             live = Some(fallback.version);
         }
         let yank = uow.hooks().yank(hook, release.id, grant.actor(), reason).await?;
+        let payload = json!({"hook_name": hook.as_str(), "version": version, "reason": reason.as_str(), "live_version": live.map(ReleaseVersion::get)});
         uow.activity()
-            .append(&Event {
-                kind: "HookReleaseYanked",
-                subject: format!("hook:{hook}"),
-                actor: grant.actor().clone(),
-                payload: json!({"hook_name": hook.as_str(), "version": version, "reason": reason.as_str(), "live_version": live.map(ReleaseVersion::get)}),
-            })
+            .append(&hook_event(grant, "HookReleaseYanked", payload))
             .await?;
         release.yanked = Some(yank);
         Ok(uow.commit(Yanked { release, live }).await?)

@@ -8,14 +8,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
 
+use async_trait::async_trait;
 use domain::ingest::run::IngestError;
-use domain::kind::{Coded as _, Kind};
 use domain::ledger::delegation::{MAX_RETRIES, preview};
 use domain::registry::schema::MetadataChecker;
-use domain::work::failure::FailureKind;
-use domain::{Actor, Cell, Event, RecordOutcome, RecordSrn, SourceId};
+use domain::{Actor, Cell, Event, RecordSrn, SourceId};
 use ports::ingest::{BatchRecord, BatchRun, RecordEnd};
 use ports::ledger::DelegationEnd;
 use ports::work::{BatchSource, NewRecord, RecordBatch};
@@ -29,8 +27,9 @@ use crate::ingest::ending::{EXHAUSTED, completed_event, end_run, give_up_batch};
 use crate::ingest::pulls::queue_next_pull;
 use crate::metrics::WorkEnd;
 use crate::retry::retried;
-use crate::work::claims::{Finished, end_claim, fail_for_now, insert_runs};
-use crate::work::run_hooks::{Ran, RunHooks, Unit, UnitEnd, against};
+use crate::work::claims::{Finished, Words, end_claim, end_held, insert_runs, instead};
+use crate::work::hook_work::{HookWork, conclude, hand_back, hook_record, pinned_unit, rows_of};
+use crate::work::run_hooks::{Abort, Ran, RunHooks, Unit, UnitEnd, against};
 
 /// Processes batches.
 pub struct ProcessBatch {
@@ -41,7 +40,8 @@ pub struct ProcessBatch {
 }
 
 /// The input of the work, committed before any hook starts.
-struct Prepared {
+pub(crate) struct Prepared {
+    params: BatchParams,
     run: BatchRun,
     records: Vec<BatchRecord>,
     unit: Unit,
@@ -66,110 +66,63 @@ impl ProcessBatch {
     pub async fn run(&self, claim: &Claim, place: impl Send) -> Result<WorkEnd, Failure> {
         let params: BatchParams =
             serde_json::from_value(claim.params.clone()).map_err(|e| StoreError::corrupt("tasks", e))?;
-        let prepared = retried!(self.prepare(claim, params))?.into_inner();
-        if !prepared.run.status.is_active() {
-            return self.end_with_run(claim).await.map(|()| WorkEnd::Done);
-        }
+        let Some(prepared) = retried!(self.prepare(claim, params))?.into_inner() else {
+            return end_claim(&*self.store, claim, Self::WORDS.over).await;
+        };
         let ended = self.hooks.run(claim, &prepared.unit).await?;
         drop(place);
         // It is never closed. Without a turn, the database would limit it.
         let _turn = self.writers.acquire().await.ok();
         let (ran, aborted) = match ended {
-            UnitEnd::Ran(ran) => (ran, None),
-            UnitEnd::Retry(why) => {
-                self.hand_back(claim, params, &why, MAX_RETRIES).await?;
-                return Ok(WorkEnd::Done);
-            }
-            UnitEnd::Abort(ran, why, failure) => (ran, Some((why, failure))),
+            UnitEnd::Ran(ran, aborted) => (ran, aborted),
+            UnitEnd::Retry(why) => return hand_back(self, claim, &prepared, &why, MAX_RETRIES).await,
         };
-        let finished = match &aborted {
-            None => retried!(self.finish(claim, params, &prepared, &ran)),
-            Some((why, failure)) => retried!(self.abort(claim, params, &ran, why, failure)),
+        let stored = match &aborted {
+            None => retried!(self.finish(claim, &prepared, &ran)),
+            Some(abort) => retried!(self.abort(claim, &prepared, &ran, abort)),
         };
-        let finished = match finished {
-            Ok(finished) => finished.into_inner(),
-            // What the database refuses now it refuses again: waiting for the lease to expire would only delay the
-            // run.
-            Err(failure) if failure.kind() == Kind::Bug => {
-                let cause = std::error::Error::source(&failure)
-                    .map_or_else(|| failure.to_string(), ToString::to_string);
-                tracing::error!(error = &failure as &dyn std::error::Error, delegation = %claim.delegation, "a batch could not be stored");
-                let why = format!("what the hooks computed could not be stored: {cause}");
-                self.hand_back(claim, params, &why, 1).await?;
-                return Ok(WorkEnd::Done);
-            }
-            Err(failure) => return Err(failure),
-        };
-        match finished {
-            // There may be room for the next pull now.
-            Finished::Done => self.queue.notify(),
-            Finished::RunIsOver => self.end_with_run(claim).await?,
-            Finished::Late => {
-                tracing::warn!(delegation = %claim.delegation, attempt = claim.attempt, "a late batch was refused: another worker has its claim");
-                self.queue
-                    .refuse_late(
-                        claim,
-                        "the batch was processed, but its claim was lost to another worker",
-                    )
-                    .await?;
-                return Ok(WorkEnd::Lost);
-            }
-        }
-        Ok(WorkEnd::Done)
+        conclude(self, claim, &prepared, stored).await
     }
 
-    async fn prepare(&self, claim: &Claim, params: BatchParams) -> Result<Committed<Prepared>, Failure> {
-        let run = params.run();
+    /// Returns `None` if the run has ended.
+    async fn prepare(
+        &self,
+        claim: &Claim,
+        params: BatchParams,
+    ) -> Result<Committed<Option<Prepared>>, Failure> {
+        let id = params.run();
         let mut uow = UnitOfWork::begin(&*self.store).await?;
-        let at = uow.runs().now().await?;
-        let begun = Instant::now();
-        // Whether the run has ended meanwhile is checked again, under its lock, when everything is written.
-        let batch_run = uow
-            .ingests()
-            .batch_run(run)
-            .await?
-            .ok_or(IngestError::UnknownRun(run))?;
-        let mut pins = uow.runs().pins(claim.task).await?;
-        if pins.is_empty() && batch_run.status.is_active() {
-            uow.runs()
-                .pin_live(claim.task, &batch_run.convention, &batch_run.schema.reference)
-                .await?;
-            pins = uow.runs().pins(claim.task).await?;
+        let run = uow.ingests().batch_run(id).await?;
+        let run = run.ok_or(IngestError::UnknownRun(id))?;
+        // Whether it has ended meanwhile is checked again, under its lock, when everything is written.
+        if !run.status.is_active() {
+            return Ok(uow.commit(None).await?);
         }
-        let records = uow.ingests().batch_records(run, params.batch).await?;
-        let files = uow.pulls().batch_files(run, params.batch).await?;
-        let failures = uow.delegations().failures_of_task(claim.task).await?;
+        let unit = pinned_unit(&mut uow, claim, &run.convention, &run.schema.reference).await?;
+        let records = uow.ingests().batch_records(id, params.batch).await?;
+        let files = uow.pulls().batch_files(id, params.batch).await?;
         let unit = Unit {
-            pins,
             records: hook_records(&records, &files),
             files,
-            // After the last retry, nothing is tried again.
-            retries: if claim.retry_count < MAX_RETRIES {
-                failures
-            } else {
-                u32::MAX
-            },
-            at,
-            begun,
+            ..unit
         };
-        Ok(uow
-            .commit(Prepared {
-                run: batch_run,
-                records,
-                unit,
-            })
-            .await?)
+        let prepared = Prepared {
+            params,
+            run,
+            records,
+            unit,
+        };
+        Ok(uow.commit(Some(prepared)).await?)
     }
 
     /// Writes all results. The run's row is locked last, so batches write concurrently until then.
     async fn finish(
         &self,
         claim: &Claim,
-        params: BatchParams,
         prepared: &Prepared,
         ran: &[Ran],
     ) -> Result<Committed<Finished>, Failure> {
-        let pins = &prepared.unit.pins;
+        let (params, pins) = (prepared.params, &prepared.unit.pins);
         let judged = judge(prepared, ran)?;
         let mut uow = UnitOfWork::begin(&*self.store).await?;
         let preview = format!(
@@ -177,18 +130,11 @@ impl ProcessBatch {
             judged.passed.len(),
             prepared.records.len()
         );
-        if !uow
-            .delegations()
-            .finish(
-                &claim.delegation,
-                claim.attempt,
-                DelegationEnd::Completed {
-                    result: None,
-                    preview,
-                },
-            )
-            .await?
-        {
+        let end = DelegationEnd::Completed {
+            result: None,
+            preview,
+        };
+        if !end_held(&mut uow, claim, end).await? {
             return Ok(uow.commit(Finished::Late).await?);
         }
         insert_runs(&mut uow, ran).await?;
@@ -204,7 +150,7 @@ impl ProcessBatch {
                 .passed
                 .iter()
                 .zip(&srns)
-                .filter_map(|(record, srn)| Some((srn.clone(), rows_of(one, &record.source_id)?)))
+                .filter_map(|(record, srn)| Some((srn.clone(), rows_of(one, &record.source_id)?.to_vec())))
                 .collect();
             uow.features()
                 .replace(&pin.release.hook, &pin.contract, one.run.id, &rows)
@@ -218,12 +164,7 @@ impl ProcessBatch {
         let ends: Vec<_> = published.chain(judged.refused).collect();
         let run = uow.ingests().lock(params.run()).await?;
         if run.is_none_or(|run| !run.status.is_active()) {
-            // Dropped, so that nothing of the above exists.
-            drop(uow);
-            return Ok(UnitOfWork::begin(&*self.store)
-                .await?
-                .commit(Finished::RunIsOver)
-                .await?);
+            return instead(&*self.store, uow, Finished::RunIsOver).await;
         }
         uow.ingests().end_batch(params.run(), params.batch, &ends).await?;
         uow.activity()
@@ -235,7 +176,7 @@ impl ProcessBatch {
             })
             .await?;
         uow.activity()
-            .append(&published_event(params, prepared, srns.len()))
+            .append(&published_event(prepared, srns.len()))
             .await?;
         queue_next_pull(&mut *uow, params.run()).await?;
         if uow.ingests().complete_if_done(params.run()).await? {
@@ -248,65 +189,57 @@ impl ProcessBatch {
     async fn abort(
         &self,
         claim: &Claim,
-        params: BatchParams,
+        prepared: &Prepared,
         ran: &[Ran],
-        why: &str,
-        failure: &FailureKind,
+        Abort { why, failure }: &Abort,
     ) -> Result<Committed<Finished>, Failure> {
+        let run = prepared.params.run();
         let mut uow = UnitOfWork::begin(&*self.store).await?;
-        if !uow
-            .delegations()
-            .finish(
-                &claim.delegation,
-                claim.attempt,
-                DelegationEnd::Failed(preview(why)),
-            )
-            .await?
-        {
+        if !end_held(&mut uow, claim, DelegationEnd::Failed(preview(why))).await? {
             return Ok(uow.commit(Finished::Late).await?);
         }
         insert_runs(&mut uow, ran).await?;
-        end_run(&mut uow, params.run(), failure.as_str(), why, &Actor::System).await?;
+        end_run(&mut uow, run, failure.as_str(), why, &Actor::System).await?;
         Ok(uow.commit(Finished::Done).await?)
     }
+}
 
-    /// Ends the delegation of a batch whose run ended early; the results for its records are stored already.
-    async fn end_with_run(&self, claim: &Claim) -> Result<(), Failure> {
-        end_claim(&*self.store, claim, "the ingest run has ended").await
+#[async_trait]
+impl HookWork for ProcessBatch {
+    const WORDS: Words = Words {
+        noun: "batch",
+        done: "processed",
+        // The results for its records are stored already.
+        over: "the ingest run has ended",
+    };
+    type Prepared = Prepared;
+
+    fn store(&self) -> &dyn Store {
+        &*self.store
     }
 
-    /// Fails the delegation; the task is delegated again later, or given up.
-    async fn hand_back(
+    fn queue(&self) -> &dyn WorkQueue {
+        &*self.queue
+    }
+
+    fn preview(&self, _: &Claim, prepared: &Prepared) -> String {
+        let params = prepared.params;
+        format!("batch {} of ingest run {}", params.batch, params.run())
+    }
+
+    /// There may be room for the next pull now.
+    fn stored(&self) {
+        self.queue.notify();
+    }
+
+    async fn give_up(
         &self,
-        claim: &Claim,
-        params: BatchParams,
+        uow: &mut UnitOfWork,
+        _: &Claim,
+        prepared: &Prepared,
         why: &str,
-        most: u32,
     ) -> Result<(), Failure> {
-        let queued = retried!(self.hand_back_once(claim, params, &preview(why), most))?.into_inner();
-        if queued {
-            self.queue.notify();
-        }
-        Ok(())
-    }
-
-    async fn hand_back_once(
-        &self,
-        claim: &Claim,
-        params: BatchParams,
-        why: &str,
-        most: u32,
-    ) -> Result<Committed<bool>, Failure> {
-        let mut uow = UnitOfWork::begin(&*self.store).await?;
-        let what = format!("batch {} of ingest run {}", params.batch, params.run());
-        match fail_for_now(&mut uow, claim, &what, why, most).await? {
-            None => Ok(uow.commit(false).await?),
-            Some(true) => Ok(uow.commit(true).await?),
-            Some(false) => {
-                give_up_batch(&mut uow, params, EXHAUSTED, why).await?;
-                Ok(uow.commit(false).await?)
-            }
-        }
+        give_up_batch(uow, prepared.params, EXHAUSTED, why).await
     }
 }
 
@@ -316,17 +249,11 @@ fn hook_records(records: &[BatchRecord], files: &[RecordFile]) -> Vec<HookRecord
     for file in files {
         *sizes.entry(&file.record).or_default() += file.bytes;
     }
-    let record = |r: &BatchRecord| HookRecord {
-        id: r.source_id.clone(),
-        metadata: r.metadata.clone(),
-        size_hint_mb: mebibytes(sizes.get(&r.source_id).copied().unwrap_or_default()),
-    };
-    records.iter().map(record).collect()
-}
-
-/// Converts bytes to MiB, as hooks receive sizes. Exact to a KiB up to the petabytes.
-pub(crate) fn mebibytes(bytes: u64) -> f64 {
-    f64::from(u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX)) / 1024.0
+    let size = |id: &SourceId| sizes.get(id).copied().unwrap_or_default();
+    records
+        .iter()
+        .map(|record| hook_record(&record.source_id, &record.metadata, size(&record.source_id)))
+        .collect()
 }
 
 /// The records that passed every hook, and those that did not.
@@ -361,15 +288,8 @@ fn judge(prepared: &Prepared, ran: &[Ran]) -> Result<Judged, Failure> {
     Ok(judged)
 }
 
-fn rows_of(ran: &Ran, source: &SourceId) -> Option<Vec<Vec<Cell>>> {
-    match ran.execution.outcomes.get(source) {
-        Some(RecordOutcome::Passed(rows)) => Some(rows.clone()),
-        _ => None,
-    }
-}
-
-fn published_event(params: BatchParams, prepared: &Prepared, published: usize) -> Event {
-    let run = params.run();
+fn published_event(prepared: &Prepared, published: usize) -> Event {
+    let (run, batch) = (prepared.params.run(), prepared.params.batch);
     let releases: BTreeMap<&str, u32> = prepared
         .unit
         .pins
@@ -381,7 +301,7 @@ fn published_event(params: BatchParams, prepared: &Prepared, published: usize) -
         subject: format!("ingest_run:{run}"),
         actor: Actor::System,
         payload: json!({
-            "ingest_run_id": run.to_string(), "convention_id": prepared.run.convention.as_str(), "batch_index": params.batch,
+            "ingest_run_id": run.to_string(), "convention_id": prepared.run.convention.as_str(), "batch_index": batch,
             "published_count": published, "releases": releases,
         }),
     }

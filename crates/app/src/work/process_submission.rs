@@ -5,10 +5,9 @@
 //! before that commit, under a key that only this attempt has.
 
 use std::sync::Arc;
-use std::time::Instant;
 
+use async_trait::async_trait;
 use bytes::Bytes;
-use domain::kind::{Coded as _, Kind};
 use domain::ledger::delegation::{MAX_RETRIES, preview};
 use domain::registry::convention::Curation;
 use domain::work::failure::FailureKind;
@@ -19,7 +18,7 @@ use domain::{
 use ports::deposit::{LockedDeposition, Submission, SubmissionResult};
 use ports::ledger::DelegationEnd;
 use ports::work::Pin;
-use ports::{Claim, Committed, HookRecord, RecordFile, Store, StoreError, UnitOfWork, WorkQueue};
+use ports::{Claim, Committed, RecordFile, Store, StoreError, UnitOfWork, WorkQueue};
 use serde_json::{Value, json};
 
 use crate::deposit::create_deposition::event;
@@ -29,8 +28,8 @@ use crate::deposit::submissions::{
 use crate::failure::Failure;
 use crate::metrics::WorkEnd;
 use crate::retry::retried;
-use crate::work::claims::{Finished, end_claim, fail_for_now, insert_runs};
-use crate::work::process_batch::mebibytes;
+use crate::work::claims::{Finished, Words, end_claim, end_held, insert_runs, instead};
+use crate::work::hook_work::{HookWork, conclude, hand_back, hook_record, pinned_unit, rows_of};
 use crate::work::run_hooks::{Ran, RunHooks, Unit, UnitEnd};
 
 /// Processes submissions.
@@ -42,7 +41,7 @@ pub struct ProcessSubmission {
 }
 
 /// The input of the work, committed before any hook starts.
-struct Prepared {
+pub(crate) struct Prepared {
     submission: Submission,
     locked: LockedDeposition,
     convention: Convention,
@@ -78,16 +77,11 @@ impl ProcessSubmission {
     #[tracing::instrument(name = "app.process_submission", skip_all, fields(delegation = %claim.delegation, attempt = claim.attempt, task = %claim.task))]
     pub async fn run(&self, claim: &Claim) -> Result<WorkEnd, Failure> {
         let Some(prepared) = retried!(self.prepare(claim))?.into_inner() else {
-            end_claim(&*self.store, claim, "the submission is over").await?;
-            return Ok(WorkEnd::Done);
+            return end_claim(&*self.store, claim, Self::WORDS.over).await;
         };
         let (ran, aborted) = match self.hooks.run(claim, &prepared.unit).await? {
-            UnitEnd::Ran(ran) => (ran, None),
-            UnitEnd::Retry(why) => {
-                self.hand_back(claim, &why, MAX_RETRIES).await?;
-                return Ok(WorkEnd::Done);
-            }
-            UnitEnd::Abort(ran, why, _) => (ran, Some(why)),
+            UnitEnd::Ran(ran, aborted) => (ran, aborted.map(|abort| abort.why)),
+            UnitEnd::Retry(why) => return hand_back(self, claim, &prepared, &why, MAX_RETRIES).await,
         };
         let mut verdict = Self::verdict(&prepared, &ran, aborted);
         let waits = verdict.status == SubmissionStatus::Completed
@@ -95,38 +89,13 @@ impl ProcessSubmission {
         if waits {
             self.keep_rows(claim, &prepared, &ran, &mut verdict).await?;
         }
-        let finished = match retried!(self.finish(claim, &prepared, &ran, &verdict, waits)) {
-            Ok(finished) => finished.into_inner(),
-            // What the database refuses now it refuses again.
-            Err(failure) if failure.kind() == Kind::Bug => {
-                tracing::error!(error = &failure as &dyn std::error::Error, delegation = %claim.delegation, "a submission could not be stored");
-                self.hand_back(claim, "what the hooks computed could not be stored", 1)
-                    .await?;
-                return Ok(WorkEnd::Done);
-            }
-            Err(failure) => return Err(failure),
-        };
-        match finished {
-            Finished::Done => {}
-            Finished::RunIsOver => end_claim(&*self.store, claim, "the submission is over").await?,
-            Finished::Late => {
-                tracing::warn!(delegation = %claim.delegation, attempt = claim.attempt, "a late submission was refused: another worker has its claim");
-                self.queue
-                    .refuse_late(
-                        claim,
-                        "the submission was processed, but its claim was lost to another worker",
-                    )
-                    .await?;
-                return Ok(WorkEnd::Lost);
-            }
-        }
-        Ok(WorkEnd::Done)
+        let stored = retried!(self.finish(claim, &prepared, &ran, &verdict, waits));
+        conclude(self, claim, &prepared, stored).await
     }
 
+    /// Returns `None` if the submission is over.
     async fn prepare(&self, claim: &Claim) -> Result<Committed<Option<Prepared>>, Failure> {
         let mut uow = UnitOfWork::begin(&*self.store).await?;
-        let at = uow.runs().now().await?;
-        let begun = Instant::now();
         let Some(submission) = uow.depositions().submission(claim.task).await? else {
             return Ok(uow.commit(None).await?);
         };
@@ -142,13 +111,7 @@ impl ProcessSubmission {
                 StoreError::corrupt("submissions", "a submission without its convention or schema").into(),
             );
         };
-        let mut pins = uow.runs().pins(claim.task).await?;
-        if pins.is_empty() {
-            uow.runs()
-                .pin_live(claim.task, &locked.convention, &submission.schema)
-                .await?;
-            pins = uow.runs().pins(claim.task).await?;
-        }
+        let unit = pinned_unit(&mut uow, claim, &locked.convention, &submission.schema).await?;
         uow.depositions().begin_validation(claim.task).await?;
         // The hooks know the record by the deposition's local id (WC-5.1).
         let record: SourceId = id
@@ -166,33 +129,21 @@ impl ProcessSubmission {
                 sha256: file.sha256,
             })
             .collect();
-        let failures = uow.delegations().failures_of_task(claim.task).await?;
+        let bytes = files.iter().map(|file| file.bytes).sum();
         let unit = Unit {
-            pins,
-            records: vec![HookRecord {
-                id: record.clone(),
-                metadata: submission.metadata.clone(),
-                size_hint_mb: mebibytes(files.iter().map(|file| file.bytes).sum()),
-            }],
+            records: vec![hook_record(&record, &submission.metadata, bytes)],
             files,
-            retries: if claim.retry_count < MAX_RETRIES {
-                failures
-            } else {
-                u32::MAX
-            },
-            at,
-            begun,
+            ..unit
         };
-        Ok(uow
-            .commit(Some(Prepared {
-                submission,
-                locked,
-                convention,
-                fields: schema.fields,
-                record,
-                unit,
-            }))
-            .await?)
+        let prepared = Prepared {
+            submission,
+            locked,
+            convention,
+            fields: schema.fields,
+            record,
+            unit,
+        };
+        Ok(uow.commit(Some(prepared)).await?)
     }
 
     /// Combines the results. A rejection outweighs what could not be judged, because no retry would change it.
@@ -267,7 +218,8 @@ impl ProcessSubmission {
                         .collect(),
                 )
             };
-            let rows: Vec<Value> = rows_of(prepared, one).iter().map(row).collect();
+            let computed = rows_of(one, &prepared.record).unwrap_or_default();
+            let rows: Vec<Value> = computed.iter().map(row).collect();
             let line = json!({"id": prepared.record.as_str(), "features": rows}).to_string();
             let key = format!(
                 "submissions/{}/{}-{}/{}.jsonl",
@@ -294,20 +246,12 @@ impl ProcessSubmission {
             result: None,
             preview: preview(verdict.status.as_str()),
         };
-        if !uow
-            .delegations()
-            .finish(&claim.delegation, claim.attempt, end)
-            .await?
-        {
+        if !end_held(&mut uow, claim, end).await? {
             return Ok(uow.commit(Finished::Late).await?);
         }
         let locked = uow.depositions().lock(id).await?;
         let Some(locked) = locked.filter(|locked| is_judged(locked, submission)) else {
-            drop(uow);
-            return Ok(UnitOfWork::begin(&*self.store)
-                .await?
-                .commit(Finished::RunIsOver)
-                .await?);
+            return instead(&*self.store, uow, Finished::RunIsOver).await;
         };
         insert_runs(&mut uow, ran).await?;
         uow.depositions()
@@ -384,38 +328,46 @@ impl ProcessSubmission {
             "status": verdict.status.as_str(), "hook_results": results, "metadata": submission.metadata, "expected_features": hooks,
         })
     }
-
-    /// Fails the delegation; the task is delegated again later, or the deposition is returned.
-    async fn hand_back(&self, claim: &Claim, why: &str, most: u32) -> Result<(), Failure> {
-        if retried!(self.hand_back_once(claim, &preview(why), most))?.into_inner() {
-            self.queue.notify();
-        }
-        Ok(())
-    }
-
-    async fn hand_back_once(&self, claim: &Claim, why: &str, most: u32) -> Result<Committed<bool>, Failure> {
-        let mut uow = UnitOfWork::begin(&*self.store).await?;
-        let what = format!("submission {}", claim.task);
-        let again = fail_for_now(&mut uow, claim, &what, why, most).await?;
-        if again == Some(false) {
-            let reasons = [why.to_owned()];
-            give_back(
-                &mut uow,
-                claim.task,
-                SubmissionStatus::Failed,
-                &reasons,
-                &Actor::System,
-            )
-            .await?;
-        }
-        Ok(uow.commit(again == Some(true)).await?)
-    }
 }
 
-fn rows_of(prepared: &Prepared, one: &Ran) -> Vec<Vec<Cell>> {
-    match one.execution.outcomes.get(&prepared.record) {
-        Some(RecordOutcome::Passed(rows)) => rows.clone(),
-        _ => Vec::new(),
+#[async_trait]
+impl HookWork for ProcessSubmission {
+    const WORDS: Words = Words {
+        noun: "submission",
+        done: "processed",
+        over: "the submission is over",
+    };
+    type Prepared = Prepared;
+
+    fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    fn queue(&self) -> &dyn WorkQueue {
+        &*self.queue
+    }
+
+    fn preview(&self, claim: &Claim, _: &Prepared) -> String {
+        format!("submission {}", claim.task)
+    }
+
+    /// Returns the deposition to its owner.
+    async fn give_up(
+        &self,
+        uow: &mut UnitOfWork,
+        claim: &Claim,
+        _: &Prepared,
+        why: &str,
+    ) -> Result<(), Failure> {
+        let reasons = [why.to_owned()];
+        give_back(
+            uow,
+            claim.task,
+            SubmissionStatus::Failed,
+            &reasons,
+            &Actor::System,
+        )
+        .await
     }
 }
 
@@ -424,6 +376,6 @@ fn computed(prepared: &Prepared, pin: &Pin, one: &Ran) -> Computed {
         hook: pin.release.hook.clone(),
         contract: pin.contract.clone(),
         run: one.run.id,
-        rows: rows_of(prepared, one),
+        rows: rows_of(one, &prepared.record).unwrap_or_default().to_vec(),
     }
 }

@@ -13,7 +13,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use domain::ingest::pulled::{has_more, pull_limit, session};
+use domain::ingest::pulled::has_more;
 use domain::ingest::run::IngestError;
 use domain::kind::{Coded as _, Kind};
 use domain::ledger::delegation::{MAX_RETRIES, preview};
@@ -21,21 +21,30 @@ use domain::work::failure::{FailureAction, FailureKind, Stage, Tried};
 use domain::{Actor, Event, FieldDefinition, IngesterDefinition};
 use ports::ingest::{LineResult, LockedIngestRun};
 use ports::ledger::DelegationEnd;
-use ports::{Claim, Committed, PullEnd, PullJob, RecordFile, Store, StoreError, UnitOfWork, WorkQueue};
+use ports::{Claim, Committed, PullEnd, RecordFile, Store, StoreError, UnitOfWork, WorkQueue};
 use serde_json::json;
 
 use crate::failure::Failure;
 use crate::ingest::batches::cut_batches;
 use crate::ingest::ending::{completed_event, end_run};
-use crate::ingest::pulled::{Given, MAX_TOLD, PulledReader, ReadError};
+use crate::ingest::pulled::{Given, MAX_TOLD};
 use crate::ingest::pulls::{PullParams, queue_next_pull};
 use crate::metrics::WorkEnd;
 use crate::retry::retried;
-use crate::work::claims::{Finished, end_claim, fail_for_now};
+use crate::work::ask_ingester::{Failed, IngesterCall};
+use crate::work::claims::{
+    Finished, Words, end_claim, end_committed, end_held, fail_for_now, instead, retries,
+};
 use crate::work::run_hooks::RunHooks;
 
 /// How many lines one statement writes.
 const LINES_AT_ONCE: usize = 500;
+
+const WORDS: Words = Words {
+    noun: "pull",
+    done: "done",
+    over: "the ingest run has ended",
+};
 
 /// Pulls from ingesters.
 pub struct PullRecords {
@@ -49,14 +58,7 @@ struct Prepared {
     run: LockedIngestRun,
     fields: Vec<FieldDefinition>,
     ingester: Option<IngesterDefinition>,
-    failures: u32,
-}
-
-/// Why a pull yielded nothing.
-struct Failed {
-    kind: FailureKind,
-    log_ref: Option<String>,
-    duration_s: f64,
+    retries: u32,
 }
 
 impl PullRecords {
@@ -72,13 +74,21 @@ impl PullRecords {
             serde_json::from_value(claim.params.clone()).map_err(|e| StoreError::corrupt("tasks", e))?;
         let prepared = retried!(self.prepare(claim, params))?.into_inner();
         if !prepared.run.status.is_active() || prepared.run.pulls != params.pull {
-            end_claim(&*self.store, claim, "the ingest run has ended").await?;
-            return Ok(WorkEnd::Done);
+            return end_claim(&*self.store, claim, WORDS.over).await;
         }
         let prefix = format!("ingests/{}/pulls/{}", params.run(), params.pull);
         // Removes the files of earlier attempts at this pull. A worker that still writes there has lost its claim.
         self.hooks.blobs.delete_all(&prefix).await?;
-        let given = self.ask(claim, &prepared, &prefix).await?;
+        let prefix = format!("{prefix}/{}-{}", claim.delegation, claim.attempt);
+        let call = IngesterCall {
+            hooks: &self.hooks,
+            claim,
+            run: &prepared.run,
+            fields: &prepared.fields,
+            ingester: prepared.ingester.as_ref(),
+            prefix: &prefix,
+        };
+        let given = call.ask().await?;
         let finished = match &given {
             Ok(given) => match retried!(self.finish(claim, params, &prepared, given)) {
                 Ok(finished) => {
@@ -101,34 +111,15 @@ impl PullRecords {
             },
             Err(failed) => self.settle(claim, params, &prepared, failed).await?,
         };
-        match finished {
-            Finished::Done => {
-                self.queue.notify();
-                if given.is_ok() {
-                    return Ok(WorkEnd::Done);
-                }
-            }
-            Finished::RunIsOver => end_claim(&*self.store, claim, "the ingest run has ended").await?,
-            Finished::Late => {
-                tracing::warn!(delegation = %claim.delegation, attempt = claim.attempt, "a late pull was refused: another worker has its claim");
-                self.queue
-                    .refuse_late(
-                        claim,
-                        "the pull was done, but its claim was lost to another worker",
-                    )
-                    .await?;
-            }
+        if finished == Finished::Done {
+            self.queue.notify();
         }
-        // Only what this very attempt wrote: another one may be running below the same prefix.
-        self.hooks
-            .blobs
-            .delete_all(&attempt_prefix(&prefix, claim))
-            .await?;
-        Ok(if finished == Finished::Late {
-            WorkEnd::Lost
-        } else {
-            WorkEnd::Done
-        })
+        let end = end_committed(&*self.store, &*self.queue, claim, finished, &WORDS).await?;
+        if finished != Finished::Done || given.is_err() {
+            // Only what this very attempt wrote: another one may be running below the same prefix.
+            self.hooks.blobs.delete_all(&prefix).await?;
+        }
+        Ok(end)
     }
 
     async fn prepare(&self, claim: &Claim, params: PullParams) -> Result<Committed<Prepared>, Failure> {
@@ -139,97 +130,13 @@ impl PullRecords {
         let schema = uow.ingests().schema(run).await?.ok_or_else(unknown)?;
         // Read again for every pull, so that a deploy in the middle of a run takes effect (WC-6.2).
         let convention = uow.conventions().find(&locked.convention).await?;
-        let failures = uow.delegations().failures_of_task(claim.task).await?;
-        Ok(uow
-            .commit(Prepared {
-                run: locked,
-                fields: schema.fields,
-                ingester: convention.and_then(|convention| convention.ingester),
-                failures,
-            })
-            .await?)
-    }
-
-    /// Runs the ingester. The outer error comes from the store.
-    async fn ask(
-        &self,
-        claim: &Claim,
-        prepared: &Prepared,
-        prefix: &str,
-    ) -> Result<Result<Given, Failed>, Failure> {
-        let failed = |kind: FailureKind| Failed {
-            kind,
-            log_ref: None,
-            duration_s: 0.0,
+        let prepared = Prepared {
+            run: locked,
+            fields: schema.fields,
+            ingester: convention.and_then(|convention| convention.ingester),
+            retries: retries(&mut uow, claim).await?,
         };
-        let run = &prepared.run;
-        let Some(ingester) = &prepared.ingester else {
-            let why = format!("convention {} no longer has an ingester", run.convention);
-            return Ok(Err(failed(FailureKind::Misconfigured(why))));
-        };
-        let digest = match ingester.digest.parse() {
-            Ok(digest) => digest,
-            Err(invalid) => {
-                return Ok(Err(failed(FailureKind::ImageUnusable(format!(
-                    "its digest {invalid}"
-                )))));
-            }
-        };
-        let job = PullJob {
-            task: claim.task,
-            convention: run.convention.clone(),
-            image: ingester.image.clone(),
-            digest,
-            config: ingester.config.clone().unwrap_or_default(),
-            limits: ingester.limits,
-            session: run.session.clone(),
-            limit: pull_limit(run.batch_size, run.limit, run.pulled),
-            since: run.since,
-            offset: run.pulled,
-        };
-        let attempt = match self.hooks.runner.pull(&job).await {
-            Ok(attempt) => attempt,
-            // Not its causes: they may contain what the ingester printed.
-            Err(error) => {
-                tracing::error!(%error, convention = %run.convention, "the runner failed");
-                return Ok(Err(failed(FailureKind::Runtime(error.to_string()))));
-            }
-        };
-        let reader = PulledReader {
-            blobs: &*self.hooks.blobs,
-            prefix: &attempt_prefix(prefix, claim),
-            fields: &prepared.fields,
-            left: run.limit.map(|limit| limit.saturating_sub(run.pulled)),
-        };
-        let read = match attempt.failure.clone() {
-            Some(kind) => Err(kind),
-            None => match attempt.session.as_deref().map(session).transpose() {
-                Ok(session) => match reader.read(&attempt).await {
-                    Ok(given) => Ok(Given {
-                        session,
-                        duration_s: attempt.duration.as_secs_f64(),
-                        ..given
-                    }),
-                    Err(ReadError::Store(error)) => return Err(error.into()),
-                    Err(ReadError::Runner(error)) => Err(FailureKind::Runtime(error.to_string())),
-                },
-                Err(invalid) => Err(FailureKind::Upstream(format!("session.json {invalid}"))),
-            },
-        };
-        match read {
-            Ok(given) => Ok(Ok(given)),
-            Err(kind) => {
-                let key = format!(
-                    "logs/pulls/{}/{}-{}.log",
-                    claim.task, claim.delegation, claim.attempt
-                );
-                Ok(Err(Failed {
-                    log_ref: self.hooks.keep_log(key, &attempt.log).await,
-                    duration_s: attempt.duration.as_secs_f64(),
-                    kind,
-                }))
-            }
-        }
+        Ok(uow.commit(prepared).await?)
     }
 
     /// Removes the files of records that are not new: nothing refers to them. If this fails, they only waste space.
@@ -260,11 +167,7 @@ impl PullRecords {
             result: None,
             preview,
         };
-        if !uow
-            .delegations()
-            .finish(&claim.delegation, claim.attempt, end)
-            .await?
-        {
+        if !end_held(&mut uow, claim, end).await? {
             return Ok(uow.commit((Finished::Late, none())).await?);
         }
         let locked = uow
@@ -273,11 +176,7 @@ impl PullRecords {
             .await?
             .ok_or(IngestError::UnknownRun(run))?;
         if !locked.status.is_active() {
-            drop(uow);
-            return Ok(UnitOfWork::begin(&*self.store)
-                .await?
-                .commit((Finished::RunIsOver, none()))
-                .await?);
+            return instead(&*self.store, uow, (Finished::RunIsOver, none())).await;
         }
         let upload = uow.ingests().next_upload(run, &Actor::System).await?;
         let mut refusals = given.refusals.clone();
@@ -355,14 +254,9 @@ impl PullRecords {
         prepared: &Prepared,
         failed: &Failed,
     ) -> Result<Finished, Failure> {
-        let retries = if claim.retry_count < MAX_RETRIES {
-            prepared.failures
-        } else {
-            u32::MAX
-        };
         let tried = Tried {
             oom_retries: 0,
-            retries,
+            retries: prepared.retries,
         };
         let action = failed.kind.action(Stage::Pull, tried);
         tracing::warn!(delegation = %claim.delegation, kind = failed.kind.as_str(), why = %failed.kind, ?action, "a pull failed");
@@ -390,11 +284,7 @@ impl PullRecords {
             return Ok(uow.commit(finished).await?);
         }
         let end = DelegationEnd::Failed(why.clone());
-        if !uow
-            .delegations()
-            .finish(&claim.delegation, claim.attempt, end)
-            .await?
-        {
+        if !end_held(&mut uow, claim, end).await? {
             return Ok(uow.commit(Finished::Late).await?);
         }
         if action == FailureAction::Abort {
@@ -432,10 +322,6 @@ impl PullRecords {
         }
         Ok(uow.commit(Finished::Done).await?)
     }
-}
-
-fn attempt_prefix(prefix: &str, claim: &Claim) -> String {
-    format!("{prefix}/{}-{}", claim.delegation, claim.attempt)
 }
 
 fn image(ingester: Option<&IngesterDefinition>) -> [&str; 3] {

@@ -43,12 +43,18 @@ pub(crate) struct Ran {
 
 /// The result of a unit.
 pub(crate) enum UnitEnd {
-    /// Every hook was run; each record has an outcome of each.
-    Ran(Vec<Ran>),
+    /// Every hook was run, and each record has an outcome of each; or hooks were run until a failure that aborts the
+    /// unit.
+    Ran(Vec<Ran>, Option<Abort>),
     /// The unit is to be retried, for this reason.
     Retry(String),
-    /// No unit like this one would succeed: what was run until then, and the failure.
-    Abort(Vec<Ran>, String, FailureKind),
+}
+
+/// A failure after which no unit like this one would succeed.
+pub(crate) struct Abort {
+    /// The reason, which names the hook.
+    pub(crate) why: String,
+    pub(crate) failure: FailureKind,
 }
 
 /// Runs the hooks of units.
@@ -104,12 +110,13 @@ impl RunHooks {
                 (Some(FailureAction::Retry), Some(failure)) => return Ok(UnitEnd::Retry(text(&failure))),
                 (Some(FailureAction::Abort), Some(failure)) => {
                     ran.push(one);
-                    return Ok(UnitEnd::Abort(ran, text(&failure), failure));
+                    let why = text(&failure);
+                    return Ok(UnitEnd::Ran(ran, Some(Abort { why, failure })));
                 }
                 _ => ran.push(one),
             }
         }
-        Ok(UnitEnd::Ran(ran))
+        Ok(UnitEnd::Ran(ran, None))
     }
 
     async fn run_hook(
