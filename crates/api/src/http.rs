@@ -10,6 +10,7 @@ pub(crate) mod markdown;
 pub(crate) mod middleware;
 pub(crate) mod problem;
 pub(crate) mod query;
+pub(crate) mod query_params;
 pub(crate) mod render;
 pub(crate) mod rendered;
 pub(crate) mod request_log;

@@ -9,6 +9,7 @@ pub(crate) mod completions;
 pub(crate) mod delegations;
 pub(crate) mod inbox;
 pub(crate) mod tasks;
+mod wire;
 
 /// The API structs of this context.
 pub(crate) type Apis = (

@@ -17,6 +17,8 @@ use std::sync::Arc;
 use poem::{Endpoint, EndpointExt, Route};
 use poem_openapi::OpenApiService;
 
+use crate::http::query_params::Expanded;
+
 pub use http::listen::serve;
 pub use http::middleware::{HttpOptions, Origins};
 pub use http::request_log::DatabaseUse;
@@ -33,7 +35,7 @@ type Apis = (
     system::SystemApi,
 );
 
-fn service(services: &Arc<Services>) -> OpenApiService<Apis, ()> {
+fn service(services: &Arc<Services>) -> OpenApiService<Expanded<Apis>, ()> {
     let apis = (
         registry::apis(services),
         ingest::apis(services),
@@ -43,7 +45,7 @@ fn service(services: &Arc<Services>) -> OpenApiService<Apis, ()> {
         ledger::apis(services),
         system::SystemApi(Arc::clone(services)),
     );
-    OpenApiService::new(apis, "Hallmark", env!("CARGO_PKG_VERSION"))
+    OpenApiService::new(Expanded(apis), "Hallmark", env!("CARGO_PKG_VERSION"))
         .description(http::spec::DESCRIPTION)
         .url_prefix("/api/v1")
 }

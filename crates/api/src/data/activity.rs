@@ -15,6 +15,7 @@ use serde_json::Value;
 use crate::http::gate::Gate;
 use crate::http::problem::Problem;
 use crate::http::query::{actor, page_size, refused, wait};
+use crate::http::query_params::{QueryParams, query_params};
 use crate::http::render::{iso_time, model_time};
 use crate::services::Services;
 
@@ -80,6 +81,26 @@ struct EventList {
     has_more: bool,
 }
 
+query_params! {
+    /// Selects entries of the activity log.
+    struct ActivityQuery {
+        /// `next_cursor` of the previous page. Omit it to start from the beginning.
+        after: Option<String>,
+        /// Maximum number of entries per page (1–1000, default 100).
+        limit: Option<i64>,
+        /// Only entries of this actor: `user:<id>` or `service_account:<id>`.
+        actor: Option<String>,
+        /// Only entries about this subject, such as `hook:body_shape`.
+        subject: Option<String>,
+        /// Only entries of this kind. May be repeated, at most 50 times.
+        kind: Option<Vec<String>>,
+        /// `desc` for newest first; any other value means oldest first.
+        order: Option<String>,
+        /// Long poll: seconds to wait if there are no entries (at most 30, default 0).
+        wait: Option<i64>,
+    }
+}
+
 fn fields(payload: Value) -> BTreeMap<String, Value> {
     match payload {
         Value::Object(map) => map.into_iter().collect(),
@@ -141,10 +162,6 @@ fn after(cursor: Option<&str>) -> Result<Option<EntryId>, Problem> {
         .transpose()
 }
 
-#[expect(
-    clippy::too_many_arguments,
-    reason = "a parameter of the query is an argument of its handler"
-)]
 #[OpenApi(tag = "Tag::Activity")]
 impl ActivityApi {
     /// Follow the activity log.
@@ -155,47 +172,30 @@ impl ActivityApi {
     async fn follow(
         &self,
         Gate(permit): Gate<act::ReadActivity>,
-        /// `next_cursor` of the previous page. Omit it to start from the beginning.
-        #[oai(name = "after")]
-        cursor: Query<Option<String>>,
-        /// Maximum number of entries per page (1–1000, default 100).
-        limit: Query<Option<i64>>,
-        /// Only entries of this actor: `user:<id>` or `service_account:<id>`.
-        #[oai(name = "actor")]
-        by: Query<Option<String>>,
-        /// Only entries about this subject, such as `hook:body_shape`.
-        subject: Query<Option<String>>,
-        /// Only entries of this kind. May be repeated, at most 50 times.
-        #[oai(name = "kind", explode = true)]
-        kind: Query<Option<Vec<String>>>,
-        /// `desc` for newest first; any other value means oldest first.
-        order: Query<Option<String>>,
-        /// Long poll: seconds to wait if there are no entries (at most 30, default 0).
-        #[oai(name = "wait")]
-        seconds: Query<Option<i64>>,
+        QueryParams(query): QueryParams<ActivityQuery>,
     ) -> Result<Json<ActivityList>, Problem> {
-        let newest_first = order.0.as_deref() == Some("desc");
+        let newest_first = query.order.as_deref() == Some("desc");
         let filter = ActivityFilter {
-            actor: by
-                .0
+            actor: query
+                .actor
                 .map(|text| actor(&text).map_err(|e| refused("actor", e)))
                 .transpose()?,
-            subject: text("subject", subject.0)?,
-            kinds: kinds("kind", kind.0)?,
+            subject: text("subject", query.subject)?,
+            kinds: kinds("kind", query.kind)?,
             newest_first,
-            after: after(cursor.0.as_deref())?,
+            after: after(query.after.as_deref())?,
         };
         // No entry precedes the newest one, so waiting makes no sense.
         let wait = if newest_first {
             Duration::ZERO
         } else {
-            wait(seconds.0)
+            wait(query.wait)
         };
         let page = self
             .0
             .data
             .read_activity
-            .follow(permit, filter, page_size(limit.0, PAGE), wait)
+            .follow(permit, filter, page_size(query.limit, PAGE), wait)
             .await
             .map_err(|e| Problem::of_error(&e, "query"))?;
         Ok(Json(ActivityList {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use auth::act;
+use auth::{Permit, act};
 use domain::Invalid;
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
@@ -12,13 +12,15 @@ use serde_json::Value;
 use crate::data::manifest::{Catalogue, Manifest};
 use crate::data::record_provenance::RecordProvenance;
 use crate::data::table::{
-    CsvTable, Format, GzipTable, ParquetTable, RenderedPage, TableParams, TableQueryBody, TableResponse,
+    CsvTable, GzipTable, ParquetTable, RenderedPage, TableParams, TableQuery, TableQueryBody, TableResponse,
+    WholeTable,
 };
 use crate::data::trace::RowTraceBody;
 use crate::http::body::Body;
 use crate::http::gate::{Gate, anyone};
 use crate::http::markdown::Markdown;
 use crate::http::problem::Problem;
+use crate::http::query_params::QueryParams;
 use crate::http::render::model_time;
 use crate::services::Services;
 use crate::site::schema_description;
@@ -45,6 +47,44 @@ struct RecordBody {
     /// Metadata as submitted.
     metadata: Value,
     created_at: String,
+}
+
+impl DataApi {
+    /// Reads a page of a schema's records.
+    async fn page(
+        &self,
+        permit: &Permit<act::ReadData>,
+        schema: &str,
+        query: impl TryInto<TableParams, Error = Problem>,
+    ) -> Result<RenderedPage, Problem> {
+        let params = query.try_into()?;
+        let page = params.page(&self.0, permit, schema, RECORDS).await?;
+        Ok(page.into())
+    }
+
+    /// Streams all records of a schema in the format of the response.
+    async fn whole<T: WholeTable>(
+        &self,
+        permit: &Permit<act::ReadData>,
+        schema: &str,
+        query: impl TryInto<TableParams, Error = Problem>,
+    ) -> Result<T, Problem> {
+        let params = query.try_into()?;
+        let body = params.whole(&self.0, permit, (schema, RECORDS), T::FORMAT);
+        body.await.map(T::from)
+    }
+
+    /// Reads a feature table in the format that the suffix of `feature` selects.
+    async fn table(
+        &self,
+        permit: &Permit<act::ReadData>,
+        schema: &str,
+        feature: &str,
+        query: impl TryInto<TableParams, Error = Problem>,
+    ) -> Result<TableResponse, Problem> {
+        let params = query.try_into()?;
+        params.read(&self.0, permit, schema, feature).await
+    }
 }
 
 #[OpenApi(tag = "Tag::Data")]
@@ -144,19 +184,13 @@ impl DataApi {
         method = "get",
         operation_id = "records_get_json"
     )]
-    #[expect(clippy::too_many_arguments, reason = "one for each parameter of the query")]
     async fn records_get_json(
         &self,
         Gate(permit): Gate<act::ReadData>,
         schema: Path<String>,
-        cursor: Query<Option<String>>,
-        limit: Query<Option<i64>>,
-        sort: Query<Option<String>>,
-        filter: Query<Option<String>>,
-        as_of: Query<Option<String>>,
+        query: QueryParams<TableQuery>,
     ) -> Result<RenderedPage, Problem> {
-        let wanted = TableParams::of_query(filter.0, cursor.0, limit.0, sort.0, as_of.0)?;
-        Ok(wanted.page(&self.0, &permit, &schema.0, RECORDS).await?.into())
+        self.page(&permit, &schema, query.0).await
     }
 
     /// List a page of a schema's records, newest first unless sorted, with the query in the body.
@@ -171,8 +205,7 @@ impl DataApi {
         schema: Path<String>,
         query: Body<TableQueryBody>,
     ) -> Result<RenderedPage, Problem> {
-        let wanted = TableParams::of_body(query.0)?;
-        Ok(wanted.page(&self.0, &permit, &schema.0, RECORDS).await?.into())
+        self.page(&permit, &schema, query.0).await
     }
 
     /// Export a schema's records as CSV.
@@ -181,22 +214,13 @@ impl DataApi {
         method = "get",
         operation_id = "records_get_csv"
     )]
-    #[expect(clippy::too_many_arguments, reason = "one for each parameter of the query")]
     async fn records_get_csv(
         &self,
         Gate(permit): Gate<act::ReadData>,
         schema: Path<String>,
-        cursor: Query<Option<String>>,
-        limit: Query<Option<i64>>,
-        sort: Query<Option<String>>,
-        filter: Query<Option<String>>,
-        as_of: Query<Option<String>>,
+        query: QueryParams<TableQuery>,
     ) -> Result<CsvTable, Problem> {
-        let wanted = TableParams::of_query(filter.0, cursor.0, limit.0, sort.0, as_of.0)?;
-        wanted
-            .whole(&self.0, &permit, (&schema.0, RECORDS), Format::Csv)
-            .await
-            .map(CsvTable)
+        self.whole(&permit, &schema, query.0).await
     }
 
     /// Export a schema's records as CSV, with the query in the body.
@@ -211,11 +235,7 @@ impl DataApi {
         schema: Path<String>,
         query: Body<TableQueryBody>,
     ) -> Result<CsvTable, Problem> {
-        let wanted = TableParams::of_body(query.0)?;
-        wanted
-            .whole(&self.0, &permit, (&schema.0, RECORDS), Format::Csv)
-            .await
-            .map(CsvTable)
+        self.whole(&permit, &schema, query.0).await
     }
 
     /// Export a schema's records as gzip-compressed CSV.
@@ -224,22 +244,13 @@ impl DataApi {
         method = "get",
         operation_id = "records_get_csv_gz"
     )]
-    #[expect(clippy::too_many_arguments, reason = "one for each parameter of the query")]
     async fn records_get_csv_gz(
         &self,
         Gate(permit): Gate<act::ReadData>,
         schema: Path<String>,
-        cursor: Query<Option<String>>,
-        limit: Query<Option<i64>>,
-        sort: Query<Option<String>>,
-        filter: Query<Option<String>>,
-        as_of: Query<Option<String>>,
+        query: QueryParams<TableQuery>,
     ) -> Result<GzipTable, Problem> {
-        let wanted = TableParams::of_query(filter.0, cursor.0, limit.0, sort.0, as_of.0)?;
-        wanted
-            .whole(&self.0, &permit, (&schema.0, RECORDS), Format::CsvGz)
-            .await
-            .map(GzipTable)
+        self.whole(&permit, &schema, query.0).await
     }
 
     /// Export a schema's records as gzip-compressed CSV, with the query in the body.
@@ -254,11 +265,7 @@ impl DataApi {
         schema: Path<String>,
         query: Body<TableQueryBody>,
     ) -> Result<GzipTable, Problem> {
-        let wanted = TableParams::of_body(query.0)?;
-        wanted
-            .whole(&self.0, &permit, (&schema.0, RECORDS), Format::CsvGz)
-            .await
-            .map(GzipTable)
+        self.whole(&permit, &schema, query.0).await
     }
 
     /// Export a schema's records as Parquet.
@@ -267,22 +274,13 @@ impl DataApi {
         method = "get",
         operation_id = "records_get_parquet"
     )]
-    #[expect(clippy::too_many_arguments, reason = "one for each parameter of the query")]
     async fn records_get_parquet(
         &self,
         Gate(permit): Gate<act::ReadData>,
         schema: Path<String>,
-        cursor: Query<Option<String>>,
-        limit: Query<Option<i64>>,
-        sort: Query<Option<String>>,
-        filter: Query<Option<String>>,
-        as_of: Query<Option<String>>,
+        query: QueryParams<TableQuery>,
     ) -> Result<ParquetTable, Problem> {
-        let wanted = TableParams::of_query(filter.0, cursor.0, limit.0, sort.0, as_of.0)?;
-        wanted
-            .whole(&self.0, &permit, (&schema.0, RECORDS), Format::Parquet)
-            .await
-            .map(ParquetTable)
+        self.whole(&permit, &schema, query.0).await
     }
 
     /// Export a schema's records as Parquet, with the query in the body.
@@ -297,30 +295,20 @@ impl DataApi {
         schema: Path<String>,
         query: Body<TableQueryBody>,
     ) -> Result<ParquetTable, Problem> {
-        let wanted = TableParams::of_body(query.0)?;
-        wanted
-            .whole(&self.0, &permit, (&schema.0, RECORDS), Format::Parquet)
-            .await
-            .map(ParquetTable)
+        self.whole(&permit, &schema, query.0).await
     }
 
     /// List a page of a feature table, by row id unless sorted. With the suffix `.csv`, `.csv.gz` or `.parquet`: export
     /// the whole table.
     #[oai(path = "/data/:schema/:feature", method = "get", operation_id = "feature_get")]
-    #[expect(clippy::too_many_arguments, reason = "one for each parameter of the query")]
     async fn feature_get(
         &self,
         Gate(permit): Gate<act::ReadData>,
         schema: Path<String>,
         feature: Path<String>,
-        cursor: Query<Option<String>>,
-        limit: Query<Option<i64>>,
-        sort: Query<Option<String>>,
-        filter: Query<Option<String>>,
-        as_of: Query<Option<String>>,
+        query: QueryParams<TableQuery>,
     ) -> Result<TableResponse, Problem> {
-        let wanted = TableParams::of_query(filter.0, cursor.0, limit.0, sort.0, as_of.0)?;
-        wanted.read(&self.0, &permit, &schema.0, &feature.0).await
+        self.table(&permit, &schema, &feature, query.0).await
     }
 
     /// Query a feature table with the query in the body. The suffixes are those of GET.
@@ -336,8 +324,7 @@ impl DataApi {
         feature: Path<String>,
         query: Body<TableQueryBody>,
     ) -> Result<TableResponse, Problem> {
-        let wanted = TableParams::of_body(query.0)?;
-        wanted.read(&self.0, &permit, &schema.0, &feature.0).await
+        self.table(&permit, &schema, &feature, query.0).await
     }
 
     /// Trace a feature row to everything it was derived from.

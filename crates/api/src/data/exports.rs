@@ -9,9 +9,10 @@ use poem_openapi::param::{Path, Query};
 
 use crate::data::catalogue::Tag;
 use crate::data::export::{Export, ExportFormat};
-use crate::data::table::TableParams;
+use crate::data::table::{TableParams, TableQuery};
 use crate::http::gate::{Gate, anyone};
 use crate::http::problem::{Problem, path};
+use crate::http::query_params::QueryParams;
 use crate::registry::hooks::version;
 use crate::services::Services;
 
@@ -51,21 +52,16 @@ impl ExportsApi {
         method = "get",
         operation_id = "exportFeatureRows"
     )]
-    #[expect(clippy::too_many_arguments, reason = "one for each parameter of the query")]
     async fn rows(
         &self,
         Gate(permit): Gate<act::ReadProvenance>,
         schema: Path<String>,
         feature: Path<String>,
         format: Query<String>,
-        cursor: Query<Option<String>>,
-        limit: Query<Option<i64>>,
-        sort: Query<Option<String>>,
-        filter: Query<Option<String>>,
-        as_of: Query<Option<String>>,
+        query: QueryParams<TableQuery>,
     ) -> Result<Export, Problem> {
         let format = ExportFormat::of(&format.0)?;
-        let wanted = TableParams::of_query(filter.0, cursor.0, limit.0, sort.0, as_of.0)?;
+        let wanted = TableParams::try_from(query.0)?;
         let read = anyone()?;
         let lineage = wanted.lineage(&self.0, &permit, &read, (&schema.0, &feature.0));
         Ok(format.write(&lineage.await?))

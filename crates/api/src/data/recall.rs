@@ -6,14 +6,15 @@ use app::data::{RecallFilter, RecallOf, RecallSummary};
 use auth::{Permit, act};
 use domain::data::page::clamp_limit;
 use domain::{HookName, Invalid};
-use poem_openapi::param::{Path, Query};
+use poem_openapi::param::Path;
 use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi};
 
-use crate::data::table::{CsvTable, Format, RenderedPage, moment, whole};
+use crate::data::table::{CsvTable, RenderedPage, WholeTable as _, moment, whole};
 use crate::http::gate::Gate;
 use crate::http::problem::{Problem, path};
 use crate::http::query::refused;
+use crate::http::query_params::{QueryParams, query_params};
 use crate::http::render::model_time;
 use crate::registry::hooks::{Tag, version};
 use crate::services::Services;
@@ -61,7 +62,25 @@ impl From<RecallSummary> for RecallBody {
     }
 }
 
-/// Parameters that select from the output of a release.
+query_params! {
+    /// Selects from the output of a release.
+    struct RecallQuery {
+        run: Option<String>,
+        since: Option<String>,
+        until: Option<String>,
+        current: Option<String>,
+    }
+}
+
+query_params! {
+    /// Selects a page of the output of a release.
+    struct PageQuery {
+        cursor: Option<String>,
+        limit: Option<i64>,
+    }
+}
+
+/// Validated parameters that select from the output of a release.
 struct RecallParams {
     hook: HookName,
     version: u32,
@@ -69,28 +88,25 @@ struct RecallParams {
 }
 
 impl RecallParams {
-    fn new(
-        name: &Path<String>,
-        number: &Path<String>,
-        run: Query<Option<String>>,
-        since: Query<Option<String>>,
-        until: Query<Option<String>>,
-        current: &Query<Option<String>>,
-    ) -> Result<Self, Problem> {
-        let given = |text: Query<Option<String>>| text.0.filter(|text| !text.is_empty());
-        let run = given(run)
+    fn new((name, number): (&str, &str), query: RecallQuery) -> Result<Self, Problem> {
+        let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+        let run = given(query.run)
             .map(|text| text.parse().map_err(|e: Invalid| refused("run", e)))
             .transpose()?;
-        let since = given(since).map(|text| moment("since", &text)).transpose()?;
-        let until = given(until).map(|text| moment("until", &text)).transpose()?;
-        let current = match current.0.as_deref() {
+        let since = given(query.since)
+            .map(|text| moment("since", &text))
+            .transpose()?;
+        let until = given(query.until)
+            .map(|text| moment("until", &text))
+            .transpose()?;
+        let current = match query.current.as_deref() {
             None | Some("" | "false") => false,
             Some("true") => true,
             Some(_) => return Err(refused("current", Invalid::value("must be true or false"))),
         };
         Ok(Self {
-            hook: path("name", &name.0)?,
-            version: version(&number.0)?,
+            hook: path("name", name)?,
+            version: version(number)?,
             filter: RecallFilter {
                 run,
                 since,
@@ -105,12 +121,13 @@ impl RecallApi {
     async fn page(
         &self,
         permit: Permit<act::ReadData>,
-        chosen: &RecallParams,
         of: RecallOf,
-        cursor: Query<Option<String>>,
-        limit: &Query<Option<i64>>,
+        release: (&str, &str),
+        query: RecallQuery,
+        page: PageQuery,
     ) -> Result<RenderedPage, Problem> {
-        let cursor = cursor.0.filter(|text| !text.is_empty());
+        let chosen = RecallParams::new(release, query)?;
+        let cursor = page.cursor.filter(|text| !text.is_empty());
         let page = self
             .0
             .data
@@ -121,7 +138,7 @@ impl RecallApi {
                 of,
                 &chosen.filter,
                 cursor.as_deref(),
-                clamp_limit(limit.0),
+                clamp_limit(page.limit),
             )
             .await?;
         Ok(page.into())
@@ -130,16 +147,18 @@ impl RecallApi {
     async fn csv(
         &self,
         permit: Permit<act::ReadData>,
-        chosen: &RecallParams,
         of: RecallOf,
+        release: (&str, &str),
+        query: RecallQuery,
     ) -> Result<CsvTable, Problem> {
+        let chosen = RecallParams::new(release, query)?;
         let (columns, rows) = self
             .0
             .data
             .recall
             .stream(permit, (&chosen.hook, chosen.version), of, &chosen.filter)
             .await?;
-        whole(Format::Csv, &columns, rows).map(CsvTable)
+        whole(CsvTable::FORMAT, &columns, rows).map(CsvTable::from)
     }
 }
 
@@ -154,18 +173,14 @@ impl RecallApi {
         method = "get",
         operation_id = "recallRelease"
     )]
-    #[expect(clippy::too_many_arguments, reason = "one for each parameter of the query")]
     async fn summary(
         &self,
         Gate(permit): Gate<act::ReadData>,
         name: Path<String>,
         version: Path<String>,
-        run: Query<Option<String>>,
-        since: Query<Option<String>>,
-        until: Query<Option<String>>,
-        current: Query<Option<String>>,
+        query: QueryParams<RecallQuery>,
     ) -> Result<Json<RecallBody>, Problem> {
-        let chosen = RecallParams::new(&name, &version, run, since, until, &current)?;
+        let chosen = RecallParams::new((&name, &version), query.0)?;
         let summary = self
             .0
             .data
@@ -181,21 +196,16 @@ impl RecallApi {
         method = "get",
         operation_id = "recallRows"
     )]
-    #[expect(clippy::too_many_arguments, reason = "one for each parameter of the query")]
     async fn rows(
         &self,
         Gate(permit): Gate<act::ReadData>,
         name: Path<String>,
         version: Path<String>,
-        run: Query<Option<String>>,
-        since: Query<Option<String>>,
-        until: Query<Option<String>>,
-        current: Query<Option<String>>,
-        cursor: Query<Option<String>>,
-        limit: Query<Option<i64>>,
+        query: QueryParams<RecallQuery>,
+        page: QueryParams<PageQuery>,
     ) -> Result<RenderedPage, Problem> {
-        let chosen = RecallParams::new(&name, &version, run, since, until, &current)?;
-        self.page(permit, &chosen, RecallOf::Rows, cursor, &limit).await
+        self.page(permit, RecallOf::Rows, (&name, &version), query.0, page.0)
+            .await
     }
 
     /// Export all rows that a release produced as CSV.
@@ -204,19 +214,14 @@ impl RecallApi {
         method = "get",
         operation_id = "recallRowsCsv"
     )]
-    #[expect(clippy::too_many_arguments, reason = "one for each parameter of the query")]
     async fn rows_csv(
         &self,
         Gate(permit): Gate<act::ReadData>,
         name: Path<String>,
         version: Path<String>,
-        run: Query<Option<String>>,
-        since: Query<Option<String>>,
-        until: Query<Option<String>>,
-        current: Query<Option<String>>,
+        query: QueryParams<RecallQuery>,
     ) -> Result<CsvTable, Problem> {
-        let chosen = RecallParams::new(&name, &version, run, since, until, &current)?;
-        self.csv(permit, &chosen, RecallOf::Rows).await
+        self.csv(permit, RecallOf::Rows, (&name, &version), query.0).await
     }
 
     /// List the records for which a release produced rows, once per run.
@@ -225,21 +230,15 @@ impl RecallApi {
         method = "get",
         operation_id = "recallRecords"
     )]
-    #[expect(clippy::too_many_arguments, reason = "one for each parameter of the query")]
     async fn records(
         &self,
         Gate(permit): Gate<act::ReadData>,
         name: Path<String>,
         version: Path<String>,
-        run: Query<Option<String>>,
-        since: Query<Option<String>>,
-        until: Query<Option<String>>,
-        current: Query<Option<String>>,
-        cursor: Query<Option<String>>,
-        limit: Query<Option<i64>>,
+        query: QueryParams<RecallQuery>,
+        page: QueryParams<PageQuery>,
     ) -> Result<RenderedPage, Problem> {
-        let chosen = RecallParams::new(&name, &version, run, since, until, &current)?;
-        self.page(permit, &chosen, RecallOf::Records, cursor, &limit)
+        self.page(permit, RecallOf::Records, (&name, &version), query.0, page.0)
             .await
     }
 
@@ -249,18 +248,14 @@ impl RecallApi {
         method = "get",
         operation_id = "recallRecordsCsv"
     )]
-    #[expect(clippy::too_many_arguments, reason = "one for each parameter of the query")]
     async fn records_csv(
         &self,
         Gate(permit): Gate<act::ReadData>,
         name: Path<String>,
         version: Path<String>,
-        run: Query<Option<String>>,
-        since: Query<Option<String>>,
-        until: Query<Option<String>>,
-        current: Query<Option<String>>,
+        query: QueryParams<RecallQuery>,
     ) -> Result<CsvTable, Problem> {
-        let chosen = RecallParams::new(&name, &version, run, since, until, &current)?;
-        self.csv(permit, &chosen, RecallOf::Records).await
+        self.csv(permit, RecallOf::Records, (&name, &version), query.0)
+            .await
     }
 }

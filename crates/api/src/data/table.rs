@@ -2,31 +2,22 @@
 
 mod csv;
 mod page;
+mod params;
 mod parquet;
 
-use app::Failure;
-use app::data::read_data::{Page, TableRequest};
 use app::views::{RowStream, TableColumn};
-use auth::{Permit, act};
-use domain::data::cell::parse_timestamp;
-use domain::data::lineage::Lineage;
-use domain::data::page::clamp_limit;
-use domain::data::record::DataError;
-use domain::{Cell, Invalid};
+use domain::Cell;
 use futures::{StreamExt as _, TryStreamExt as _};
 use poem::http::StatusCode;
 use poem::{Body, IntoResponse, Response};
 use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, Registry};
 use poem_openapi::types::Type;
-use poem_openapi::{ApiResponse, Object, payload::Payload};
-use serde_json::Value;
-use time::OffsetDateTime;
+use poem_openapi::{ApiResponse, payload::Payload};
 
 use crate::http::problem::Problem;
-use crate::http::query::refused;
-use crate::services::Services;
 
 pub(crate) use page::RenderedPage;
+pub(crate) use params::{TableParams, TableQuery, TableQueryBody, moment};
 
 /// Format in which a table is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,21 +104,37 @@ impl ApiResponse for TableResponse {
     }
 }
 
+/// A response that is a whole table in one format.
+pub(crate) trait WholeTable: From<Body> {
+    /// The format.
+    const FORMAT: Format;
+}
+
 macro_rules! whole_tables {
     ($($(#[$doc:meta])* $name:ident: $format:expr, $what:literal;)+) => {$(
         $(#[$doc])*
-        pub(crate) struct $name(pub(crate) Body);
+        pub(crate) struct $name(Body);
+
+        impl From<Body> for $name {
+            fn from(body: Body) -> Self {
+                Self(body)
+            }
+        }
+
+        impl WholeTable for $name {
+            const FORMAT: Format = $format;
+        }
 
         impl IntoResponse for $name {
             fn into_response(self) -> Response {
-                Response::builder().content_type($format.content_type()).body(self.0)
+                Response::builder().content_type(Self::FORMAT.content_type()).body(self.0)
             }
         }
 
         impl ApiResponse for $name {
             fn meta() -> MetaResponses {
                 let content = MetaMediaType {
-                    content_type: $format.content_type(),
+                    content_type: Self::FORMAT.content_type(),
                     schema: String::schema_ref(),
                 };
                 MetaResponses {
@@ -175,159 +182,6 @@ impl ApiResponse for RenderedPage {
     }
 }
 
-/// A query of a table.
-#[derive(Debug, Object)]
-pub(crate) struct TableQueryBody {
-    /// Only rows that match this filter (WC-7.4).
-    filter: Option<Value>,
-    /// `next_cursor` of the previous page.
-    cursor: Option<String>,
-    /// Number of rows per page (1–1000, default 50). Does not apply to whole tables.
-    limit: Option<i64>,
-    /// `column[:asc|:desc]`; separate several columns by commas. Rows without a value come last.
-    sort: Option<String>,
-    /// Reads the data that was current at this time (RFC 3339, or a date).
-    as_of: Option<String>,
-}
-
-/// Parses an RFC 3339 time, or a date, which means its first moment.
-pub(crate) fn moment(field: &str, text: &str) -> Result<OffsetDateTime, Problem> {
-    // An unescaped `+` in a query arrives as a space.
-    let mended = text.trim().replace(' ', "+");
-    let read = parse_timestamp(text)
-        .or_else(|| parse_timestamp(&mended))
-        .or_else(|| parse_timestamp(&format!("{text}T00:00:00Z")));
-    read.ok_or_else(|| {
-        refused(
-            field,
-            Invalid::value("must be a date, or a date and time with an offset (RFC 3339)"),
-        )
-    })
-}
-
-/// Validated parameters of a table request.
-pub(crate) struct TableParams {
-    asked: TableRequest,
-    limit: Option<i64>,
-    /// Part of the request that holds the parameters: `body` or `query`.
-    place: &'static str,
-}
-
-impl TableParams {
-    /// Checks the parameters of a body.
-    pub(crate) fn of_body(body: TableQueryBody) -> Result<Self, Problem> {
-        Self::new(body, "body")
-    }
-
-    fn new(body: TableQueryBody, place: &'static str) -> Result<Self, Problem> {
-        let as_of = body.as_of.filter(|text| !text.is_empty());
-        Ok(Self {
-            asked: TableRequest {
-                filter: body.filter.filter(|filter| !filter.is_null()),
-                sort: body.sort,
-                as_of: as_of.map(|text| moment("as_of", &text)).transpose()?,
-                cursor: body.cursor.filter(|text| !text.is_empty()),
-            },
-            limit: body.limit,
-            place,
-        })
-    }
-
-    /// Checks the parameters of a query string, in which the filter is JSON text.
-    pub(crate) fn of_query(
-        filter: Option<String>,
-        cursor: Option<String>,
-        limit: Option<i64>,
-        sort: Option<String>,
-        as_of: Option<String>,
-    ) -> Result<Self, Problem> {
-        let filter = match filter.filter(|text| !text.is_empty()) {
-            None => None,
-            Some(text) => Some(
-                serde_json::from_str(&text)
-                    .map_err(|e| refused("filter", Invalid::value(format!("is not valid JSON: {e}"))))?,
-            ),
-        };
-        let body = TableQueryBody {
-            filter,
-            cursor,
-            limit,
-            sort,
-            as_of,
-        };
-        Self::new(body, "query")
-    }
-
-    /// Reads a page of a table: `records`, or the table of a hook.
-    pub(crate) async fn page(
-        &self,
-        services: &Services,
-        permit: &Permit<act::ReadData>,
-        schema: &str,
-        name: &str,
-    ) -> Result<Page, Problem> {
-        let feature = Some(name).filter(|name| *name != "records");
-        let page =
-            services
-                .data
-                .read_data
-                .page(permit, schema, feature, &self.asked, clamp_limit(self.limit));
-        page.await.map_err(|e| self.refusal(&e))
-    }
-
-    /// Reads the provenance of a page.
-    pub(crate) async fn lineage(
-        &self,
-        services: &Services,
-        permit: &Permit<act::ReadProvenance>,
-        read: &Permit<act::ReadData>,
-        table: (&str, &str),
-    ) -> Result<Lineage, Problem> {
-        let limit = clamp_limit(self.limit);
-        let lineage = services
-            .data
-            .read_lineage
-            .table(permit, read, table, &self.asked, limit);
-        lineage.await.map_err(|e| self.refusal(&e))
-    }
-
-    /// Streams a whole table in `format`.
-    pub(crate) async fn whole(
-        &self,
-        services: &Services,
-        permit: &Permit<act::ReadData>,
-        (schema, name): (&str, &str),
-        format: Format,
-    ) -> Result<Body, Problem> {
-        let feature = Some(name).filter(|name| *name != "records");
-        let read = services
-            .data
-            .read_data
-            .stream(permit, schema, feature, &self.asked);
-        let (columns, rows) = read.await.map_err(|e| self.refusal(&e))?;
-        whole(format, &columns, rows)
-    }
-
-    /// Reads the table that a path names: `records` or a hook, with an optional suffix.
-    pub(crate) async fn read(
-        &self,
-        services: &Services,
-        permit: &Permit<act::ReadData>,
-        schema: &str,
-        path: &str,
-    ) -> Result<TableResponse, Problem> {
-        let (name, format) = Format::of(path);
-        if format == Format::Page {
-            let page = self.page(services, permit, schema, name).await?;
-            return Ok(TableResponse::Page(page.into()));
-        }
-        Ok(TableResponse::Whole {
-            content_type: format.content_type(),
-            body: self.whole(services, permit, (schema, name), format).await?,
-        })
-    }
-}
-
 /// Streams a whole table in `format`.
 pub(crate) fn whole(format: Format, columns: &[TableColumn], rows: RowStream) -> Result<Body, Problem> {
     let pieces = match format {
@@ -350,18 +204,6 @@ pub(crate) fn whole(format: Format, columns: &[TableColumn], rows: RowStream) ->
     };
     // A failure midway ends the connection without the final chunk, so the client sees the table as incomplete.
     Ok(Body::from_bytes_stream(pieces))
-}
-
-impl TableParams {
-    /// Maps a failure to a problem. A schema or table is a fault of the path; other faults lie where the parameters
-    /// are.
-    fn refusal(&self, failure: &Failure) -> Problem {
-        let place = match failure {
-            Failure::Data(DataError::Query(_)) => self.place,
-            _ => "path",
-        };
-        Problem::of_error(failure, place)
-    }
 }
 
 /// The chunks of a whole table.
@@ -400,7 +242,6 @@ fn encoded(rows: RowStream, encoder: impl Encoder) -> Pieces {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use time::macros::datetime;
 
     #[test]
     fn an_ending_chooses_the_form() {
@@ -408,24 +249,5 @@ mod tests {
         assert_eq!(Format::of("shape.csv"), ("shape", Format::Csv));
         assert_eq!(Format::of("shape.csv.gz"), ("shape", Format::CsvGz));
         assert_eq!(Format::of("records.parquet"), ("records", Format::Parquet));
-    }
-
-    #[test]
-    fn moments_are_times_or_days() {
-        for text in [
-            "2026-11-25",
-            "2026-11-25T00:00:00Z",
-            "2026-11-25T01:00:00+01:00",
-            "2026-11-25T01:00:00 01:00",
-        ] {
-            assert_eq!(
-                moment("as_of", text).unwrap(),
-                datetime!(2026-11-25 0:00 UTC),
-                "{text}"
-            );
-        }
-        for text in ["", "now", "2026-13-01", "2026-11-25T00:00:00"] {
-            assert!(moment("as_of", text).is_err(), "{text}");
-        }
     }
 }

@@ -5,20 +5,21 @@ use std::sync::Arc;
 
 use app::ledger::create_task::{Created, TaskRequest};
 use app::ledger::share_task::Share;
-use app::views::{TaskFilter, TaskGrant, TaskView};
+use app::views::TaskFilter;
 use auth::act;
 use domain::ledger::task::{MAX_NAME_BYTES, MAX_PARAMS_BYTES, TaskAccess};
 use domain::{Invalid, ServiceAccountId, TaskId, UserId};
-use poem_openapi::param::{Path, Query};
+use poem_openapi::param::Path;
 use poem_openapi::payload::Json;
-use poem_openapi::{ApiResponse, Enum, Object, OpenApi, Tags};
+use poem_openapi::{ApiResponse, Object, OpenApi, Tags};
 use serde_json::Value;
 
 use crate::http::body::Body;
 use crate::http::gate::Gate;
 use crate::http::problem::{Problem, path};
 use crate::http::query::{actor, bounded, bounded_json, page_size, refused, refused_body};
-use crate::http::render::model_time;
+use crate::http::query_params::{QueryParams, query_params};
+use crate::ledger::wire::{Grant, Task, TaskGrantList, TaskList, with_access};
 use crate::services::Services;
 
 /// Page size: default and maximum.
@@ -34,28 +35,6 @@ enum Tag {
 }
 
 pub(crate) struct TasksApi(pub(crate) Arc<Services>);
-
-/// The caller's permission on a task.
-#[derive(Clone, Copy, Debug, Enum)]
-#[oai(rename_all = "snake_case")]
-enum Access {
-    /// View the task.
-    Read,
-    /// View it, cancel it, update its status, and delegate it.
-    Operate,
-    /// All permissions of `operate`, and share it.
-    Own,
-}
-
-/// A permission granted on a task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
-#[oai(rename_all = "snake_case")]
-enum Grant {
-    /// View the task.
-    Read,
-    /// View it, cancel it, update its status, and delegate it.
-    Operate,
-}
 
 /// `POST /tasks`.
 #[derive(Debug, Object)]
@@ -94,54 +73,6 @@ struct TaskGrantBody {
     access: Grant,
 }
 
-/// A task.
-#[derive(Debug, Object)]
-struct Task {
-    id: String,
-    kind: String,
-    name: String,
-    params: Value,
-    /// `queued`, `running`, `completed`, `failed` or `cancelled`.
-    status: String,
-    /// Reason for the failure or cancellation.
-    status_detail: Option<String>,
-    /// The user who requested the task.
-    creator_user_id: Option<String>,
-    /// The service account that requested the task. If both creators are null, the server created the task itself.
-    creator_service_account_id: Option<String>,
-    created_at: String,
-    updated_at: String,
-    /// The caller's permission; only in the response for a single task.
-    #[oai(skip_serializing_if_is_none)]
-    access: Option<Access>,
-}
-
-/// A page of tasks, newest first.
-#[derive(Debug, Object)]
-struct TaskList {
-    items: Vec<Task>,
-    /// Send as `cursor` to read the next page.
-    next_cursor: Option<String>,
-    /// Whether more tasks may follow. A selective filter may return a short or empty page although more tasks follow.
-    has_more: bool,
-}
-
-/// A permission that a user or service account has on a task.
-#[derive(Debug, Object)]
-struct TaskGrantItem {
-    /// `user:<id>` or `service_account:<id>`.
-    grantee: String,
-    access: Grant,
-    granted_by: String,
-    granted_at: String,
-}
-
-/// The permissions granted on a task, oldest first.
-#[derive(Debug, Object)]
-struct TaskGrantList {
-    items: Vec<TaskGrantItem>,
-}
-
 #[derive(Debug, ApiResponse)]
 enum NewTaskResponse {
     /// The task is created.
@@ -159,49 +90,22 @@ enum GrantResponse {
     Done,
 }
 
-impl From<TaskView> for Task {
-    fn from(task: TaskView) -> Self {
-        Self {
-            id: task.id.to_string(),
-            kind: task.kind.to_string(),
-            name: task.name,
-            params: task.params,
-            status: task.status.to_string(),
-            status_detail: task.status_detail,
-            creator_user_id: task.creator.user().map(|id| id.to_string()),
-            creator_service_account_id: task.creator.service_account().map(|id| id.to_string()),
-            created_at: model_time(task.created_at),
-            updated_at: model_time(task.updated_at),
-            access: None,
-        }
+query_params! {
+    /// Selects tasks.
+    struct TaskQuery {
+        /// Only tasks that this user requested.
+        creator_user_id: Option<String>,
+        /// Only tasks that this service account requested.
+        creator_service_account_id: Option<String>,
+        /// Only tasks of this kind.
+        kind: Option<String>,
+        /// Only tasks with this status.
+        status: Option<String>,
+        /// `next_cursor` of the previous page.
+        cursor: Option<String>,
+        /// Maximum number of tasks per page (1–500, default 50).
+        limit: Option<i64>,
     }
-}
-
-impl From<TaskGrant> for TaskGrantItem {
-    fn from(grant: TaskGrant) -> Self {
-        Self {
-            grantee: grant.grantee.to_string(),
-            access: if grant.can_operate {
-                Grant::Operate
-            } else {
-                Grant::Read
-            },
-            granted_by: grant.granted_by.to_string(),
-            granted_at: model_time(grant.granted_at),
-        }
-    }
-}
-
-fn with_access((task, access): (TaskView, TaskAccess)) -> Json<Task> {
-    let access = match access {
-        TaskAccess::Read => Access::Read,
-        TaskAccess::Operate => Access::Operate,
-        TaskAccess::Own => Access::Own,
-    };
-    Json(Task {
-        access: Some(access),
-        ..task.into()
-    })
 }
 
 #[OpenApi(tag = "Tag::Tasks")]
@@ -238,29 +142,14 @@ impl TasksApi {
     }
 
     /// List the tasks that the caller may see, newest first.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "a parameter of the query is an argument of its handler"
-    )]
     #[oai(path = "/tasks", method = "get", operation_id = "listTasks")]
     async fn list(
         &self,
         Gate(permit): Gate<act::UseTasks>,
-        /// Only tasks that this user requested.
-        creator_user_id: Query<Option<String>>,
-        /// Only tasks that this service account requested.
-        creator_service_account_id: Query<Option<String>>,
-        /// Only tasks of this kind.
-        kind: Query<Option<String>>,
-        /// Only tasks with this status.
-        status: Query<Option<String>>,
-        /// `next_cursor` of the previous page.
-        cursor: Query<Option<String>>,
-        /// Maximum number of tasks per page (1–500, default 50).
-        limit: Query<Option<i64>>,
+        QueryParams(query): QueryParams<TaskQuery>,
     ) -> Result<Json<TaskList>, Problem> {
         let rule = || Invalid::value("must be a UUID");
-        let creator = match (creator_user_id.0, creator_service_account_id.0) {
+        let creator = match (query.creator_user_id, query.creator_service_account_id) {
             (None, None) => None,
             (Some(id), None) => {
                 let id: UserId = id.parse().map_err(|_| refused("creator_user_id", rule()))?;
@@ -279,12 +168,12 @@ impl TasksApi {
         };
         let filter = TaskFilter {
             creator,
-            kind: kind
-                .0
+            kind: query
+                .kind
                 .map(|kind| kind.parse().map_err(|e| refused("kind", e)))
                 .transpose()?,
-            status: status
-                .0
+            status: query
+                .status
                 .map(|status| status.parse().map_err(|e| refused("status", e)))
                 .transpose()?,
             ..TaskFilter::default()
@@ -293,7 +182,12 @@ impl TasksApi {
             .0
             .ledger
             .read_tasks
-            .list(permit, filter, cursor.0.as_deref(), page_size(limit.0, PAGE))
+            .list(
+                permit,
+                filter,
+                query.cursor.as_deref(),
+                page_size(query.limit, PAGE),
+            )
             .await
             .map_err(|e| Problem::of_error(&e, "query"))?;
         Ok(Json(TaskList {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::documents::{column, kind};
 use super::{anyone, node, traces};
-use crate::data::table::TableParams;
+use crate::data::table::{TableParams, TableQuery};
 use crate::http::problem::Problem;
 use crate::http::render::json_cell;
 use crate::services::Services;
@@ -70,13 +70,13 @@ pub(super) async fn table(
             })
         })
         .transpose()?;
-    let wanted = TableParams::of_query(
-        given("filter"),
-        cursor.as_ref().map(|(_, text)| text.clone()),
+    let wanted = TableParams::try_from(TableQuery {
+        cursor: cursor.as_ref().map(|(_, text)| text.clone()),
         limit,
-        given("sort"),
-        given("as_of"),
-    )?;
+        sort: given("sort"),
+        filter: given("filter"),
+        as_of: given("as_of"),
+    })?;
     let permit = anyone()?;
     let manifest = services.data.read_data.manifest(&permit, schema, false).await?;
     let page = wanted.page(services, &permit, schema, name).await?;
