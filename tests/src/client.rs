@@ -96,12 +96,13 @@ impl Client {
         self.send_with(method, path, content_type, None, body)
     }
 
+    /// Sends a request with one more header.
     pub fn send_with(
         &self,
         method: &str,
         path: &str,
         content_type: Option<&str>,
-        cookie: Option<&str>,
+        more: Option<(&str, &str)>,
         body: impl Read,
     ) -> Result<Answer, ureq::Error> {
         let path = if path.starts_with("/openapi") || path.starts_with("/docs") {
@@ -118,8 +119,8 @@ impl Client {
         if let Some(content_type) = content_type {
             request = request.header("content-type", content_type);
         }
-        if let Some(cookie) = cookie {
-            request = request.header("cookie", cookie);
+        if let Some((name, value)) = more {
+            request = request.header(name, value);
         }
         let mut body = body;
         let mut response = self

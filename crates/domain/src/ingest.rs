@@ -4,3 +4,4 @@ pub mod csv;
 pub mod pulled;
 pub mod run;
 pub mod schedule;
+pub mod source_id;

@@ -1,6 +1,10 @@
-//! A canonical form of JSON.
+//! JSON: a canonical form, and reading without loss.
 
-use serde_json::Value;
+mod exact;
+
+pub use exact::{double_survives, number_survives, parse_exact};
+
+use serde_json::{Number, Value};
 
 /// Writes JSON with sorted keys and without spaces: the same text for the same value, independent of a client's key
 /// order.
@@ -37,4 +41,38 @@ pub fn canonical_json(value: &Value) -> String {
     let mut out = String::new();
     write(value, &mut out);
     out
+}
+
+/// Returns the one spelling of a number's value: an integer as an integer, however it was written.
+pub fn canonical_number(number: &Number) -> Number {
+    /// Up to here a double holds every integer exactly.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    match number.as_f64() {
+        Some(double) if number.is_f64() && double.fract() == 0.0 && double.abs() <= EXACT =>
+        {
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "an integer up to 2^53 is exact in both"
+            )]
+            Number::from(double as i64)
+        }
+        _ => number.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_has_one_spelling() {
+        for text in ["3750", "3750.0", "3.75e3", "375000e-2"] {
+            let number: Number = serde_json::from_str(text).unwrap();
+            assert_eq!(canonical_number(&number).to_string(), "3750", "{text}");
+        }
+        let zero: Number = serde_json::from_str("-0.0").unwrap();
+        assert_eq!(canonical_number(&zero).to_string(), "0");
+        let half: Number = serde_json::from_str("0.5").unwrap();
+        assert_eq!(canonical_number(&half), half);
+    }
 }

@@ -199,6 +199,16 @@ impl Coded for Invalid {
     }
 }
 
+/// Shortens a client's text for a message.
+pub fn shortened(text: &str) -> String {
+    const MOST: usize = 80;
+    if text.chars().count() <= MOST {
+        text.to_owned()
+    } else {
+        text.chars().take(MOST).chain(['…']).collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,11 +1,12 @@
 //! The environment of a hook: the paths of its input and output, and its configuration.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
 /// The directories and the name that the server passes to a hook (WC-5.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,6 +93,32 @@ impl fmt::Display for ConfigError {
 }
 
 impl std::error::Error for ConfigError {}
+
+/// Returns the name of the directory below `OSA_FILES` with the files of the record `id` (WC-D11): the id, in which
+/// `%`, `/` and `\` are `%25`, `%2F` and `%5C`. If that has more than 200 bytes, the name is its longest beginning of
+/// at most 150 bytes that ends between two characters, `~`, and the SHA-256 of the id in hexadecimal digits.
+///
+/// [`Record::files`] has it already.
+///
+/// ```
+/// assert_eq!(hook_sdk::directory_name("10.5061/dryad.8515"), "10.5061%2Fdryad.8515");
+/// ```
+pub fn directory_name(id: &str) -> String {
+    let mut name = id.replace('%', "%25").replace('/', "%2F").replace('\\', "%5C");
+    if name.len() > 200 {
+        let mut end = 150;
+        while !name.is_char_boundary(end) {
+            end -= 1;
+        }
+        name.truncate(end);
+        name.push('~');
+        for byte in Sha256::digest(id.as_bytes()) {
+            // Writing to a String cannot fail.
+            let _ = write!(name, "{byte:02x}");
+        }
+    }
+    name
+}
 
 /// One record.
 #[derive(Clone, Debug, PartialEq)]
@@ -192,5 +219,22 @@ impl std::error::Error for RunError {
             Self::Input(_, error) | Self::Output(_, error) => Some(error),
             Self::MissingVariable(_) | Self::UnknownHook { .. } => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // The same example is in the test of the server's `SourceId::directory_name`.
+    #[test]
+    fn directories_are_named_as_the_server_names_them() {
+        assert_eq!(directory_name("Gentoo:7 ä"), "Gentoo:7 ä");
+        assert_eq!(directory_name("a%2F/\\"), "a%252F%2F%5C");
+        let hash = "4e247719c66a907f82aecae49fd440876927693d255acd68780b1494eede6e90";
+        assert_eq!(
+            directory_name(&"é/".repeat(400)),
+            format!("{}~{hash}", "é%2F".repeat(30))
+        );
     }
 }

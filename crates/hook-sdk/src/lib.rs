@@ -44,6 +44,6 @@ mod outcome;
 mod output;
 mod run;
 
-pub use environment::{ConfigError, Context, Environment, Record, RunError};
+pub use environment::{ConfigError, Context, Environment, Record, RunError, directory_name};
 pub use outcome::{HookError, Outcome};
 pub use run::{NamedHook, Summary, hook, run, run_in, run_named, run_named_in};

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::environment::{Context, Environment, Record, RunError};
+use crate::environment::{Context, Environment, Record, RunError, directory_name};
 use crate::outcome::{HookError, Outcome};
 use crate::output::{Output, Said};
 
@@ -184,7 +184,7 @@ type Parsed<M> = (String, Result<Record<M>, HookError>);
 fn parse<M: DeserializeOwned>(line: &[u8], environment: &Environment) -> Result<Parsed<M>, HookError> {
     let line: Line = serde_json::from_slice(line)
         .map_err(|e| HookError::new(format!("the input line is malformed: {e}")))?;
-    let files = environment.files.join(&line.id);
+    let files = environment.files.join(directory_name(&line.id));
     let record = M::deserialize(line.metadata)
         .map(|metadata| Record::new(line.id.clone(), metadata, files).with_size_hint(line.size_hint_mb))
         .map_err(|e| HookError::new(format!("the metadata does not fit the hook: {e}")));

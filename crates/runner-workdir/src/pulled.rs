@@ -21,7 +21,8 @@ const CHUNK: usize = 256 * 1024;
 impl PulledFiles for WorkDir {
     async fn open(&self, record: &SourceId, name: &FileName) -> Result<Option<PulledFile>, RunnerError> {
         let failed = |e: std::io::Error| RunnerError::new(format!("read the file {name} of {record}"), e);
-        let Some(file) = plain_file(self.files(), record.as_str(), name.as_str()).map_err(failed)? else {
+        let Some(file) = plain_file(self.files(), &record.directory_name(), name.as_str()).map_err(failed)?
+        else {
             return Ok(None);
         };
         let about = file.metadata().map_err(failed)?;

@@ -24,8 +24,8 @@ impl Drop for Staged {
     }
 }
 
-/// Copies `files` out of `blobs` into a new directory below `root`, as `<record>/<name>` under the exact ids
-/// (WC-D11). The files are readable by all users and writable by none.
+/// Copies `files` out of `blobs` into a new directory below `root`, as `<record>/<name>`, where the record's
+/// directory is named by [`domain::SourceId::directory_name`] (WC-D11). The files are readable by all users and writable by none.
 ///
 /// Fails if a file is missing: a record whose file is lost must not be judged as one that never had it.
 pub async fn stage(
@@ -38,7 +38,7 @@ pub async fn stage(
     let path = fresh(root, task.as_uuid()).map_err(failed)?;
     let guard = Arc::new(Staged(path.clone()));
     for file in files {
-        let directory = path.join(file.record.as_str());
+        let directory = path.join(file.record.directory_name());
         match fs::create_dir(&directory) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(error)),
             _ => {}

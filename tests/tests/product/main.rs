@@ -14,6 +14,7 @@ mod delegations_lost;
 mod delegations_nested;
 mod depositions;
 mod depositions_curation;
+mod exactness;
 mod exports;
 mod faults;
 mod forged_tokens;

@@ -142,7 +142,7 @@ pub(super) fn back(client: &Client, parameters: &[(&str, &str)], cookie: Option<
             "GET",
             &format!("/auth/callback?{query}"),
             None,
-            cookie,
+            cookie.map(|cookie| ("cookie", cookie)),
             std::io::empty(),
         )
         .unwrap()

@@ -85,7 +85,13 @@ fn a_device_is_let_in_by_a_person_and_fetches_its_tokens_once() {
     );
     let send = |cookie: Option<&str>, body: &str| {
         browser
-            .send_with("POST", "/auth/device/verify", Some(form), cookie, body.as_bytes())
+            .send_with(
+                "POST",
+                "/auth/device/verify",
+                Some(form),
+                cookie.map(|cookie| ("cookie", cookie)),
+                body.as_bytes(),
+            )
             .unwrap()
     };
     // The form of somebody else's page brings no cookie, or not the one of its token.

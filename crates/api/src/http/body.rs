@@ -5,6 +5,7 @@ use std::any::TypeId;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 
+use domain::json::parse_exact;
 use domain::registry::schema::shortened;
 use domain::{Fault, Invalid, Loc};
 use poem::error::ReadBodyError;
@@ -127,9 +128,19 @@ impl<'a, T: ParseFromJSON + 'static> ApiExtractor<'a> for FormBody<T> {
     ) -> poem::Result<Self> {
         let is_form = |given: &str| given.split(';').next().unwrap_or_default().trim() == FORM;
         let bytes = taken(request, body, FORM, is_form).await?;
-        let fields: serde_json::Map<String, Value> = url::form_urlencoded::parse(&bytes)
-            .map(|(key, value)| (key.into_owned(), Value::String(value.into_owned())))
-            .collect();
+        let mut fields = serde_json::Map::new();
+        for (key, value) in url::form_urlencoded::parse(&bytes) {
+            let again = fields.insert(key.to_string(), Value::String(value.into_owned()));
+            if again.is_some() {
+                // RFC 6749 section 3.2: parameters must not be included more than once.
+                let twice = Fault {
+                    loc: vec![shortened(&key).into()],
+                    message: "is given twice".to_owned(),
+                    rule: "duplicate_key",
+                };
+                return Err(Problem::invalid(&Invalid::one(twice), "body").into());
+            }
+        }
         let value = Value::Object(fields);
         Ok(Self(
             parse_value(value).map_err(|e| Problem::invalid(&e, "body"))?,
@@ -193,15 +204,8 @@ fn parse<T: ParseFromJSON + 'static>(bytes: &[u8]) -> Result<T, Invalid> {
         )));
     }
     let bytes = if bytes.is_empty() { b"{}" } else { bytes };
-    // serde_json rejects nesting deeper than 128, so neither it nor the walk below can exhaust the stack.
-    let value: Value = serde_json::from_slice(bytes).map_err(|e| {
-        Invalid::one(Fault {
-            loc: vec![],
-            message: format!("is not valid JSON: {e}"),
-            rule: "json_invalid",
-        })
-    })?;
-    parse_value(value)
+    // It rejects nesting deeper than 128, so neither it nor the walk below can exhaust the stack.
+    parse_value(parse_exact(bytes)?)
 }
 
 fn parse_value<T: ParseFromJSON + 'static>(value: Value) -> Result<T, Invalid> {

@@ -1,8 +1,9 @@
 //! HTTP middleware around all routes: request ids, HEAD, entity tags and conditional requests (RFC 9110 8.8.3, 13),
-//! compression, CORS for reads (Fetch standard, 3.2), rate limits with `Retry-After` (RFC 6585 4, RFC 9110 10.2.3).
+//! compression both ways, CORS for reads (Fetch standard, 3.2), rate limits with `Retry-After` (RFC 6585 4, RFC 9110 10.2.3).
 
 mod compression;
 mod cors;
+mod decompression;
 mod limits;
 mod tags;
 
@@ -69,6 +70,8 @@ impl<E: Endpoint<Output = Response> + 'static> Endpoint for LayersEndpoint<E> {
             answer
         } else if let Err(wait) = limits.check(&request, options.client_header.as_deref()) {
             too_many(wait)
+        } else if let Err(refused) = decompression::unpack(&mut request) {
+            *refused
         } else {
             if head {
                 request.set_method(Method::GET);

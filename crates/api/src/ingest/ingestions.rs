@@ -3,24 +3,22 @@
 use std::sync::Arc;
 
 use app::ingest::open_ingestion::OpenIngestionRequest;
-use app::ingest::push_decoder::PushFormat;
-use app::ingest::push_records::{PushReport, RefusedLine};
 use app::views::ReasonCount;
 use auth::act;
-use domain::ingest::csv::CsvOptions;
 use domain::ingest::run::ingest_run_srn;
 use domain::{ConventionSlug, IngestMode, Invalid};
-use poem::Body as RawBody;
+use poem::Request;
 use poem_openapi::param::{Path, Query};
-use poem_openapi::payload::{Binary, Json};
-use poem_openapi::{ApiRequest, ApiResponse, Enum, Object, OpenApi};
-use serde_json::{Value, json};
+use poem_openapi::payload::Json;
+use poem_openapi::{ApiResponse, Enum, Object, OpenApi};
 
 use crate::http::body::Body;
 use crate::http::gate::Gate;
 use crate::http::problem::{Problem, path};
 use crate::http::query::{page_size, refused_body};
+use crate::http::query_params::QueryParams;
 use crate::http::render::{iso_time, model_time};
+use crate::ingest::push::{PushBody, PushQuery, Pushed};
 use crate::ingest::wire::{IngestRecordList, PAGE, RunSummary, Tag};
 use crate::services::Services;
 
@@ -107,93 +105,6 @@ struct RunDetail {
     reasons: Vec<Reason>,
 }
 
-/// One fault of a line.
-#[derive(Debug, Object)]
-struct LineFault {
-    /// Path to the faulty value in the line: `["metadata", "mass"]`.
-    loc: Vec<Value>,
-    msg: String,
-    #[oai(rename = "type")]
-    rule: String,
-}
-
-/// A refused line.
-#[derive(Debug, Object)]
-#[oai(rename = "RefusedLine")]
-struct Refused {
-    /// Line number in the body, from 1. For CSV: the line on which the row begins.
-    line: u64,
-    errors: Vec<LineFault>,
-}
-
-/// The result of a push.
-#[derive(Debug, Object)]
-#[oai(rename = "PushReport")]
-struct Pushed {
-    /// Number of this upload in its run.
-    upload: u32,
-    /// Lines that are new in this run.
-    accepted: u64,
-    /// Lines that are new in this run but equal to published records; they cause no work.
-    unchanged: u64,
-    /// Lines that this run already has with the same content; they change nothing.
-    repeated: u64,
-    /// Refused lines.
-    refused: u64,
-    /// The first 1000 refused lines.
-    refused_lines: Vec<Refused>,
-}
-
-impl From<PushReport> for Pushed {
-    fn from(report: PushReport) -> Self {
-        let fault = |f: domain::Fault| {
-            let step = |loc: domain::Loc| match loc {
-                domain::Loc::Key(key) => Value::String(key),
-                domain::Loc::Index(index) => json!(index),
-            };
-            LineFault {
-                loc: f.loc.into_iter().map(step).collect(),
-                msg: f.message,
-                rule: f.rule.to_owned(),
-            }
-        };
-        let refused = |line: RefusedLine| Refused {
-            line: line.line,
-            errors: line.faults.into_iter().map(fault).collect(),
-        };
-        Self {
-            upload: report.upload,
-            accepted: report.accepted,
-            unchanged: report.unchanged,
-            repeated: report.repeated,
-            refused: report.refused,
-            refused_lines: report.refused_lines.into_iter().map(refused).collect(),
-        }
-    }
-}
-
-/// The body of a push, read as a stream.
-#[derive(ApiRequest)]
-enum PushBody {
-    /// JSON Lines: one `{"source_id": ..., "metadata": {...}}` per line.
-    #[oai(content_type = "application/x-ndjson")]
-    JsonLines(Binary<RawBody>),
-    /// CSV with a header row. A column fills the field of the same name. Otherwise its name is converted to lower case,
-    /// with every run of characters other than a-z and 0-9 replaced by one underscore.
-    #[oai(content_type = "text/csv")]
-    Csv(Binary<RawBody>),
-}
-
-fn list(text: Option<String>) -> Vec<String> {
-    text.map(|t| {
-        t.split(',')
-            .map(|part| part.trim().to_owned())
-            .filter(|part| !part.is_empty())
-            .collect()
-    })
-    .unwrap_or_default()
-}
-
 #[OpenApi(tag = "Tag::Ingestions")]
 impl IngestionsApi {
     /// Open an ingest run.
@@ -254,24 +165,12 @@ impl IngestionsApi {
         &self,
         Gate(permit): Gate<act::WriteIngestions>,
         id: Path<String>,
-        /// CSV only: comma-separated columns that identify a record; their values are joined by `:`. Default: the
-        /// column `source_id` or `id`.
-        source_id: Query<Option<String>>,
-        /// CSV only: comma-separated texts that mean "no value". An empty cell always does.
-        null_values: Query<Option<String>>,
+        query: QueryParams<PushQuery>,
+        request: &Request,
         body: PushBody,
     ) -> Result<Json<Pushed>, Problem> {
         let run = path("id", &id.0)?;
-        let (format, body) = match body {
-            PushBody::JsonLines(body) => (PushFormat::JsonLines, body.0),
-            PushBody::Csv(body) => (
-                PushFormat::Csv(CsvOptions {
-                    id_columns: list(source_id.0),
-                    null_values: list(null_values.0),
-                }),
-                body.0,
-            ),
-        };
+        let (format, body) = body.read_as(query.0, request)?;
         let stream = Box::pin(body.into_bytes_stream());
         Ok(Json(
             self.0

@@ -141,7 +141,8 @@ impl CurateDeposition {
                     .to_vec(),
                 ..HookOutput::default()
             };
-            let Some(RecordOutcome::Passed(rows)) = output.outcomes(&pin.contract, &asked).remove(&record)
+            let Some(RecordOutcome::Passed(rows)) =
+                output.outcomes(&pin.contract, &asked).outcomes.remove(&record)
             else {
                 return Err(lost("the stored rows do not fit the hook's contract").into());
             };

@@ -121,13 +121,14 @@ pub(crate) async fn publish(
         .iter()
         .map(|file| (file.name.clone(), file.sha256))
         .collect();
-    let cells = MetadataChecker::new(fields).cells(&submission.metadata);
+    let checker = MetadataChecker::new(fields);
     let record = NewRecord {
         source_id: source_of(id, node)?,
         metadata: submission.metadata.clone(),
-        cells: cells
+        cells: checker
+            .cells(&submission.metadata)
             .ok_or_else(|| StoreError::corrupt("submissions", "stored metadata no longer fits its schema"))?,
-        content_hash: content_hash_with_files(metadata_hash(&submission.metadata), &hashes),
+        content_hash: content_hash_with_files(metadata_hash(&submission.metadata, &checker), &hashes),
     };
     let batch = RecordBatch {
         convention: &convention.slug,

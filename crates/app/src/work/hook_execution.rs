@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::work::failure::{FailureAction, FailureKind, Stage, Tried};
-use domain::work::outcome::HookOutput;
+use domain::work::outcome::{HookOutput, MAX_REASON};
 use domain::{RecordOutcome, RunStatus, SourceId};
 use ports::work::Pin;
 use ports::{Attempt, HookJob, HookRecord, RunStamp, Runner, StagedFiles};
@@ -32,6 +32,8 @@ pub struct HookExecution {
     pub duration: Duration,
     /// The logs of the failed tries, one after the other.
     pub log: Vec<u8>,
+    /// Lines of the last output that could not be read.
+    pub faults: Vec<String>,
 }
 
 impl HookExecution {
@@ -93,6 +95,7 @@ pub async fn execute(
         oom_retries: 0,
         duration: Duration::ZERO,
         log: Vec::new(),
+        faults: Vec::new(),
     };
     let mut remaining: Vec<HookRecord> = work.records.to_vec();
     let mut limits = pin.release.release.content.limits;
@@ -170,9 +173,7 @@ pub async fn execute(
         let rest = match &done.failure {
             Some(FailureKind::RejectedRun(reason)) => RecordOutcome::Rejected(reason.clone()),
             Some(failure) => RecordOutcome::Errored(failure.to_string()),
-            None => RecordOutcome::Errored(
-                "the hook ended with success and reported no outcome for this record".to_owned(),
-            ),
+            None => RecordOutcome::Errored(done.silence()),
         };
         done.outcomes
             .extend(remaining.drain(..).map(|record| (record.id, rest.clone())));
@@ -185,8 +186,20 @@ impl HookExecution {
     /// `remaining`.
     fn take(&mut self, output: &HookOutput, pin: &Pin, remaining: &mut Vec<HookRecord>) {
         let asked: BTreeSet<SourceId> = remaining.iter().map(|record| record.id.clone()).collect();
-        self.outcomes.extend(output.outcomes(&pin.contract, &asked));
+        let read = output.outcomes(&pin.contract, &asked);
+        self.outcomes.extend(read.outcomes);
+        self.faults = read.faults;
         remaining.retain(|record| !self.outcomes.contains_key(&record.id));
+    }
+
+    /// Returns why a record without an outcome is errored. A line that could not be read may have been its own.
+    fn silence(&self) -> String {
+        let mut why = "the hook ended with success and reported no outcome for this record".to_owned();
+        if !self.faults.is_empty() {
+            why.push_str("; ");
+            why.push_str(&self.faults.join("; "));
+        }
+        why.chars().take(MAX_REASON).collect()
     }
 
     fn add_log(&mut self, failure: &FailureKind, log: &[u8]) {

@@ -6,6 +6,8 @@ use time::macros::format_description;
 use time::{Date, OffsetDateTime, UtcOffset};
 use uuid::Uuid;
 
+use crate::json::double_survives;
+
 /// The type of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ColumnType {
@@ -67,11 +69,7 @@ impl Cell {
             }
             (ColumnType::Text, other) => Ok(Self::Text(other.to_string())),
             (ColumnType::Json, other) => Ok(Self::Json(other.clone())),
-            (ColumnType::Number, Value::Number(number)) => number
-                .as_f64()
-                .filter(|n| n.is_finite())
-                .map(Self::Number)
-                .ok_or("must be a finite number"),
+            (ColumnType::Number, Value::Number(number)) => double(number).map(Self::Number),
             (ColumnType::Number, _) => Err("must be a number"),
             (ColumnType::Integer, Value::Number(number)) => integer(number)
                 .map(Self::Integer)
@@ -121,6 +119,19 @@ pub fn has_nul(value: &Value) -> bool {
             .iter()
             .any(|(key, value)| key.contains('\0') || has_nul(value)),
         Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+/// Returns the number as a double, unless it is an integer that a double would round.
+fn double(number: &serde_json::Number) -> Result<f64, &'static str> {
+    let double = number
+        .as_f64()
+        .filter(|n| n.is_finite())
+        .ok_or("must be a finite number")?;
+    if number.is_f64() || double_survives(&number.to_string()) {
+        Ok(double)
+    } else {
+        Err("must be a number that a 64-bit float holds exactly; integers above 2^53 may need a text field")
     }
 }
 

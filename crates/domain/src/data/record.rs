@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::data::filter::QueryError;
 use crate::ids::{IngestRunId, RecordId};
-use crate::ingest::run::SourceId;
+use crate::ingest::source_id::SourceId;
 use crate::kind::{Coded, Invalid, Kind};
 use crate::names::{ConventionSlug, NodeDomain};
 

@@ -2,7 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use crate::ingest::run::{PushedRecord, SourceId};
+use crate::ingest::run::PushedRecord;
+use crate::ingest::source_id::SourceId;
+use crate::json::number_survives;
 use crate::kind::{Fault, Invalid};
 use crate::registry::schema::{FieldDefinition, FieldType, MetadataChecker, shortened};
 
@@ -17,9 +19,86 @@ pub struct CsvMapping {
     null_values: Vec<String>,
 }
 
+/// How a table's cells are separated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dialect {
+    /// The character between two cells.
+    pub delimiter: u8,
+    /// Whether a cell may be quoted (RFC 4180). Without, a quote is a character like others.
+    pub quotes: bool,
+}
+
+impl Dialect {
+    /// `text/csv`: commas and quotes.
+    pub const CSV: Self = Self {
+        delimiter: b',',
+        quotes: true,
+    };
+    /// `text/tab-separated-values` as IANA registers it: tabs and no quotes.
+    pub const TSV: Self = Self {
+        delimiter: b'\t',
+        quotes: false,
+    };
+
+    /// The delimiters, each with its name.
+    const DELIMITERS: [(u8, &'static str); 4] = [
+        (b',', "comma"),
+        (b'\t', "tab"),
+        (b';', "semicolon"),
+        (b'|', "pipe"),
+    ];
+
+    /// Returns this dialect with another delimiter: `comma`, `tab`, `semicolon`, `pipe` or the character itself.
+    pub fn delimited_by(self, text: &str) -> Result<Self, Invalid> {
+        let known = Self::DELIMITERS.iter().find(|(byte, name)| {
+            text.eq_ignore_ascii_case(name) || text.as_bytes() == [*byte] || (*byte == b'\t' && text == "\\t")
+        });
+        let (delimiter, _) = known.ok_or_else(|| Invalid::value("must be comma, tab, semicolon or pipe"))?;
+        Ok(Self {
+            delimiter: *delimiter,
+            ..self
+        })
+    }
+
+    /// Returns what to tell about a header that one cell holds because another character separates its names.
+    pub fn other_delimiter(self, header: &[String]) -> Option<String> {
+        let [only] = header else { return None };
+        if only.trim().to_ascii_lowercase().starts_with("sep=") {
+            let rule = "the first line is a setting of a spreadsheet program, not the header; remove it";
+            return Some(rule.to_owned());
+        }
+        let count = |byte: u8| only.bytes().filter(|b| *b == byte).count();
+        let others = Self::DELIMITERS
+            .iter()
+            .filter(|(byte, _)| *byte != self.delimiter);
+        let (byte, name) = others.max_by_key(|(byte, _)| count(*byte)).copied()?;
+        let number = count(byte);
+        let own = Self::DELIMITERS.iter().find(|(byte, _)| *byte == self.delimiter);
+        let own = own.map_or("delimiter", |(_, name)| name);
+        let s = if number == 1 { "" } else { "s" };
+        let what = match (byte, self.quotes) {
+            (b'\t', _) => {
+                "Content-Type: text/tab-separated-values, or ?delimiter=tab if cells are quoted".to_owned()
+            }
+            (b',', false) => "Content-Type: text/csv".to_owned(),
+            _ => format!("?delimiter={name}"),
+        };
+        (number > 0)
+            .then(|| format!("the header has {number} {name}{s} and no {own}: send the file with {what}"))
+    }
+}
+
+impl Default for Dialect {
+    fn default() -> Self {
+        Self::CSV
+    }
+}
+
 /// Options for reading a push in CSV.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CsvOptions {
+    /// How cells are separated.
+    pub dialect: Dialect,
     /// Names of the columns that form the source's id; an empty list means the column `source_id` or `id`.
     pub id_columns: Vec<String>,
     /// Texts that mean "no value", in addition to the empty one.
@@ -78,7 +157,14 @@ impl CsvMapping {
                     columns.push(Some((field.name.to_string(), field.field_type)));
                     continue;
                 }
-                None if wanted.contains(&name.as_str()) => {}
+                None if wanted.contains(&name.as_str()) => {
+                    if header[..columns.len()].contains(name) {
+                        faults.push(Fault::value(
+                            [shortened(name).into()],
+                            "is the second column of this name, and the name identifies records",
+                        ));
+                    }
+                }
                 None => faults.push(Fault {
                     loc: vec![shortened(name).into()],
                     message: "is not a field of the schema".to_owned(),
@@ -98,7 +184,13 @@ impl CsvMapping {
                 )),
             }
         } else {
-            for name in &options.id_columns {
+            for (n, name) in options.id_columns.iter().enumerate() {
+                if options.id_columns[..n].contains(name) {
+                    faults.push(Fault::value(
+                        ["source_id".into()],
+                        format!("names the column {:?} twice", shortened(name)),
+                    ));
+                }
                 match position(name) {
                     Some(index) => id_columns.push(index),
                     None => faults.push(Fault::missing(
@@ -134,16 +226,7 @@ impl CsvMapping {
                 self.columns.len()
             )));
         }
-        let id: Vec<&str> = self
-            .id_columns
-            .iter()
-            .filter_map(|index| row.get(*index))
-            .map(|text| text.trim())
-            .collect();
-        let id = id
-            .join(":")
-            .parse::<SourceId>()
-            .map_err(|e| e.of_field("source_id"))?;
+        let id = self.source_id(row).map_err(|e| e.of_field("source_id"))?;
         let mut metadata = Map::new();
         let mut faults = Vec::new();
         for (cell, column) in row.iter().zip(&self.columns) {
@@ -168,6 +251,38 @@ impl CsvMapping {
     }
 }
 
+impl CsvMapping {
+    /// Joins the id's columns by `:`. Two rows whose columns differ get different ids: only the last part may contain
+    /// the `:` itself.
+    fn source_id(&self, row: &[&str]) -> Result<SourceId, Invalid> {
+        let parts: Vec<&str> = self
+            .id_columns
+            .iter()
+            .filter_map(|index| row.get(*index).copied())
+            .collect();
+        let mut faults = Vec::new();
+        for (n, part) in parts.iter().enumerate() {
+            let rule = if part.is_empty() || self.null_values.iter().any(|null| null == part) {
+                "is empty"
+            } else if part.trim() != *part {
+                "has a blank at its start or end"
+            } else if n + 1 < parts.len() && part.contains(':') {
+                "contains a colon, which joins the parts of the id: it could be equal to the id of another row"
+            } else {
+                continue;
+            };
+            let part = if parts.len() == 1 {
+                String::new()
+            } else {
+                format!("part {} of the id ", n + 1)
+            };
+            faults.push(Fault::value([], format!("{part}{rule}")));
+        }
+        Invalid::unless_empty(faults)?;
+        parts.join(":").parse()
+    }
+}
+
 fn csv_value(cell: &str, field_type: FieldType) -> Result<Value, &'static str> {
     match field_type {
         FieldType::Number => {
@@ -181,6 +296,11 @@ fn csv_value(cell: &str, field_type: FieldType) -> Result<Value, &'static str> {
                 .ok()
                 .filter(|n| n.is_finite())
                 .ok_or("must be a number")?;
+            if !number_survives(text) {
+                return Err(
+                    "must be a number that a 64-bit float holds exactly (use a text field to keep every digit)",
+                );
+            }
             serde_json::Number::from_f64(number)
                 .map(Value::Number)
                 .ok_or("must be a number")

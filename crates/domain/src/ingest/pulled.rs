@@ -5,7 +5,9 @@ use sha2::{Digest as _, Sha256};
 
 use crate::data::cell::has_nul;
 use crate::deposit::file::FileName;
-use crate::ingest::run::{MAX_LINE_BYTES, PushedRecord, SourceId};
+use crate::ingest::run::{MAX_LINE_BYTES, PushedRecord};
+use crate::ingest::source_id::{MAX_SOURCE_ID_BYTES, SourceId};
+use crate::json::parse_exact;
 use crate::kind::Invalid;
 use crate::registry::schema::MetadataChecker;
 
@@ -37,7 +39,12 @@ impl PulledRecord {
     /// `source_id`. Other keys are ignored: the form belongs to the ingesters, and newer ones may add keys.
     pub fn from_line(line: &[u8], checker: &MetadataChecker) -> Result<Self, RefusedPull> {
         let refused = |source_id: Option<&str>, reason: Invalid| RefusedPull {
-            source_id: source_id.map(|id| id.chars().filter(|c| *c != '\0').take(200).collect()),
+            source_id: source_id.map(|id| {
+                id.chars()
+                    .filter(|c| *c != '\0')
+                    .take(MAX_SOURCE_ID_BYTES)
+                    .collect()
+            }),
             reason,
         };
         if line.len() > MAX_LINE_BYTES {
@@ -46,9 +53,7 @@ impl PulledRecord {
                 Invalid::value(format!("has more than {MAX_LINE_BYTES} bytes")),
             ));
         }
-        let value: Value = serde_json::from_slice(line)
-            .map_err(|e| refused(None, Invalid::value(format!("is not JSON: {e}"))))?;
-        let Value::Object(mut object) = value else {
+        let Value::Object(mut object) = parse_exact(line).map_err(|e| refused(None, e))? else {
             return Err(refused(None, Invalid::value("must be a JSON object")));
         };
         let id = match object.remove("source_id").or_else(|| object.remove("id")) {
@@ -141,13 +146,13 @@ pub fn session(bytes: &[u8]) -> Result<Map<String, Value>, Invalid> {
             "must have at most {MAX_SESSION_BYTES} bytes"
         )));
     }
-    match serde_json::from_slice(bytes) {
+    match parse_exact(bytes) {
         Ok(Value::Object(map)) if has_nul(&Value::Object(map.clone())) => {
             Err(Invalid::value("must not contain the character NUL"))
         }
         Ok(Value::Object(map)) => Ok(map),
         Ok(_) => Err(Invalid::value("must be a JSON object")),
-        Err(error) => Err(Invalid::value(format!("is not JSON: {error}"))),
+        Err(invalid) => Err(invalid),
     }
 }
 
@@ -186,7 +191,7 @@ mod tests {
             ("{", None, "JSON"),
             ("[]", None, "object"),
             (r#"{"metadata": {}}"#, None, "required"),
-            (r#"{"id": "../x", "metadata": {}}"#, Some("../x"), "slash"),
+            (r#"{"id": "..", "metadata": {}}"#, Some(".."), "neither"),
             (r#"{"id": "a"}"#, Some("a"), "required"),
             (
                 r#"{"id": "a", "metadata": {}, "files": [{"name": "../../etc/passwd"}]}"#,

@@ -1,6 +1,5 @@
 //! Ingest runs: their states, the source ids of their records, and the conversion of a pushed line to a record.
 
-use std::fmt;
 use std::str::FromStr;
 
 use serde_json::{Map, Value};
@@ -9,10 +8,11 @@ use uuid::Uuid;
 
 use crate::data::cell::{Cell, has_nul};
 use crate::ids::{HALLMARK, IngestRunId};
-use crate::json::canonical_json;
+use crate::ingest::source_id::SourceId;
+use crate::json::{canonical_json, canonical_number, parse_exact};
 use crate::kind::{Coded, Fault, Invalid, Kind};
 use crate::names::{ConventionSlug, NodeDomain};
-use crate::registry::schema::{MAX_FAULTS, MetadataChecker, shortened};
+use crate::registry::schema::{FieldType, MAX_FAULTS, MetadataChecker, shortened};
 use crate::{RecordId, TaskId};
 
 /// Default batch size.
@@ -21,39 +21,6 @@ pub const DEFAULT_BATCH_SIZE: u32 = 1000;
 pub const MAX_BATCH_SIZE: u32 = 10_000;
 /// Maximum length of a line of a push, in bytes.
 pub const MAX_LINE_BYTES: usize = 1024 * 1024;
-
-/// The id of a record in its source. It is also the name of a directory in the container contract (WC-D11), so it
-/// contains no slash and no control character, and is neither `.` nor `..`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SourceId(String);
-
-impl SourceId {
-    /// Returns the id as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for SourceId {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        let plain = !text.chars().any(|c| c.is_control() || matches!(c, '/' | '\\'));
-        if text.is_empty() || text.len() > 200 || !plain || text.trim() != text || matches!(text, "." | "..")
-        {
-            return Err(Invalid::value(
-                "must have 1 to 200 bytes, no slash, backslash or control character, no space at either end, and be neither \".\" nor \"..\"",
-            ));
-        }
-        Ok(Self(text.to_owned()))
-    }
-}
-
-impl fmt::Display for SourceId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// Origin of an ingest run's records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,10 +110,21 @@ pub struct PushedRecord {
     pub content_hash: [u8; 32],
 }
 
-/// Returns a hash that is equal only for equal metadata (WC-D21). A field set to null counts as absent.
-pub fn metadata_hash(metadata: &Map<String, Value>) -> [u8; 32] {
+/// Returns a hash that is equal only for equal metadata (WC-D21). A field set to null counts as absent. In a number
+/// field the value counts and not its spelling: `3750`, `3750.0` and `3.75e3` are equal.
+pub fn metadata_hash(metadata: &Map<String, Value>, checker: &MetadataChecker) -> [u8; 32] {
+    let is_number = |key: &str| {
+        let field = checker.fields().find(|field| field.name.as_str() == key);
+        field.is_some_and(|field| field.field_type == FieldType::Number)
+    };
+    let by_value = |key: &str, value: &Value| match value {
+        Value::Number(number) if is_number(key) => Value::Number(canonical_number(number)),
+        other => other.clone(),
+    };
     let given = metadata.iter().filter(|(_, value)| !value.is_null());
-    let given: Map<String, Value> = given.map(|(key, value)| (key.clone(), value.clone())).collect();
+    let given: Map<String, Value> = given
+        .map(|(key, value)| (key.clone(), by_value(key, value)))
+        .collect();
     Sha256::digest(canonical_json(&Value::Object(given)).as_bytes()).into()
 }
 
@@ -157,7 +135,7 @@ impl PushedRecord {
         checker: &MetadataChecker,
     ) -> Result<Self, Invalid> {
         let cells = checker.check(&metadata).map_err(|e| e.of_field("metadata"))?;
-        let content_hash = metadata_hash(&metadata);
+        let content_hash = metadata_hash(&metadata, checker);
         Ok(Self {
             source_id,
             metadata,
@@ -169,10 +147,7 @@ impl PushedRecord {
     /// Parses a line of JSON Lines: `{"source_id": ..., "metadata": {...}}`, in which `id` is an alias of `source_id`
     /// as in the ingester's contract (5.2). A field set to `null` counts as absent.
     pub fn from_json_line(line: &[u8], checker: &MetadataChecker) -> Result<Self, Invalid> {
-        // serde_json rejects nesting deeper than 128, so the stack is safe.
-        let value: Value =
-            serde_json::from_slice(line).map_err(|e| Invalid::value(format!("is not JSON: {e}")))?;
-        let Value::Object(mut object) = value else {
+        let Value::Object(mut object) = parse_exact(line)? else {
             return Err(Invalid::value("must be a JSON object"));
         };
         let mut faults = Vec::new();

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::data::cell::{Cell, ColumnType};
+pub use crate::kind::shortened;
 use crate::kind::{Fault, Invalid, Loc};
 use crate::names::ColumnName;
 use crate::registry::version::SchemaRef;
@@ -335,16 +336,6 @@ impl MetadataChecker {
             }
         }
         Invalid::unless_empty(faults).map(|()| cells)
-    }
-}
-
-/// Shortens a client's text for a message.
-pub fn shortened(text: &str) -> String {
-    const MOST: usize = 80;
-    if text.chars().count() <= MOST {
-        text.to_owned()
-    } else {
-        text.chars().take(MOST).chain(['…']).collect()
     }
 }
 

@@ -8,12 +8,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::data::cell::Cell;
-use crate::ingest::run::SourceId;
+use crate::ingest::source_id::SourceId;
+use crate::json::parse_exact;
 use crate::registry::hook::{Cardinality, FeatureContract};
 use crate::registry::schema::shortened;
 
 /// Maximum length of a stored reason, in characters.
 pub const MAX_REASON: usize = 2_000;
+/// Maximum number of faulty lines that are named.
+const MAX_LINE_FAULTS: usize = 3;
 
 /// Outcome of one hook for one record.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,7 +47,7 @@ impl HookOutput {
     /// run.
     pub fn whole_run_rejection(&self) -> Option<String> {
         let mut last = None;
-        for value in json_lines(&self.progress) {
+        for value in json_lines(&self.progress).filter_map(|(_, line)| line.ok()) {
             if value.get("status").and_then(Value::as_str) == Some("rejected") {
                 let message = value
                     .get("message")
@@ -57,46 +60,86 @@ impl HookOutput {
     }
 
     /// Returns the outcome of each record of `asked` that the files mention. A later file overrides an earlier one for
-    /// the same record (features < rejections < errors); within one file the last line counts. Lines without an id and
-    /// lines with unknown ids are ignored.
-    pub fn outcomes(
-        &self,
-        contract: &FeatureContract,
+    /// the same record (features < rejections < errors); within one file the last line counts. A line that cannot be
+    /// read, or that belongs to no asked record, is a fault of the output, with its number. If only its values would
+    /// be changed by reading them, it makes its record errored.
+    pub fn outcomes(&self, contract: &FeatureContract, asked: &BTreeSet<SourceId>) -> ReadOutput {
+        let mut read = ReadOutput::default();
+        for (number, line) in json_lines(&self.features) {
+            read.take("features.jsonl", number, line, asked, |value| {
+                rows(value.get("features"), contract)
+                    .map_or_else(RecordOutcome::Errored, RecordOutcome::Passed)
+            });
+        }
+        for (number, line) in json_lines(&self.rejections) {
+            read.take("rejections.jsonl", number, line, asked, |value| {
+                RecordOutcome::Rejected(text_of(value, "reason", "the hook gave no reason"))
+            });
+        }
+        for (number, line) in json_lines(&self.errors) {
+            read.take("errors.jsonl", number, line, asked, |value| {
+                RecordOutcome::Errored(text_of(value, "error", "the hook gave no error text"))
+            });
+        }
+        read
+    }
+}
+
+/// What a hook's output files say.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ReadOutput {
+    /// Outcomes by record.
+    pub outcomes: BTreeMap<SourceId, RecordOutcome>,
+    /// The first faulty lines, each with file, number and reason.
+    pub faults: Vec<String>,
+}
+
+impl ReadOutput {
+    fn take(
+        &mut self,
+        file: &str,
+        number: usize,
+        line: Result<Value, BadLine>,
         asked: &BTreeSet<SourceId>,
-    ) -> BTreeMap<SourceId, RecordOutcome> {
-        let mut found = BTreeMap::new();
-        let mut put = |value: &Value, outcome: RecordOutcome| {
-            let id = value
-                .get("id")
-                .and_then(Value::as_str)
-                .and_then(|id| id.parse::<SourceId>().ok());
-            if let Some(id) = id.filter(|id| asked.contains(id)) {
-                found.insert(id, outcome);
+        outcome: impl FnOnce(&Value) -> RecordOutcome,
+    ) {
+        let (value, altered) = match line {
+            Ok(value) => (value, None),
+            Err(BadLine {
+                value: Some(value),
+                why,
+            }) => (value, Some(why)),
+            Err(BadLine { value: None, why }) => {
+                return self.fault(&format!("line {number} of {file} {why}"));
             }
         };
-        for value in json_lines(&self.features) {
-            let outcome = match rows(value.get("features"), contract) {
-                Ok(rows) => RecordOutcome::Passed(rows),
-                Err(why) => RecordOutcome::Errored(why),
-            };
-            put(&value, outcome);
-        }
-        for value in json_lines(&self.rejections) {
-            let reason = value
-                .get("reason")
-                .and_then(Value::as_str)
-                .unwrap_or("the hook gave no reason");
-            put(&value, RecordOutcome::Rejected(limited(reason)));
-        }
-        for value in json_lines(&self.errors) {
-            let error = value
-                .get("error")
-                .and_then(Value::as_str)
-                .unwrap_or("the hook gave no error text");
-            put(&value, RecordOutcome::Errored(limited(error)));
-        }
-        found
+        let id = match value.get("id") {
+            Some(Value::String(id)) => id,
+            Some(_) => return self.fault(&format!("line {number} of {file}: id must be a string")),
+            None => return self.fault(&format!("line {number} of {file} has no id")),
+        };
+        let Some(id) = id.parse::<SourceId>().ok().filter(|id| asked.contains(id)) else {
+            let id = shortened(id);
+            return self.fault(&format!(
+                "line {number} of {file}: the hook was not given a record {id:?}"
+            ));
+        };
+        let outcome = match altered {
+            None => outcome(&value),
+            Some(why) => RecordOutcome::Errored(limited(&format!("line {number} of {file}: {why}"))),
+        };
+        self.outcomes.insert(id, outcome);
     }
+
+    fn fault(&mut self, fault: &str) {
+        if self.faults.len() < MAX_LINE_FAULTS {
+            self.faults.push(limited(fault));
+        }
+    }
+}
+
+fn text_of(value: &Value, key: &str, default: &str) -> String {
+    limited(value.get(key).and_then(Value::as_str).unwrap_or(default))
 }
 
 fn limited(text: &str) -> String {
@@ -104,17 +147,34 @@ fn limited(text: &str) -> String {
     text.chars().filter(|c| *c != '\0').take(MAX_REASON).collect()
 }
 
-/// Parses the objects of a JSON Lines file and skips other lines, such as a truncated last one.
-fn json_lines(bytes: &[u8]) -> impl Iterator<Item = Value> {
+/// A line that is no JSON object, or one whose values would be changed by reading them.
+struct BadLine {
+    /// The object, if there is one.
+    value: Option<Value>,
+    why: String,
+}
+
+/// Parses the lines of a JSON Lines file, each with its number from 1. Empty lines are skipped.
+fn json_lines(bytes: &[u8]) -> impl Iterator<Item = (usize, Result<Value, BadLine>)> {
     bytes
         .split(|b| *b == b'\n')
-        .filter(|line| !line.iter().all(u8::is_ascii_whitespace))
-        .filter_map(|line| {
-            serde_json::from_slice::<Value>(line)
-                .ok()
-                .or_else(|| serde_json::from_slice(&without_bare_numbers(line)).ok())
-                .filter(Value::is_object)
-        })
+        .enumerate()
+        .filter(|(_, line)| !line.iter().all(u8::is_ascii_whitespace))
+        .map(|(index, line)| (index + 1, json_line(line)))
+}
+
+fn json_line(line: &[u8]) -> Result<Value, BadLine> {
+    let bad = |value, why| Err(BadLine { value, why });
+    let read = parse_exact(line).or_else(|first| parse_exact(&without_bare_numbers(line)).map_err(|_| first));
+    match read {
+        Ok(value @ Value::Object(_)) => Ok(value),
+        Ok(_) => bad(None, "is not a JSON object".to_owned()),
+        Err(invalid) => {
+            let object = |text: &[u8]| serde_json::from_slice(text).ok().filter(Value::is_object);
+            let value = object(line).or_else(|| object(&without_bare_numbers(line)));
+            bad(value, invalid.to_string())
+        }
+    }
 }
 
 /// Replaces bare `NaN`, `Infinity` and `-Infinity`, which Python writes although JSON does not allow them, by `null`
@@ -257,6 +317,15 @@ mod tests {
             progress: vec![],
         };
         let found = output.outcomes(&contract, &asked(&["a", "b", "c"]));
+        assert_eq!(
+            found.faults,
+            [
+                "line 3 of features.jsonl: the hook was not given a record \"stranger\"",
+                "line 4 of features.jsonl has no id",
+                "line 5 of features.jsonl is not valid JSON: EOF while parsing a string at line 1 column 15"
+            ]
+        );
+        let found = found.outcomes;
         assert_eq!(found.len(), 2);
         assert_eq!(
             found[&"a".parse::<SourceId>().unwrap()],
@@ -271,7 +340,7 @@ mod tests {
     #[test]
     fn null_is_no_row_and_a_scalar_fits_one_column_only() {
         let one = contract(&[("x", JsonType::Number, false)], Cardinality::One);
-        let found = features("{\"id\":\"a\",\"features\":[null]}\n{\"id\":\"b\",\"features\":[3.5]}\n{\"id\":\"c\",\"features\":[NaN]}").outcomes(&one, &asked(&["a", "b", "c"]));
+        let found = features("{\"id\":\"a\",\"features\":[null]}\n{\"id\":\"b\",\"features\":[3.5]}\n{\"id\":\"c\",\"features\":[NaN]}").outcomes(&one, &asked(&["a", "b", "c"])).outcomes;
         let of = |id: &str| found[&id.parse::<SourceId>().unwrap()].clone();
         assert_eq!(of("a"), RecordOutcome::Passed(vec![]));
         assert_eq!(of("b"), RecordOutcome::Passed(vec![vec![Cell::Number(3.5)]]));
@@ -280,7 +349,9 @@ mod tests {
             &[("x", JsonType::Number, false), ("y", JsonType::Number, false)],
             Cardinality::One,
         );
-        let found = features("{\"id\":\"b\",\"features\":[3.5]}").outcomes(&two, &asked(&["b"]));
+        let found = features("{\"id\":\"b\",\"features\":[3.5]}")
+            .outcomes(&two, &asked(&["b"]))
+            .outcomes;
         assert!(
             matches!(&found[&"b".parse::<SourceId>().unwrap()], RecordOutcome::Errored(why) if why.contains("has 2"))
         );
@@ -295,13 +366,44 @@ mod tests {
             ("[{\"x\":1,\"z\":2}]", "not a column"),
             ("[{\"x\":1},{\"x\":2}]", "cardinality"),
         ] {
-            let found =
-                features(&format!("{{\"id\":\"a\",\"features\":{row}}}")).outcomes(&contract, &asked(&["a"]));
+            let found = features(&format!("{{\"id\":\"a\",\"features\":{row}}}"))
+                .outcomes(&contract, &asked(&["a"]))
+                .outcomes;
             assert!(
                 matches!(&found[&"a".parse::<SourceId>().unwrap()], RecordOutcome::Errored(text) if text.contains(why)),
                 "{row}: {found:?}"
             );
         }
+    }
+
+    // proves EDG-1
+    #[test]
+    fn what_reading_would_change_makes_the_record_errored_with_the_line() {
+        let contract = contract(&[("x", JsonType::Number, false)], Cardinality::Many);
+        let text = "{\"id\":\"a\",\"features\":[{\"x\":123456789012345678901234567890}]}\n\
+                    {\"id\":\"b\",\"features\":[{\"x\":1,\"x\":2}]}\n\
+                    {\"id\":\"c\",\"features\":[{\"x\":1e400}]}\n\
+                    {\"id\":\"d\",\"features\":[{\"x\":9007199254740993}]}\n";
+        let read = features(text).outcomes(&contract, &asked(&["a", "b", "c", "d"]));
+        let why = |id: &str| match &read.outcomes[&id.parse::<SourceId>().unwrap()] {
+            RecordOutcome::Errored(why) => why.clone(),
+            other => panic!("{other:?}"),
+        };
+        assert!(
+            why("a").starts_with("line 1 of features.jsonl: features[0].x: must be a number"),
+            "{}",
+            why("a")
+        );
+        assert_eq!(
+            why("b"),
+            "line 2 of features.jsonl: features[0].x: is given twice in one object"
+        );
+        assert!(why("d").contains("holds exactly"), "{}", why("d"));
+        // Nothing is known of a line that is not JSON, not even its record.
+        assert_eq!(read.outcomes.len(), 3);
+        assert!(
+            read.faults[0].starts_with("line 3 of features.jsonl is not valid JSON: number out of range")
+        );
     }
 
     #[test]
@@ -318,7 +420,7 @@ mod tests {
             let contract = contract(&[("x", JsonType::Number, true)], Cardinality::Many);
             let output = HookOutput { features: bytes.clone(), rejections: bytes.clone(), errors: bytes.clone(), progress: bytes };
             let ids = asked(&["a"]);
-            for id in output.outcomes(&contract, &ids).keys() {
+            for id in output.outcomes(&contract, &ids).outcomes.keys() {
                 prop_assert!(ids.contains(id));
             }
             let _ = output.whole_run_rejection();

@@ -9,7 +9,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use domain::ingest::csv::{CsvMapping, CsvOptions};
+use domain::ingest::csv::{CsvMapping, CsvOptions, Dialect};
 use domain::ingest::run::PushedRecord;
 use domain::registry::schema::MetadataChecker;
 use domain::{
@@ -45,6 +45,7 @@ fn rows() -> (Vec<String>, Vec<Vec<String>>) {
 fn records() -> Vec<PushedRecord> {
     let fields = fields();
     let options = CsvOptions {
+        dialect: Dialect::CSV,
         id_columns: vec!["Species".into(), "Sample Number".into()],
         null_values: vec!["NA".into()],
     };
@@ -202,10 +203,13 @@ async fn outcomes(name: &str, program: &str, use_bwrap: UseBwrap) -> BTreeMap<So
     };
     let attempt = ProcessRunner::new(options).unwrap().run(&job).await.unwrap();
     assert_eq!(attempt.failure, None, "{}", String::from_utf8_lossy(&attempt.log));
-    attempt.output.outcomes(
-        &contract(&hook),
-        &job.records.iter().map(|r| r.id.clone()).collect(),
-    )
+    attempt
+        .output
+        .outcomes(
+            &contract(&hook),
+            &job.records.iter().map(|r| r.id.clone()).collect(),
+        )
+        .outcomes
 }
 
 fn uuid_of(number: u128) -> uuid::Uuid {

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::ingest::csv::{CsvMapping, CsvOptions, field_name_of_header};
+use crate::ingest::csv::{CsvMapping, CsvOptions, Dialect, field_name_of_header};
 use crate::registry::schema::{FieldCardinality, FieldDefinition, FieldType};
 
 fn fields() -> Vec<FieldDefinition> {
@@ -41,6 +41,7 @@ fn csv_rows_become_typed_records_and_null_values_are_left_out() {
     let options = CsvOptions {
         id_columns: header(&["Species", "Sample"]),
         null_values: header(&["NA"]),
+        ..CsvOptions::default()
     };
     let refs: Vec<_> = fields.iter().collect();
     let mapping = CsvMapping::new(
@@ -98,26 +99,93 @@ fn a_line_nested_a_thousand_deep_is_a_fault() {
     );
 }
 
+// proves EDG-2
 #[test]
-fn source_ids_cannot_leave_their_directory() {
-    for bad in [
-        "",
-        ".",
-        "..",
-        "a/b",
-        "../x",
-        "a\\b",
-        "a\n",
-        " a",
-        &"x".repeat(201),
-    ] {
-        assert!(bad.parse::<SourceId>().is_err(), "{bad:?}");
+fn a_number_counts_by_its_value_and_a_text_by_its_spelling() {
+    let checker = MetadataChecker::new(&fields());
+    let hash = |species: &str, number: &str| {
+        let line = format!(
+            "{{\"source_id\":\"x\",\"metadata\":{{\"species\":{species},\"culmen_length_mm\":{number}}}}}"
+        );
+        PushedRecord::from_json_line(line.as_bytes(), &checker)
+            .unwrap()
+            .content_hash
+    };
+    let one = hash("\"a\"", "3750");
+    for same in ["3750.0", "3.75e3", "37500e-1"] {
+        assert_eq!(hash("\"a\"", same), one, "{same}");
     }
+    assert_ne!(hash("\"a\"", "3750.5"), one);
+    assert_ne!(hash("\"3750\"", "1"), hash("\"3750.0\"", "1"));
+}
+
+// proves EDG-1
+#[test]
+fn ids_of_several_columns_are_equal_only_for_equal_columns() {
+    let fields = fields();
+    let refs: Vec<_> = fields.iter().collect();
+    let checker = MetadataChecker::new(&fields);
+    let options = CsvOptions {
+        id_columns: header(&["a", "b"]),
+        null_values: header(&["NA"]),
+        ..CsvOptions::default()
+    };
+    let mapping = CsvMapping::new(&header(&["a", "b", "species"]), &refs, &options).unwrap();
+    let read = |a: &str, b: &str| {
+        mapping
+            .record(&[a, b, "x"], &checker)
+            .map(|r| r.source_id.to_string())
+    };
+    assert_eq!(read("a", "b:c").unwrap(), "a:b:c");
+    for (a, b, why) in [
+        ("a:b", "c", "part 1 of the id contains a colon"),
+        ("", "c", "part 1 of the id is empty"),
+        ("a", "NA", "part 2 of the id is empty"),
+        ("a", " c", "part 2 of the id has a blank"),
+    ] {
+        let error = read(a, b).unwrap_err().to_string();
+        assert!(error.contains(why), "{a} {b}: {error}");
+    }
+    let twice = header(&["id", "id", "species"]);
+    let error = CsvMapping::new(&twice, &refs, &CsvOptions::default()).unwrap_err();
     assert!(
-        "Adelie Penguin (Pygoscelis adeliae):1@2"
-            .parse::<SourceId>()
-            .is_ok()
+        error.to_string().contains("second column of this name"),
+        "{error}"
     );
+}
+
+#[test]
+fn a_header_with_another_delimiter_gets_a_hint() {
+    let hint = |line: &str| Dialect::CSV.other_delimiter(&header(&[line])).unwrap_or_default();
+    assert_eq!(
+        hint("a\tb\tc"),
+        "the header has 2 tabs and no comma: send the file with Content-Type: text/tab-separated-values, or ?delimiter=tab if cells are quoted"
+    );
+    assert_eq!(
+        hint("a;b"),
+        "the header has 1 semicolon and no comma: send the file with ?delimiter=semicolon"
+    );
+    assert!(hint("sep=;").contains("remove it"));
+    assert_eq!(hint("id"), "");
+    assert_eq!(Dialect::CSV.other_delimiter(&header(&["a;b", "c"])), None);
+    let of = |text: &str| {
+        Dialect::CSV
+            .delimited_by(text)
+            .map(|d| char::from(d.delimiter))
+            .ok()
+    };
+    for (text, delimiter) in [
+        ("tab", '\t'),
+        ("\t", '\t'),
+        ("\\t", '\t'),
+        ("Semicolon", ';'),
+        (";", ';'),
+        ("|", '|'),
+        ("comma", ','),
+    ] {
+        assert_eq!(of(text), Some(delimiter), "{text:?}");
+    }
+    assert_eq!(of("x"), None);
 }
 
 proptest! {

@@ -1,0 +1,171 @@
+//! A push: its body in each of its forms, its parameters and its report.
+
+use app::ingest::push_decoder::PushFormat;
+use app::ingest::push_records::{PushReport, RefusedLine};
+use domain::Invalid;
+use domain::ingest::csv::{CsvOptions, Dialect};
+use poem::{Body as RawBody, Request};
+use poem_openapi::payload::Binary;
+use poem_openapi::{ApiRequest, Object};
+use serde_json::{Value, json};
+
+use crate::http::problem::Problem;
+use crate::http::query::refused;
+use crate::http::query_params::query_params;
+
+/// The body of a push, read as a stream.
+#[derive(ApiRequest)]
+pub(crate) enum PushBody {
+    /// JSON Lines: one `{"source_id": ..., "metadata": {...}}` per line.
+    #[oai(content_type = "application/x-ndjson")]
+    JsonLines(Binary<RawBody>),
+    /// CSV with a header row. A column fills the field of the same name. Otherwise its name is converted to lower case,
+    /// with every run of characters other than a-z and 0-9 replaced by one underscore.
+    #[oai(content_type = "text/csv")]
+    Csv(Binary<RawBody>),
+    /// Tab-separated values with a header row, without quoting: a quote is a character like others.
+    #[oai(content_type = "text/tab-separated-values")]
+    Tsv(Binary<RawBody>),
+}
+
+/// Returns how the cells of a table are separated: `?delimiter=`, else the parameter of the content type, else as the
+/// type says. Parameters that say the body is something that would be misread are refused.
+fn dialect(request: &Request, dialect: Dialect, delimiter: Option<&str>) -> Result<Dialect, Problem> {
+    let content_type = request.content_type().unwrap_or_default();
+    let mut of_type = None;
+    for parameter in content_type.split(';').skip(1) {
+        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        let value = value.trim().trim_matches('"');
+        match name.trim().to_ascii_lowercase().as_str() {
+            "delimiter" => of_type = Some(value),
+            // RFC 4180 section 3.
+            "header" if value.eq_ignore_ascii_case("absent") => {
+                return Err(refused_header("header=absent: the first row must be a header"));
+            }
+            "charset" if !matches!(value.to_ascii_lowercase().as_str(), "utf-8" | "utf8" | "us-ascii") => {
+                return Err(refused_header("the charset must be UTF-8"));
+            }
+            _ => {}
+        }
+    }
+    match delimiter.filter(|text| !text.is_empty()).or(of_type) {
+        None => Ok(dialect),
+        Some(text) => dialect
+            .delimited_by(text)
+            .map_err(|rule| refused("delimiter", rule)),
+    }
+}
+
+fn refused_header(rule: &str) -> Problem {
+    Problem::invalid(&Invalid::value(rule).of_field("content-type"), "header")
+}
+
+fn list(text: Option<String>) -> Vec<String> {
+    text.map(|t| {
+        t.split(',')
+            .map(|part| part.trim().to_owned())
+            .filter(|part| !part.is_empty())
+            .collect()
+    })
+    .unwrap_or_default()
+}
+
+query_params! {
+    /// How a push in CSV is read.
+    pub(crate) struct PushQuery {
+        /// CSV only: comma-separated columns that identify a record; their values are joined by `:`. Default: the
+        /// column `source_id` or `id`.
+        source_id: Option<String>,
+        /// CSV only: comma-separated texts that mean "no value". An empty cell always does.
+        null_values: Option<String>,
+        /// CSV only: the character between two cells, `comma`, `tab`, `semicolon` or `pipe`. A parameter `delimiter` of
+        /// the content type means the same.
+        delimiter: Option<String>,
+    }
+}
+
+impl PushBody {
+    /// Returns how this body is to be read, and the body.
+    pub(crate) fn read_as(
+        self,
+        query: PushQuery,
+        request: &Request,
+    ) -> Result<(PushFormat, RawBody), Problem> {
+        let (of_type, body) = match self {
+            Self::JsonLines(body) => return Ok((PushFormat::JsonLines, body.0)),
+            Self::Csv(body) => (Dialect::CSV, body.0),
+            Self::Tsv(body) => (Dialect::TSV, body.0),
+        };
+        let options = CsvOptions {
+            dialect: dialect(request, of_type, query.delimiter.as_deref())?,
+            id_columns: list(query.source_id),
+            null_values: list(query.null_values),
+        };
+        Ok((PushFormat::Csv(options), body))
+    }
+}
+
+/// One fault of a line.
+#[derive(Debug, Object)]
+pub(crate) struct LineFault {
+    /// Path to the faulty value in the line: `["metadata", "mass"]`.
+    loc: Vec<Value>,
+    msg: String,
+    #[oai(rename = "type")]
+    rule: String,
+}
+
+/// A refused line.
+#[derive(Debug, Object)]
+#[oai(rename = "RefusedLine")]
+pub(crate) struct Refused {
+    /// Line number in the body, from 1. For CSV: the line on which the row begins.
+    line: u64,
+    errors: Vec<LineFault>,
+}
+
+/// The result of a push.
+#[derive(Debug, Object)]
+#[oai(rename = "PushReport")]
+pub(crate) struct Pushed {
+    /// Number of this upload in its run.
+    upload: u32,
+    /// Lines that are new in this run.
+    accepted: u64,
+    /// Lines that are new in this run but equal to published records; they cause no work.
+    unchanged: u64,
+    /// Lines that this run already has with the same content; they change nothing.
+    repeated: u64,
+    /// Refused lines.
+    refused: u64,
+    /// The first 1000 refused lines.
+    refused_lines: Vec<Refused>,
+}
+
+impl From<PushReport> for Pushed {
+    fn from(report: PushReport) -> Self {
+        let fault = |f: domain::Fault| {
+            let step = |loc: domain::Loc| match loc {
+                domain::Loc::Key(key) => Value::String(key),
+                domain::Loc::Index(index) => json!(index),
+            };
+            LineFault {
+                loc: f.loc.into_iter().map(step).collect(),
+                msg: f.message,
+                rule: f.rule.to_owned(),
+            }
+        };
+        let refused = |line: RefusedLine| Refused {
+            line: line.line,
+            errors: line.faults.into_iter().map(fault).collect(),
+        };
+        Self {
+            upload: report.upload,
+            accepted: report.accepted,
+            unchanged: report.unchanged,
+            repeated: report.repeated,
+            refused: report.refused,
+            refused_lines: report.refused_lines.into_iter().map(refused).collect(),
+        }
+    }
+}
