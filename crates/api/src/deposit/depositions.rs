@@ -326,13 +326,13 @@ impl DepositionsApi {
     ) -> Result<Json<UploadedFileBody>, Problem> {
         let ticket = self.0.deposit.upload_file.begin(permit, &srn.0).await?;
         let file = form.file().await?;
-        let kept = self
+        let stored = self
             .0
             .deposit
             .upload_file
             .run(&ticket, &file.name, file.content)
             .await?;
-        Ok(Json(UploadedFileBody { file: kept.into() }))
+        Ok(Json(UploadedFileBody { file: stored.into() }))
     }
 
     /// Download a file, as the deposition's owner or a curator.
@@ -397,8 +397,8 @@ impl DepositionsApi {
     ) -> Result<Json<FilledBody>, Problem> {
         let ticket = self.0.deposit.upload_file.begin(permit, &srn.0).await?;
         let bytes = form.file().await?.bytes(crate::deposit::sheet::MAX_BYTES).await?;
-        let columns = tokio::task::spawn_blocking(move || crate::deposit::sheet::columns(&bytes)).await;
-        let columns = columns.map_err(|error| {
+        let sheet = tokio::task::spawn_blocking(move || crate::deposit::sheet::read(&bytes)).await;
+        let sheet = sheet.map_err(|error| {
             tracing::error!(%error, "reading a spreadsheet failed");
             Problem::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
@@ -406,18 +406,13 @@ impl DepositionsApi {
                 "the file is not a readable workbook",
             )
         })?;
-        let columns = columns.map_err(|e| Problem::invalid(&e, "body"))?;
-        let sheet = self
-            .0
-            .deposit
-            .fill_from_spreadsheet
-            .run(&ticket, &columns)
-            .await?;
+        let sheet = sheet.map_err(|e| Problem::invalid(&e, "body"))?;
+        let filled = self.0.deposit.fill_from_spreadsheet.run(&ticket, &sheet).await?;
         Ok(Json(FilledBody {
             parse_result: SheetResult {
-                metadata: sheet.metadata.into_iter().collect(),
-                warnings: sheet.warnings,
-                errors: sheet
+                metadata: filled.metadata.into_iter().collect(),
+                warnings: filled.warnings,
+                errors: filled
                     .errors
                     .into_iter()
                     .map(|(field, message)| SheetError { field, message })

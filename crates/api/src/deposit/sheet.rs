@@ -1,183 +1,161 @@
 //! Parsing of a completed template. The bytes are untrusted and only claim to be a workbook.
+//!
+//! Libraries that read workbooks return values alone. Here it also matters how a cell shows its value, and what is not
+//! read (EDG-1), so the parts of the file are read as XML. Invariant: a part of the file that is not read is either
+//! without content for the record (styles, settings), or leads to a warning. Who can break it: a new element of a cell or
+//! sheet that `cells` skips.
 
-use std::io::{Cursor, Read as _};
+mod cells;
+mod left_out;
+mod package;
+mod strings;
+mod styles;
+mod workbook;
+mod xml;
 
-use calamine::{DataRef, Reader as _, Xlsx};
+use std::collections::{BTreeMap, BTreeSet};
+
 use domain::Invalid;
-use domain::deposit::spreadsheet::SheetValue;
-use time::macros::date;
-use time::{Date, Duration};
+use domain::deposit::spreadsheet::cell::{Place, Sheet, SheetCell, SheetColumn, SheetValue};
+use domain::registry::schema::shortened;
+
+use crate::deposit::sheet::cells::{DATA_ROW, RawCell, check_text};
+use crate::deposit::sheet::package::Package;
+use crate::deposit::sheet::strings::Item;
+use crate::deposit::sheet::styles::Styles;
+use crate::deposit::sheet::xml::{refused, unreadable};
 
 /// Maximum size of a workbook, in bytes.
 pub(crate) const MAX_BYTES: u64 = 8 * 1024 * 1024;
-/// Maximum unpacked size of all parts, in bytes. A small file can unpack to more than any memory.
-const MAX_UNPACKED: u64 = 64 * 1024 * 1024;
-/// Maximum number of parts.
-const MAX_PARTS: usize = 1000;
-/// Maximum size of the text in the rows that are read, in bytes. It equals the limit for metadata.
-const MAX_TEXT: usize = 1024 * 1024;
-/// Maximum number of columns that are read.
-const MAX_COLUMNS: u32 = 2000;
-/// Row 1 holds the headers, row 2 their descriptions, row 3 the record (WC-1.5); counted from 0.
-const DATA_ROW: u32 = 2;
 
-/// Returns the columns of a workbook's first sheet: each header with the value in the data row.
-pub(crate) fn columns(bytes: &[u8]) -> Result<Vec<(String, SheetValue)>, Invalid> {
-    let refuse = |why: String| Invalid::value(why).of_field("file");
-    let none = |error: String| refuse(format!("is not a readable workbook (.xlsx): {error}"));
-    let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).map_err(|e| none(e.to_string()))?;
-    if archive.len() > MAX_PARTS {
-        return Err(refuse(format!("is a workbook with more than {MAX_PARTS} parts")));
+/// Reads a workbook's first sheet.
+pub(crate) fn read(bytes: &[u8]) -> Result<Sheet, Invalid> {
+    let mut package = Package::open(bytes)?;
+    let book = workbook::read(&mut package)?;
+    let first = book.sheets.iter().position(|sheet| sheet.cells);
+    let first = first.ok_or_else(|| refused("has no sheet"))?;
+    let part = &book.sheets[first].part;
+    let xml = package.part(part)?;
+    let raw = cells::read(xml.ok_or_else(|| unreadable("a sheet is missing"))?)?;
+    let relationships = package.relationships(part)?;
+    let styles = Styles::read(&mut package, book.styles.as_deref())?;
+    let wanted = raw.cells.iter().filter(|(place, _)| place.row != 1);
+    let wanted: BTreeSet<usize> = wanted.filter_map(|(_, cell)| shared_index(cell)).collect();
+    let strings = strings::shared(&mut package, book.strings.as_deref(), &wanted)?;
+    let mut sheet = Sheet {
+        date_1904: book.date_1904,
+        ..Sheet::default()
+    };
+    let mut reading = Reading {
+        styles: &styles,
+        strings: &strings,
+        stale: book.stale,
+        text: raw.text,
+    };
+    let of_row = |row: u32| raw.cells.keys().filter(move |place| place.row == row);
+    let columns: BTreeSet<u32> = of_row(0)
+        .chain(of_row(DATA_ROW))
+        .map(|place| place.column)
+        .collect();
+    for column in columns {
+        let mut cell = |row| {
+            let place = Place { row, column };
+            match raw.cells.get(&place) {
+                Some(raw) => reading.cell(place, raw),
+                None => Ok(SheetCell::new(place, SheetValue::Empty)),
+            }
+        };
+        sheet.columns.push(SheetColumn {
+            header: cell(0)?,
+            data: cell(DATA_ROW)?,
+        });
     }
-    let mut left = MAX_UNPACKED;
-    for part in 0..archive.len() {
-        let file = archive.by_index(part).map_err(|e| none(e.to_string()))?;
-        // Unpacks for real: the sizes in the headers are only the sender's claim.
-        let unpacked =
-            std::io::copy(&mut file.take(left + 1), &mut std::io::sink()).map_err(|e| none(e.to_string()))?;
-        left = left
-            .checked_sub(unpacked)
-            .ok_or_else(|| refuse(format!("unpacks to more than {MAX_UNPACKED} bytes")))?;
-    }
-    let mut book: Xlsx<_> = Xlsx::new(Cursor::new(bytes)).map_err(|e| none(e.to_string()))?;
-    let first = book.sheet_names().first().cloned();
-    let first = first.ok_or_else(|| refuse("has no sheet".to_owned()))?;
-    // Reads cell by cell: one cell in the last row of the last column would make a table of 17 thousand million cells.
-    let mut cells = book
-        .worksheet_cells_reader(&first)
-        .map_err(|e| none(e.to_string()))?;
-    let mut characters = 0;
-    let mut found: std::collections::BTreeMap<u32, (String, SheetValue)> = std::collections::BTreeMap::new();
-    while let Some(cell) = cells.next_cell().map_err(|e| none(e.to_string()))? {
-        let (row, column) = cell.get_position();
-        if row > DATA_ROW {
-            break;
-        }
-        if column >= MAX_COLUMNS {
-            continue;
-        }
-        // A string that many cells share is stored once in the file and would be copied for each.
-        if let DataRef::String(text) | DataRef::DateTimeIso(text) | DataRef::DurationIso(text) =
-            cell.get_value()
-        {
-            characters += text.len();
-        } else if let DataRef::SharedString(text) = cell.get_value() {
-            characters += text.len();
-        }
-        if characters > MAX_TEXT {
-            return Err(refuse(format!(
-                "has more than {MAX_TEXT} bytes of text in its first three rows"
-            )));
-        }
-        let entry = found
-            .entry(column)
-            .or_insert_with(|| (String::new(), SheetValue::Empty));
-        match (row, value(cell.get_value())) {
-            (0, SheetValue::Text(text)) => entry.0 = text,
-            (0, SheetValue::Number(n)) => entry.0 = n.to_string(),
-            (DATA_ROW, value) => entry.1 = value,
-            _ => {}
-        }
-    }
-    Ok(found.into_values().collect())
+    left_out::warn_of_sheets(&mut package, &book.sheets, first, &mut sheet)?;
+    left_out::warn_of_cells(&raw, &mut sheet);
+    left_out::remark_links(&raw, &relationships, &mut sheet);
+    let attached = left_out::attached(&mut package, &relationships)?;
+    left_out::warn_of_attached(attached, &mut sheet);
+    Ok(sheet)
 }
 
-fn value(cell: &DataRef<'_>) -> SheetValue {
-    #[expect(clippy::cast_precision_loss, reason = "workbooks hold floats only")]
-    let whole = |n: i64| SheetValue::Number(n as f64);
-    match cell {
-        DataRef::Empty => SheetValue::Empty,
-        DataRef::SharedString(text) => SheetValue::Text((*text).to_owned()),
-        DataRef::Float(n) => SheetValue::Number(*n),
-        DataRef::Int(n) => whole(*n),
-        DataRef::Bool(truth) => SheetValue::Boolean(*truth),
-        DataRef::DateTime(at) if at.is_datetime() => day(at.as_f64()).map_or_else(
-            || SheetValue::Error("of an invalid date".to_owned()),
-            SheetValue::Date,
-        ),
-        DataRef::DateTime(at) => SheetValue::Number(at.as_f64()),
-        DataRef::String(text) | DataRef::DateTimeIso(text) | DataRef::DurationIso(text) => {
-            SheetValue::Text(text.clone())
-        }
-        DataRef::Error(error) => SheetValue::Error(error.to_string()),
-    }
+/// Returns the index of a cell's shared text.
+fn shared_index(cell: &RawCell) -> Option<usize> {
+    let value = cell
+        .value
+        .as_ref()
+        .filter(|_| cell.kind.as_deref() == Some("s"))?;
+    value.trim().parse().ok()
 }
 
-/// Converts a serial number to a date: days since 1899-12-30, as Excel counts from March 1900 on (ECMA-376, 18.17.4.1).
-fn day(serial: f64) -> Option<Date> {
-    if !(61.0..2_958_466.0).contains(&serial) {
-        return None;
+/// What cells refer to.
+struct Reading<'a> {
+    styles: &'a Styles,
+    strings: &'a BTreeMap<usize, Item>,
+    stale: bool,
+    /// Size of the texts so far, in bytes.
+    text: usize,
+}
+
+impl Reading<'_> {
+    fn cell(&mut self, place: Place, raw: &RawCell) -> Result<SheetCell, Invalid> {
+        let mut cell = SheetCell::new(place, SheetValue::Empty);
+        let (code, font) = self.styles.of(raw.style);
+        code.clone_into(&mut cell.format);
+        let mut remarks: BTreeSet<&str> = font.into_iter().collect();
+        let value = raw.value.as_deref().unwrap_or_default();
+        let mut text = |item: &Item| {
+            remarks.extend(item.remarks.iter().copied());
+            if item.broken {
+                SheetValue::Unreadable("has half of a character".to_owned())
+            } else {
+                SheetValue::Text(item.text.clone())
+            }
+        };
+        cell.value = match (raw.kind.as_deref(), value) {
+            _ if raw.is_uncomputed() => SheetValue::Uncomputed,
+            (Some("inlineStr"), _) | (_, "") => match &raw.inline {
+                Some(item) => text(item),
+                None if value.is_empty() => SheetValue::Empty,
+                None => text(&Item::of(value)),
+            },
+            (Some("s"), _) => match shared_index(raw).and_then(|index| self.strings.get(&index)) {
+                // A text that many cells share is stored once in the file, and is copied for each.
+                Some(item) => {
+                    self.text += item.text.len();
+                    check_text(self.text)?;
+                    text(item)
+                }
+                None => SheetValue::Unreadable("refers to a text that the workbook does not have".to_owned()),
+            },
+            (Some("str"), _) => text(&Item::of(value)),
+            (Some("b"), _) => match value.trim() {
+                "1" | "true" => SheetValue::Boolean(true),
+                "0" | "false" => SheetValue::Boolean(false),
+                _ => SheetValue::Unreadable(format!(
+                    "is marked as true or false and holds {:?}",
+                    shortened(value)
+                )),
+            },
+            (Some("e"), _) => SheetValue::Error(value.to_owned()),
+            (Some("d"), _) => SheetValue::Iso(value.to_owned()),
+            (None | Some("n"), _) => SheetValue::Number(value.trim().to_owned()),
+            (Some(kind), _) => SheetValue::Unreadable(format!("has the unknown type {:?}", shortened(kind))),
+        };
+        if raw.formula && self.stale {
+            // Libraries that compute nothing write a zero and leave the computation to the program that opens the file.
+            if cell.value == SheetValue::Number("0".to_owned()) {
+                cell.value = SheetValue::Uncomputed;
+            } else if !cell.is_empty() && cell.value != SheetValue::Uncomputed {
+                cell.remarks.push(
+                    "has a formula, and the workbook says that its formulas are still to be computed; the saved value was read"
+                        .to_owned(),
+                );
+            }
+        }
+        cell.remarks.extend(remarks.into_iter().map(str::to_owned));
+        Ok(cell)
     }
-    #[expect(clippy::cast_possible_truncation, reason = "within the range above")]
-    let days = serial.floor() as i64;
-    date!(1899 - 12 - 30).checked_add(Duration::days(days))
 }
 
 #[cfg(test)]
-mod tests {
-    use rust_xlsxwriter::{ExcelDateTime, Format, Workbook};
-
-    use super::*;
-
-    fn book(fill: impl FnOnce(&mut rust_xlsxwriter::Worksheet)) -> Vec<u8> {
-        let mut book = Workbook::new();
-        fill(book.add_worksheet());
-        book.save_to_buffer().unwrap()
-    }
-
-    // proves PIP-1
-    #[test]
-    fn headers_and_the_third_row_are_read_dates_too() {
-        let bytes = book(|sheet| {
-            sheet.write(0, 0, "label").unwrap();
-            sheet.write(1, 0, "what it is called").unwrap();
-            sheet.write(2, 0, "a").unwrap();
-            sheet.write(0, 1, "born").unwrap();
-            let format = Format::new().set_num_format("yyyy-mm-dd");
-            let at = ExcelDateTime::from_ymd(2020, 2, 29).unwrap();
-            sheet.write_with_format(2, 1, &at, &format).unwrap();
-            sheet.write(0, 2, "mass").unwrap();
-            sheet.write(2, 2, 3.5).unwrap();
-            sheet.write(3, 0, "a second record").unwrap();
-            sheet.write(1_048_575, 16_383, "far away").unwrap();
-        });
-        assert_eq!(
-            columns(&bytes).unwrap(),
-            [
-                ("label".to_owned(), SheetValue::Text("a".to_owned())),
-                ("born".to_owned(), SheetValue::Date(date!(2020 - 02 - 29))),
-                ("mass".to_owned(), SheetValue::Number(3.5)),
-            ]
-        );
-    }
-
-    #[test]
-    fn a_text_that_many_cells_share_is_not_copied_for_each() {
-        let text = "x".repeat(30_000);
-        let bytes = book(|sheet| {
-            for column in 0..200 {
-                sheet.write(0, column, &text).unwrap();
-            }
-        });
-        let message = columns(&bytes).unwrap_err().to_string();
-        assert!(message.contains("bytes of text"), "{message}");
-    }
-
-    #[test]
-    fn what_is_no_workbook_and_what_unpacks_to_too_much_is_refused() {
-        for bad in [&b""[..], b"no workbook", b"PK\x03\x04", &book(|_| {})[..100]] {
-            assert!(columns(bad).is_err());
-        }
-        let mut bomb = zip::ZipWriter::new(Cursor::new(Vec::new()));
-        let options = zip::write::SimpleFileOptions::default();
-        bomb.start_file("xl/workbook.xml", options).unwrap();
-        let zeros = vec![0_u8; 1024 * 1024];
-        for _ in 0..70 {
-            std::io::Write::write_all(&mut bomb, &zeros).unwrap();
-        }
-        let bytes = bomb.finish().unwrap().into_inner();
-        assert!(bytes.len() < 1024 * 1024);
-        let message = columns(&bytes).unwrap_err().to_string();
-        assert!(message.contains("unpacks to more"), "{message}");
-    }
-}
+mod tests;

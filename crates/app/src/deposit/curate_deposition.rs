@@ -134,9 +134,9 @@ impl CurateDeposition {
             let pin = pins.iter().find(|pin| pin.run == result.run);
             let pin = pin.ok_or_else(|| lost("a result without its pin"))?;
             let key = result.key.ok_or_else(|| lost("a result without its rows"))?;
-            let kept = self.blobs.get(&key).await?;
+            let found = self.blobs.get(&key).await?;
             let output = HookOutput {
-                features: kept
+                features: found
                     .ok_or_else(|| lost("the rows are missing in the blob store"))?
                     .to_vec(),
                 ..HookOutput::default()

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use domain::deposit::deposition::{DepositionError, DepositionUse};
-use domain::deposit::spreadsheet::{SheetMetadata, SheetValue, read};
+use domain::deposit::spreadsheet::cell::Sheet;
+use domain::deposit::spreadsheet::{SheetMetadata, read};
 use ports::{Committed, Store, StoreError, UnitOfWork};
 use serde_json::json;
 
@@ -27,18 +28,14 @@ impl FillFromSpreadsheet {
 
     /// Replaces the metadata with the values of the sheet's columns if they are valid. Reports what was read in
     /// either case.
-    pub async fn run(
-        &self,
-        ticket: &UploadTicket,
-        columns: &[(String, SheetValue)],
-    ) -> Result<SheetMetadata, Failure> {
-        Ok(retried!(self.attempt(ticket, columns))?.into_inner())
+    pub async fn run(&self, ticket: &UploadTicket, sheet: &Sheet) -> Result<SheetMetadata, Failure> {
+        Ok(retried!(self.attempt(ticket, sheet))?.into_inner())
     }
 
     async fn attempt(
         &self,
         ticket: &UploadTicket,
-        columns: &[(String, SheetValue)],
+        sheet: &Sheet,
     ) -> Result<Committed<SheetMetadata>, Failure> {
         let (id, asker) = (&ticket.id, &ticket.asker);
         let mut uow = UnitOfWork::begin(&*self.store).await?;
@@ -48,14 +45,14 @@ impl FillFromSpreadsheet {
         let schema = schema_of(&mut *uow, &convention.schema).await?;
         let schema =
             schema.ok_or_else(|| StoreError::corrupt("conventions", "a convention without its schema"))?;
-        let sheet = read(&schema.fields, columns);
-        if sheet.errors.is_empty() {
-            uow.depositions().set_metadata(id, &sheet.metadata).await?;
-            let payload = json!({"deposition_id": id.as_str(), "metadata": sheet.metadata});
+        let filled = read(&schema.fields, sheet);
+        if filled.errors.is_empty() {
+            uow.depositions().set_metadata(id, &filled.metadata).await?;
+            let payload = json!({"deposition_id": id.as_str(), "metadata": filled.metadata});
             uow.activity()
                 .append(&event("MetadataUpdatedEvent", id, &asker.actor, payload))
                 .await?;
         }
-        Ok(uow.commit(sheet).await?)
+        Ok(uow.commit(filled).await?)
     }
 }

@@ -11,7 +11,7 @@ use domain::deposit::deposition::{DepositionError, DepositionUse};
 use domain::kind::{Coded as _, Kind};
 use domain::{DepositionId, FileName, Invalid, NodeDomain};
 use ports::deposit::DepositionFile;
-use ports::{Blobs, ByteStream, Committed, Ids, KeptBlob, PutError, Store, UnitOfWork};
+use ports::{Blobs, ByteStream, Committed, Ids, PutError, Store, StoredBlob, UnitOfWork};
 use serde_json::json;
 
 use crate::access::deposition::{DRAFT, DepositionAsker, id_of, lock};
@@ -69,8 +69,8 @@ impl UploadFile {
         let name: FileName = name.parse().map_err(|e: Invalid| e.of_field("file"))?;
         let most = retried!(self.may_begin(ticket, Some(&name)))?.into_inner();
         let key = format!("depositions/{}/{}", ticket.id, self.ids.new_id());
-        let kept = match self.blobs.put_stream(&key, content, most).await {
-            Ok(kept) => kept,
+        let stored = match self.blobs.put_stream(&key, content, most).await {
+            Ok(stored) => stored,
             Err(PutError::Store(error)) => return Err(error.into()),
             Err(PutError::TooLarge(most)) => {
                 let why = format!(
@@ -87,7 +87,7 @@ impl UploadFile {
                 .into());
             }
         };
-        match retried!(self.list(ticket, &name, &key, kept)) {
+        match retried!(self.list(ticket, &name, &key, stored)) {
             Ok(listed) => {
                 let (file, replaced) = listed.into_inner();
                 if let Some(old) = replaced {
@@ -131,17 +131,17 @@ impl UploadFile {
         ticket: &UploadTicket,
         name: &FileName,
         key: &str,
-        kept: KeptBlob,
+        stored: StoredBlob,
     ) -> Result<Committed<(DepositionFile, Option<String>)>, Failure> {
         let mut uow = UnitOfWork::begin(&*self.store).await?;
         check(&mut uow, ticket, Some(name)).await?;
         let id = &ticket.id;
         let listed = uow
             .depositions()
-            .put_file(id, name, key, kept.bytes, kept.sha256)
+            .put_file(id, name, key, stored.bytes, stored.sha256)
             .await?;
-        let checksum = format!("sha256:{}", domain::registry::digest::hex(&kept.sha256));
-        let payload = json!({"deposition_id": id.as_str(), "filename": name.as_str(), "size": kept.bytes, "checksum": checksum});
+        let checksum = format!("sha256:{}", domain::registry::digest::hex(&stored.sha256));
+        let payload = json!({"deposition_id": id.as_str(), "filename": name.as_str(), "size": stored.bytes, "checksum": checksum});
         uow.activity()
             .append(&event("FileUploadedEvent", id, &ticket.asker.actor, payload))
             .await?;

@@ -281,7 +281,7 @@ mod tests {
 
     // proves PIP-1
     #[test]
-    fn owners_write_curators_read_and_nobody_decides_about_their_own() {
+    fn owners_write_curators_read_and_no_user_decides_about_their_own() {
         use DepositionUse::{Curate, Read, Write};
         let owner = user(1);
         for (asker, curator, expected) in [
