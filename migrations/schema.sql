@@ -106,6 +106,12 @@ BEGIN
   RETURN NULL;
 END $$;
 
+CREATE FUNCTION public.log_position(id xid8) RETURNS xid8
+    LANGUAGE sql STABLE
+    AS $$
+  SELECT (coalesce((SELECT max(xid_offset) FROM log_epochs), 0) + id::text::bigint)::text::xid8
+$$;
+
 CREATE FUNCTION public.log_tasks_created() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -178,7 +184,7 @@ BEGIN
 END $$;
 
 CREATE TABLE public.activity_log (
-    transaction_id xid8 DEFAULT pg_current_xact_id() NOT NULL,
+    transaction_id xid8 DEFAULT public.log_position(pg_current_xact_id()) NOT NULL,
     sequence bigint NOT NULL,
     id uuid,
     kind text NOT NULL,
@@ -569,6 +575,12 @@ CREATE TABLE public.ingest_uploads (
     started_at timestamp with time zone DEFAULT now() NOT NULL
 );
 
+CREATE TABLE public.log_epochs (
+    xid_offset bigint NOT NULL,
+    opened_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT log_epochs_xid_offset_check CHECK ((xid_offset > 0))
+);
+
 CREATE TABLE public.metadata_tables (
     table_name text NOT NULL,
     schema_id text NOT NULL,
@@ -802,6 +814,9 @@ ALTER TABLE ONLY public.ingest_runs
 ALTER TABLE ONLY public.ingest_uploads
     ADD CONSTRAINT ingest_uploads_pkey PRIMARY KEY (ingest_run_id, upload);
 
+ALTER TABLE ONLY public.log_epochs
+    ADD CONSTRAINT log_epochs_pkey PRIMARY KEY (xid_offset);
+
 ALTER TABLE ONLY public.metadata_tables
     ADD CONSTRAINT metadata_tables_pkey PRIMARY KEY (table_name);
 
@@ -1031,6 +1046,8 @@ CREATE CONSTRAINT TRIGGER tr_hooks_live_is_history AFTER INSERT OR UPDATE OF liv
 CREATE TRIGGER tr_ingest_pulls_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON public.ingest_pulls FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 
 CREATE TRIGGER tr_ingest_uploads_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON public.ingest_uploads FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+
+CREATE TRIGGER tr_log_epochs_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON public.log_epochs FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 
 CREATE TRIGGER tr_records_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON public.records FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 

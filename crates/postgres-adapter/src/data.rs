@@ -3,6 +3,7 @@
 pub(crate) mod activity;
 pub(crate) mod activity_queries;
 pub(crate) mod lineage;
+mod log_epochs;
 pub(crate) mod provenance;
 pub(crate) mod queries;
 pub(crate) mod recall;
