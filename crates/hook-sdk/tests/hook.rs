@@ -205,7 +205,7 @@ fn what_was_said_before_is_on_disk_while_a_slow_hook_goes_on() {
 }
 
 #[test]
-fn the_name_selects_the_hook_and_an_unknown_name_is_told_the_known_ones() {
+fn the_name_selects_the_hook_and_for_an_unknown_name_the_known_ones_are_listed() {
     let mut run = run_with("{\"id\":\"a\",\"metadata\":{\"name\":\"n\",\"mass\":1}}\n");
     let hooks = || {
         [

@@ -12,7 +12,7 @@ use bollard::query_parameters::{
 use domain::{FailureKind, Limits};
 use futures::StreamExt as _;
 use ports::RunnerError;
-use runner_workdir::{LogTail, measure};
+use runner_workdir::{LogTail, cancelled, measure};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -24,34 +24,35 @@ use crate::sandbox::Role;
 use crate::trouble::{EngineCall, Trouble, sort};
 use crate::work::blocking;
 
-/// How long the engine is waited for to say that a container has ended, before it is asked: a proxy may have dropped the connection
-/// without a word.
+/// How long to wait for the engine's message that a container has ended before its state is read: a proxy may have
+/// dropped the connection silently.
 const WAIT_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a container may be in a state that the client cannot read.
 const PASSING_PATIENCE: Duration = Duration::from_secs(5);
-/// How often it is asked while something is about to happen.
+/// The interval of requests while a change is imminent.
 const SHORT_TICK: Duration = Duration::from_millis(50);
-/// How often the disk is measured.
+/// The interval at which the disk is measured.
 const TICK: Duration = Duration::from_millis(250);
-/// How often the engine is asked how much a container's own layer has; it walks the layer to know.
+/// The interval at which the engine is asked for the size of a container's own layer; it walks the layer for it.
 const LAYER_TICK: Duration = Duration::from_secs(5);
-/// How long an engine may not answer while a container runs: time to be restarted.
+/// How long an engine may be unresponsive while a container runs: time for a restart.
 const ENGINE_PATIENCE: Duration = Duration::from_secs(30);
 /// How long a killed container may take to end, and its log to be read.
 const END_PATIENCE: Duration = Duration::from_secs(60);
-/// How often the engine is asked again, a [`SHORT_TICK`] apart, whether it noticed that memory ran out, after it noticed the end: two
-/// messages of containerd in either order. Times and not a time: what makes the engine slow makes the questions slow too.
+/// How often the state is read again, a [`SHORT_TICK`] apart, after the end, for the message that memory ran out:
+/// containerd sends the two messages in either order. A number and not a duration: what slows the engine down slows the
+/// requests down too.
 const OOM_QUESTIONS: u32 = 20;
-/// The same, if something else than SIGKILL ended it: a program that outlived a child that was killed for memory.
+/// The same, if it did not end by SIGKILL: a program that outlived a child that was killed for memory.
 const SHORT_OOM_QUESTIONS: u32 = 4;
-/// A shell's and an engine's way of saying that a signal ended a program: 128 and its number.
+/// Shells and engines report a program that a signal ended with the status 128 plus the signal's number.
 const SIGNALLED: i64 = 128;
 /// The last signal (signal(7)).
 const LAST_SIGNAL: i64 = 64;
-/// The same of SIGKILL.
+/// The status of a program that SIGKILL ended.
 const SIGKILLED: i64 = SIGNALLED + 9;
 
-/// Why it is not watched any more.
+/// Why watching ended.
 enum Verdict {
     Ended,
     Limit(FailureKind),
@@ -62,7 +63,7 @@ enum Verdict {
 enum Memory {
     /// It was enough, as far as is known.
     Enough,
-    /// It ran out: the engine says so.
+    /// It ran out: the engine reports it.
     RanOut,
     /// It ran out, because nothing else explains how the container ended.
     MustHaveRunOut,
@@ -70,15 +71,15 @@ enum Memory {
 
 /// How a container ended.
 pub(crate) struct Ended {
-    /// Why not well, if so.
+    /// Why it failed, if it did.
     pub(crate) failure: Option<FailureKind>,
-    /// The last part of what it printed, and a line of the runner's own if it was ended.
+    /// The last part of its printed output, and a line of the runner's own if the runner ended it.
     pub(crate) log: Vec<u8>,
     /// How long it ran.
     pub(crate) duration: Duration,
 }
 
-/// A container that was made, and what holds for it.
+/// A created container, and its limits.
 pub(crate) struct Container<'a> {
     pub(crate) engine: &'a Engine,
     pub(crate) name: &'a str,
@@ -86,19 +87,19 @@ pub(crate) struct Container<'a> {
     pub(crate) limits: Limits,
     /// When its time is up.
     pub(crate) deadline: Instant,
-    /// What it writes to.
+    /// The work directory.
     pub(crate) work: &'a Path,
     /// What runs in it.
     pub(crate) role: Role<'a>,
-    /// Cancelled when no caller waits any more.
+    /// Cancelled when the caller no longer waits.
     pub(crate) cancel: &'a CancellationToken,
 }
 
 impl Container<'_> {
-    /// Starts it, if it is of this image, and waits until it has ended or must be.
+    /// Starts it, if it was created from this image, and waits until it has ended, or ends it at a limit.
     pub(crate) async fn run(&self, image: &Image) -> Result<Ended, Trouble> {
         let made = self.inspect(false).await?;
-        // PIP-5: said by the container itself: names may have moved since the image was resolved.
+        // PIP-5: the container itself has the id: names may have moved since the image was resolved.
         if !made
             .image
             .as_deref()
@@ -120,6 +121,8 @@ impl Container<'_> {
         if let Verdict::Limit(_) = verdict {
             self.kill().await?;
         }
+        // Not what is asked and read afterwards.
+        let watched = begun.elapsed();
         let state = self.state_at_end(&verdict).await?;
         let memory = self.memory(&state, &verdict).await;
         let mut log = self.log().await;
@@ -127,7 +130,7 @@ impl Container<'_> {
         Ok(Ended {
             failure,
             log: log.into_bytes(),
-            duration: lasted(&state).unwrap_or_else(|| begun.elapsed()),
+            duration: lasted(&state).unwrap_or(watched),
         })
     }
 
@@ -135,7 +138,7 @@ impl Container<'_> {
         let begun = Instant::now();
         loop {
             match self.inspect_once(size).await {
-                // Podman has passing states that the client has no names for, such as "stopped" before "exited".
+                // Podman has transient states that the client cannot parse, such as "stopped" before "exited".
                 Err(Error::JsonDataError { .. }) if begun.elapsed() < PASSING_PATIENCE => {
                     sleep(SHORT_TICK).await;
                 }
@@ -171,8 +174,8 @@ impl Container<'_> {
         }
     }
 
-    /// Waits until the container does not run any more. What ends a wait (the container, a proxy that lost patience, the
-    /// engine), it is the container's state that counts.
+    /// Waits until the container has ended. Its state decides, because the container, a proxy or the engine may end a
+    /// single wait.
     async fn wait_for_end(&self) -> Result<(), Trouble> {
         let mut answered = Instant::now();
         loop {
@@ -194,7 +197,7 @@ impl Container<'_> {
         }
     }
 
-    /// Waits until the container takes up more disk than it may; says so in words.
+    /// Waits until the container exceeds its disk limit, and returns a sentence about it.
     async fn wait_for_full_disk(&self) -> Result<String, Trouble> {
         let (most, most_files) = (self.options.most_disk_bytes, self.options.most_files);
         let mut layer_next = Instant::now() + LAYER_TICK;
@@ -209,7 +212,7 @@ impl Container<'_> {
             }
             let mut bytes = used.bytes;
             if self.role != Role::Hook && Instant::now() >= layer_next {
-                // What an engine cannot say now it may say next time.
+                // A failed request may succeed the next time.
                 let layer = self.inspect(true).await.ok().and_then(|found| found.size_rw);
                 bytes = bytes.saturating_add(layer.and_then(|size| u64::try_from(size).ok()).unwrap_or(0));
                 layer_next = Instant::now() + LAYER_TICK;
@@ -231,7 +234,7 @@ impl Container<'_> {
             .await;
         match killed {
             Ok(()) => {}
-            // It may have ended meanwhile, which is as good.
+            // It may have ended meanwhile.
             Err(error) => {
                 if is_running(&self.state().await?) {
                     return Err(sort(EngineCall::Other("kill the container"), error));
@@ -248,7 +251,7 @@ impl Container<'_> {
         Ok(())
     }
 
-    /// The state of a container that has ended, once the engine had time to notice why.
+    /// Returns the state of a container that has ended, after the engine had time to notice why.
     async fn state_at_end(&self, verdict: &Verdict) -> Result<ContainerState, Trouble> {
         let mut asked = 0;
         loop {
@@ -266,9 +269,10 @@ impl Container<'_> {
         }
     }
 
-    /// Whether memory ran out. An engine may never say so, however long it is asked ([`Killer`]), so SIGKILL that came from the kernel
-    /// counts as well. In doubt it is the verdict after which it is run again: for a hook that is memory, for an ingester a signal. A
-    /// hook that was not short of memory is run a few times more than it need be; the other mistake would be an errored record.
+    /// Returns whether memory ran out. An engine may never report it ([`Killer`]), so SIGKILL from the kernel counts as
+    /// well. In doubt, the result is the one after which it is run again: for a hook memory, for an ingester a signal.
+    /// A hook that did not lack memory is then run a few times more than necessary; the other mistake would be an
+    /// errored record.
     async fn memory(&self, state: &ContainerState, verdict: &Verdict) -> Memory {
         if state.oom_killed == Some(true) {
             return Memory::RanOut;
@@ -316,7 +320,7 @@ impl Container<'_> {
             }
             Verdict::Ended => match state.exit_code.unwrap_or_default() {
                 0 => None,
-                // A program that ends with such a status by itself looks the same.
+                // A program that exits with such a status by itself looks the same.
                 code if (SIGNALLED + 1..=SIGNALLED + LAST_SIGNAL).contains(&code) => {
                     i32::try_from(code - SIGNALLED).ok().map(FailureKind::Signalled)
                 }
@@ -325,7 +329,7 @@ impl Container<'_> {
         }
     }
 
-    /// The last part of what it printed. A log that cannot be read is no reason to lose what was done.
+    /// Returns the last part of its printed output. An unreadable log is no reason to lose what was done.
     async fn log(&self) -> LogTail {
         let mut tail = LogTail::new(self.options.most_log_bytes);
         let options = LogsOptionsBuilder::new().stdout(true).stderr(true).build();
@@ -346,24 +350,21 @@ impl Container<'_> {
     }
 }
 
-/// Output without a reader.
-pub(crate) fn cancelled() -> RunnerError {
-    RunnerError::new("finish the attempt", "it was cancelled")
-}
-
 fn is_running(state: &ContainerState) -> bool {
     [state.running, state.paused, state.restarting].contains(&Some(true))
 }
 
-/// Whether the engine said that there is no such container: it was removed.
+/// Returns whether the engine reports that the container does not exist: it was removed.
 fn is_gone(error: &RunnerError) -> bool {
     let source = error.source.downcast_ref::<Error>();
     source.is_some_and(crate::trouble::is_missing)
 }
 
-/// How long it ran, by the engine's clock.
+/// Returns how long it ran, by the engine's clock.
 fn lasted(state: &ContainerState) -> Option<Duration> {
-    (moment(state.finished_at.as_deref())? - moment(state.started_at.as_deref())?)
+    // A time that the engine does not know is in the year 1.
+    let known = |text: Option<&str>| moment(text).filter(|at| at.year() > 1);
+    (known(state.finished_at.as_deref())? - known(state.started_at.as_deref())?)
         .try_into()
         .ok()
 }
@@ -373,7 +374,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_engines_clock_says_how_long_a_container_ran() {
+    fn a_containers_duration_is_by_the_engines_clock() {
         let state = |started: &str, finished: &str| ContainerState {
             started_at: Some(started.to_owned()),
             finished_at: Some(finished.to_owned()),
@@ -381,9 +382,13 @@ mod tests {
         };
         let ran = state("2026-11-25T12:09:59.034574568Z", "2026-11-25T12:10:00.144289533Z");
         assert_eq!(lasted(&ran), Some(Duration::from_nanos(1_109_714_965)));
-        // A container that never ended, in Docker's words.
+        // Docker's value for a container that never ended.
         assert_eq!(
             lasted(&state("2026-11-25T12:09:59Z", "0001-01-01T00:00:00Z")),
+            None
+        );
+        assert_eq!(
+            lasted(&state("0001-01-01T00:00:00Z", "0001-01-01T00:00:00Z")),
             None
         );
         assert_eq!(lasted(&ContainerState::default()), None);

@@ -16,17 +16,17 @@ use tokio::time::sleep;
 use crate::options::DockerRunnerOptions;
 use crate::trouble::{EngineCall, Trouble, is_forbidden, is_missing, lost_limit, sort};
 
-/// The label that says whose a container is.
+/// The label with the name of a container's owner.
 pub(crate) const OWNER_LABEL: &str = "org.hallmark.owner";
 /// Where Docker listens by default.
 const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
 /// The pauses between attempts at removing a container before its attempt ends.
 const SHORT_PATIENCE: [u64; 5] = [50, 200, 500, 1000, 2000];
-/// How often, at most, it is tried every [`LONG_PAUSE`] when no caller waits for it.
+/// The maximum number of attempts, one every [`LONG_PAUSE`], when no caller waits for the removal.
 const LONG_PATIENCE: u32 = 120;
 const LONG_PAUSE: Duration = Duration::from_secs(5);
 
-/// A container engine that answered.
+/// A container engine that responded.
 #[derive(Clone, Debug)]
 pub(crate) struct Engine {
     docker: Docker,
@@ -42,7 +42,7 @@ impl Engine {
             .docker_host
             .clone()
             .or_else(|| std::env::var("DOCKER_HOST").ok());
-        // An empty variable is how compose files leave one out.
+        // Compose files leave a variable out by setting it to the empty string.
         let host = named
             .filter(|host| !host.is_empty())
             .unwrap_or_else(|| DEFAULT_HOST.to_owned());
@@ -52,7 +52,7 @@ impl Engine {
         let failed = |error: Error| RunnerError::new(what.clone(), error);
         let docker = Docker::connect_with_host(&host).map_err(failed)?;
         docker.ping().await.map_err(failed)?;
-        // So that an older engine is not asked in a newer engine's words.
+        // An older engine does not support the newest version of the API.
         let docker = docker.negotiate_version().await.map_err(failed)?;
         let about = docker.version().await.map_err(failed)?;
         let podman = about
@@ -68,23 +68,23 @@ impl Engine {
         })
     }
 
-    /// The client.
+    /// Returns the client.
     pub(crate) const fn docker(&self) -> &Docker {
         &self.docker
     }
 
-    /// `docker` or `podman`.
+    /// Returns `docker` or `podman`.
     pub(crate) const fn product(&self) -> &'static str {
         self.product
     }
 
-    /// What it is and where.
+    /// Returns its product, version and address.
     pub(crate) fn describe(&self) -> String {
         format!("{} {} at {}", self.product, self.version, self.host)
     }
 
-    /// Makes the container `name`, without starting it. It must be removed, also when this fails: the engine may have made it and its
-    /// answer be lost.
+    /// Creates the container `name`, without starting it. It must be removed even if this fails: the engine may have
+    /// created it, and the response may be lost.
     pub(crate) async fn create(&self, name: &str, body: ContainerCreateBody) -> Result<(), Trouble> {
         let options = CreateContainerOptionsBuilder::new().name(name).build();
         let made = self.docker.create_container(Some(options), body).await;
@@ -101,7 +101,7 @@ impl Engine {
     pub(crate) async fn remove(&self, name: &str) -> Result<(), RunnerError> {
         let mut last = self.remove_once(name).await;
         for pause in SHORT_PATIENCE {
-            // What is forbidden now is forbidden in a second.
+            // A call that is forbidden now is forbidden in a second.
             if last.is_ok() || last.as_ref().is_err_and(is_forbidden) {
                 break;
             }
@@ -111,7 +111,7 @@ impl Engine {
         last.map_err(|e| RunnerError::new(format!("remove the container {name}"), e))
     }
 
-    /// The same, again and again while the engine does not answer.
+    /// Does the same, and repeats it for minutes while it fails.
     pub(crate) async fn remove_in_time(&self, name: &str) {
         for _ in 0..LONG_PATIENCE {
             if self.remove_once(name).await.is_ok() {
@@ -124,13 +124,13 @@ impl Engine {
     async fn remove_once(&self, name: &str) -> Result<(), Error> {
         let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
         match self.docker.remove_container(name, Some(options)).await {
-            // A removal that is in progress is an error, and over when there is nothing left to remove.
+            // A removal in progress is an error; it is over when there is nothing left to remove.
             Err(error) if !is_missing(&error) => Err(error),
             _ => Ok(()),
         }
     }
 
-    /// The ids of all containers of `owner`, in any state.
+    /// Returns the ids of all containers of `owner`, in any state.
     pub(crate) async fn of_owner(&self, owner: &str) -> Result<Vec<String>, RunnerError> {
         let label = format!("{OWNER_LABEL}={owner}");
         let options = ListContainersOptionsBuilder::new()
@@ -139,7 +139,8 @@ impl Engine {
             .build();
         let all = self.docker.list_containers(Some(options)).await;
         let all = all.map_err(|e| RunnerError::new("list the containers of a former server", e))?;
-        // Removing a stranger's container would be worse than leaving one of ours, so the engine's filter is not relied on.
+        // Removing another owner's container would be worse than leaving one of ours, so the engine's filter is not
+        // trusted.
         let ours = all.into_iter().filter(|container| {
             let label = container.labels.as_ref().and_then(|all| all.get(OWNER_LABEL));
             label.is_some_and(|found| found == owner)

@@ -1,4 +1,4 @@
-//! From an image's reference and digest to the image that the engine will run (PIP-5, WC-D18).
+//! Resolves an image's reference and digest to the image that the engine will run (PIP-5, WC-D18).
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::trouble::{EngineCall, Trouble, is_missing, plain, sort};
 /// An image that the engine has, and that the release's digest names.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Image {
-    /// The engine's id of it, which containers are made of: a tag may point elsewhere a moment later.
+    /// The engine's id of it, from which containers are created: a tag may point elsewhere a moment later.
     pub(crate) id: String,
     /// The directories that it declares as volumes.
     pub(crate) volumes: Vec<String>,
@@ -79,18 +79,18 @@ fn unusable(why: String) -> Trouble {
     Trouble::Failure(FailureKind::ImageUnusable(why))
 }
 
-/// What the engine knows of an image, if it has it.
+/// Returns what the engine knows of an image, if it has it.
 async fn inspect(engine: &Engine, name: &str) -> Result<Option<ImageInspect>, Trouble> {
     match engine.docker().inspect_image(name).await {
         Ok(found) => Ok(Some(found)),
         Err(error) if is_missing(&error) => Ok(None),
-        // Podman's answer to a digest that is no name of an image.
+        // Podman's response to a digest that is not the name of an image.
         Err(Error::DockerResponseServerError { status_code: 400, .. }) => Ok(None),
         Err(error) => Err(sort(EngineCall::Image, error)),
     }
 }
 
-/// The image `<repository>@<digest>`, if the engine has it and says itself that this is its digest.
+/// Returns the image `<repository>@<digest>`, if the engine has it and reports this digest itself.
 async fn pinned_image(
     engine: &Engine,
     pinned: &str,
@@ -116,14 +116,14 @@ fn known(found: ImageInspect) -> Result<Image, Trouble> {
     Ok(Image { id, volumes })
 }
 
-/// Whether two ids are the same; Podman leaves the algorithm out.
+/// Returns whether two ids are equal; Podman omits the algorithm.
 pub(crate) fn same_id(a: &str, b: &str) -> bool {
     let hex = |id: &str| id.strip_prefix("sha256:").unwrap_or(id).to_owned();
     !a.is_empty() && hex(a) == hex(b)
 }
 
 async fn pull(engine: &Engine, pinned: &str, patience: Duration) -> Result<(), Error> {
-    // The client's own timeout is about the engine's first word, which may come late.
+    // The client's own timeout ends with the first part of the response, which may arrive late.
     let docker = engine.docker().clone().with_timeout(patience);
     let options = CreateImageOptionsBuilder::new().from_image(pinned).build();
     let mut progress = docker.create_image(Some(options), None, None);
@@ -133,7 +133,8 @@ async fn pull(engine: &Engine, pinned: &str, patience: Duration) -> Result<(), E
     Ok(())
 }
 
-/// What a registry or the engine says of a pull that failed. An engine that is not there or forbids it is another matter.
+/// Returns why a pull failed, as the registry or the engine reports it. Fails if the engine is unavailable or forbids
+/// the pull.
 fn why_not_pulled(error: Error) -> Result<String, Trouble> {
     match error {
         Error::DockerStreamError { error } => Ok(plain(&error)),
@@ -145,7 +146,7 @@ fn why_not_pulled(error: Error) -> Result<String, Trouble> {
     }
 }
 
-/// What an image is called.
+/// Returns the id and the digests of an image.
 fn names(image: &ImageInspect) -> Vec<String> {
     let id = image.id.clone().into_iter();
     id.chain(image.repo_digests.clone().unwrap_or_default()).collect()

@@ -1,4 +1,4 @@
-//! What the server says about how containers are to be run.
+//! How the server configures the running of containers.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,36 +8,39 @@ use runner_workdir::OutputCaps;
 /// How containers are run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DockerRunnerOptions {
-    /// Where attempts get their work directories; no other server may use it. Made if it is missing.
+    /// The directory for the attempts' work directories; no other server may use it. Created if it is missing.
     pub work_root: PathBuf,
-    /// The same directory as the engine sees it, if that is elsewhere: a server in a container has its data directory at
-    /// `/data`, which for the engine is `OSA_HOST_DATA_DIR`.
+    /// The same directory as the engine sees it, if that is another path: a server in a container has its data
+    /// directory at `/data`, which for the engine is `OSA_HOST_DATA_DIR`.
     pub host_work_root: Option<PathBuf>,
-    /// Names this server's data directory among all that use the engine. Only containers with this name are removed at start.
+    /// Names this server's data directory among all that use the engine. Only containers with this name are removed at
+    /// start.
     pub owner: String,
-    /// Where the engine is: `unix:///path` or `tcp://host:port`. Without it `DOCKER_HOST` says so, or it is `unix:///var/run/docker.sock`.
+    /// Where the engine is: `unix:///path` or `tcp://host:port`. Default: `DOCKER_HOST`, or else
+    /// `unix:///var/run/docker.sock`.
     pub docker_host: Option<String>,
     /// The network of ingesters, as the engine names it; hooks have none.
     pub ingester_network: String,
-    /// How long a pull of an image may take. It counts as time of the attempt too.
+    /// How long a pull of an image may take. It also counts towards the attempt's time.
     pub pull_timeout: Duration,
-    /// The most bytes of `features.jsonl` (or `features.json`, or an ingester's `records.jsonl`) that are read.
+    /// The maximum number of bytes read of `features.jsonl` (or `features.json`, or an ingester's `records.jsonl`).
     pub most_features_bytes: u64,
-    /// The most bytes of each other output file that are read.
+    /// The maximum number of bytes read of each other output file.
     pub most_other_bytes: u64,
-    /// The most bytes that a work directory may take up on disk, and what an ingester changes in its container. What it
-    /// writes to volumes that its image declares is not seen.
+    /// The maximum disk use of a work directory, in bytes, together with what an ingester changes in its container.
+    /// What it writes to volumes that its image declares is not measured.
     pub most_disk_bytes: u64,
-    /// The most files and directories in a work directory.
+    /// The maximum number of files and directories in a work directory.
     pub most_files: usize,
-    /// How many bytes of what a container prints are kept: the last ones. The engine keeps up to 16 times as much on its disk while
-    /// the container exists; many short lines, of which its format makes long ones, may leave less.
-    /// Standard output and standard error are each in order, but not with each other: the engine reads them side by side.
+    /// How many bytes of a container's printed output are kept: the last ones. The engine stores up to 16 times as much
+    /// on its disk while the container exists; its format makes short lines long, so many of them may leave less.
+    /// Standard output and standard error are each in order, but not with each other: the engine reads them side by
+    /// side.
     pub most_log_bytes: usize,
 }
 
 impl DockerRunnerOptions {
-    /// The default options, with this work root and owner.
+    /// Returns the default options, with this work root and owner.
     pub fn new(work_root: impl Into<PathBuf>, owner: impl Into<String>) -> Self {
         const MIB: u64 = 1024 * 1024;
         Self {
@@ -55,7 +58,7 @@ impl DockerRunnerOptions {
         }
     }
 
-    /// How much of each output file is read.
+    /// Returns how much of each output file is read.
     pub(crate) const fn caps(&self) -> OutputCaps {
         OutputCaps {
             most_main_bytes: self.most_features_bytes,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A reference, with what it leaves out filled in.
+/// A reference, with defaults for omitted parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Reference {
     registry: String,
@@ -10,19 +10,19 @@ pub(crate) struct Reference {
     tag: String,
 }
 
-/// The registry of references that name none.
+/// The default registry.
 const DEFAULT_REGISTRY: &str = "docker.io";
-/// The directory of its images whose names have no directory.
+/// The directory of its images whose names have none.
 const DEFAULT_DIRECTORY: &str = "library";
-/// The tag of references that name none.
+/// The default tag.
 const DEFAULT_TAG: &str = "latest";
-/// Longer names are refused by registries; what is longer is no name.
+/// The maximum length of a name; registries refuse longer ones.
 const MAX_LENGTH: usize = 255;
 
 impl Reference {
-    /// Reads a reference. A digest in it says nothing here: it is the release's digest that counts (WC-D18).
+    /// Parses a reference. A digest in it is ignored: the release's digest counts (WC-D18).
     ///
-    /// Only characters that a reference may have are let through, because the name becomes part of the engine's URLs.
+    /// Accepts only characters that a reference may have, because the name becomes part of the engine's URLs.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (name, digest) = match text.split_once('@') {
             Some((name, digest)) => (name, Some(digest)),
@@ -62,7 +62,7 @@ impl Reference {
         })
     }
 
-    /// The repository, with its registry.
+    /// Returns the repository, with its registry.
     pub(crate) fn repository(&self) -> String {
         format!("{}/{}", self.registry, self.path)
     }
@@ -78,7 +78,7 @@ fn is_word(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric())
 }
 
-/// A host name or address with an optional port.
+/// Returns whether it is a host name or address with an optional port.
 fn is_registry(text: &str) -> bool {
     let (host, port) = text.split_once(':').unwrap_or((text, "1"));
     !port.is_empty()
@@ -91,7 +91,7 @@ fn is_registry(text: &str) -> bool {
         })
 }
 
-/// Lower-case words with separators between them.
+/// Returns whether it is lower-case words with separators between them.
 fn is_component(text: &str) -> bool {
     let edge = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
     let bytes = text.as_bytes();

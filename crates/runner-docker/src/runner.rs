@@ -3,18 +3,16 @@
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::work::outcome::HookOutput;
-use domain::{Digest, FailureKind, Limits, SourceId, TaskId};
+use domain::{Digest, FailureKind, Limits, TaskId};
 use ports::{Attempt, Blobs, HookJob, PullAttempt, PullJob, RecordFile, Runner, RunnerError, StagedFiles};
-use runner_workdir::{Owner, WorkDir, prepare_root, read_hook, read_pull, stage, sweep};
+use runner_workdir::{Done, Owner, WorkDir, cancelled, prepare_root, read_pull, stage, sweep};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::container::{Container, cancelled};
+use crate::container::Container;
 use crate::engine::Engine;
 use crate::image::{Image, resolve};
 use crate::options::DockerRunnerOptions;
@@ -22,20 +20,20 @@ use crate::sandbox::{Places, Role, Sandbox};
 use crate::trouble::Trouble;
 use crate::work::{Work, blocking};
 
-/// Runs hooks and ingesters as containers; see the crate's description for what it holds and what it does not.
+/// Runs hooks and ingesters as containers; the crate's description lists what it enforces and what it does not.
 #[derive(Clone, Debug)]
 pub struct DockerRunner {
     inner: Arc<Inner>,
 }
 
-/// What a killed server had left.
+/// What a killed server had left behind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cleaned {
     /// How many containers were removed.
     pub containers: usize,
     /// How many work directories were removed.
     pub directories: usize,
-    /// The work directories that could not be removed: they hold what is another user's, and the server is not root.
+    /// The work directories that could not be removed: they contain another user's files, and the server is not root.
     pub left: Vec<PathBuf>,
 }
 
@@ -46,9 +44,10 @@ struct Inner {
 }
 
 impl DockerRunner {
-    /// A runner with these options. Makes the work root and connects to the engine.
+    /// Creates a runner with these options. Creates the work root and connects to the engine.
     ///
-    /// Fails if there is no owner, the work root cannot be made, or no engine answers; the error says what to do.
+    /// Fails if there is no owner, the work root cannot be created, or no engine responds; the error contains a
+    /// remedy.
     pub async fn new(options: DockerRunnerOptions) -> Result<Self, RunnerError> {
         if options.owner.is_empty() {
             let why = "without a name for the owner of its containers, none would be removed";
@@ -56,7 +55,7 @@ impl DockerRunner {
         }
         let what = format!("use {} for work directories", options.work_root.display());
         let root = options.work_root.clone();
-        // Closed to all others: the engine binds what is in it as root, or as the server's own user.
+        // Closed to all others: the engine binds its content as root, or as the server's own user.
         let root = blocking("make the work root", move || prepare_root(&root, false)).await?;
         let work_root = root.map_err(|e| RunnerError::new(what, e))?;
         let options = DockerRunnerOptions { work_root, ..options };
@@ -65,7 +64,7 @@ impl DockerRunner {
         Ok(Self { inner })
     }
 
-    /// How isolated hooks are on this machine: one sentence, for the server to log when it starts.
+    /// Returns how isolated hooks are on this machine: one sentence, for the server's log at start.
     pub fn describe(&self) -> String {
         format!(
             "hooks run in containers of {} as uid 65534: no network, no capabilities, a read-only system, only their own directories to write to; the engine holds memory, processor time and processes; ingesters have the network {:?}",
@@ -74,9 +73,9 @@ impl DockerRunner {
         )
     }
 
-    /// Removes the containers and the work directories that a predecessor left because it was killed, and says how many it were. To be
-    /// called at start-up, before the first run, and only by the one server that uses the work root and the owner's
-    /// name: it cannot tell what is stale from what is in use.
+    /// Removes the containers and the work directories that a killed predecessor left, and returns how many. Call it at
+    /// start-up, before the first run, and only from the one server that uses the work root and the owner's name: it
+    /// cannot distinguish what is stale from what is in use.
     pub async fn clean_stale(&self) -> Result<Cleaned, RunnerError> {
         let Inner { options, engine } = &*self.inner;
         let stale = engine.of_owner(&options.owner).await?;
@@ -111,6 +110,11 @@ impl Runner for DockerRunner {
         stage(&self.inner.options.work_root, task, blobs, files).await
     }
 
+    async fn examine(&self, _image: &str, _digest: &Digest) -> Result<Option<String>, RunnerError> {
+        // Any text may be the name of an image whose id is the digest. It may be pushed after its release.
+        Ok(None)
+    }
+
     async fn run(&self, job: &HookJob) -> Result<Attempt, RunnerError> {
         let (inner, job) = (Arc::clone(&self.inner), job.clone());
         detached(|cancel| async move { inner.attempt(job, &cancel).await }).await
@@ -126,8 +130,8 @@ impl Runner for DockerRunner {
     }
 }
 
-/// Does an attempt as a task of its own, and tells it when no caller waits any more: the task outlives a dropped future for as long as
-/// it takes to remove the container.
+/// Runs an attempt as its own task, and cancels it when the caller no longer waits: the task outlives a dropped future
+/// for as long as it takes to remove the container.
 async fn detached<T, F>(attempt: impl FnOnce(CancellationToken) -> F) -> Result<T, RunnerError>
 where
     T: Send + 'static,
@@ -140,44 +144,24 @@ where
         .map_err(|e| RunnerError::new("finish the attempt", e))?
 }
 
-/// What is run in a work directory.
+/// The program to run in a work directory.
 struct What<'a> {
     role: Role<'a>,
     image: &'a str,
     digest: &'a Digest,
     limits: Limits,
     unit: String,
-    /// Where `/osa/files` is.
+    /// The directory that is bound as `/osa/files`.
     files: PathBuf,
-    /// What its environment has besides the paths.
+    /// The environment besides the paths.
     environment: Vec<(&'static str, String)>,
-}
-
-/// How it went.
-struct Done {
-    failure: Option<FailureKind>,
-    log: Vec<u8>,
-    duration: Duration,
-    /// Whether it was started at all.
-    ran: bool,
-}
-
-impl Done {
-    const fn never_ran(failure: FailureKind) -> Self {
-        Self {
-            failure: Some(failure),
-            log: Vec::new(),
-            duration: Duration::ZERO,
-            ran: false,
-        }
-    }
 }
 
 impl Inner {
     async fn attempt(&self, job: HookJob, cancel: &CancellationToken) -> Result<Attempt, RunnerError> {
         let job = Arc::new(job);
         let (root, same) = (self.options.work_root.clone(), Arc::clone(&job));
-        let work = Work::make(move || WorkDir::for_hook(&root, &same, Owner::Anybody)).await?;
+        let work = Work::make(move || WorkDir::for_hook(&root, &same, Owner::AnyUser)).await?;
         let what = What {
             role: Role::Hook,
             image: &job.image,
@@ -188,45 +172,24 @@ impl Inner {
                 Some(staged) => staged.path().to_owned(),
                 None => work.path().join("files"),
             },
-            environment: vec![("OSA_HOOK_NAME", job.hook.as_str().to_owned())],
+            environment: WorkDir::hook_environment(&job),
         };
         let (work, done) = self.execute(work, &what, cancel).await?;
-        if !done.ran {
-            work.remove().await;
-            return Ok(Attempt {
-                failure: done.failure,
-                output: HookOutput::default(),
-                stamp: None,
-                log: done.log,
-                duration: done.duration,
-                peak_memory_bytes: None,
-            });
-        }
         let caps = self.options.caps();
-        let only: Option<SourceId> = match job.records.as_slice() {
-            [record] => Some(record.id.clone()),
-            _ => None,
-        };
-        // Any owner: uid 65534 of a container is another on a machine with user namespaces. A file that the hook did not make
-        // cannot be there, for hard links do not cross mounts, and no other process reaches the directory.
-        let (work, read) = work
-            .read(move |dir| read_hook(dir, caps, None, only.as_ref()))
+        // No owner is checked: with user namespaces, uid 65534 of a container is another uid of the machine. A file
+        // that the hook did not make cannot be there: hard links do not cross mounts, and no other process reaches the
+        // directory.
+        let (work, attempt) = work
+            .read(move |dir| done.into_attempt(dir, &job, caps, None))
             .await?;
         work.remove().await;
-        Ok(Attempt {
-            failure: with_fault(done.failure, read.fault),
-            output: read.output,
-            stamp: read.stamp,
-            log: done.log,
-            duration: done.duration,
-            peak_memory_bytes: None,
-        })
+        Ok(attempt)
     }
 
     async fn pull(&self, job: PullJob, cancel: &CancellationToken) -> Result<PullAttempt, RunnerError> {
         let job = Arc::new(job);
         let (root, same) = (self.options.work_root.clone(), Arc::clone(&job));
-        let work = Work::make(move || WorkDir::for_pull(&root, &same, Owner::Anybody)).await?;
+        let work = Work::make(move || WorkDir::for_pull(&root, &same, Owner::AnyUser)).await?;
         let what = What {
             role: Role::Ingester(&self.options.ingester_network),
             image: &job.image,
@@ -238,22 +201,11 @@ impl Inner {
         };
         let (work, done) = self.execute(work, &what, cancel).await?;
         let caps = self.options.caps();
-        let (work, read) = work.read(move |dir| read_pull(dir, caps)).await?;
-        let failure = done.failure.map(|failure| match failure {
-            FailureKind::HookExit(code) => FailureKind::Upstream(format!("it ended with status {code}")),
-            other => other,
-        });
-        Ok(PullAttempt {
-            failure: with_fault(failure, read.fault),
-            records: read.records,
-            session: read.session,
-            files: Box::new(work),
-            log: done.log,
-            duration: done.duration,
-        })
+        let (work, pulled) = work.read(move |dir| read_pull(dir, caps)).await?;
+        Ok(done.into_pull(pulled, Box::new(work)))
     }
 
-    /// Runs a program in its work directory to its end. Its container is gone when the work directory is given back.
+    /// Runs a program in its work directory to its end. Its container is gone when this returns the work directory.
     async fn execute(
         &self,
         work: Work,
@@ -282,7 +234,7 @@ impl Inner {
         let removed = self.engine.remove(&name).await;
         let done = match (done, removed) {
             (Ok(done), Ok(())) => done,
-            // What may not make a container may not remove one; there is none.
+            // A runner that may not create a container may not remove one; there is none.
             (Err(Trouble::Failure(kind)), Ok(()))
             | (Err(Trouble::Failure(kind @ FailureKind::Forbidden(_))), Err(_)) => Done::never_ran(kind),
             (Err(Trouble::Runner(error)), Ok(())) => {
@@ -290,7 +242,7 @@ impl Inner {
                 return Err(error);
             }
             (_, Err(error)) => {
-                // It may go on writing, so the directory stays for as long as the container does.
+                // It may continue to write, so the directory stays for as long as the container does.
                 let engine = self.engine.clone();
                 tokio::spawn(async move {
                     engine.remove_in_time(&name).await;
@@ -302,7 +254,7 @@ impl Inner {
         Ok((work, done))
     }
 
-    /// Makes the container and runs it to its end. The caller removes it, also when this fails.
+    /// Creates the container and runs it to its end. The caller removes it, even if this fails.
     async fn in_container(
         &self,
         name: &str,
@@ -347,11 +299,12 @@ impl Inner {
             failure: ended.failure,
             log: ended.log,
             duration: ended.duration,
+            peak_memory_bytes: None,
             ran: true,
         })
     }
 
-    /// Where the engine sees a directory of the server's.
+    /// Returns the path at which the engine sees a directory of the server.
     fn host_path(&self, path: &Path) -> Result<PathBuf, RunnerError> {
         let Some(host_root) = &self.options.host_work_root else {
             return Ok(path.to_owned());
@@ -363,16 +316,5 @@ impl Inner {
             )
         })?;
         Ok(host_root.join(below))
-    }
-}
-
-/// A limit says why the output is as it is, and what never ran has none; an exit status says nothing of it.
-fn with_fault(failure: Option<FailureKind>, fault: Option<String>) -> Option<FailureKind> {
-    match (failure, fault) {
-        (
-            None | Some(FailureKind::HookExit(_) | FailureKind::Signalled(_) | FailureKind::Upstream(_)),
-            Some(why),
-        ) => Some(FailureKind::Output(why)),
-        (failure, _) => failure,
     }
 }

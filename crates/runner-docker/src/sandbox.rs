@@ -1,4 +1,4 @@
-//! The container that a hook or an ingester runs in (WC-5.1, WC-5.2): the sandbox, in the engine's words.
+//! The container that a hook or an ingester runs in (WC-5.1, WC-5.2): the sandbox, in the engine's API.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -13,29 +13,29 @@ use runner_workdir::NOBODY;
 use crate::engine::OWNER_LABEL;
 use crate::image::Image;
 
-/// The most processes at once (WC-5.1).
+/// The maximum number of concurrent processes (WC-5.1).
 const MAX_PROCESSES: i64 = 256;
-/// A hook's `/tmp` (WC-5.1). The mode is said; a runc of before 1.2 gives it that of the image's own `/tmp` all the same, so
-/// an image that has one must have it open, as images mostly do.
+/// The options of a hook's `/tmp` (WC-5.1). runc before 1.2 ignores the mode and uses that of the image's own `/tmp`,
+/// so an image with a `/tmp` must have it open, as most do.
 const TMP: &str = "rw,noexec,nosuid,size=100m,mode=1777";
-/// `/dev/shm`; it counts as memory, so this only keeps it in proportion.
+/// The size of `/dev/shm`. It counts as memory, so this limit only keeps it in proportion.
 const SHM_BYTES: i64 = 64 * 1024 * 1024;
-/// Docker refuses less.
+/// The minimum memory limit that Docker accepts.
 const MIN_MEMORY: u64 = 6 * 1024 * 1024;
-/// The kernel's usual period for processor time, in microseconds.
+/// The kernel's default period for processor time, in microseconds.
 const CPU_PERIOD: i64 = 100_000;
-/// How much of the log the engine keeps at least, and with it at most twice as much, in multiples of what the runner keeps: the
-/// engine's format makes a line of ten bytes a line of ninety.
+/// How much of the log the engine stores at least, in multiples of what the runner keeps; it stores at most twice as
+/// much. The engine's format makes a line of ten bytes a line of ninety.
 const LOG_FACTOR: usize = 8;
 
-/// Where a container finds what, as the engine sees the directories.
+/// The directories to bind, as the engine sees them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Places<'a> {
-    /// `/osa/in`, to read.
+    /// `/osa/in`, read-only.
     pub(crate) input: &'a Path,
-    /// `/osa/out`, to write.
+    /// `/osa/out`, writable.
     pub(crate) out: &'a Path,
-    /// `/osa/files`: for hooks to read, for ingesters to write.
+    /// `/osa/files`: read-only for hooks, writable for ingesters.
     pub(crate) files: &'a Path,
 }
 
@@ -48,22 +48,22 @@ pub(crate) enum Role<'a> {
     Ingester(&'a str),
 }
 
-/// What is run, and how much it may use.
+/// A container to create, and its limits.
 pub(crate) struct Sandbox<'a> {
     pub(crate) role: Role<'a>,
     pub(crate) image: &'a Image,
     pub(crate) limits: Limits,
     pub(crate) places: Places<'a>,
-    /// What its environment has besides the paths.
+    /// The environment besides the paths.
     pub(crate) environment: &'a [(&'static str, String)],
     pub(crate) owner: &'a str,
-    /// The run or task, for people who look at the engine.
+    /// The run or task, for people who inspect the engine.
     pub(crate) unit: String,
     pub(crate) most_log_bytes: usize,
 }
 
 impl Sandbox<'_> {
-    /// The container to make.
+    /// Returns the request that creates the container.
     pub(crate) fn body(&self) -> ContainerCreateBody {
         let paths = ["IN", "OUT", "FILES"].map(|name| format!("OSA_{name}=/osa/{}", name.to_lowercase()));
         let more = self
@@ -76,7 +76,7 @@ impl Sandbox<'_> {
         ];
         ContainerCreateBody {
             image: Some(self.image.id.clone()),
-            // Entrypoint, command and working directory are the image's.
+            // Entrypoint, command and working directory are those of the image.
             env: Some(paths.into_iter().chain(more).collect()),
             user: matches!(self.role, Role::Hook).then(|| format!("{NOBODY}:{NOBODY}")),
             labels: Some(labels.map(|(name, value)| (name.to_owned(), value)).into()),
@@ -85,7 +85,7 @@ impl Sandbox<'_> {
                 test: Some(vec!["NONE".to_owned()]),
                 ..HealthConfig::default()
             }),
-            // Nothing in the contract promises time to end well to a container that is stopped from outside.
+            // The contract promises no grace period to a container that is stopped from outside.
             stop_timeout: Some(1),
             host_config: Some(self.host()),
             ..ContainerCreateBody::default()
@@ -110,14 +110,14 @@ impl Sandbox<'_> {
             memory: Some(memory),
             // As much swap as memory minus memory: none.
             memory_swap: Some(memory),
-            // What `NanoCpus` becomes in the kernel. Said so, because an engine with fewer cores refuses `NanoCpus`, and a limit
-            // that is never reached is no reason not to run.
+            // What `NanoCpus` becomes in the kernel. An engine with fewer cores refuses `NanoCpus`, and a limit that is
+            // never reached is no reason not to run.
             cpu_period: Some(CPU_PERIOD),
             cpu_quota: Some(i64::from(self.limits.cpu.millicores()) * CPU_PERIOD / 1000),
             shm_size: Some(SHM_BYTES),
             ipc_mode: Some("private".to_owned()),
-            // The entrypoint is process 1, as an image's author tests it. An init in its place would be the engine's own program, which
-            // not every engine has; a zombie lives no longer than the container, and SIGKILL needs no handler.
+            // The entrypoint is process 1, as an image's author tests it. An init would be the engine's own program,
+            // which not every engine has; a zombie lives no longer than the container, and SIGKILL needs no handler.
             init: Some(false),
             restart_policy: Some(RestartPolicy {
                 name: Some(RestartPolicyNameEnum::NO),
@@ -128,7 +128,8 @@ impl Sandbox<'_> {
         }
     }
 
-    /// `Mounts` and not `Binds`: those are cut at colons, and Docker makes a source that does not exist as an empty directory.
+    /// Returns `Mounts` and not `Binds`: those are split at colons, and Docker creates a missing source as an empty
+    /// directory.
     fn mounts(&self) -> Vec<Mount> {
         let bind = |source: &Path, target: &str, read_only: bool| Mount {
             typ: Some(MountType::BIND),
@@ -144,8 +145,8 @@ impl Sandbox<'_> {
         ]
     }
 
-    /// A hook's `/tmp`; and the same in place of the volumes that its image declares, which would be a part of the engine's disk that
-    /// it may fill.
+    /// Returns a hook's `/tmp`, and the same in place of the volumes that its image declares: with those it could fill
+    /// the engine's disk.
     fn tmpfs(&self) -> HashMap<String, String> {
         let declared = self.image.volumes.iter().map(|path| path.trim_end_matches('/'));
         let free = declared.filter(|path| path.starts_with('/') && !path.starts_with("/osa/"));
@@ -155,10 +156,10 @@ impl Sandbox<'_> {
             .collect()
     }
 
-    /// What the container prints is kept by the engine and read at its end: a connection that carries it while it runs breaks with the
-    /// first proxy that loses patience, and what is printed meanwhile is lost. `json-file`, because every engine has it under this
-    /// name (Podman's is another under the same; `local` it does not know), within bounds. Two files, because a single one is
-    /// emptied when it is full, and the last lines are those that count.
+    /// Returns the log's configuration. The engine stores the printed output, and the runner reads it at the end: a
+    /// proxy may close a connection that carries it during the run, and the output meanwhile would be lost.
+    /// `json-file`, because every engine has a driver of this name (Podman has another one under it, and has no
+    /// `local`), within bounds. Two files, because a single one is emptied when it is full, and the last lines count.
     fn log(&self) -> HostConfigLogConfig {
         let options = [
             (

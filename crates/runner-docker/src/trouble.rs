@@ -1,15 +1,15 @@
-//! What went wrong between the runner and the engine, and whose fault it is.
+//! Failures between the runner and the engine, classified by their cause.
 
 use bollard::errors::Error;
 use domain::FailureKind;
 use ports::RunnerError;
 
-/// Why something was not done.
+/// Why a call failed.
 #[derive(Debug)]
 pub(crate) enum Trouble {
-    /// Trying again would end the same: the image, the set-up or a permission is at fault.
+    /// A retry would fail likewise: the image, the set-up or a permission is at fault.
     Failure(FailureKind),
-    /// The engine failed; nothing is known.
+    /// The engine failed; the outcome is unknown.
     Runner(RunnerError),
 }
 
@@ -19,16 +19,16 @@ impl From<RunnerError> for Trouble {
     }
 }
 
-/// What was asked of the engine.
+/// A call of the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EngineCall {
-    /// About an image, or to pull it.
+    /// Inspecting an image, or pulling it.
     Image,
-    /// To make a container.
+    /// Creating a container.
     Create,
-    /// To start it.
+    /// Starting it.
     Start,
-    /// Anything else, in the words that follow "could not".
+    /// Any other call, in the words that follow "could not".
     Other(&'static str),
 }
 
@@ -43,8 +43,8 @@ impl EngineCall {
     }
 }
 
-/// What the engine, or what stands before it, says of an entrypoint or a working directory that the image lacks.
-/// The words are those of runc, crun and Docker.
+/// How the engine reports an entrypoint or a working directory that the image lacks: the words of runc, crun and
+/// Docker.
 const NO_PROGRAM: [&str; 8] = [
     "exec:",
     "exec format error",
@@ -55,7 +55,7 @@ const NO_PROGRAM: [&str; 8] = [
     "no command or entrypoint",
     "unable to find user",
 ];
-/// The same of a directory that it does not see.
+/// How it reports a directory that it does not see.
 const NO_MOUNT: [&str; 5] = [
     "bind source path does not exist",
     "invalid mount config",
@@ -64,7 +64,7 @@ const NO_MOUNT: [&str; 5] = [
     "bind mount",
 ];
 
-/// Sorts an answer of the engine.
+/// Classifies an error response of the engine.
 pub(crate) fn sort(asked: EngineCall, error: Error) -> Trouble {
     let Error::DockerResponseServerError { status_code, message } = &error else {
         return Trouble::Runner(RunnerError::new(asked.what(), error));
@@ -97,17 +97,17 @@ pub(crate) fn sort(asked: EngineCall, error: Error) -> Trouble {
     }
 }
 
-/// Whether the engine says that what was asked for does not exist.
+/// Returns whether the engine reports that the object does not exist.
 pub(crate) const fn is_missing(error: &Error) -> bool {
     matches!(error, Error::DockerResponseServerError { status_code: 404, .. })
 }
 
-/// Whether something before the engine, or it itself, forbids what was asked for.
+/// Returns whether the engine, or a proxy before it, forbids the call.
 pub(crate) const fn is_forbidden(error: &Error) -> bool {
     matches!(error, Error::DockerResponseServerError { status_code: 403, .. })
 }
 
-/// An engine's warning that it will not hold a limit that it was given. A hook without a limit can take the machine down.
+/// Returns an engine's warning that it will not enforce a limit. A hook without a limit can take the machine down.
 pub(crate) fn lost_limit(warnings: &[String]) -> Option<&String> {
     warnings.iter().find(|warning| {
         let lower = warning.to_lowercase();
@@ -118,7 +118,7 @@ pub(crate) fn lost_limit(warnings: &[String]) -> Option<&String> {
     })
 }
 
-/// What an engine says, as one short line. A proxy answers with a page, which says nothing.
+/// Returns an engine's message as one short line. The page that a proxy responds with is omitted.
 pub(crate) fn plain(message: &str) -> String {
     const MOST: usize = 600;
     let line = message.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -145,7 +145,7 @@ mod tests {
 
     // proves PIP-4
     #[test]
-    fn answers_are_sorted_by_whose_fault_they_tell_of() {
+    fn errors_are_classified_by_their_cause() {
         let runc = r#"failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: exec: "/nope": stat /nope: no such file or directory: unknown"#;
         let crun = "crun: executable file `/nope` not found in $PATH: No such file or directory";
         let bind = r#"invalid mount config for type "bind": bind source path does not exist: /x"#;
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_that_the_engine_drops_is_seen() {
+    fn a_limit_that_the_engine_drops_is_found() {
         let swap = "Your kernel does not support swap limit capabilities or the cgroup is not mounted. Memory limited without swap.";
         let memory = "Your kernel does not support memory limit capabilities or the cgroup is not mounted. Limitation discarded.";
         let rootless = "Resource limits are not supported and ignored on cgroups V1 rootless systems";

@@ -1,4 +1,4 @@
-//! Work directories on an async runtime: everything that blocks is done on a thread for that.
+//! Work directories on an async runtime: everything that blocks runs on a thread for blocking work.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use runner_workdir::WorkDir;
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 
-/// Does what blocks on a thread for that.
+/// Runs `body` on a thread for blocking work.
 pub(crate) async fn blocking<T: Send + 'static>(
     what: &'static str,
     body: impl FnOnce() -> T + Send + 'static,
@@ -17,16 +17,16 @@ pub(crate) async fn blocking<T: Send + 'static>(
     spawn_blocking(body).await.map_err(|e| RunnerError::new(what, e))
 }
 
-/// A work directory that is removed on a thread for that, wherever it is dropped.
+/// A work directory that is removed on a thread for blocking work, wherever it is dropped.
 #[derive(Debug)]
 pub(crate) struct Work {
     path: PathBuf,
-    /// None only once it is being removed.
+    /// `None` only while it is read or removed.
     dir: Option<WorkDir>,
 }
 
 impl Work {
-    /// Makes one.
+    /// Creates a work directory with `make`.
     pub(crate) async fn make(
         make: impl FnOnce() -> std::io::Result<WorkDir> + Send + 'static,
     ) -> Result<Self, RunnerError> {
@@ -40,12 +40,12 @@ impl Work {
         })
     }
 
-    /// Where it is.
+    /// Returns its path.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Reads from it.
+    /// Reads from it with `body`.
     pub(crate) async fn read<T: Send + 'static>(
         mut self,
         body: impl FnOnce(&WorkDir) -> T + Send + 'static,
@@ -75,7 +75,7 @@ impl Work {
 
 impl Drop for Work {
     fn drop(&mut self) {
-        // Without a runtime, the field's own drop removes it here.
+        // Without a runtime, the field's own drop removes it.
         if let (Some(dir), Ok(runtime)) = (self.dir.take(), Handle::try_current()) {
             runtime.spawn_blocking(move || drop(dir));
         }

@@ -93,7 +93,7 @@ fn a_runtime_that_ends_leaves_what_the_next_start_removes() {
         tokio::spawn(async move { runner.run(&job).await });
         place.until_containers(1).await;
     });
-    // As near to a killed server as a test gets: no task does anything any more.
+    // As near to a killed server as a test gets: its tasks do nothing more.
     first.shutdown_timeout(Duration::from_secs(5));
     let second = runtime();
     second.block_on(async {

@@ -96,22 +96,22 @@ async fn files_are_found_under_exact_ids_and_cannot_be_changed() {
     let runner = place.runner().await;
     let blobs = BlobStore::in_memory();
     let content = futures::stream::iter([Ok(Bytes::from_static(b"content\n"))]).boxed();
-    let kept = blobs.put_stream("the-key", content, u64::MAX).await.unwrap();
+    let stored = blobs.put_stream("the-key", content, u64::MAX).await.unwrap();
     let file = RecordFile {
         record: "a:1@2".parse().unwrap(),
         name: "data.txt".parse().unwrap(),
         key: "the-key".to_owned(),
-        bytes: kept.bytes,
-        sha256: kept.sha256,
+        bytes: stored.bytes,
+        sha256: stored.sha256,
     };
     let task = TaskId::from_uuid(uuid::Uuid::new_v4());
-    // What is not what was kept is given to nobody.
+    // Content that is not what was stored is not staged.
     let other = RecordFile {
         sha256: [0; 32],
         ..file.clone()
     };
     let refused = runner.stage("image", task, &blobs, &[other]).await.unwrap_err();
-    assert!(refused.source.to_string().contains("not what was kept"));
+    assert!(refused.source.to_string().contains("not what was stored"));
     let staged = runner.stage("image", task, &blobs, &[file]).await.unwrap();
     let with = HookJob {
         files: Some(staged),

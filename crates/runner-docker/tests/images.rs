@@ -21,7 +21,7 @@ fn unusable(attempt: &Attempt) -> &str {
 
 // proves PIP-5
 #[tokio::test]
-async fn an_id_runs_whatever_the_reference_is_and_a_tag_that_points_elsewhere_does_not() {
+async fn an_id_runs_under_any_reference_and_a_tag_that_points_elsewhere_does_not() {
     let Some(place) = Place::new().await else { return };
     let runner = place.runner().await;
     let (image, other) = (place.script(PASS_ALL).await, place.script("echo other").await);
@@ -160,14 +160,17 @@ async fn an_engine_that_is_not_there_is_said_at_start() {
             ..place.options()
         };
         let error = DockerRunner::new(options).await.unwrap_err();
-        let told = error.to_string();
-        assert!(told.contains(host) && told.contains("DOCKER_HOST"), "{told}");
+        let reported = error.to_string();
+        assert!(
+            reported.contains(host) && reported.contains("DOCKER_HOST"),
+            "{reported}"
+        );
     }
-    let nobody = DockerRunnerOptions {
+    let unowned = DockerRunnerOptions {
         owner: String::new(),
         ..place.options()
     };
-    assert!(DockerRunner::new(nobody).await.is_err());
+    assert!(DockerRunner::new(unowned).await.is_err());
 }
 
 /// What a docker-socket-proxy with CONTAINERS, IMAGES and POST lets through.

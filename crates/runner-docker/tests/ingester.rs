@@ -152,7 +152,7 @@ async fn an_ingester_that_fills_its_container_or_its_files_is_ended() {
 }
 
 #[tokio::test]
-async fn a_hog_and_a_file_image_are_told_apart() {
+async fn a_hog_and_a_file_image_fail_differently() {
     let Some(place) = Place::new().await else { return };
     let image = place.script("tail /dev/zero").await;
     let runner = place.runner().await;

@@ -11,7 +11,7 @@ use runner_docker::{DockerRunner, DockerRunnerOptions};
 
 // proves PRV-5
 #[tokio::test]
-async fn memory_that_runs_out_is_the_engines_verdict_and_what_was_written_is_kept() {
+async fn memory_that_runs_out_is_the_engines_verdict_and_what_was_written_is_read() {
     let Some(place) = Place::new().await else { return };
     let runner = place.runner().await;
     for hog in [
@@ -38,7 +38,7 @@ async fn memory_that_runs_out_is_the_engines_verdict_and_what_was_written_is_kep
 
 // proves PIP-4
 #[tokio::test]
-async fn the_wall_clock_ends_a_hook_and_its_log_and_output_are_kept() {
+async fn the_wall_clock_ends_a_hook_and_its_log_and_output_are_read() {
     let Some(place) = Place::new().await else { return };
     let image = place
         .script(&format!("{PASS_B}; echo begun; setsid sleep 1000 & sleep 1000"))
@@ -66,7 +66,7 @@ async fn the_status_tells_how_a_hook_ended() {
         ("exit 127", FailureKind::HookExit(127)),
         // Not as its last command, in whose place the shell would put itself: process 1 gets no signals from within.
         ("sh -c 'kill -SEGV $$'; exit $?", FailureKind::Signalled(11)),
-        // An own process that ended so is not told from one that the kernel killed for memory.
+        // A process of its own that ended so looks like one that the kernel killed for memory.
         ("sh -c 'kill -KILL $$'; exit $?", FailureKind::Oom(256 << 20)),
         ("exit 255", FailureKind::HookExit(255)),
     ] {
@@ -80,7 +80,7 @@ async fn the_status_tells_how_a_hook_ended() {
 }
 
 #[tokio::test]
-async fn a_hook_that_somebody_else_kills_was_signalled() {
+async fn a_hook_that_is_killed_from_outside_was_signalled() {
     let Some(place) = Place::new().await else { return };
     let image = place.script("sleep 1000").await;
     let (runner, job) = (place.runner().await, job(&image));
@@ -98,7 +98,7 @@ async fn a_hook_that_somebody_else_kills_was_signalled() {
 }
 
 #[tokio::test]
-async fn a_container_that_somebody_else_removes_is_the_runners_failure() {
+async fn a_container_that_is_removed_from_outside_is_the_runners_failure() {
     let Some(place) = Place::new().await else { return };
     let image = place.script("sleep 1000").await;
     let (runner, job) = (place.runner().await, job(&image));
@@ -114,7 +114,7 @@ async fn a_container_that_somebody_else_removes_is_the_runners_failure() {
 }
 
 #[tokio::test]
-async fn the_whole_log_is_kept_and_of_a_long_one_the_end() {
+async fn the_whole_log_is_returned_and_of_a_long_one_the_end() {
     let Some(place) = Place::new().await else { return };
     let image = place
         .script("i=0; while [ $i -lt 5000 ]; do echo line $i; echo error $i >&2; i=$((i+1)); done; printf end; exit 1")
@@ -122,7 +122,7 @@ async fn the_whole_log_is_kept_and_of_a_long_one_the_end() {
     let attempt = run(&place.runner().await, &job(&image)).await;
     let log = text(&attempt.log);
     assert_eq!(log.lines().filter(|line| line.starts_with("line ")).count(), 5000);
-    // Each stream's order is kept; the engine reads the two side by side.
+    // Each stream is in order; the engine reads the two side by side.
     for (stream, last) in [("line", "end"), ("error", "error 4999")] {
         let found: Vec<&str> = log.lines().filter(|line| line.starts_with(stream)).collect();
         let expected: Vec<String> = (0..5000).map(|i| format!("{stream} {i}")).collect();

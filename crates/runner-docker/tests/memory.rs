@@ -3,6 +3,8 @@
 
 mod common;
 
+use std::time::Duration;
+
 use common::fake::Fake;
 use domain::FailureKind;
 
@@ -58,6 +60,16 @@ async fn in_doubt_the_verdict_is_the_one_after_which_it_is_run_again() {
         let (hook, ingester, _) = fake.run().await;
         assert_eq!((hook, ingester), (Some(OOM), Some(SIGKILL)));
     }
+}
+
+#[tokio::test]
+async fn a_container_whose_times_the_engine_does_not_say_ran_from_its_start_to_its_end() {
+    // Reading its log is not part of it.
+    let duration = Fake::ended(0).vague().duration().await;
+    assert!(
+        !duration.is_zero() && duration < Duration::from_secs(2),
+        "{duration:?}"
+    );
 }
 
 #[tokio::test]

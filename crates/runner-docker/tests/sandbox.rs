@@ -33,7 +33,7 @@ say entrypoint_arguments 'echo "$0"'
 
 // proves PIP-4
 #[tokio::test]
-async fn a_hook_is_nobody_without_network_and_writes_only_where_it_may() {
+async fn a_hook_is_uid_65534_without_network_and_writes_only_where_it_may() {
     let Some(place) = Place::new().await else { return };
     let entrypoint = serde_json::json!(["/bin/sh", "-c", FACTS]);
     let changes = [

@@ -23,7 +23,7 @@ const SYSTEM: [&str; 11] = [
     "usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "etc", "opt", "nix", "gnu",
 ];
 /// The hooks' `PATH`, which is not the server's.
-const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+pub(crate) const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// How hooks are started on this machine.
 #[derive(Debug)]
@@ -82,6 +82,26 @@ impl Launcher {
             None => Self::Direct {
                 setpriv: find_program("setpriv"),
             },
+        }
+    }
+
+    /// Returns whether a hook sees this file of the machine.
+    pub(crate) fn shows(&self, path: &Path, options: &ProcessRunnerOptions) -> bool {
+        let mut hidden = options.hidden.iter().chain([&options.work_root]);
+        let seen = |path: &Path| {
+            SYSTEM
+                .iter()
+                .any(|name| path.starts_with(Path::new("/").join(name)))
+        };
+        match self {
+            // A link is followed in the sandbox, too.
+            Self::Bwrap { .. } => {
+                let target = fs::canonicalize(path).ok();
+                seen(path)
+                    && target
+                        .is_some_and(|target| seen(&target) && !hidden.any(|dir| target.starts_with(dir)))
+            }
+            Self::Supervised(_) | Self::Direct { .. } => true,
         }
     }
 
@@ -228,6 +248,14 @@ impl Launcher {
     }
 }
 
+/// Returns why bubblewrap could not start a program, if that is all that this log says: of the hook, nothing ran.
+pub(crate) fn not_started(log: &[u8]) -> Option<String> {
+    let line = std::str::from_utf8(log).ok()?.trim_end();
+    let (_, why) = line.strip_prefix("bwrap: execvp ")?.rsplit_once(": ")?;
+    (!line.contains('\n'))
+        .then(|| format!("{why} (the program, or what loads it, is not visible in the sandbox)"))
+}
+
 /// Finds a program in the server's `PATH`.
 fn find_program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
@@ -330,4 +358,24 @@ fn trial(program: &Path, arguments: &[OsString], work_root: &Path, drop_to_nobod
     }
     let _lock = starting();
     command.status().is_ok_and(|status| status.success())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_bubblewraps_own_message_is_that_nothing_ran() {
+        let told = not_started(b"bwrap: execvp /osa/image/h: No such file or directory\n");
+        assert!(told.unwrap().starts_with("No such file or directory ("));
+        for log in [
+            &b""[..],
+            b"bwrap: execvp",
+            b"x\nbwrap: execvp /osa/image/h: No such file or directory\n",
+            b"bwrap: execvp /osa/image/h: No such file or directory\nx: y\n",
+            b"bwrap: execvp \xff: No such file or directory",
+        ] {
+            assert_eq!(not_started(log), None, "{log:?}");
+        }
+    }
 }

@@ -43,10 +43,12 @@ mod image;
 mod launch;
 mod options;
 mod runner;
+mod startable;
 mod supervisor;
 mod tree;
 mod watch;
 
 pub use options::{ProcessRunnerOptions, SupervisorProgram, UseBwrap};
 pub use runner::ProcessRunner;
+pub use startable::look_at;
 pub use supervisor::supervise;

@@ -1,24 +1,23 @@
 //! The runner itself: one thread per attempt, from the verified image to the read output.
 
 use std::io::{self, PipeReader};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::work::outcome::HookOutput;
-use domain::{Digest, FailureKind, Limits, SourceId, TaskId};
+use domain::{Digest, FailureKind, Limits, TaskId};
 use futures::channel::oneshot;
 use ports::{Attempt, Blobs, HookJob, PullAttempt, PullJob, RecordFile, Runner, RunnerError, StagedFiles};
 use runner_workdir::{
-    NOBODY, Owner, WorkDir, check_root, prepare_root, read_hook, read_pull, remove_all, stage,
+    Done, NOBODY, Owner, WorkDir, cancelled, check_root, prepare_root, read_pull, remove_all, stage,
 };
 
-use crate::image::{ImageError, verified_copy};
-use crate::launch::{Launcher, Program};
+use crate::image::{ImageError, examine, verified_copy};
+use crate::launch::{Launcher, Program, not_started};
 use crate::options::ProcessRunnerOptions;
 use crate::supervisor::Report;
-use crate::watch::{Bounds, Ended, Running, Verdict, nobody_waits};
+use crate::watch::{Bounds, Ended, Running, Verdict, is_cancelled};
 
 /// The signal with which the kernel ends a process that used up its processor time (signal(7)).
 const SIGXCPU: i32 = 24;
@@ -133,6 +132,16 @@ impl Runner for ProcessRunner {
         stage(&self.inner.options.work_root, task, blobs, files).await
     }
 
+    async fn examine(&self, image: &str, digest: &Digest) -> Result<Option<String>, RunnerError> {
+        let (inner, image, digest) = (Arc::clone(&self.inner), image.to_owned(), digest.clone());
+        on_a_thread("examine".to_owned(), move |cancel| {
+            let sees = |path: &Path| inner.launcher.shows(path, &inner.options);
+            let most = inner.options.most_image_bytes;
+            Ok(examine(&image, &digest, most, &sees, &|| is_cancelled(cancel)).err())
+        })
+        .await
+    }
+
     async fn run(&self, job: &HookJob) -> Result<Attempt, RunnerError> {
         let (inner, job) = (Arc::clone(&self.inner), job.clone());
         on_a_thread(format!("hook-{}", job.hook), move |cancel| {
@@ -208,16 +217,6 @@ struct What<'a> {
     program: Program<'a>,
 }
 
-/// How a program ended.
-struct Done {
-    failure: Option<FailureKind>,
-    log: Vec<u8>,
-    duration: Duration,
-    peak: Option<u64>,
-    /// Whether it was started at all.
-    ran: bool,
-}
-
 impl Inner {
     fn owner(&self) -> Owner {
         if self.drop_to_nobody {
@@ -230,37 +229,20 @@ impl Inner {
     fn attempt(&self, job: &HookJob, cancel: &PipeReader) -> Result<Attempt, RunnerError> {
         let work = WorkDir::for_hook(&self.options.work_root, job, self.owner())
             .map_err(|e| RunnerError::new("make a work directory", e))?;
-        let name = job.hook.as_str();
         let what = What {
             image: &job.image,
             digest: &job.digest,
             limits: job.limits,
             program: Program {
-                name,
+                name: job.hook.as_str(),
                 staged: job.files.as_ref().map(StagedFiles::path),
                 ingester: false,
-                environment: vec![("OSA_HOOK_NAME", name.to_owned())],
+                environment: WorkDir::hook_environment(job),
             },
         };
         let done = self.execute(&work, &what, cancel)?;
-        if !done.ran {
-            return Ok(never_ran(done));
-        }
-        let only: Option<&SourceId> = if let [record] = job.records.as_slice() {
-            Some(&record.id)
-        } else {
-            None
-        };
         let owner = self.drop_to_nobody.then_some(NOBODY);
-        let read = read_hook(&work, self.options.caps(), owner, only);
-        Ok(Attempt {
-            failure: with_fault(done.failure, read.fault),
-            output: read.output,
-            stamp: read.stamp,
-            log: done.log,
-            duration: done.duration,
-            peak_memory_bytes: done.peak,
-        })
+        Ok(done.into_attempt(&work, job, self.options.caps(), owner))
     }
 
     fn pull(&self, job: &PullJob, cancel: &PipeReader) -> Result<PullAttempt, RunnerError> {
@@ -278,19 +260,8 @@ impl Inner {
             },
         };
         let done = self.execute(&work, &what, cancel)?;
-        let read = read_pull(&work, self.options.caps());
-        let failure = done.failure.map(|failure| match failure {
-            FailureKind::HookExit(code) => FailureKind::Upstream(format!("it ended with status {code}")),
-            other => other,
-        });
-        Ok(PullAttempt {
-            failure: with_fault(failure, read.fault),
-            records: read.records,
-            session: read.session,
-            files: Box::new(work),
-            log: done.log,
-            duration: done.duration,
-        })
+        let pulled = read_pull(&work, self.options.caps());
+        Ok(done.into_pull(pulled, Box::new(work)))
     }
 
     /// Runs a program in its work directory to its end.
@@ -300,20 +271,15 @@ impl Inner {
             what.digest,
             self.options.most_image_bytes,
             &work.part("image").join(what.program.name),
+            &|path| self.launcher.shows(path, &self.options),
         ) {
             Ok(()) => {}
             Err(ImageError::Unusable(why)) => {
-                return Ok(Done {
-                    failure: Some(FailureKind::ImageUnusable(why)),
-                    log: Vec::new(),
-                    duration: Duration::ZERO,
-                    peak: None,
-                    ran: false,
-                });
+                return Ok(Done::never_ran(FailureKind::ImageUnusable(why)));
             }
             Err(ImageError::Copy(error)) => return Err(RunnerError::new("copy the image", error)),
         }
-        if nobody_waits(cancel) {
+        if is_cancelled(cancel) {
             return Err(cancelled());
         }
         let bounds = Bounds::new(what.limits, &self.options);
@@ -341,7 +307,7 @@ impl Inner {
             failure,
             log: ended.log,
             duration,
-            peak: Some(ended.peak),
+            peak_memory_bytes: Some(ended.peak),
             ran: true,
         })
     }
@@ -350,12 +316,13 @@ impl Inner {
         let report = if let Launcher::Supervised(_) = self.launcher {
             Report::parse(&ended.report)
         } else {
+            let bwrap = matches!(self.launcher, Launcher::Bwrap { .. });
+            let refused = bwrap.then(|| not_started(&ended.log)).flatten();
             match (ended.status.exit_status(), ended.status.terminating_signal()) {
+                (Some(1), _) if refused.is_some() => refused.map(Report::NotStarted),
                 // bubblewrap ends with 128 + n when signal n ended the hook; a hook that exits with such a status
                 // looks the same.
-                (Some(code @ 129..=192), _) if matches!(self.launcher, Launcher::Bwrap { .. }) => {
-                    Some(Report::Signalled(code - 128))
-                }
+                (Some(code @ 129..=192), _) if bwrap => Some(Report::Signalled(code - 128)),
                 (Some(code), _) => Some(Report::Exited(code)),
                 (None, signal) => signal.map(Report::Signalled),
             }
@@ -377,38 +344,5 @@ impl Inner {
                 )),
             },
         }
-    }
-}
-
-/// Returns the error of an attempt that is no longer awaited.
-fn cancelled() -> RunnerError {
-    RunnerError::new("finish the attempt", "it was cancelled")
-}
-
-/// Adds a fault: a limit explains the state of the output, an exit status does not.
-fn with_fault(failure: Option<FailureKind>, fault: Option<String>) -> Option<FailureKind> {
-    match (failure, fault) {
-        (
-            Some(
-                kind @ (FailureKind::Oom(_)
-                | FailureKind::Timeout(_)
-                | FailureKind::Output(_)
-                | FailureKind::ImageUnusable(_)),
-            ),
-            _,
-        ) => Some(kind),
-        (_, Some(why)) => Some(FailureKind::Output(why)),
-        (failure, None) => failure,
-    }
-}
-
-fn never_ran(done: Done) -> Attempt {
-    Attempt {
-        failure: done.failure,
-        output: HookOutput::default(),
-        stamp: None,
-        log: done.log,
-        duration: done.duration,
-        peak_memory_bytes: None,
     }
 }

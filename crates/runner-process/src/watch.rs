@@ -327,7 +327,7 @@ impl Drop for Running {
 }
 
 /// Returns whether the attempt was cancelled: `cancel` is readable or closed.
-pub(crate) fn nobody_waits(cancel: &PipeReader) -> bool {
+pub(crate) fn is_cancelled(cancel: &PipeReader) -> bool {
     let now = Timespec {
         tv_sec: 0,
         tv_nsec: 0,

@@ -143,7 +143,7 @@ async fn an_image_that_cannot_be_run_says_what_to_do() {
 }
 
 #[tokio::test]
-async fn a_status_and_a_signal_are_told_apart_and_what_was_written_is_kept() {
+async fn a_status_and_a_signal_are_distinguished_and_what_was_written_is_read() {
     let place = Place::new();
     let exits =
         place.script(r#"echo '{"id":"b","features":[]}' > "$OSA_OUT/features.jsonl"; echo why >&2; exit 3"#);
@@ -330,7 +330,7 @@ async fn eight_runs_at_once_do_not_disturb_each_other() {
 }
 
 #[tokio::test]
-async fn only_the_last_part_of_what_a_hook_prints_is_kept() {
+async fn only_the_last_part_of_what_a_hook_prints_is_returned() {
     let place = Place::new();
     let image = place.script("head -c 50000000 /dev/zero | tr '\\0' x; echo; echo the end >&2");
     for (way, runner) in every_way(&options(&place)) {

@@ -61,7 +61,7 @@ async fn processor_time_is_limited_over_the_whole_tree() {
 }
 
 #[tokio::test]
-async fn a_memory_hog_is_ended_at_its_limit_and_what_it_wrote_is_kept() {
+async fn a_memory_hog_is_ended_at_its_limit_and_what_it_wrote_is_read() {
     let place = Place::new();
     for hog in [
         "exec tail /dev/zero",

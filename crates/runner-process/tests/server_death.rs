@@ -11,10 +11,10 @@ use ports::Runner as _;
 /// The server of the next test, which starts this test binary again to be killed.
 #[tokio::test]
 async fn a_server_that_waits_to_be_killed() {
-    let Ok(told) = std::env::var("HALLMARK_TEST_SERVER") else {
+    let Ok(order) = std::env::var("HALLMARK_TEST_SERVER") else {
         return;
     };
-    let (way, image) = told.split_once(' ').unwrap();
+    let (way, image) = order.split_once(' ').unwrap();
     let place = Place::new();
     println!("{}", place.path().display());
     let (_, runner) = every_way(&options(&place))

@@ -1,9 +1,10 @@
-//! Work directories of hooks and ingesters, and the careful reading of their output: the common part of the runners
-//! (WC-5, WC-D11, WC-D19, WC-D30).
+//! Work directories of hooks and ingesters, the careful reading of their output, and the rules for the result of an
+//! attempt: the common part of the runners (WC-5, WC-D11, WC-D19, WC-D30).
 //!
 //! A work directory is fresh for each attempt, laid out as the container contract requires, and removed afterwards.
 //! Its content is hostile after a run: it is read without following links, without blocking, and within caps.
 
+mod attempt;
 mod disk;
 mod log;
 mod output;
@@ -12,9 +13,10 @@ mod spawning;
 mod stage;
 mod workdir;
 
+pub use attempt::{Done, cancelled};
 pub use disk::{DiskUse, measure};
 pub use log::LogTail;
-pub use output::{OutputCaps, Pulled, Read, read_hook, read_pull};
+pub use output::{OutputCaps, Pulled, read_pull};
 pub use spawning::{starting, writing};
 pub use stage::stage;
 pub use workdir::{

@@ -4,7 +4,7 @@
 #[derive(Debug)]
 pub struct LogTail {
     most: usize,
-    kept: Vec<u8>,
+    tail: Vec<u8>,
     dropped: u64,
 }
 
@@ -13,23 +13,23 @@ impl LogTail {
     pub const fn new(most: usize) -> Self {
         Self {
             most,
-            kept: Vec::new(),
+            tail: Vec::new(),
             dropped: 0,
         }
     }
 
     /// Appends the next bytes.
     pub fn push(&mut self, bytes: &[u8]) {
-        self.kept.extend_from_slice(bytes);
+        self.tail.extend_from_slice(bytes);
         // Shifting only at twice the size makes the cost of a byte constant.
-        if self.kept.len() > self.most.saturating_mul(2) {
+        if self.tail.len() > self.most.saturating_mul(2) {
             self.shorten();
         }
     }
 
     fn shorten(&mut self) {
-        let over = self.kept.len().saturating_sub(self.most);
-        self.kept.drain(..over);
+        let over = self.tail.len().saturating_sub(self.most);
+        self.tail.drain(..over);
         self.dropped += over as u64;
     }
 
@@ -37,10 +37,10 @@ impl LogTail {
     pub fn into_bytes(mut self) -> Vec<u8> {
         self.shorten();
         if self.dropped == 0 {
-            return self.kept;
+            return self.tail;
         }
         let mut all = format!("[{} earlier bytes are not kept]\n", self.dropped).into_bytes();
-        all.append(&mut self.kept);
+        all.append(&mut self.tail);
         all
     }
 }
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_bytes_are_kept_and_the_others_counted() {
+    fn the_last_bytes_are_returned_and_the_others_counted() {
         let mut tail = LogTail::new(4);
         for part in [&b"abc"[..], b"", b"defghijkl", b"mn"] {
             tail.push(part);

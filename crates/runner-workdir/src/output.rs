@@ -24,13 +24,13 @@ pub struct OutputCaps {
 }
 
 /// The output of a hook, and why some of it could not be read.
-pub struct Read {
+pub(crate) struct Read {
     /// The readable output; an unreadable file is empty.
-    pub output: HookOutput,
+    pub(crate) output: HookOutput,
     /// The content of `run.json` beside it.
-    pub stamp: Option<RunStamp>,
+    pub(crate) stamp: Option<RunStamp>,
     /// The first reason why a file could not be read.
-    pub fault: Option<String>,
+    pub(crate) fault: Option<String>,
 }
 
 /// The output of an ingester, and why some of it could not be read.
@@ -45,7 +45,12 @@ pub struct Pulled {
 
 /// Reads a hook's output. `owner` is the uid that the files must belong to, if it is known; `only` is the id of the
 /// record if the run had exactly one.
-pub fn read_hook(work: &WorkDir, caps: OutputCaps, owner: Option<u32>, only: Option<&SourceId>) -> Read {
+pub(crate) fn read_hook(
+    work: &WorkDir,
+    caps: OutputCaps,
+    owner: Option<u32>,
+    only: Option<&SourceId>,
+) -> Read {
     let out = work.out();
     let mut fault = None;
     let mut file = |name: &str, most: u64| match read_file(out, name, most, owner) {

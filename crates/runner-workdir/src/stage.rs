@@ -69,7 +69,7 @@ pub async fn stage(
             return Err(RunnerError::new(
                 "lay the records' files out",
                 format!(
-                    "the file {:?} of {:?} in the blob store is not what was kept",
+                    "the file {:?} of {:?} in the blob store is not what was stored",
                     file.name.as_str(),
                     file.record.as_str()
                 ),

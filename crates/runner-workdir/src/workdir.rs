@@ -29,7 +29,7 @@ pub enum Owner {
     Nobody,
     /// The user of an arbitrary image: the writable parts are open to all (WC-D19). The random half of the
     /// directory's name, and the directories above it, keep others out.
-    Anybody,
+    AnyUser,
 }
 
 /// One attempt's work directory; removed when dropped.
@@ -105,7 +105,7 @@ impl WorkDir {
         for name in READABLE.iter().chain(&WRITABLE) {
             let part = self.part(name);
             let mode = match (writable.contains(name), owner) {
-                (true, Owner::Anybody) => 0o777,
+                (true, Owner::AnyUser) => 0o777,
                 (true, _) => 0o700,
                 (false, _) if *name == "image" => 0o711,
                 (false, _) => 0o555,
@@ -146,6 +146,11 @@ impl WorkDir {
             run: RunId::from_uuid(id("run_id")?),
             release: domain::ReleaseId::from_uuid(id("release_id")?),
         })
+    }
+
+    /// Returns a hook's environment besides the paths (WC-5.1).
+    pub fn hook_environment(job: &HookJob) -> Vec<(&'static str, String)> {
+        vec![("OSA_HOOK_NAME", job.hook.as_str().to_owned())]
     }
 
     /// Returns an ingester's environment besides the paths (WC-5.2).
@@ -194,8 +199,16 @@ pub fn prepare_root(root: &Path, open: bool) -> io::Result<PathBuf> {
     Ok(root)
 }
 
-/// Fails if no directory for an attempt could be created below `root` now.
+/// A disk with less room than this, in bytes, counts as full.
+const MIN_ROOM: u64 = 1024 * 1024;
+
+/// Fails if no directory for an attempt could be created below `root` now, or if there is no room for its files.
 pub fn check_root(root: &Path) -> io::Result<()> {
+    let disk = rustix::fs::statvfs(root)?;
+    // A disk that does not tell its size is not full.
+    if disk.f_blocks > 0 && disk.f_bavail.saturating_mul(disk.f_frsize) < MIN_ROOM {
+        return Err(io::ErrorKind::StorageFull.into());
+    }
     fs::remove_dir(fresh(root, Uuid::new_v4())?)
 }
 

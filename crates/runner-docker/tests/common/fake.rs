@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use domain::FailureKind;
 use ports::Runner as _;
@@ -15,6 +16,8 @@ use serde_json::{Value, json};
 use super::{Image, job, pull_job, text};
 
 const NEVER: usize = usize::MAX;
+/// What engines say of a time that they do not know.
+const NO_TIME: &str = "0001-01-01T00:00:00Z";
 
 /// What it says of every container.
 pub(crate) struct Fake {
@@ -24,17 +27,25 @@ pub(crate) struct Fake {
     /// What happened to the container; without it, a proxy before the engine keeps that to itself.
     events: Option<Vec<Value>>,
     asked: AtomicUsize,
+    /// It says no time of the container's end, and takes long to give its log.
+    vague: bool,
 }
 
 impl Fake {
-    /// An engine whose container ended with this status, and whose events are not to be had.
+    /// An engine whose container ended with this status, and whose events are not available.
     pub(crate) const fn ended(status: i64) -> Self {
         Self {
             status,
             silent: NEVER,
             events: None,
             asked: AtomicUsize::new(0),
+            vague: false,
         }
+    }
+
+    /// It does not say when a container ended, and takes 3 s to give its log.
+    pub(crate) fn vague(self) -> Self {
+        Self { vague: true, ..self }
     }
 
     /// It says that memory ran out, but only when it is asked for the `n`-th time after the first.
@@ -52,15 +63,26 @@ impl Fake {
         Self { events, ..self }
     }
 
+    /// How long a hook ran on this engine, in the runner's view.
+    pub(crate) async fn duration(self) -> Duration {
+        let dir = tempfile::tempdir().unwrap();
+        let (runner, image) = self.runner(dir.path()).await;
+        runner.run(&job(&image)).await.unwrap().duration
+    }
+
+    async fn runner(self, dir: &Path) -> (DockerRunner, Image) {
+        let (host, image) = self.listen(&dir.join("socket"));
+        let options = DockerRunnerOptions {
+            docker_host: Some(host),
+            ..DockerRunnerOptions::new(dir.join("work"), "the-owner")
+        };
+        (DockerRunner::new(options).await.unwrap(), image)
+    }
+
     /// How a hook and then an ingester ended on this engine, in the runner's view, and the hook's log.
     pub(crate) async fn run(self) -> (Option<FailureKind>, Option<FailureKind>, String) {
         let dir = tempfile::tempdir().unwrap();
-        let (host, image) = self.listen(&dir.path().join("socket"));
-        let options = DockerRunnerOptions {
-            docker_host: Some(host),
-            ..DockerRunnerOptions::new(dir.path().join("work"), "the-owner")
-        };
-        let runner = DockerRunner::new(options).await.unwrap();
+        let (runner, image) = self.runner(dir.path()).await;
         let hook = runner.run(&job(&image)).await.unwrap();
         let ingester = runner.pull(&pull_job(&image)).await.unwrap();
         (hook.failure, ingester.failure, text(&hook.log))
@@ -118,13 +140,17 @@ impl Fake {
         } else if asks("POST", "/start") || asks("DELETE", "/containers/") {
             ("204 No Content", String::new())
         } else if asks("GET", "/logs") {
+            if self.vague {
+                thread::sleep(Duration::from_secs(3));
+            }
             ("200 OK", String::new())
         } else if asks("GET", "/containers/") {
             // The first question is whether it was made of the right image.
             let late = self.asked.fetch_add(1, Ordering::Relaxed) > self.silent;
             json(&json!({"Id": "c", "Image": id(), "State": {
                 "Status": "exited", "Running": false, "OOMKilled": late, "ExitCode": self.status,
-                "StartedAt": "2026-11-25T12:09:59.034574568Z", "FinishedAt": "2026-11-25T12:10:00.144289533Z"
+                "StartedAt": if self.vague { NO_TIME } else { "2026-11-25T12:09:59.034574568Z" },
+                "FinishedAt": if self.vague { NO_TIME } else { "2026-11-25T12:10:00.144289533Z" }
             }}))
         } else if asks("GET", "/events") {
             match &self.events {

@@ -91,7 +91,7 @@ impl Place {
 
     /// An image of busybox with these further settings.
     pub(crate) async fn image(&self, changes: &[String]) -> Image {
-        // A registry that nobody runs: an attempt to pull ends at once.
+        // A registry that does not exist: an attempt to pull ends at once.
         let repository = format!("localhost:1/hallmark-test/{}", uuid::Uuid::new_v4());
         let options = CreateImageOptionsBuilder::new()
             .from_src("-")
@@ -125,7 +125,7 @@ impl Place {
         fs::read_dir(self.work_root()).unwrap().count()
     }
 
-    /// The containers of this place's owner, in whatever state.
+    /// The containers of this place's owner, in any state.
     pub(crate) async fn containers(&self) -> Vec<String> {
         let label = format!("org.hallmark.owner={}", self.owner);
         let options = ListContainersOptionsBuilder::new()

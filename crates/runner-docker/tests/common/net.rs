@@ -1,4 +1,4 @@
-//! What stands on the network beside an engine: a proxy that forbids some requests, and a registry of one image.
+//! Servers on the network beside an engine: a proxy that forbids some requests, and a registry of one image.
 
 use std::io::{self, BufRead as _, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
