@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn the_places_are_told() {
+    fn the_searched_places_are_reported() {
         assert!(
             places(&BinarySearch::System).starts_with("PATH, /usr/lib/postgresql/*/bin, /usr/pgsql-*/bin")
         );

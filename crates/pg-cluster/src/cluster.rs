@@ -152,6 +152,11 @@ impl Cluster {
         self.directory.log()
     }
 
+    /// Returns the last lines of the log.
+    pub fn log_tail(&self) -> String {
+        self.directory.log_tail(0)
+    }
+
     /// Returns the major version of PostgreSQL, such as 15.
     pub fn major_version(&self) -> u32 {
         self.major

@@ -79,6 +79,16 @@ pub enum Error {
         waited: Duration,
     },
 
+    /// The pid file of PostgreSQL is empty or garbled, and this system does not show whether a server runs.
+    #[error(
+        "{file} is empty or garbled, as after a power cut, and this system does not list its \
+         processes; make sure that no PostgreSQL runs in the directory, and remove the file"
+    )]
+    PidFileUnreadable {
+        /// The pid file.
+        file: PathBuf,
+    },
+
     /// The user that runs PostgreSQL cannot enter the directory.
     #[error(
         "the user `{user}` cannot enter {ancestor}, and so cannot use {directory}; PostgreSQL \

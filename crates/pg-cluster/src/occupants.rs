@@ -8,7 +8,7 @@ use std::{fs, io::ErrorKind, path::Path, time::Duration};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use tokio::time::{Instant, sleep};
 
-use crate::error::Error;
+use crate::error::{Error, io};
 
 /// Waits until nothing runs in the data directory, and ends a server without supervisor. Call it only with the lock
 /// held.
@@ -31,12 +31,25 @@ pub(crate) async fn wait_gone(data: &Path, wait: Duration) -> Result<(), Error> 
         }
         sleep(Duration::from_millis(50)).await;
     }
-    // PostgreSQL takes its own old file for a running server if the pid now belongs to another process of the same
-    // user, as happens in containers. No server runs here, so the file is old.
-    if postmaster(data).is_some_and(|server| works_in(server, data) == Some(false)) {
-        let _ = fs::remove_file(data.join("postmaster.pid"));
+    remove_left_over(data)
+}
+
+/// Removes a pid file that PostgreSQL would take for that of a running server, or would refuse to start with. Call it
+/// only when nothing runs in the data directory.
+fn remove_left_over(data: &Path) -> Result<(), Error> {
+    let file = data.join("postmaster.pid");
+    match PidFile::read(data) {
+        // The pid now belongs to another process of the same user, as happens in containers.
+        PidFile::Process(server) if is_alive(server) && works_in(server, data) == Some(false) => {}
+        // What a power cut leaves: an empty file, zeros, half a line.
+        PidFile::Unreadable if can_see_processes() => {
+            tracing::warn!(file = %file.display(), "the pid file of PostgreSQL is empty or garbled, as after a power cut; no server runs here, so it is removed");
+        }
+        // Nothing shows whether a server runs.
+        PidFile::Unreadable => return Err(Error::PidFileUnreadable { file }),
+        PidFile::Process(_) | PidFile::Other => return Ok(()),
     }
-    Ok(())
+    fs::remove_file(&file).map_err(io("remove", &file))
 }
 
 /// Returns whether PostgreSQL itself reports that it accepts connections: the eighth line of its pid file. A hint, as
@@ -46,19 +59,47 @@ pub(crate) fn says_ready(data: &Path) -> bool {
         .is_ok_and(|text| text.lines().nth(7).is_some_and(|line| line.trim() == "ready"))
 }
 
+/// The first line of PostgreSQL's pid file.
+enum PidFile {
+    /// The process of a server.
+    Process(Pid),
+    /// No number.
+    Unreadable,
+    /// No file, or that of a single-user server (a negative number), which PostgreSQL judges itself.
+    Other,
+}
+
+impl PidFile {
+    fn read(data: &Path) -> Self {
+        let Ok(bytes) = fs::read(data.join("postmaster.pid")) else {
+            return Self::Other;
+        };
+        let text = String::from_utf8_lossy(&bytes);
+        match text.lines().next().unwrap_or_default().trim().parse::<i32>() {
+            Ok(0) | Err(_) => Self::Unreadable,
+            Ok(number) if number > 1 => Pid::from_raw(number).map_or(Self::Other, Self::Process),
+            Ok(_) => Self::Other,
+        }
+    }
+}
+
+/// Returns whether a process lives and may be signalled. One that may not belongs to another user, and so is no server
+/// of this directory.
+fn is_alive(process: Pid) -> bool {
+    test_kill_process(process).is_ok()
+}
+
 /// Returns the process in PostgreSQL's pid file, if it is alive.
 fn postmaster(data: &Path) -> Option<Pid> {
-    let text = fs::read_to_string(data.join("postmaster.pid")).ok()?;
-    let process = Pid::from_raw(
-        text.lines()
-            .next()?
-            .trim()
-            .parse()
-            .ok()
-            .filter(|number| *number > 1)?,
-    )?;
-    // A process that may not be signalled belongs to another user, and so is not this server.
-    test_kill_process(process).ok().map(|()| process)
+    match PidFile::read(data) {
+        PidFile::Process(process) => is_alive(process).then_some(process),
+        PidFile::Unreadable | PidFile::Other => None,
+    }
+}
+
+/// Returns whether the system lists its processes.
+fn can_see_processes() -> bool {
+    Path::new("/proc/self").exists()
 }
 
 /// Returns whether a process has the directory as its working directory; `None` if that cannot be determined.
@@ -66,7 +107,7 @@ fn works_in(process: Pid, data: &Path) -> Option<bool> {
     match fs::read_link(format!("/proc/{}/cwd", process.as_raw_nonzero())) {
         Ok(link) => Some(link == data),
         // It has ended, and may not be reaped, as in a container whose first process does not reap.
-        Err(error) if error.kind() == ErrorKind::NotFound && Path::new("/proc/self").exists() => Some(false),
+        Err(error) if error.kind() == ErrorKind::NotFound && can_see_processes() => Some(false),
         Err(_) => None,
     }
 }

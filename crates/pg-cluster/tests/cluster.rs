@@ -128,7 +128,7 @@ async fn psql_takes_the_url() {
 
 #[tokio::test]
 async fn another_server_on_port_5432_does_not_matter() {
-    // Somebody else has the port, be it us or another test run.
+    // Another process has the port: this one, or another test run.
     let _squatter = std::net::TcpListener::bind("127.0.0.1:5432");
     let directory = directory();
     let cluster = Cluster::start(Options::throwaway(directory.path().join("pg")))
@@ -153,7 +153,7 @@ async fn a_long_path_gets_its_socket_elsewhere() {
 }
 
 #[tokio::test]
-async fn a_second_owner_waits_and_then_is_told() {
+async fn a_second_owner_waits_and_then_fails() {
     let directory = directory();
     let path = directory.path().join("pg");
     let first = Cluster::start(Options::throwaway(&path)).await.unwrap();
@@ -209,7 +209,7 @@ async fn a_temporary_cluster_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn missing_binaries_are_told() {
+async fn missing_binaries_are_reported() {
     let directory = directory();
     let binaries = BinarySearch::Only(vec!["/nowhere/bin".into()]);
     let options = Options {
@@ -225,7 +225,7 @@ async fn missing_binaries_are_told() {
 }
 
 #[tokio::test]
-async fn data_of_another_major_version_is_told() {
+async fn data_of_another_major_version_is_reported() {
     let directory = directory();
     let path = directory.path().join("pg");
     fs::create_dir_all(path.join("data")).unwrap();
@@ -243,7 +243,7 @@ async fn data_of_another_major_version_is_told() {
 }
 
 #[tokio::test]
-async fn a_directory_that_postgres_cannot_reach_is_told() {
+async fn a_directory_that_postgres_cannot_reach_is_reported() {
     if fs::metadata("/proc/self").unwrap().uid() != 0 {
         return;
     }

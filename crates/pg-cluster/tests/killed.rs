@@ -234,3 +234,79 @@ async fn sigterm_for_all_leaves_the_connections_until_the_owner_stops() {
     drop(cluster);
     wait_gone(&path.join("data"), Duration::from_secs(10)).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_garbled_pid_file_is_removed_where_no_server_lives() {
+    let directory = directory();
+    let path = directory.path().join("pg");
+    Cluster::start(Options::throwaway(&path))
+        .await
+        .unwrap()
+        .stop()
+        .await
+        .unwrap();
+    let file = path.join("data/postmaster.pid");
+    // Empty, zeros, no text, words, a number that no process has, and a line that is cut off.
+    for content in [
+        &b""[..],
+        b"\n",
+        &[0; 64],
+        b"\xff\xfe1\n",
+        b"nonsense\n",
+        b"0\n",
+        b"12",
+        b"999999999999\n",
+    ] {
+        fs::write(&file, content).unwrap();
+        let cluster = Cluster::start(Options::throwaway(&path)).await;
+        let cluster = cluster.unwrap_or_else(|error| panic!("{content:?}: {error}"));
+        cluster.stop().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_garbled_pid_file_of_a_server_that_lives_is_left_alone() {
+    let directory = directory();
+    let path = directory.path().join("pg");
+    let mut owner = spawn_owner(&path);
+    let _url = url_of(&mut owner);
+    let data = path.join("data");
+    let (postmaster, all) = (server(&data), working_in(&data));
+    // Without its supervisor it goes on when its owner is gone.
+    let parent = fs::read_to_string(format!("/proc/{postmaster}/stat")).unwrap();
+    let parent: i32 = parent
+        .rsplit(')')
+        .next()
+        .unwrap()
+        .split_whitespace()
+        .nth(1)
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!(all.contains(&parent), "{parent} of {all:?}");
+    for process in all {
+        let program = fs::read_to_string(format!("/proc/{process}/comm")).unwrap_or_default();
+        if program.trim() == "sh" {
+            kill(process, Signal::KILL);
+        }
+    }
+    owner.kill().unwrap();
+    owner.wait().unwrap();
+    let file = data.join("postmaster.pid");
+    let before = fs::read(&file).unwrap();
+    fs::write(&file, b"").unwrap();
+    let options = Options {
+        lock_wait: Duration::from_secs(2),
+        ..Options::new(&path)
+    };
+    let error = Cluster::start(options).await.unwrap_err();
+    assert!(error.to_string().contains("still runs"), "{error}");
+    assert_eq!(fs::read(&file).unwrap(), b"", "it is not removed");
+    fs::write(&file, before).unwrap();
+    Cluster::start(Options::new(&path))
+        .await
+        .unwrap()
+        .stop()
+        .await
+        .unwrap();
+}

@@ -10,8 +10,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use api::{BaseUrl, NotABaseUrl};
 use domain::NodeDomain;
-use url::Url;
 
 pub(crate) use crate::config::auth::AuthConfig;
 use crate::source::{ConfigFaults, Source};
@@ -38,7 +38,7 @@ pub(crate) struct Config {
     pub(crate) database_url: Option<Secret>,
     pub(crate) max_connections: u32,
     /// Public base URL. `None`: `https://<domain>`, or the listening address while the domain is localhost.
-    pub(crate) base_url: Option<Url>,
+    pub(crate) base_url: Option<BaseUrl>,
     /// Whether the local administrator exists outside dev mode too (`OSA_SEED_LOCAL_ADMIN`).
     pub(crate) seed_local_admin: bool,
     /// Settings of the HTTP middleware.
@@ -171,7 +171,7 @@ impl Config {
             max_connections: s
                 .parsed("database.max_connections", "must be a number from 2 to 1000")
                 .unwrap_or(20),
-            base_url: url(s, "base_url"),
+            base_url: base_url(s),
             seed_local_admin: s
                 .parsed::<LenientBool>("seed_local_admin", "must be true or false")
                 .is_some_and(|t| t.0),
@@ -254,14 +254,22 @@ impl Config {
         format!("https://{}", self.domain)
     }
 
-    /// Returns the node's base URL without a trailing slash, given the address it listens on.
-    pub(crate) fn base_url(&self, listening: SocketAddr) -> String {
+    /// Returns the node's public address, given the address it listens on.
+    pub(crate) fn base_url(&self, listening: SocketAddr) -> Result<BaseUrl, NotABaseUrl> {
         match &self.base_url {
-            Some(url) => url.as_str().trim_end_matches('/').to_owned(),
-            None if self.domain.as_str() == "localhost" => format!("http://{listening}"),
-            None => format!("https://{}", self.domain),
+            Some(base) => Ok(base.clone()),
+            None if self.domain.as_str() == "localhost" => format!("http://{listening}").parse(),
+            None => format!("https://{}", self.domain).parse(),
         }
     }
+}
+
+/// Reads the public address. The path of it is in every link, so it is checked more closely than other URLs.
+fn base_url(s: &mut Source) -> Option<BaseUrl> {
+    const KEY: &str = "base_url";
+    let base = url(s, KEY)?.as_str().parse();
+    base.map_err(|why: NotABaseUrl| s.fault(format!("{KEY}: {why}")))
+        .ok()
 }
 
 /// Rewrites `postgresql+asyncpg://` and similar schemes to `postgresql://` (WC-8).
@@ -286,139 +294,4 @@ fn retention(s: &mut Source) -> Duration {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(variables: &[(&str, &str)]) -> Result<Config, String> {
-        let mut source = Source::new();
-        source.read_environment(
-            variables
-                .iter()
-                .map(|(name, value)| ((*name).into(), (*value).into())),
-        );
-        Config::read(source).map_err(|e| e.to_string())
-    }
-
-    #[test]
-    fn nothing_configured_is_a_configuration() {
-        let config = read(&[("HALLMARK_TEST_X", "1"), ("PATH", "/bin")]).unwrap();
-        assert!(config.database_url.is_none() && !config.dev_mode && config.listen.ip().is_loopback());
-    }
-
-    #[test]
-    fn every_fault_is_told_at_once_with_its_key_and_origin() {
-        let text = read(&[
-            ("HALLMARK_LISTEN", "nowhere"),
-            ("HALLMARK_WORKER__CONCURRENCY", "many"),
-            ("HALLMARK_WORKER__SILENCE_SECONDS", "-1"),
-            ("HALLMARK_NO__SUCH", "x"),
-            ("OSA_AUTH__JWT__SECRET", "short"),
-            ("HALLMARK_AUTH__ISSUERS__0__AUDIENCE", "x"),
-            ("HALLMARK_AUTH__ISSUERS__0__MAX_LIFETIME_SECONDS", "-1"),
-            ("OSA_AUTH__BASE_ROLE", "KING"),
-            ("OSA_FRONTEND__URL", "nowhere"),
-        ])
-        .unwrap_err();
-        for part in [
-            "listen (from HALLMARK_LISTEN)",
-            "worker.concurrency",
-            "worker.silence_seconds",
-            "no.such",
-            "auth.jwt.secret",
-            "auth.issuers.0.issuer",
-            "auth.issuers.0: has no key",
-            "auth.issuers.0.max_lifetime_seconds",
-            "auth.base_role",
-            "frontend_url",
-        ] {
-            assert!(text.contains(part), "{part} is not in {text}");
-        }
-    }
-
-    #[test]
-    fn osa_names_are_taken_and_our_own_win() {
-        let config = read(&[
-            ("DATABASE_URL", "postgres://a/z"),
-            ("OSA_DATABASE__URL", "postgresql+asyncpg://u:p@h/d"),
-            ("OSA_DOMAIN", "a.example"),
-            ("HALLMARK_DOMAIN", "b.example"),
-        ])
-        .unwrap();
-        assert_eq!(config.database_url.unwrap().reveal(), "postgresql://u:p@h/d");
-        assert_eq!(config.domain.as_str(), "b.example");
-        let unknown = read(&[("OSA_MCP__ENABLED", "false"), ("OSA_DATA_DIR", "/data")]).unwrap();
-        assert_eq!(unknown.without_effect, ["OSA_MCP__ENABLED"]);
-    }
-
-    #[test]
-    fn the_file_of_the_open_science_archive_is_read_below_the_environment() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("config.yaml");
-        let yaml = "name: Birds\ndomain: c.example\nauth:\n  providers:\n    orcid:\n      client_id: APP-1\n      client_secret: s\n  base_role: DEPOSITOR\n  admins:\n    orcid: [0000-0002-1825-0097]\nmcp:\n  enabled: false\n";
-        std::fs::write(&file, yaml).unwrap();
-        let mut source = Source::new();
-        source.read_osa_file(&file).unwrap();
-        source.read_environment(
-            [(
-                "OSA_AUTH__ADMINS__ORCID".into(),
-                "[\"0000-0001-5109-370X\"]".into(),
-            )]
-            .into_iter(),
-        );
-        let config = Config::read(source).unwrap();
-        assert_eq!(config.domain.as_str(), "c.example");
-        assert_eq!(config.auth.base_role, Some(::auth::Role::Depositor));
-        assert_eq!(config.auth.orcid.unwrap().client_id, "APP-1");
-        assert_eq!(
-            config.auth.admins.into_iter().collect::<Vec<_>>(),
-            ["0000-0001-5109-370X"]
-        );
-        let mut source = Source::new();
-        source.flatten("auth.issuers.ci.allowed_scopes", &serde_json::json!([]), "a test");
-        assert_eq!(
-            source.list("auth.issuers.ci.allowed_scopes"),
-            Some(vec![]),
-            "none is not all"
-        );
-        assert!(
-            config.without_effect[0].starts_with("mcp.enabled in"),
-            "{:?}",
-            config.without_effect
-        );
-    }
-
-    #[test]
-    fn the_well_known_secret_is_for_dev_mode_on_loopback_only() {
-        let secret = ("OSA_AUTH__JWT__SECRET", WELL_KNOWN_SECRET);
-        assert!(read(&[secret]).unwrap_err().contains("well-known"));
-        assert!(read(&[secret, ("OSA_DEV_MODE", "true")]).is_ok());
-        let open = ("HALLMARK_LISTEN", "0.0.0.0:8000");
-        assert!(
-            read(&[secret, ("OSA_DEV_MODE", "true"), open])
-                .unwrap_err()
-                .contains("loopback")
-        );
-        assert!(
-            read(&[("OSA_DEV_MODE", "true"), open])
-                .unwrap_err()
-                .contains("loopback")
-        );
-    }
-
-    #[test]
-    fn secrets_do_not_reach_a_log() {
-        let config = read(&[
-            (
-                "HALLMARK_AUTH__JWT__SECRET",
-                "a secret that is long enough for HS256",
-            ),
-            ("DATABASE_URL", "postgres://u:hidden@h/d"),
-        ])
-        .unwrap();
-        let shown = format!("{config:?}");
-        assert!(
-            !shown.contains("long enough") && !shown.contains("hidden"),
-            "{shown}"
-        );
-    }
-}
+mod tests;

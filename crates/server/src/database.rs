@@ -46,9 +46,10 @@ impl Database {
             max_connections: config.max_connections,
             acquire_timeout: Duration::from_secs(15),
         };
-        let pool = connect(&options)
-            .await
-            .context("database.url: cannot reach the database")?;
+        let pool = connect(&options).await.context(match &cluster {
+            Some(_) => "the embedded PostgreSQL",
+            None => "database.url",
+        })?;
         let applied = migrate(&pool, MIGRATE_PATIENCE)
             .await
             .context("cannot migrate the database")?;

@@ -4,6 +4,7 @@ mod commands;
 mod config;
 mod database;
 mod home;
+mod output;
 mod runners;
 mod serve;
 mod source;
@@ -123,8 +124,9 @@ fn main() -> ExitCode {
     }
     match run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<output::ReaderLeft>() => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("hallmark: {error:#}");
+            output::STDERR.put(&format!("hallmark: {error:#}\n"));
             ExitCode::FAILURE
         }
     }
@@ -155,8 +157,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Unyank(unyank) => unyank.run(),
         Command::Openapi => {
             let document = runtime.block_on(async { wiring::openapi_document() })?;
-            print!("{document}");
-            Ok(())
+            output::print(&document)
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use async_trait::async_trait;
 use domain::work::outcome::HookOutput;
-use domain::{FailureKind, FileName, SourceId, TaskId};
+use domain::{Digest, FailureKind, FileName, SourceId, TaskId};
 use ports::{
     Attempt, Blobs, HookJob, PullAttempt, PullJob, PulledFile, PulledFiles, RecordFile, Runner, RunnerError,
     StagedFiles,
@@ -108,6 +108,14 @@ impl Runner for Runners {
         match &self.process {
             Some(process) => process.check().await,
             None => Ok(false),
+        }
+    }
+
+    async fn examine(&self, image: &str, digest: &Digest) -> Result<Option<String>, RunnerError> {
+        match self.of(image) {
+            Some(runner) => runner.examine(image, digest).await,
+            // Another server may run it.
+            None => Ok(None),
         }
     }
 

@@ -1,28 +1,36 @@
 //! `hallmark serve` and `hallmark migrate`.
 
-use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use app::Metrics;
+use app::background::Pulse;
+use app::identity::IssuerKeys;
 use app::ingest::ScheduleIngestions;
 use app::work::{
     Archive, ProcessBatch, ProcessSubmission, PullRecords, RunHooks, Sweep, Worker, WorkerJobs, WorkerOptions,
 };
 use ports::{IdentityQueries as _, WorkerIdentity};
-use postgres_adapter::PgStore;
+use postgres_adapter::{PgNotifier, PgStore};
 use storage_adapter::BlobStore;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::config::Config;
 use crate::database::Database;
 use crate::home::Home;
+use crate::output;
 use crate::runners::Runners;
 use crate::wiring;
+
+/// How long a loop that acts at least once a second may be silent; it may wait for a connection.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// The pause of such a loop after an error.
+const AFTER_ERROR: Duration = Duration::from_secs(1);
 
 /// Runs the server until it is asked to stop. Then it claims nothing new, finishes the requests and work in flight, and
 /// returns.
@@ -35,9 +43,9 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
     }
     let home = Home::open(&config.data_dir)?;
     let runner = Runners::open(&config, &home).await?;
-    let kept_in = config.storage.clone().unwrap_or_else(|| home.join("blobs"));
-    let blobs = BlobStore::local(&kept_in)
-        .with_context(|| format!("storage: cannot use {} as the blob store", kept_in.display()))?;
+    let blob_dir = config.storage.clone().unwrap_or_else(|| home.join("blobs"));
+    let blobs = BlobStore::local(&blob_dir)
+        .with_context(|| format!("storage: cannot use {} as the blob store", blob_dir.display()))?;
     let stop = CancellationToken::new();
     tokio::spawn(stop_on_signal(stop.clone())?);
 
@@ -80,15 +88,28 @@ async fn run(
              share one (its store-id file contains {known}, this one {own})"
         );
     }
+    let restored = store
+        .continue_log()
+        .await
+        .context("cannot continue the activity log")?;
+    if restored {
+        tracing::warn!(
+            "the database was restored into another PostgreSQL cluster: the activity log goes on after its last entry"
+        );
+    }
     let ledger = wiring::Ledger::of(&database.pool, config.worker.silence);
     let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("cannot listen on {}", config.listen))?;
     let address = listener.local_addr().unwrap_or(config.listen);
     let identity = wiring::Identity::of(config, home, address).await?;
-    for keys in identity.keys() {
-        tokio::spawn(keys.keep_fresh());
-    }
+    let metrics = Arc::new(Metrics::new(
+        config.worker.concurrency,
+        config.worker.poll,
+        output::dropped,
+    ));
+    // Dropped at the end, which ends the loops.
+    let _background = background(&metrics, &ledger.notifier, identity.keys(), stop);
     let about = wiring::About {
         name: config.name.clone(),
         description: config.description.clone(),
@@ -97,7 +118,8 @@ async fn run(
     let work = wiring::Work {
         blobs: Arc::new(blobs),
         runner: Arc::new(runner),
-        metrics: Arc::new(Metrics::new(config.worker.concurrency, config.worker.poll)),
+        metrics,
+        stopping: stop.clone(),
     };
     let worker = worker(config, home, &store, &ledger, &work);
     let services = wiring::services(&store, &ledger, config.domain.clone(), identity, work, about);
@@ -112,7 +134,9 @@ async fn run(
     );
     let mut serving = std::pin::pin!(serving);
 
-    announce(address)?;
+    // The one line on standard output, which the parent process may wait for.
+    output::STDOUT.put(&format!("listening on http://{address}\n"));
+    tracing::info!(%address, "listening");
     let (mut fault, mut over) = (None, false);
     tokio::select! {
         () = &mut serving => {
@@ -135,6 +159,58 @@ async fn run(
         Some(fault) => bail!(fault),
         None => Ok(()),
     }
+}
+
+/// Starts the loops besides those of the worker.
+fn background(
+    metrics: &Metrics,
+    notifier: &Arc<PgNotifier>,
+    keys: Vec<Arc<IssuerKeys>>,
+    stop: &CancellationToken,
+) -> JoinSet<()> {
+    let mut all = JoinSet::new();
+    let (loops, sender, until) = (Arc::clone(metrics.loops()), Arc::clone(notifier), stop.clone());
+    all.spawn(async move {
+        let start = |pulse: Pulse| {
+            let sender = &sender;
+            async move {
+                loop {
+                    let sent = sender.send().await;
+                    pulse.round(&sent);
+                    if sent.is_err() {
+                        tokio::time::sleep(AFTER_ERROR).await;
+                    }
+                }
+            }
+        };
+        loops.keep("notifications_sent", PATIENCE, &until, start).await;
+    });
+    let (loops, listener, until) = (Arc::clone(metrics.loops()), Arc::clone(notifier), stop.clone());
+    all.spawn(async move {
+        let start = |pulse: Pulse| {
+            let listener = &listener;
+            async move {
+                loop {
+                    let alive = pulse.clone();
+                    let ended = listener.listen(move || alive.alive()).await;
+                    pulse.round(&ended);
+                    tokio::time::sleep(AFTER_ERROR).await;
+                }
+            }
+        };
+        loops
+            .keep("notifications_received", PATIENCE, &until, start)
+            .await;
+    });
+    if !keys.is_empty() {
+        let (loops, until) = (Arc::clone(metrics.loops()), stop.clone());
+        let patience = PATIENCE + 2 * IssuerKeys::max_age(&keys);
+        all.spawn(async move {
+            let start = |pulse| IssuerKeys::keep_fresh(&keys, pulse);
+            loops.keep("issuer_keys", patience, &until, start).await;
+        });
+    }
+    all
 }
 
 fn worker(
@@ -196,21 +272,16 @@ fn worker(
     ))
 }
 
-/// Prints the one line on standard output, which the parent process may wait for.
-fn announce(address: std::net::SocketAddr) -> anyhow::Result<()> {
-    let mut out = std::io::stdout();
-    writeln!(out, "listening on http://{address}")
-        .and_then(|()| out.flush())
-        .context("standard output is closed")?;
-    tracing::info!(%address, "listening");
-    Ok(())
-}
-
 /// Waits until the embedded PostgreSQL ends; forever if there is none.
 async fn ended_by_itself(database: &mut Database) -> String {
     match &mut database.cluster {
         Some(cluster) => match cluster.wait().await {
-            Ok(status) => status.to_string(),
+            // Its own last words name the reason, such as a full disk.
+            Ok(status) => format!(
+                "{status}; the end of its log {}:\n{}",
+                cluster.log().display(),
+                cluster.log_tail()
+            ),
             Err(error) => error.to_string(),
         },
         None => std::future::pending().await,

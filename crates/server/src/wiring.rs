@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use api::{Node, Services};
+use api::{BaseUrl, Node, Services, paths};
 use app::data::Data;
 use app::deposit::Deposit;
 use app::identity::sign_in::SignInOptions;
@@ -23,11 +23,13 @@ use postgres_adapter::{PgLedger, PgNotifier, PgQueue, PgStore};
 use sqlx::PgPool;
 use storage_adapter::BlobStore;
 use time::OffsetDateTime;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::config::auth::Key;
 use crate::config::{Config, WELL_KNOWN_SECRET};
 use crate::home::Home;
+use crate::output;
 use crate::runners::Runners;
 
 /// The system clock.
@@ -70,7 +72,7 @@ pub(crate) struct Identity {
     minter: Minter,
     lifetimes: Lifetimes,
     sign_in: SignInOptions,
-    base_url: String,
+    base: BaseUrl,
 }
 
 impl Identity {
@@ -103,7 +105,7 @@ impl Identity {
             });
             keys.push(own);
         }
-        let base_url = config.base_url(listening);
+        let base = config.base_url(listening).context("base_url")?;
         let provider = auth.orcid.as_ref().map(|orcid| {
             Arc::new(Orcid::new(OrcidOptions {
                 base_url: orcid.base_url.clone(),
@@ -113,7 +115,7 @@ impl Identity {
         });
         let home_url = match &auth.frontend_url {
             Some(url) => url.clone(),
-            None => base_url.parse().context("base_url")?,
+            None => base.url(&paths::FRONT).parse().context("base_url")?,
         };
         Ok(Self {
             verifier: Verifier::new(secret.as_bytes(), config.own_audience(), issuers).context("auth")?,
@@ -128,13 +130,13 @@ impl Identity {
                 callback_url: auth
                     .callback_url
                     .as_ref()
-                    .map_or_else(|| format!("{base_url}/api/v1/auth/callback"), ToString::to_string),
+                    .map_or_else(|| base.url(&paths::CALLBACK), ToString::to_string),
                 home: home_url,
                 allowed_origins: auth.redirect_origins.clone(),
                 admins: auth.admins.clone(),
                 base_role: auth.base_role,
             },
-            base_url,
+            base,
         })
     }
 
@@ -162,7 +164,7 @@ impl Identity {
                 admins: BTreeSet::new(),
                 base_role: None,
             },
-            base_url: String::new(),
+            base: "http://localhost".parse()?,
         })
     }
 }
@@ -194,7 +196,7 @@ pub(crate) struct Ledger {
 
 impl Ledger {
     pub(crate) fn of(pool: &PgPool, silence: Duration) -> Self {
-        let notifier = Arc::new(PgNotifier::start(pool));
+        let notifier = Arc::new(PgNotifier::new(pool));
         Self {
             queue: Arc::new(PgQueue::new(pool.clone(), OWN_WORKERS, notifier.clone())),
             ledger: Arc::new(PgLedger::new(pool.clone())),
@@ -209,6 +211,8 @@ pub(crate) struct Work {
     pub(crate) blobs: Arc<dyn Blobs>,
     pub(crate) runner: Arc<dyn Runner>,
     pub(crate) metrics: Arc<Metrics>,
+    /// Cancelled when the server is asked to stop.
+    pub(crate) stopping: CancellationToken,
 }
 
 /// Public description of a server.
@@ -244,6 +248,7 @@ pub(crate) fn services(
             ids: Arc::new(SystemIds),
             clock: Arc::clone(&clock),
             randomness: Arc::new(SystemRandomness),
+            stopping: work.stopping,
         },
         domain.clone(),
     );
@@ -262,14 +267,21 @@ pub(crate) fn services(
                 sign_in: identity.sign_in,
             },
         ),
-        data: Data::new(&ports, identity.base_url.clone(), Arc::clone(&metrics)),
-        read_health: ReadHealth::new(ports.store, ports.runner, Arc::clone(&metrics), clock),
+        data: Data::new(&ports, identity.base.as_str().to_owned(), Arc::clone(&metrics)),
+        read_health: ReadHealth::new(
+            ports.store,
+            ports.blobs,
+            ports.runner,
+            Arc::clone(&metrics),
+            clock,
+            ports.stopping,
+        ),
         metrics,
         node: Node {
             name: about.name,
             description: about.description,
             domain,
-            base_url: identity.base_url,
+            base: identity.base,
             version: env!("CARGO_PKG_VERSION"),
             runner: about.runner,
         },
@@ -291,7 +303,8 @@ pub(crate) fn openapi_document() -> anyhow::Result<String> {
         Work {
             blobs: Arc::new(BlobStore::in_memory()),
             runner: Arc::new(Runners::none()),
-            metrics: Arc::new(Metrics::new(0, Duration::ZERO)),
+            metrics: Arc::new(Metrics::new(0, Duration::ZERO, output::dropped)),
+            stopping: CancellationToken::new(),
         },
         About::default(),
     )))

@@ -1,7 +1,7 @@
 //! The blob store on the `object_store` crate: a local directory.
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path as FilePath;
+use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -10,18 +10,28 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt};
-use ports::{Blobs, ByteStream, KeptBlob, PutError, StoreError};
+use ports::error::is_full;
+use ports::{Blobs, ByteStream, Disk, PutError, StoreError, StoredBlob};
 use sha2::{Digest as _, Sha256};
 
 /// The part size of a stream, in bytes: S3 accepts no parts smaller than 5 MiB, except the last.
 const PART: usize = 8 * 1024 * 1024;
+/// A disk with less room than this, in bytes, counts as full.
+const MIN_ROOM: u64 = 1024 * 1024;
 
 /// Stores files in an object store.
 #[derive(Clone, Debug)]
 pub struct BlobStore {
     store: Arc<dyn ObjectStore>,
     /// The same store, if it is a local directory.
-    local: Option<Arc<LocalFileSystem>>,
+    local: Option<Arc<Local>>,
+}
+
+/// A local directory.
+#[derive(Debug)]
+struct Local {
+    files: Arc<LocalFileSystem>,
+    directory: PathBuf,
 }
 
 impl BlobStore {
@@ -32,15 +42,19 @@ impl BlobStore {
             std::fs::create_dir_all(directory)?;
             std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o700))
         };
-        make().map_err(|e| StoreError::Unavailable(e.into()))?;
+        make().map_err(io_error)?;
         let store = LocalFileSystem::new_with_prefix(directory)
             .map_err(store_error)?
             .with_automatic_cleanup(true)
             // What the database lists must survive a power failure.
             .with_fsync(true);
         let store = Arc::new(store);
+        let local = Local {
+            files: Arc::clone(&store),
+            directory: directory.to_owned(),
+        };
         Ok(Self {
-            local: Some(Arc::clone(&store)),
+            local: Some(Arc::new(local)),
             store,
         })
     }
@@ -48,6 +62,8 @@ impl BlobStore {
 
 /// The key of a store's own id.
 const ID: &str = "store-id";
+/// The key of what a check writes and removes.
+const CHECK: &str = "store-check";
 
 impl BlobStore {
     /// Creates a store that ends with the process.
@@ -70,11 +86,11 @@ impl BlobStore {
         match created {
             Ok(_) => Ok(new),
             Err(object_store::Error::AlreadyExists { .. }) => {
-                let kept = self.get(ID).await?.unwrap_or_default();
-                let kept = std::str::from_utf8(&kept)
+                let stored = self.get(ID).await?.unwrap_or_default();
+                let stored = std::str::from_utf8(&stored)
                     .ok()
                     .and_then(|text| text.trim().parse().ok());
-                kept.ok_or_else(|| StoreError::corrupt(ID, "the file store-id holds no UUID"))
+                stored.ok_or_else(|| StoreError::corrupt(ID, "the file store-id holds no UUID"))
             }
             Err(error) => Err(store_error(error)),
         }
@@ -88,8 +104,23 @@ fn parsed(key: &str) -> Result<Path, StoreError> {
 fn store_error(error: object_store::Error) -> StoreError {
     match error {
         object_store::Error::InvalidPath { .. } => StoreError::Internal(error.into()),
+        _ if is_full(&error) => StoreError::full(Disk::Files, error),
         _ => StoreError::Unavailable(error.into()),
     }
+}
+
+fn io_error(error: std::io::Error) -> StoreError {
+    if is_full(&error) {
+        StoreError::full(Disk::Files, error)
+    } else {
+        StoreError::Unavailable(error.into())
+    }
+}
+
+/// Returns whether a disk has no room for more. One that does not tell its size is not full.
+fn has_no_room(directory: &FilePath) -> std::io::Result<bool> {
+    let disk = rustix::fs::statvfs(directory)?;
+    Ok(disk.f_blocks > 0 && disk.f_bavail.saturating_mul(disk.f_frsize) < MIN_ROOM)
 }
 
 #[async_trait]
@@ -112,7 +143,7 @@ impl Blobs for BlobStore {
         }
     }
 
-    async fn put_stream(&self, key: &str, content: ByteStream, most: u64) -> Result<KeptBlob, PutError> {
+    async fn put_stream(&self, key: &str, content: ByteStream, most: u64) -> Result<StoredBlob, PutError> {
         let path = parsed(key)?;
         let mut parts = Parts {
             store: &*self.store,
@@ -120,7 +151,7 @@ impl Blobs for BlobStore {
             upload: None,
         };
         match parts.write(content, most).await {
-            Ok(kept) => Ok(kept),
+            Ok(stored) => Ok(stored),
             Err(error) => {
                 if let Some(mut upload) = parts.upload {
                     // Parts that cannot be removed now are never visible under the key.
@@ -170,15 +201,31 @@ impl Blobs for BlobStore {
         }
         if let Some(local) = &self.local {
             // Partial writes of a killed server are not objects and are not listed, but they occupy the directory.
-            let directory = local.path_to_filesystem(&prefix).map_err(store_error)?;
+            let directory = local.files.path_to_filesystem(&prefix).map_err(store_error)?;
             match tokio::fs::remove_dir_all(directory).await {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(StoreError::Unavailable(error.into()));
+                    return Err(io_error(error));
                 }
                 _ => {}
             }
         }
         Ok(removed)
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        if let Some(local) = self.local.clone() {
+            let full = tokio::task::spawn_blocking(move || has_no_room(&local.directory)).await;
+            if full
+                .map_err(|e| StoreError::Internal(e.into()))?
+                .map_err(io_error)?
+            {
+                let why = std::io::Error::from(std::io::ErrorKind::StorageFull);
+                return Err(StoreError::full(Disk::Files, why));
+            }
+        }
+        // A quota, or a disk that became read-only, shows only when something is written.
+        self.put(CHECK, Bytes::from_static(&[0; 4096])).await?;
+        self.delete(CHECK).await
     }
 }
 
@@ -191,7 +238,7 @@ struct Parts<'a> {
 }
 
 impl Parts<'_> {
-    async fn write(&mut self, mut content: ByteStream, most: u64) -> Result<KeptBlob, PutError> {
+    async fn write(&mut self, mut content: ByteStream, most: u64) -> Result<StoredBlob, PutError> {
         let (mut hash, mut bytes) = (Sha256::new(), 0_u64);
         let mut part = BytesMut::new();
         while let Some(chunk) = content.next().await {
@@ -221,7 +268,7 @@ impl Parts<'_> {
                 upload.complete().await.map_err(store_error)?;
             }
         }
-        Ok(KeptBlob {
+        Ok(StoredBlob {
             bytes,
             sha256: hash.finalize().into(),
         })
@@ -257,13 +304,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_stream_is_kept_whole_or_not_at_all() {
+    async fn a_stream_is_stored_whole_or_not_at_all() {
         let directory = tempfile::tempdir().unwrap();
         let store = BlobStore::local(&directory.path().join("blobs")).unwrap();
         let chunk = Bytes::from(vec![7_u8; 3 * 1024 * 1024]);
         for count in [0_usize, 1, 7] {
             let chunks = vec![chunk.clone(); count];
-            let kept = store
+            let stored = store
                 .put_stream(
                     "files/a/b",
                     stream(chunks.into_iter().map(Ok).collect()),
@@ -272,10 +319,10 @@ mod tests {
                 .await
                 .unwrap();
             let whole = vec![7_u8; count * chunk.len()];
-            assert_eq!(kept.bytes, whole.len() as u64);
-            assert_eq!(kept.sha256, <[u8; 32]>::from(Sha256::digest(&whole)));
+            assert_eq!(stored.bytes, whole.len() as u64);
+            assert_eq!(stored.sha256, <[u8; 32]>::from(Sha256::digest(&whole)));
             let (size, content) = store.get_stream("files/a/b").await.unwrap().unwrap();
-            assert_eq!(size, kept.bytes);
+            assert_eq!(size, stored.bytes);
             let read: Vec<Bytes> = content.try_collect().await.unwrap();
             assert_eq!(read.concat(), whole);
         }
@@ -308,6 +355,18 @@ mod tests {
             1,
             "nothing is left of the unfinished stream: {names:?}"
         );
+    }
+
+    #[tokio::test]
+    async fn a_check_leaves_nothing_and_needs_a_directory_that_can_be_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("blobs");
+        let store = BlobStore::local(&path).unwrap();
+        store.check().await.unwrap();
+        assert_eq!(std::fs::read_dir(&path).unwrap().count(), 0);
+        BlobStore::in_memory().check().await.unwrap();
+        std::fs::remove_dir(&path).unwrap();
+        assert!(matches!(store.check().await, Err(StoreError::Unavailable(_))));
     }
 
     #[tokio::test]

@@ -8,6 +8,7 @@ use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use serde_json::Value;
 
 use super::Remote;
+use crate::output;
 
 /// Environment variable of the caller's token. It is not part of a server's configuration.
 pub(crate) const TOKEN: &str = "HALLMARK_TOKEN";
@@ -82,8 +83,7 @@ impl Client {
         } else {
             form(answer)
         };
-        println!("{text}");
-        Ok(())
+        output::print(&format!("{text}\n"))
     }
 }
 

@@ -15,6 +15,8 @@ use ed25519_dalek::pkcs8::{EncodePrivateKey as _, EncodePublicKey as _};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
+use crate::output;
+
 /// Create an Ed25519 key pair: private.pem, public.pem and jwks.json.
 #[derive(Debug, Args)]
 pub(crate) struct GenerateKeys {
@@ -45,6 +47,7 @@ impl GenerateKeys {
             .with_context(|| format!("--out: cannot create {}", self.out.display()))?;
         // An existing key may be in use, so it is never overwritten. The public files are written first: if one of them
         // exists, no private key is left behind without them.
+        let mut printed = String::new();
         for (name, text, mode) in [
             ("public.pem", public.as_str(), 0o644),
             ("jwks.json", &format!("{jwks:#}\n"), 0o644),
@@ -52,10 +55,10 @@ impl GenerateKeys {
         ] {
             let path = self.out.join(name);
             write(&path, text, mode).with_context(|| format!("cannot write {}", path.display()))?;
-            println!("{}", path.display());
+            printed.push_str(&format!("{}\n", path.display()));
         }
-        println!("kid {kid}");
-        Ok(())
+        // At the end, so that no file is missing because the reader left.
+        output::print(&format!("{printed}kid {kid}\n"))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
@@ -101,6 +101,9 @@ pub(crate) struct Release {
     /// Limit of CPU cores, such as 0.5.
     #[arg(long)]
     cpu: Option<String>,
+    /// Release the hook even if the image cannot be run here or on the server.
+    #[arg(long)]
+    no_check: bool,
     #[command(flatten)]
     remote: Remote,
 }
@@ -112,6 +115,9 @@ impl Release {
                 let path = file
                     .canonicalize()
                     .with_context(|| format!("--file: cannot find {}", file.display()))?;
+                if !self.no_check {
+                    runner_process::look_at(&path).map_err(|why| anyhow!("--file: {why}"))?;
+                }
                 let own = || format!("file:{}", path.display());
                 (image.clone().unwrap_or_else(own), digest_of(&path)?)
             }
@@ -141,7 +147,8 @@ impl Release {
             body["limits"] = Value::Object(limits);
         }
         let client = Client::new(&self.remote);
-        let path = format!("/hooks/{}/releases", escaped(&self.name));
+        let check = if self.no_check { "?check=false" } else { "" };
+        let path = format!("/hooks/{}/releases{check}", escaped(&self.name));
         let answer = client.call("POST", &path, Some(&body))?;
         client.print(&answer, |answer| {
             let live = if answer["live"] == true {

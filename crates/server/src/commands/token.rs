@@ -15,6 +15,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::config::{Config, WELL_KNOWN_SECRET};
+use crate::output;
 
 /// Mint a token for the local administrator, or with --key for a service account. In dev mode only.
 #[derive(Debug, Args)]
@@ -69,8 +70,7 @@ impl MintToken {
                 )
             }
         };
-        println!("{token}");
-        Ok(())
+        output::print(&format!("{token}\n"))
     }
 
     fn machine(&self, key: &PathBuf, config: &Config, now: i64) -> Result<String> {

@@ -1,0 +1,167 @@
+//! Tests of the configuration.
+
+use super::*;
+
+fn read(variables: &[(&str, &str)]) -> Result<Config, String> {
+    let mut source = Source::new();
+    source.read_environment(
+        variables
+            .iter()
+            .map(|(name, value)| ((*name).into(), (*value).into())),
+    );
+    Config::read(source).map_err(|e| e.to_string())
+}
+
+#[test]
+fn nothing_configured_is_a_configuration() {
+    let config = read(&[("HALLMARK_TEST_X", "1"), ("PATH", "/bin")]).unwrap();
+    assert!(config.database_url.is_none() && !config.dev_mode && config.listen.ip().is_loopback());
+}
+
+#[test]
+fn every_fault_is_told_at_once_with_its_key_and_origin() {
+    let text = read(&[
+        ("HALLMARK_LISTEN", "nowhere"),
+        ("HALLMARK_WORKER__CONCURRENCY", "many"),
+        ("HALLMARK_WORKER__SILENCE_SECONDS", "-1"),
+        ("HALLMARK_NO__SUCH", "x"),
+        ("OSA_AUTH__JWT__SECRET", "short"),
+        ("HALLMARK_AUTH__ISSUERS__0__AUDIENCE", "x"),
+        ("HALLMARK_AUTH__ISSUERS__0__MAX_LIFETIME_SECONDS", "-1"),
+        ("OSA_AUTH__BASE_ROLE", "KING"),
+        ("OSA_FRONTEND__URL", "nowhere"),
+    ])
+    .unwrap_err();
+    for part in [
+        "listen (from HALLMARK_LISTEN)",
+        "worker.concurrency",
+        "worker.silence_seconds",
+        "no.such",
+        "auth.jwt.secret",
+        "auth.issuers.0.issuer",
+        "auth.issuers.0: has no key",
+        "auth.issuers.0.max_lifetime_seconds",
+        "auth.base_role",
+        "frontend_url",
+    ] {
+        assert!(text.contains(part), "{part} is not in {text}");
+    }
+}
+
+#[test]
+fn osa_names_are_taken_and_our_own_win() {
+    let config = read(&[
+        ("DATABASE_URL", "postgres://a/z"),
+        ("OSA_DATABASE__URL", "postgresql+asyncpg://u:p@h/d"),
+        ("OSA_DOMAIN", "a.example"),
+        ("HALLMARK_DOMAIN", "b.example"),
+    ])
+    .unwrap();
+    assert_eq!(config.database_url.unwrap().reveal(), "postgresql://u:p@h/d");
+    assert_eq!(config.domain.as_str(), "b.example");
+    let unknown = read(&[("OSA_MCP__ENABLED", "false"), ("OSA_DATA_DIR", "/data")]).unwrap();
+    assert_eq!(unknown.without_effect, ["OSA_MCP__ENABLED"]);
+}
+
+#[test]
+fn the_file_of_the_open_science_archive_is_read_below_the_environment() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("config.yaml");
+    let yaml = "name: Birds\ndomain: c.example\nauth:\n  providers:\n    orcid:\n      client_id: APP-1\n      client_secret: s\n  base_role: DEPOSITOR\n  admins:\n    orcid: [0000-0002-1825-0097]\nmcp:\n  enabled: false\n";
+    std::fs::write(&file, yaml).unwrap();
+    let mut source = Source::new();
+    source.read_osa_file(&file).unwrap();
+    source.read_environment(
+        [(
+            "OSA_AUTH__ADMINS__ORCID".into(),
+            "[\"0000-0001-5109-370X\"]".into(),
+        )]
+        .into_iter(),
+    );
+    let config = Config::read(source).unwrap();
+    assert_eq!(config.domain.as_str(), "c.example");
+    assert_eq!(config.auth.base_role, Some(::auth::Role::Depositor));
+    assert_eq!(config.auth.orcid.unwrap().client_id, "APP-1");
+    assert_eq!(
+        config.auth.admins.into_iter().collect::<Vec<_>>(),
+        ["0000-0001-5109-370X"]
+    );
+    let mut source = Source::new();
+    source.flatten("auth.issuers.ci.allowed_scopes", &serde_json::json!([]), "a test");
+    assert_eq!(
+        source.list("auth.issuers.ci.allowed_scopes"),
+        Some(vec![]),
+        "none is not all"
+    );
+    assert!(
+        config.without_effect[0].starts_with("mcp.enabled in"),
+        "{:?}",
+        config.without_effect
+    );
+}
+
+#[test]
+fn the_well_known_secret_is_for_dev_mode_on_loopback_only() {
+    let secret = ("OSA_AUTH__JWT__SECRET", WELL_KNOWN_SECRET);
+    assert!(read(&[secret]).unwrap_err().contains("well-known"));
+    assert!(read(&[secret, ("OSA_DEV_MODE", "true")]).is_ok());
+    let open = ("HALLMARK_LISTEN", "0.0.0.0:8000");
+    assert!(
+        read(&[secret, ("OSA_DEV_MODE", "true"), open])
+            .unwrap_err()
+            .contains("loopback")
+    );
+    assert!(
+        read(&[("OSA_DEV_MODE", "true"), open])
+            .unwrap_err()
+            .contains("loopback")
+    );
+}
+
+// proves EDG-7: the path of the archive's address is in every link, so a faulty one is found at the start.
+#[test]
+fn the_base_url_may_have_a_path_and_nothing_that_breaks_a_link() {
+    let at = |text: &str| read(&[("OSA_BASE_URL", text)]);
+    let listening = SocketAddr::from(([127, 0, 0, 1], 8000));
+    let base = |config: Config| config.base_url(listening).unwrap().as_str().to_owned();
+    assert_eq!(base(read(&[]).unwrap()), "http://127.0.0.1:8000");
+    assert_eq!(
+        base(read(&[("OSA_DOMAIN", "a.example")]).unwrap()),
+        "https://a.example"
+    );
+    for (given, taken) in [
+        ("https://Example.org", "https://example.org"),
+        (
+            "https://example.org:443/labs/archive/",
+            "https://example.org/labs/archive",
+        ),
+        ("https://example.org/a/../b", "https://example.org/b"),
+    ] {
+        assert_eq!(base(at(given).unwrap()), taken);
+    }
+    for faulty in [
+        "https://example.org/?x",
+        "https://u:p@example.org",
+        "https://example.org/a//b",
+        "ftp://x",
+    ] {
+        assert!(at(faulty).unwrap_err().contains("base_url: must be"), "{faulty}");
+    }
+}
+
+#[test]
+fn secrets_do_not_reach_a_log() {
+    let config = read(&[
+        (
+            "HALLMARK_AUTH__JWT__SECRET",
+            "a secret that is long enough for HS256",
+        ),
+        ("DATABASE_URL", "postgres://u:hidden@h/d"),
+    ])
+    .unwrap();
+    let shown = format!("{config:?}");
+    assert!(
+        !shown.contains("long enough") && !shown.contains("hidden"),
+        "{shown}"
+    );
+}
