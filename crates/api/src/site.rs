@@ -9,6 +9,7 @@ mod traces;
 use crate::http::gate::anyone;
 use std::sync::Arc;
 
+use pages::paths;
 use poem::http::{HeaderMap, HeaderValue, StatusCode, header};
 use poem::{IntoResponse, Request, Response, Route};
 use serde_json::json;
@@ -21,10 +22,13 @@ pub(crate) use documents::schema_description;
 /// Adds the routes, in matching order.
 pub(crate) fn add(route: Route, services: &Arc<Services>) -> Route {
     route
-        .at(pages::paths::STYLE, poem::get(poem::endpoint::make_sync(style)))
-        .at("/", get(services, front))
-        .at(pages::paths::SKILL, get(services, skill))
-        .at("/metrics", get(services, crate::site::metrics::metrics))
+        .at(paths::STYLE.route(), poem::get(poem::endpoint::make_sync(style)))
+        .at(paths::FRONT.route(), get(services, front))
+        .at(paths::SKILL.route(), get(services, skill))
+        .at(
+            paths::METRICS.route(),
+            get(services, crate::site::metrics::metrics),
+        )
         .at("/data/records/:id", get(services, record))
         .at("/data/:schema/:table", get(services, table))
         .at("/data/:schema/:feature/rows/:row_id", get(services, trace))
@@ -40,8 +44,8 @@ where
         let services = Arc::clone(&services);
         async move {
             let html = wants_html(request.headers()) || request.uri().path().starts_with("/data/");
-            let answer = handler(services, request).await;
-            Ok::<_, poem::Error>(answer.unwrap_or_else(|problem| refusal(problem, html)))
+            let answer = handler(Arc::clone(&services), request).await;
+            Ok::<_, poem::Error>(answer.unwrap_or_else(|problem| refusal(problem, html, &services)))
         }
     }))
 }
@@ -102,7 +106,7 @@ pub(crate) fn markdown(text: String) -> Response {
     response
 }
 
-fn refusal(problem: Problem, as_html: bool) -> Response {
+fn refusal(problem: Problem, as_html: bool, services: &Services) -> Response {
     if !as_html {
         return problem.into_response();
     }
@@ -111,6 +115,7 @@ fn refusal(problem: Problem, as_html: bool) -> Response {
     html(
         code,
         pages::error_page(&pages::ErrorPage {
+            base: services.node.base.clone(),
             status,
             title,
             detail,
@@ -134,7 +139,7 @@ pub(crate) fn node(services: &Services) -> pages::Node {
         name: node.name.clone(),
         domain: node.domain.to_string(),
         description: node.description.clone(),
-        base_url: node.base_url.clone(),
+        base: node.base.clone(),
         version: node.version.to_owned(),
     }
 }
@@ -149,14 +154,14 @@ async fn front(services: Arc<Services>, request: Request) -> Result<Response, Pr
         ));
     }
     let entries = services.data.read_data.catalogue(&permit).await?;
-    let (node, base) = (&services.node, &services.node.base_url);
+    let (node, base) = (&services.node, &services.node.base);
     let schemas: Vec<String> = entries.iter().map(|entry| entry.schema.to_string()).collect();
     let body = json!({
         "node": {"name": node.name, "domain": node.domain.to_string(), "description": node.description, "osa_version": node.version},
-        "skill_url": format!("{base}{}", pages::paths::SKILL),
-        "reference_base": format!("{base}{}/", pages::paths::CATALOGUE),
-        "data_url": format!("{base}{}", pages::paths::CATALOGUE),
-        "openapi_url": format!("{base}{}", pages::paths::OPENAPI),
+        "skill_url": base.url(&paths::SKILL),
+        "reference_base": format!("{}/", base.url(&paths::CATALOGUE)),
+        "data_url": base.url(&paths::CATALOGUE),
+        "openapi_url": base.url(&paths::OPENAPI),
         "schemas": schemas,
     });
     Ok(Response::builder()
@@ -166,10 +171,13 @@ async fn front(services: Arc<Services>, request: Request) -> Result<Response, Pr
 }
 
 async fn skill(services: Arc<Services>, _: Request) -> Result<Response, Problem> {
-    let overview = services.data.read_overview.all(&anyone()?).await?;
+    let permit = anyone()?;
+    let overview = services.data.read_overview.all(&permit).await?;
+    let older = services.data.read_overview.older_majors(&permit).await?;
     Ok(markdown(pages::skill_md(&documents::skill(
         node(&services),
         &overview,
+        &older,
     ))))
 }
 

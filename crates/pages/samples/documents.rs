@@ -42,6 +42,7 @@ pub(crate) fn schema_doc() -> SchemaDoc {
     SchemaDoc {
         node: node(),
         schema: SCHEMA.to_owned(),
+        reference: SCHEMA.to_owned(),
         title: "Earthquakes".to_owned(),
         purpose: Some(PURPOSE.to_owned()),
         fields: fields(),
@@ -76,7 +77,8 @@ pub(crate) fn schema_doc() -> SchemaDoc {
 
 pub(crate) fn empty_schema_doc() -> SchemaDoc {
     let mut doc = SchemaDoc {
-        schema: "empty@1.0.0".to_owned(),
+        schema: "empty".to_owned(),
+        reference: "empty@1.0.0".to_owned(),
         title: "Empty".to_owned(),
         ..schema_doc()
     };

@@ -16,31 +16,46 @@ const SOME: Count = Count {
     exact: false,
 };
 
+/// The address that the pages' links begin with, unless a test says otherwise.
+const BASE: &str = "https://archive.example.org";
+
 /// Each page and document: its name, its media type, its text.
 pub(crate) fn every_page(text: &str) -> Vec<(&'static str, &'static str, String)> {
-    let t = || text.to_owned();
+    every_page_of(BASE, text)
+}
+
+/// The same of an archive at this address.
+pub(crate) fn every_page_of(base: &str, text: &str) -> Vec<(&'static str, &'static str, String)> {
+    let base = super::base(base);
     let error = ErrorPage {
+        base: base.clone(),
         status: 500,
-        title: t(),
-        detail: t(),
+        title: text.to_owned(),
+        detail: text.to_owned(),
     };
+    let (mut front, mut record, mut trace) = (front(text), record(text), trace(text));
+    let (mut records, mut feature) = (table(text, TableKind::Records), table(text, TableKind::Feature));
+    let (mut skill, mut schema) = (skill(text), schema_doc(text));
+    for node in [
+        &mut front.node,
+        &mut record.node,
+        &mut trace.node,
+        &mut records.node,
+        &mut feature.node,
+        &mut skill.node,
+        &mut schema.node,
+    ] {
+        node.base = base.clone();
+    }
     vec![
-        ("front", pages::HTML, pages::front_page(&front(text))),
-        (
-            "records",
-            pages::HTML,
-            pages::table_page(&table(text, TableKind::Records)),
-        ),
-        (
-            "feature",
-            pages::HTML,
-            pages::table_page(&table(text, TableKind::Feature)),
-        ),
-        ("record", pages::HTML, pages::record_page(&record(text))),
-        ("trace", pages::HTML, pages::trace_page(&trace(text))),
+        ("front", pages::HTML, pages::front_page(&front)),
+        ("records", pages::HTML, pages::table_page(&records)),
+        ("feature", pages::HTML, pages::table_page(&feature)),
+        ("record", pages::HTML, pages::record_page(&record)),
+        ("trace", pages::HTML, pages::trace_page(&trace)),
         ("error", pages::HTML, pages::error_page(&error)),
-        ("SKILL.md", pages::MARKDOWN, pages::skill_md(&skill(text))),
-        ("schema.md", pages::MARKDOWN, pages::schema_md(&schema_doc(text))),
+        ("SKILL.md", pages::MARKDOWN, pages::skill_md(&skill)),
+        ("schema.md", pages::MARKDOWN, pages::schema_md(&schema)),
     ]
 }
 
@@ -49,7 +64,7 @@ fn node(text: &str) -> Node {
         name: text.to_owned(),
         domain: text.to_owned(),
         description: text.to_owned(),
-        base_url: "https://archive.example.org".to_owned(),
+        base: super::base(BASE),
         version: text.to_owned(),
     }
 }
@@ -309,6 +324,7 @@ pub(crate) fn schema_doc(text: &str) -> SchemaDoc {
     SchemaDoc {
         node: node(text),
         schema: t(),
+        reference: t(),
         title: t(),
         purpose: Some(t()),
         fields: columns(text),

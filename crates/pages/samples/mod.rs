@@ -5,7 +5,9 @@ pub(crate) mod filled;
 pub(crate) mod quakes;
 pub(crate) mod traces;
 
-use pages::{ErrorPage, error_page, front_page, record_page, schema_md, skill_md, table_page, trace_page};
+use pages::{
+    BaseUrl, ErrorPage, error_page, front_page, record_page, schema_md, skill_md, table_page, trace_page,
+};
 
 /// Texts that have broken pages before.
 pub(crate) const HOSTILE: [&str; 10] = [
@@ -21,13 +23,21 @@ pub(crate) const HOSTILE: [&str; 10] = [
     "",
 ];
 
+/// The address of an archive.
+pub(crate) fn base(text: &str) -> BaseUrl {
+    match text.parse() {
+        Ok(base) => base,
+        Err(why) => unreachable!("{text} {why}"),
+    }
+}
+
 /// Every sample: the path that it would be served at, its media type, its text.
 pub(crate) fn all() -> Vec<(String, &'static str, String)> {
     let html = |path: &str, text: String| (path.to_owned(), pages::HTML, text);
     let markdown = |path: &str, text: String| (path.to_owned(), pages::MARKDOWN, text);
     let mut all = vec![
         (
-            pages::paths::STYLE.to_owned(),
+            pages::paths::STYLE.route().to_owned(),
             "text/css; charset=utf-8",
             pages::STYLESHEET.to_owned(),
         ),
@@ -57,12 +67,13 @@ pub(crate) fn all() -> Vec<(String, &'static str, String)> {
         html(
             "/404",
             error_page(&ErrorPage {
+                base: base("https://quakes.example.org"),
                 status: 404,
                 title: "There is no such record".to_owned(),
                 detail: "No record has the id \"us7000zzzz\".".to_owned(),
             }),
         ),
-        markdown(pages::paths::SKILL, skill_md(&documents::skill())),
+        markdown(pages::paths::SKILL.route(), skill_md(&documents::skill())),
         markdown(
             "/api/v1/data/earthquakes@1.0.0.md",
             schema_md(&documents::schema_doc()),

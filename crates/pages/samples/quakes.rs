@@ -51,7 +51,7 @@ pub(crate) fn node() -> Node {
         name: "Quake Archive".to_owned(),
         domain: "quakes.example.org".to_owned(),
         description: "Earthquakes of the last fifty years, with what can be computed from their catalogues. Each computed row can say which code made it, from what, and for whom.".to_owned(),
-        base_url: "https://quakes.example.org".to_owned(),
+        base: super::base("https://quakes.example.org"),
         version: "0.1.0".to_owned(),
     }
 }

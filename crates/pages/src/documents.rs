@@ -99,8 +99,10 @@ pub struct SchemaExample {
 pub struct SchemaDoc {
     /// The node.
     pub node: Node,
-    /// `id@version`.
+    /// The schema as the path names it: `id` or `id@version`.
     pub schema: String,
+    /// `id@version` of the version whose columns are described.
+    pub reference: String,
     /// Its title.
     pub title: String,
     /// The purpose of its data; `None` if no convention states one.

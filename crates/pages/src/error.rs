@@ -12,7 +12,7 @@ pub fn error_page(error: &ErrorPage) -> String {
         p class="status" { "Error " (error.status) }
         h1 { (said(&error.title)) }
         (paragraph(&error.detail))
-        p { a href=(paths::FRONT) { "Go to the front page" } }
+        p { a href=(error.base.href(&paths::FRONT)) { "Go to the front page" } }
     };
-    page(None, &error.title, &[], &body)
+    page(&error.base, None, &error.title, &[], &body)
 }

@@ -6,6 +6,7 @@
 //!
 //! ```
 //! let page = pages::error_page(&pages::ErrorPage {
+//!     base: "https://archive.example.org".parse().unwrap(),
 //!     status: 404,
 //!     title: "No such record".to_owned(),
 //!     detail: "There is no record <x>.".to_owned(),
@@ -13,6 +14,7 @@
 //! assert!(page.contains("There is no record &lt;x&gt;."));
 //! ```
 
+mod base;
 mod documents;
 mod error;
 mod front;
@@ -30,6 +32,7 @@ mod table;
 mod text;
 mod trace;
 
+pub use base::{BaseUrl, NotABaseUrl};
 pub use documents::{
     Sample, SchemaDoc, SchemaExample, SchemaFeature, Skill, SkillConvention, SkillDataset, SkillFeature,
 };

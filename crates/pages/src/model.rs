@@ -3,6 +3,8 @@
 use serde_json::Value;
 use time::OffsetDateTime;
 
+use crate::base::BaseUrl;
+
 /// The properties of the node that every page shows.
 #[derive(Clone, Debug)]
 pub struct Node {
@@ -12,8 +14,8 @@ pub struct Node {
     pub domain: String,
     /// Its purpose.
     pub description: String,
-    /// Its public address, without a slash at the end: `https://archive.example.org`.
-    pub base_url: String,
+    /// Its public address, which all links begin with.
+    pub base: BaseUrl,
     /// Hallmark's version.
     pub version: String,
 }
@@ -249,6 +251,8 @@ pub struct RecordPage {
 /// An error.
 #[derive(Clone, Debug)]
 pub struct ErrorPage {
+    /// The archive's address, for the page's links.
+    pub base: BaseUrl,
     /// The HTTP status.
     pub status: u16,
     /// A short title of the error.

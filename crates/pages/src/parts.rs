@@ -4,8 +4,9 @@ use maud::{DOCTYPE, Markup, html};
 use serde_json::Value;
 use time::OffsetDateTime;
 
+use crate::base::BaseUrl;
 use crate::model::{Column, Node, RowOf, TableRow, Who};
-use crate::paths;
+use crate::paths::{self, Path};
 use crate::text::{cut, finished, machine_time, people_time, value_text};
 
 /// The stylesheet of every page, to be served as [`paths::STYLE`].
@@ -26,10 +27,16 @@ const WORD: usize = 48;
 const NAME: usize = 60;
 
 /// A step on the way from the front page to here: its label and, unless it is this page, its path.
-pub(crate) type Crumb<'a> = (&'a str, Option<String>);
+pub(crate) type Crumb<'a> = (&'a str, Option<Path>);
 
 /// Renders a whole page. Its title is the page's own, then the node's.
-pub(crate) fn page(node: Option<&Node>, title: &str, crumbs: &[Crumb<'_>], body: &Markup) -> String {
+pub(crate) fn page(
+    base: &BaseUrl,
+    node: Option<&Node>,
+    title: &str,
+    crumbs: &[Crumb<'_>],
+    body: &Markup,
+) -> String {
     let site = node.map_or("Hallmark", |node| node.name.as_str());
     let whole = if title == site {
         title.to_owned()
@@ -44,20 +51,20 @@ pub(crate) fn page(node: Option<&Node>, title: &str, crumbs: &[Crumb<'_>], body:
                 title { (whole) }
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                link rel="stylesheet" href=(paths::STYLE);
+                link rel="stylesheet" href=(base.href(&paths::STYLE));
             }
             body {
                 a class="skip" href="#main" { "Skip to the content" }
                 header class="site" {
-                    a class="name" href=(paths::FRONT) { (said(site)) }
+                    a class="name" href=(base.href(&paths::FRONT)) { (said(site)) }
                     nav aria-label="Site" {
-                        a href=(paths::API_DOCS) { "API docs" }
-                        a href=(paths::SKILL) { "For agents" }
-                        a href=(paths::CATALOGUE) { "Catalogue (JSON)" }
+                        a href=(base.href(&paths::API_DOCS)) { "API docs" }
+                        a href=(base.href(&paths::SKILL)) { "For agents" }
+                        a href=(base.href(&paths::CATALOGUE)) { "Catalogue (JSON)" }
                     }
                 }
                 main id="main" {
-                    @if !crumbs.is_empty() { (crumb_list(crumbs)) }
+                    @if !crumbs.is_empty() { (crumb_list(base, crumbs)) }
                     (body)
                 }
                 footer {
@@ -73,14 +80,14 @@ pub(crate) fn page(node: Option<&Node>, title: &str, crumbs: &[Crumb<'_>], body:
     finished(markup.into_string())
 }
 
-fn crumb_list(crumbs: &[Crumb<'_>]) -> Markup {
+fn crumb_list(base: &BaseUrl, crumbs: &[Crumb<'_>]) -> Markup {
     html! {
         nav class="crumbs" aria-label="Where you are" {
             ol {
-                li { a href=(paths::FRONT) { "Archive" } }
-                @for (name, href) in crumbs {
-                    @match href {
-                        Some(href) => li { a href=(href) { (said(&cut(name, NAME))) } },
+                li { a href=(base.href(&paths::FRONT)) { "Archive" } }
+                @for (name, path) in crumbs {
+                    @match path {
+                        Some(path) => li { a href=(base.href(path)) { (said(&cut(name, NAME))) } },
                         None => li { span aria-current="page" { (said(&cut(name, NAME))) } },
                     }
                 }
@@ -109,7 +116,7 @@ pub(crate) fn linked(text: &str) -> Markup {
 
 /// Renders a foreign paragraph, with its own writing direction.
 pub(crate) fn paragraph(text: &str) -> Markup {
-    html! { p dir="auto" class="told" { (text) } }
+    html! { p dir="auto" class="prose" { (text) } }
 }
 
 /// Renders a time.
@@ -177,14 +184,20 @@ pub(crate) fn wide(label: &str, inside: &Markup) -> Markup {
 }
 
 /// Renders rows under their columns. The first cell heads its row and links to the row's object.
-pub(crate) fn rows(schema: &str, table: &str, columns: &[Column], rows: &[TableRow]) -> Markup {
+pub(crate) fn rows(
+    base: &BaseUrl,
+    schema: &str,
+    table: &str,
+    columns: &[Column],
+    rows: &[TableRow],
+) -> Markup {
     let caption = format!("Rows of {table}");
     let body = html! {
         table class="rows" {
             caption class="hidden" { "Rows of " (code(table)) }
             thead { tr { @for column in columns { th scope="col" class=(class(column, &Value::Null)) { (column_name(column)) } } } }
             tbody { @for row in rows { tr { @for (index, column) in columns.iter().enumerate() {
-                (row_cell(schema, table, row, index, column))
+                (row_cell(base, schema, table, row, index, column))
             } } } }
         }
     };
@@ -208,21 +221,28 @@ fn last_part(srn: &str) -> &str {
     srn.rsplit(':').next().unwrap_or(srn)
 }
 
-fn row_cell(schema: &str, table: &str, row: &TableRow, index: usize, column: &Column) -> Markup {
+fn row_cell(
+    base: &BaseUrl,
+    schema: &str,
+    table: &str,
+    row: &TableRow,
+    index: usize,
+    column: &Column,
+) -> Markup {
     let given = row.cells.get(index).unwrap_or(&Value::Null);
     let class = class(column, given);
     html! {
         @match (&row.of, index, column.name.as_str()) {
             (RowOf::Record { id }, 0, _) => {
-                th scope="row" class=(class) { a href=(paths::record(id)) { (said(&cut(id, CELL))) } }
+                th scope="row" class=(class) { a href=(base.href(&paths::record(id))) { (said(&cut(id, CELL))) } }
             },
             (RowOf::Feature { row_id, .. }, 0, _) => {
                 th scope="row" class="number" {
-                    a href=(paths::trace(schema, table, *row_id)) aria-label={ "Trace of row " (row_id) } { (row_id) }
+                    a href=(base.href(&paths::trace(schema, table, *row_id))) aria-label={ "Trace of row " (row_id) } { (row_id) }
                 }
             },
             (RowOf::Feature { record_id, .. }, _, "record_srn") => {
-                td class=(class) { a href=(paths::record(record_id)) { (said(&cut(last_part(given.as_str().unwrap_or(record_id)), CELL))) } }
+                td class=(class) { a href=(base.href(&paths::record(record_id))) { (said(&cut(last_part(given.as_str().unwrap_or(record_id)), CELL))) } }
             },
             _ => td class=(class) { (cell(given)) },
         }

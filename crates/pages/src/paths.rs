@@ -1,22 +1,71 @@
 //! The paths of everything: the only place that defines a path. Each part is percent-encoded, so that no text leaves
 //! its segment.
 
+use std::borrow::Cow;
+
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 
+/// A path of the archive, from the archive's own root.
+///
+/// It has no `Display`, so no page can write it: [`crate::BaseUrl`] makes a link or an address of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Path(Cow<'static, str>);
+
+impl Path {
+    const fn fixed(path: &'static str) -> Self {
+        Self(Cow::Borrowed(path))
+    }
+
+    /// Returns the path as the archive's router knows it. It is no link.
+    pub fn route(&self) -> &str {
+        &self.0
+    }
+
+    /// Appends a placeholder such as `/rows/<id>`, which the reader of a document replaces.
+    pub(crate) fn with_placeholder(self, text: &str) -> Self {
+        Self(Cow::Owned(format!("{}{text}", self.0)))
+    }
+}
+
 /// The front page.
-pub const FRONT: &str = "/";
+pub const FRONT: Path = Path::fixed("/");
 /// The stylesheet's path; its text is [`crate::STYLESHEET`].
-pub const STYLE: &str = "/style.css";
+pub const STYLE: Path = Path::fixed("/style.css");
 /// The API's documentation.
-pub const API_DOCS: &str = "/docs";
+pub const API_DOCS: Path = Path::fixed("/docs");
 /// The API's description.
-pub const OPENAPI: &str = "/openapi.json";
+pub const OPENAPI: Path = Path::fixed("/openapi.json");
 /// The archive's description for agents.
-pub const SKILL: &str = "/SKILL.md";
+pub const SKILL: Path = Path::fixed("/SKILL.md");
+/// The server's metrics.
+pub const METRICS: Path = Path::fixed("/metrics");
 /// The catalogue, in JSON.
-pub const CATALOGUE: &str = "/api/v1/data";
+pub const CATALOGUE: Path = Path::fixed(DATA);
 /// The events feed.
-pub const EVENTS: &str = "/api/v1/events";
+pub const EVENTS: Path = Path::fixed("/api/v1/events");
+/// What lies below it is for signing in.
+pub const AUTH: Path = Path::fixed("/api/v1/auth");
+/// Where browsers return to from the identity provider.
+pub const CALLBACK: Path = Path::fixed("/api/v1/auth/callback");
+/// The page on which a person types a device's code.
+pub const DEVICE_VERIFY: Path = Path::fixed("/api/v1/auth/device/verify");
+/// The page that says that a device is signed in.
+pub const DEVICE_COMPLETE: Path = Path::fixed("/api/v1/auth/device/complete");
+/// The page that says why a device was not signed in.
+pub const DEVICE_ERROR: Path = Path::fixed("/api/v1/auth/device/error");
+
+/// The first segments of the archive's own paths.
+pub(crate) const OWN: [&str; 7] = [
+    "api",
+    "data",
+    "docs",
+    "metrics",
+    "openapi.json",
+    "SKILL.md",
+    "style.css",
+];
+
+const DATA: &str = "/api/v1/data";
 
 /// For a path segment: what RFC 3986 leaves unreserved, and `@` and `:`, which read better unescaped.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
@@ -106,72 +155,76 @@ fn query<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     out
 }
 
+fn made(path: String) -> Path {
+    Path(Cow::Owned(path))
+}
+
 /// Returns the path of the first page of a table, for people.
-pub fn table(schema: &str, table: &str) -> String {
-    format!("/data/{}/{}", segment(schema), segment(table))
+pub fn table(schema: &str, table: &str) -> Path {
+    made(format!("/data/{}/{}", segment(schema), segment(table)))
 }
 
 /// Returns the path of a page of a table, for people: the same query, from `cursor` on.
-pub fn table_page(schema: &str, name: &str, asked: &[(String, String)], cursor: Option<&str>) -> String {
+pub fn table_page(schema: &str, name: &str, asked: &[(String, String)], cursor: Option<&str>) -> Path {
     let asked = asked.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let pairs = asked.chain(cursor.map(|cursor| ("cursor", cursor)));
-    format!("{}{}", table(schema, name), query(pairs))
+    made(format!("{}{}", table(schema, name).route(), query(pairs)))
 }
 
 /// Returns the path of a record, for people.
-pub fn record(id: &str) -> String {
-    format!("/data/records/{}", segment(id))
+pub fn record(id: &str) -> Path {
+    made(format!("/data/records/{}", segment(id)))
 }
 
 /// Returns the path of a row's trace, for people.
-pub fn trace(schema: &str, feature: &str, row_id: i64) -> String {
-    format!("{}/rows/{row_id}", table(schema, feature))
+pub fn trace(schema: &str, feature: &str, row_id: i64) -> Path {
+    made(format!("{}/rows/{row_id}", table(schema, feature).route()))
 }
 
 /// Returns the path of a table for machines: a page of it, or the whole.
-pub fn table_data(schema: &str, table: &str, format: Format, asked: &[(String, String)]) -> String {
+pub fn table_data(schema: &str, table: &str, format: Format, asked: &[(String, String)]) -> Path {
     let pairs = asked.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    format!(
-        "{CATALOGUE}/{}/{}{}{}",
+    made(format!(
+        "{DATA}/{}/{}{}{}",
         segment(schema),
         segment(table),
         format.ending(),
         query(pairs)
-    )
+    ))
 }
 
 /// Returns the path of a schema's manifest, in JSON.
-pub fn manifest(schema: &str) -> String {
-    format!("{CATALOGUE}/{}", segment(schema))
+pub fn manifest(schema: &str) -> Path {
+    made(format!("{DATA}/{}", segment(schema)))
 }
 
 /// Returns the path of a schema's document, in markdown.
-pub fn schema_doc(schema: &str) -> String {
-    format!("{CATALOGUE}/{}.md", segment(schema))
+pub fn schema_doc(schema: &str) -> Path {
+    made(format!("{DATA}/{}.md", segment(schema)))
 }
 
 /// Returns the path of a record, in JSON.
-pub fn record_data(id: &str) -> String {
-    format!("{CATALOGUE}/records/{}", segment(id))
+pub fn record_data(id: &str) -> Path {
+    made(format!("{DATA}/records/{}", segment(id)))
 }
 
 /// Returns the path of a row's trace, in JSON.
-pub fn trace_data(schema: &str, feature: &str, row_id: i64) -> String {
-    format!(
-        "{CATALOGUE}/{}/{}/rows/{row_id}/trace",
+pub fn trace_data(schema: &str, feature: &str, row_id: i64) -> Path {
+    made(format!(
+        "{DATA}/{}/{}/rows/{row_id}/trace",
         segment(schema),
         segment(feature)
-    )
+    ))
 }
 
 /// Returns the path of a convention, in JSON.
-pub fn convention(slug: &str) -> String {
-    format!("/api/v1/conventions/{}", segment(slug))
+pub fn convention(slug: &str) -> Path {
+    made(format!("/api/v1/conventions/{}", segment(slug)))
 }
 
 /// Returns the path of a hook and its releases, in JSON.
-pub fn hook(name: &str) -> String {
-    format!("/api/v1/hooks/{}/releases", segment(name))
+pub fn hook(name: &str) -> Path {
+    made(format!("/api/v1/hooks/{}/releases", segment(name)))
 }
 
 /// Returns a text as an address if it may be linked to: `http` and `https` only, whole, with a host.
@@ -196,18 +249,51 @@ mod tests {
     // proves DAT-1: a link reaches its table for any name and cursor.
     #[test]
     fn every_part_stays_in_its_segment() {
-        assert_eq!(table("quakes@1.0.0", "records"), "/data/quakes@1.0.0/records");
-        assert_eq!(table("a/b?c#d", "ü\"<"), "/data/a%2Fb%3Fc%23d/%C3%BC%22%3C");
-        assert_eq!(record(".."), "/data/records/__");
+        assert_eq!(
+            table("quakes@1.0.0", "records").route(),
+            "/data/quakes@1.0.0/records"
+        );
+        assert_eq!(
+            table("a/b?c#d", "ü\"<").route(),
+            "/data/a%2Fb%3Fc%23d/%C3%BC%22%3C"
+        );
+        assert_eq!(record("..").route(), "/data/records/__");
         let asked = [("sort".to_owned(), "a:desc,b".to_owned())];
         assert_eq!(
-            table_page("s", "t", &asked, Some("eyJ+/=&")),
+            table_page("s", "t", &asked, Some("eyJ+/=&")).route(),
             "/data/s/t?sort=a%3Adesc%2Cb&cursor=eyJ%2B%2F%3D%26"
         );
         assert_eq!(
-            table_data("s", "t", Format::CsvGz, &[]),
+            table_data("s", "t", Format::CsvGz, &[]).route(),
             "/api/v1/data/s/t.csv.gz"
         );
+    }
+
+    // proves EDG-7: no path begins with a segment that a base of another path could be taken for.
+    #[test]
+    fn every_path_begins_with_a_segment_of_our_own() {
+        let all = [
+            STYLE,
+            API_DOCS,
+            OPENAPI,
+            SKILL,
+            METRICS,
+            CATALOGUE,
+            EVENTS,
+            AUTH,
+            CALLBACK,
+            DEVICE_VERIFY,
+            DEVICE_COMPLETE,
+            DEVICE_ERROR,
+            table("s", "t"),
+            record("r"),
+            convention("c"),
+            hook("h"),
+        ];
+        for path in all {
+            let first = path.route().split('/').nth(1).unwrap();
+            assert!(OWN.contains(&first), "{first}");
+        }
     }
 
     // proves DAT-1: a link made of a foreign text leads to a web page and nowhere else.

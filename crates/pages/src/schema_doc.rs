@@ -6,7 +6,7 @@ use crate::documents::{Sample, SchemaDoc, SchemaFeature};
 use crate::front::shell_word;
 use crate::markdown::{code, fenced, inline, table};
 use crate::model::Column;
-use crate::paths::{self, Format};
+use crate::paths::{self, Format, Path};
 use crate::skill::{push_list, push_paragraph};
 use crate::text::{counted, counted_of, finished, machine_time};
 
@@ -16,7 +16,7 @@ const RECORD_COLUMNS: [(&str, &str, &str); 5] = [
     ("srn", "text", "Its full name. Feature rows refer to it."),
     ("schema_id", "text", "Its schema version, `id@version`."),
     ("version", "number", "Its own version, from 1."),
-    ("created_at", "text", "When it was published."),
+    ("created_at", "date", "When it was published."),
 ];
 
 /// The columns of every feature table, before the hook's columns.
@@ -24,12 +24,12 @@ const FEATURE_COLUMNS: [(&str, &str, &str); 4] = [
     ("id", "number", "The row's id."),
     ("record_srn", "text", "The record that it is about."),
     ("run_id", "text", "The run that computed it."),
-    ("created_at", "text", "When it was inserted."),
+    ("created_at", "date", "When it was inserted."),
 ];
 
 /// Writes the document at [`paths::schema_doc`].
 pub fn schema_md(doc: &SchemaDoc) -> String {
-    let mut out = format!("# {} ({})\n\n", inline(&doc.title), code(&doc.schema));
+    let mut out = format!("# {} ({})\n\n", inline(&doc.title), inline(&doc.reference));
     match &doc.purpose {
         Some(purpose) => push_paragraph(&mut out, purpose),
         None => out.push_str("No convention documents this schema; only its columns are known.\n\n"),
@@ -55,14 +55,14 @@ fn counted_at(doc: &SchemaDoc) -> String {
         .map_or_else(String::new, |at| format!(" (counted at {})", machine_time(at)))
 }
 
-/// Formats a column table: the implicit columns, then the declared ones, which a filter can name.
+/// Formats a column table: the implicit columns, then the declared ones, each with its name in filters (WC-7.4).
 fn columns(implicit: &[(&str, &str, &str)], declared: &[Column], filter: &str) -> String {
     let implicit = implicit.iter().map(|(name, column_type, meaning)| {
         [
             code(name),
             (*column_type).to_owned(),
             String::new(),
-            String::new(),
+            code(name),
             (*meaning).to_owned(),
         ]
     });
@@ -111,7 +111,10 @@ fn joins() -> String {
      - A feature row belongs to the record whose `srn` is its `record_srn`; a record may have no row in a table, or many.\n\
      - Every feature row has a `run_id`: the run of one release of the hook that computed it.\n\
      - A row's trace shows its run, release (digest, source, who built it), record, source, task and creator.\n\
-     - A filter on `records` names only `metadata.<field>`; one on a feature table only that table's `features.<hook>.<col>`.\n\n"
+     - A filter on any of these tables may name `metadata.<field>`, `features.<hook>.<col>` of every hook of the schema, \
+     and the table's own common columns by their names, such as `created_at`.\n\
+     - On the hook's own table, `features.<hook>.<col>` concerns the row. On any other table, it holds if the record has \
+     at least one current row for which it holds.\n\n"
         .to_owned()
 }
 
@@ -130,7 +133,7 @@ fn filter_call(url: &str, prefix: &str, sample: Option<&Sample>, columns: &[Colu
 }
 
 fn requests(doc: &SchemaDoc) -> String {
-    let url = |path: String| shell_word(&format!("{}{path}", doc.node.base_url));
+    let url = |path: Path| shell_word(&doc.node.base.url(&path));
     let whole = |format| url(paths::table_data(&doc.schema, "records", format, &[]));
     let asked = |name: &str, value: &str| {
         url(paths::table_data(
@@ -142,7 +145,7 @@ fn requests(doc: &SchemaDoc) -> String {
     };
     let record = match &doc.sample_record {
         Some(id) => url(paths::record_data(id)),
-        None => url(format!("{}/records/<id>", paths::CATALOGUE)),
+        None => url(paths::CATALOGUE.with_placeholder("/records/<id>")),
     };
     let mut calls = format!(
         "# a page of records; a whole table as .csv, .csv.gz or .parquet\n\
@@ -174,7 +177,8 @@ fn requests(doc: &SchemaDoc) -> String {
         ));
         let trace = match feature.sample_row {
             Some(id) => paths::trace_data(&doc.schema, &feature.name, id),
-            None => paths::table_data(&doc.schema, &feature.name, Format::Json, &[]) + "/rows/<id>/trace",
+            None => paths::table_data(&doc.schema, &feature.name, Format::Json, &[])
+                .with_placeholder("/rows/<id>/trace"),
         };
         let trace = url(trace);
         calls.push_str(&format!("# where a row comes from\ncurl {trace}\n"));

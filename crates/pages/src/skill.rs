@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::documents::{Skill, SkillDataset};
 use crate::front::shell_word;
 use crate::markdown::{code, fenced, inline, table, yaml};
-use crate::paths::{self, Format};
+use crate::paths::{self, Format, Path};
 use crate::text::{counted, counted_of, finished, machine_time, one_line};
 
 /// Converts a domain to a part of a name: lower case, with a dash for each other character than letters and digits.
@@ -99,11 +99,7 @@ fn datasets(skill: &Skill) -> String {
             code(&dataset.schema),
             inline(&dataset.title),
             counted(dataset.records),
-            code(&format!(
-                "{}{}",
-                skill.node.base_url,
-                paths::schema_doc(&dataset.schema)
-            )),
+            code(&skill.node.base.url(&paths::schema_doc(&dataset.schema))),
         ]
     };
     let head = ["Schema", "Title", "Records", "Reference"];
@@ -132,7 +128,6 @@ fn datasets(skill: &Skill) -> String {
 }
 
 fn access(skill: &Skill) -> String {
-    let base = &skill.node.base_url;
     // The first dataset, and one that has a feature table; a placeholder if there is neither.
     let schema = skill.datasets.first().map_or("SCHEMA", |d| d.schema.as_str());
     let hook = skill
@@ -140,7 +135,7 @@ fn access(skill: &Skill) -> String {
         .first()
         .and_then(|d| d.features.first())
         .map_or("HOOK", |f| f.name.as_str());
-    let url = |path: String| shell_word(&format!("{base}{path}"));
+    let url = |path: Path| shell_word(&skill.node.base.url(&path));
     let records = paths::table_data(schema, "records", Format::Json, &[]);
     let calls = format!(
         "# everything, as a stream\n\

@@ -9,6 +9,7 @@ use crate::text::counted_of;
 
 /// Renders a page of a table: its rows, the link to the next page, and the descriptions of the columns.
 pub fn table_page(table: &TablePage) -> String {
+    let base = &table.node.base;
     let kind = match table.kind {
         TableKind::Records => "The records",
         TableKind::Feature => {
@@ -27,14 +28,14 @@ pub fn table_page(table: &TablePage) -> String {
         section aria-labelledby="rows" {
             h2 id="rows" { "Rows" }
             @if table.rows.is_empty() { p class="nothing" { "There are no rows here." } }
-            @else { (rows(&table.schema, &table.table, &table.columns, &table.rows)) }
+            @else { (rows(base, &table.schema, &table.table, &table.columns, &table.rows)) }
             (pager(table))
         }
         section aria-labelledby="columns" {
             h2 id="columns" { "Columns" }
             (column_table(&table.columns))
         }
-        p class="note" { a href=(paths::schema_doc(&table.schema)) { "How to read this schema's tables" } }
+        p class="note" { a href=(base.href(&paths::schema_doc(&table.schema))) { "How to read this schema's tables" } }
     };
     let title = format!("{} of {}", table.table, table.schema);
     // The step of a schema is its records page, so the records page has no step below it.
@@ -46,7 +47,7 @@ pub fn table_page(table: &TablePage) -> String {
             (table.table.as_str(), None),
         ],
     };
-    page(Some(&table.node), &title, &crumbs, &body)
+    page(base, Some(&table.node), &title, &crumbs, &body)
 }
 
 fn formats(table: &TablePage) -> Markup {
@@ -61,13 +62,16 @@ fn formats(table: &TablePage) -> Markup {
         @for (index, format) in Format::ALL.into_iter().enumerate() {
             @let asked = if format == Format::Json { &table.query } else { &whole };
             @if index > 0 { " · " }
-            a href=(paths::table_data(&table.schema, &table.table, format, asked)) { (format.name()) }
+            a href=(table.node.base.href(&paths::table_data(&table.schema, &table.table, format, asked))) { (format.name()) }
         }
     }
 }
 
 fn pager(table: &TablePage) -> Markup {
-    let at = |cursor| paths::table_page(&table.schema, &table.table, &table.query, cursor);
+    let at = |cursor| {
+        let path = paths::table_page(&table.schema, &table.table, &table.query, cursor);
+        table.node.base.href(&path)
+    };
     html! {
         @if table.continued || table.next_cursor.is_some() {
             nav class="pager" aria-label="Pages" {

@@ -94,8 +94,8 @@ pub(crate) fn cut(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
         None => text.to_owned(),
         Some(_) => {
-            let kept: String = text.chars().take(most.saturating_sub(1)).collect();
-            format!("{}…", kept.trim_end())
+            let start: String = text.chars().take(most.saturating_sub(1)).collect();
+            format!("{}…", start.trim_end())
         }
     }
 }

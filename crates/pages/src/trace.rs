@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 
+use crate::base::BaseUrl;
 use crate::graph::{graph, who_text};
 use crate::parts::{code, linked, page, said, time, value, who, wide};
 use crate::paths;
@@ -12,7 +13,7 @@ use crate::text::{duration, people_time};
 
 /// Renders the provenance of a row: run, release, record, source, task and creator, as a picture and in words.
 pub fn trace_page(trace: &TracePage) -> String {
-    let row = &trace.row;
+    let (row, base) = (&trace.row, &trace.node.base);
     let name = format!("Where row {} of {} comes from", row.id, trace.feature);
     let body = html! {
         h1 { "Where row " (row.id) " of " (code(&trace.feature)) " comes from" }
@@ -25,7 +26,7 @@ pub fn trace_page(trace: &TracePage) -> String {
         @if let Some(yanked) = &trace.release.yanked {
             p class="warning" { "The release that computed it was withdrawn since: " (said(&yanked.reason)) }
         }
-        p class="formats" { "The same as " a href=(paths::trace_data(&trace.schema, &trace.feature, row.id)) { "JSON" } }
+        p class="formats" { "The same as " a href=(base.href(&paths::trace_data(&trace.schema, &trace.feature, row.id))) { "JSON" } }
         figure class="picture" {
             (wide("The trace as a picture", &picture(&graph(trace), &name, &summary(trace))))
             figcaption { "Time runs downwards. Long texts are cut in the picture; the full texts are below." }
@@ -34,10 +35,10 @@ pub fn trace_page(trace: &TracePage) -> String {
             h2 id="words" { "In words" }
             h3 { "Row" } (row_facts(row))
             h3 { "Run" } (run_facts(&trace.run))
-            h3 { "Release" } (release_facts(&trace.release))
+            h3 { "Release" } (release_facts(base, &trace.release))
             h3 { "Record" }
             dl class="facts" {
-                dt { "Id" } dd { a href=(paths::record(&trace.record.id)) { (code(&trace.record.id)) } }
+                dt { "Id" } dd { a href=(base.href(&paths::record(&trace.record.id))) { (code(&trace.record.id)) } }
                 dt { "Version" } dd { (trace.record.version) }
                 dt { "Schema" } dd { (code(&trace.record.schema)) }
                 dt { "Published" } dd { (time(trace.record.created_at)) }
@@ -45,7 +46,7 @@ pub fn trace_page(trace: &TracePage) -> String {
             }
             h3 { "Source of the record" }
             @match &trace.source {
-                Some(source) => dl class="facts" { (source_facts(source)) },
+                Some(source) => dl class="facts" { (source_facts(base, source)) },
                 None => p class="nothing" { "The source is unknown." },
             }
             h3 { "Task" }
@@ -66,7 +67,7 @@ pub fn trace_page(trace: &TracePage) -> String {
         ),
         ("trace", None),
     ];
-    page(Some(&trace.node), &name, &crumbs, &body)
+    page(base, Some(&trace.node), &name, &crumbs, &body)
 }
 
 /// Describes the picture in a few sentences.
@@ -120,10 +121,10 @@ fn run_facts(run: &TracedRun) -> Markup {
     }
 }
 
-fn release_facts(release: &TracedRelease) -> Markup {
+fn release_facts(base: &BaseUrl, release: &TracedRelease) -> Markup {
     html! {
         dl class="facts" {
-            dt { "Hook" } dd { a href=(paths::hook(&release.hook)) { (code(&release.hook)) } }
+            dt { "Hook" } dd { a href=(base.href(&paths::hook(&release.hook))) { (code(&release.hook)) } }
             dt { "Version" }
             dd {
                 (release.version)

@@ -23,7 +23,7 @@ const DESK: u64 = 1280;
 const TRACE: &str = "/data/earthquakes@1.0.0/quake_energy/rows/2";
 const TABLE: &str = "/data/earthquakes@1.0.0/quake_energy";
 
-/// Opens every path in a frame and writes down what the browser made of it. It stands outside of the pages, as no script may run in them.
+/// Opens every path in a frame and writes down what the browser made of it. It is not part of the pages, because no script may run in them.
 const PROBE: &str = r#"<!doctype html><title>probe</title><pre id="result"></pre><script>
 const seen = [];
 const meet = (a, b) => a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 1 && b.top < a.bottom - 1;
@@ -193,7 +193,7 @@ fn site() -> Site {
     let front = site.get("/").map(|page| page.body.clone()).unwrap_or_default();
     site.insert(
         "/bare".to_owned(),
-        html(front.replace(pages::paths::STYLE, "/none.css"), true),
+        html(front.replace(pages::paths::STYLE.route(), "/none.css"), true),
     );
     let bad = "<!doctype html><title>x</title><p style='color: red'>x<script>1</script>";
     site.insert("/bad".to_owned(), html(bad.to_owned(), true));
@@ -216,7 +216,7 @@ fn size_of_png(png: &[u8]) -> (u32, u32) {
     (number(16), number(20))
 }
 
-/// Where `PAGES_SHOTS` names a directory, the screenshots are kept there.
+/// Where `PAGES_SHOTS` names a directory, the screenshots are stored there.
 fn keep(name: &str, png: &[u8]) {
     if let Some(dir) = std::env::var_os("PAGES_SHOTS") {
         std::fs::write(Path::new(&dir).join(name), png).unwrap();

@@ -96,9 +96,9 @@ fn stays_in_its_place(text: &str) {
             "{name}"
         );
         let said = normal(text);
-        for (got, meant) in texts(&html, "bdi, p.told")
+        for (got, meant) in texts(&html, "bdi, p.prose")
             .iter()
-            .zip(texts(&like, "bdi, p.told"))
+            .zip(texts(&like, "bdi, p.prose"))
         {
             if meant == "plain" {
                 // Whole, or the beginning of it with an ellipsis where there is no room for all.
@@ -148,6 +148,50 @@ proptest! {
             prop_assert!(href.starts_with("http://") || href.starts_with("https://"), "{}", href);
         }
         stays_in_its_place(&text);
+    }
+}
+
+// proves EDG-7: of an archive below a path, every link and address carries the path.
+#[test]
+fn no_page_leads_out_of_the_path_that_the_archive_lies_below() {
+    const HOST: &str = "https://archive.example.org";
+    let below = format!("{HOST}/labs/archive");
+    let roots = samples::filled::every_page_of(HOST, "a text");
+    for ((name, media, page), (_, _, root)) in samples::filled::every_page_of(&below, "a text")
+        .iter()
+        .zip(&roots)
+    {
+        let moved = root.replace(HOST, &below);
+        if *media != pages::HTML {
+            assert_eq!(*page, moved, "{name}");
+            continue;
+        }
+        let targets = |page: &str| -> Vec<String> {
+            let html = parsed(name, page);
+            ["href", "src", "action", "poster", "data", "srcset"]
+                .iter()
+                .flat_map(|attribute| {
+                    all(&html, &format!("[{attribute}]"))
+                        .iter()
+                        .map(|e| e.attr(attribute).unwrap().to_owned())
+                        .collect::<Vec<_>>()
+                })
+                .collect()
+        };
+        let (links, at_root) = (targets(page), targets(root));
+        assert!(links.len() > 5 && links.len() == at_root.len(), "{name}");
+        for (link, at_root) in links.iter().zip(&at_root) {
+            let expected = match at_root.strip_prefix('/') {
+                Some(rest) => format!("/labs/archive/{rest}"),
+                None => at_root.clone(),
+            };
+            assert_eq!(*link, expected, "{name}");
+        }
+        assert_eq!(
+            texts(&parsed(name, page), "pre"),
+            texts(&parsed(name, &moved), "pre"),
+            "{name}"
+        );
     }
 }
 
@@ -235,7 +279,7 @@ fn rows_link_to_what_they_are() {
 
 // proves PRV-6: the trace names release, source, task, creator and delegations, in words and in whole.
 #[test]
-fn a_trace_is_told_in_whole() {
+fn a_trace_is_shown_in_full() {
     let html = sample("/data/earthquakes@1.0.0/quake_energy/rows/2");
     let words = texts(&html, "section[aria-labelledby=words]").concat();
     for whole in [
@@ -302,7 +346,7 @@ fn luminance(hex: &str) -> f64 {
     0.2126 * channel(1) + 0.7152 * channel(3) + 0.0722 * channel(5)
 }
 
-// proves DAT-1: every text can be read on what it stands on, in light and in dark.
+// proves DAT-1: every text can be read on its background, in light and in dark.
 #[test]
 fn colours_have_contrast() {
     let schemes: Vec<_> = pages::STYLESHEET.split(":root {").skip(1).collect();

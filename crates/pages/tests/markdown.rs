@@ -115,7 +115,7 @@ fn stays_in_its_place(text: &str) {
         let cells = within(&schema, |t| matches!(t, Tag::TableCell));
         assert!(cells.contains(&normal(text)), "{text:?}: {cells:?}");
     }
-    // What somebody wrote as an example is there to the letter.
+    // Examples are reproduced verbatim.
     let fences = within(&schema, |t| matches!(t, Tag::CodeBlock(_)));
     let letters = text.replace("\r\n", "\n");
     let verbatim = letters.replace(|c: char| !"\t\n\r\u{c}".contains(c) && forbidden(c), "\u{fffd}");
@@ -227,6 +227,10 @@ fn a_schema_is_as_the_contract_has_it() {
     ] {
         assert!(cells.iter().any(|c| c == cell), "{cell}");
     }
+    // Both tables take filters of both kinds, and their common columns by name (WC-7.4).
+    assert!(document.contains("`metadata.<field>`, `features.<hook>.<col>` of every hook"));
+    assert!(!document.contains("names only"));
+    assert!(document.contains("| `created_at` | date |  | `created_at` |"));
     let fences = within(&document, |t| matches!(t, Tag::CodeBlock(_)));
     for part in [
         "records.csv'",
@@ -249,4 +253,8 @@ fn a_schema_is_as_the_contract_has_it() {
         "{empty}"
     );
     assert!(empty.contains("No convention documents this schema"));
+    assert!(
+        empty.starts_with("# Empty (empty@1.0.0)\n"),
+        "the title names the version also where the path does not"
+    );
 }

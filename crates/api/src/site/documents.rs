@@ -125,8 +125,8 @@ pub(super) fn front(node: pages::Node, overview: &Overview) -> pages::FrontPage 
     }
 }
 
-/// Builds `/SKILL.md`.
-pub(super) fn skill(node: pages::Node, overview: &Overview) -> pages::Skill {
+/// Builds `/SKILL.md`. After the newest major version of a schema come its `older` ones.
+pub(super) fn skill(node: pages::Node, overview: &Overview, older: &[Manifest]) -> pages::Skill {
     let dataset = |schema: &Manifest| {
         let features = schema
             .tables
@@ -160,10 +160,17 @@ pub(super) fn skill(node: pages::Node, overview: &Overview) -> pages::Skill {
             see_also: docs.see_also.clone().unwrap_or_default(),
         }
     };
+    let listed = || {
+        overview.schemas.iter().flat_map(move |schema| {
+            let id = &schema.schema.reference.id;
+            let older = older.iter().filter(move |other| other.schema.reference.id == *id);
+            std::iter::once(schema).chain(older)
+        })
+    };
     pages::Skill {
         conventions: overview.conventions.iter().map(convention).collect(),
-        datasets: overview.schemas.iter().map(dataset).collect(),
-        as_of: as_of(overview.schemas.iter()),
+        datasets: listed().map(dataset).collect(),
+        as_of: as_of(listed()),
         node,
     }
 }
@@ -233,6 +240,7 @@ fn description(node: pages::Node, schema: &str, described: Described) -> pages::
     }
     pages::SchemaDoc {
         schema: schema.to_owned(),
+        reference: manifest.schema.reference.to_string(),
         title: manifest.schema.title.clone(),
         purpose: docs.as_ref().map(|docs| docs.purpose.clone()),
         fields,

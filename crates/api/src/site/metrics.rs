@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use app::metrics::METERS;
+use app::metrics::SERVER_FAMILIES;
 use app::views::{FAMILIES, Family, Sample};
 use poem::{Request, Response};
 
@@ -20,8 +20,8 @@ fn escaped(text: &str) -> String {
         .replace('\n', "\\n")
 }
 
-fn line(out: &mut String, figure: &Sample) {
-    let labels: Vec<String> = figure
+fn line(out: &mut String, sample: &Sample) {
+    let labels: Vec<String> = sample
         .labels
         .iter()
         .map(|(name, value)| format!("{name}=\"{}\"", escaped(value)))
@@ -35,24 +35,24 @@ fn line(out: &mut String, figure: &Sample) {
     let _ = writeln!(
         out,
         "{}{}{labels} {}",
-        figure.family,
-        figure.part.suffix(),
-        figure.value
+        sample.family,
+        sample.part.suffix(),
+        sample.value
     );
 }
 
 /// Returns every family: those of the archive, and those of this server.
 fn families() -> impl Iterator<Item = &'static Family> {
-    FAMILIES.iter().chain(METERS)
+    FAMILIES.iter().chain(SERVER_FAMILIES)
 }
 
-fn text(figures: &[Sample]) -> String {
+fn text(samples: &[Sample]) -> String {
     let mut out = String::new();
     for family in families() {
         let _ = writeln!(out, "# HELP {} {}", family.name, family.help);
         let _ = writeln!(out, "# TYPE {} {}", family.name, family.kind);
-        for figure in figures.iter().filter(|figure| figure.family == family.name) {
-            line(&mut out, figure);
+        for sample in samples.iter().filter(|sample| sample.family == family.name) {
+            line(&mut out, sample);
         }
     }
     out
@@ -60,10 +60,10 @@ fn text(figures: &[Sample]) -> String {
 
 /// Responds to a scrape.
 pub(crate) async fn metrics(services: Arc<Services>, _: Request) -> Result<Response, Problem> {
-    let figures = services.data.read_stats.figures(anyone()?).await;
+    let samples = services.data.read_stats.samples(anyone()?).await;
     Ok(Response::builder()
         .content_type(CONTENT_TYPE)
-        .body(text(&figures)))
+        .body(text(&samples)))
 }
 
 #[cfg(test)]
@@ -73,8 +73,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn labels_are_escaped_and_every_family_is_told() {
-        let figures = [
+    fn labels_are_escaped_and_every_family_is_listed() {
+        let samples = [
             Sample {
                 family: "osa_hook_runs_total",
                 part: Part::Whole,
@@ -88,7 +88,7 @@ mod tests {
                 value: 0.5,
             },
         ];
-        let text = text(&figures);
+        let text = text(&samples);
         assert!(text.contains("osa_hook_runs_total{hook=\"a\\\"b\\\\c\\nd\",status=\"passed\"} 3\n"));
         assert!(text.contains("osa_dispatch_duration_seconds_sum 0.5\n"));
         // Every family of WC-1.8.

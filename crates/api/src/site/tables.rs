@@ -5,12 +5,14 @@ use app::views::{TableColumn, TableKind};
 use domain::Cell;
 use domain::data::record::RecordSrn;
 use pages::{Column, Count, FieldValue, RowOf, TableRow};
+use poem_openapi::types::ParseFromParameter as _;
 use serde_json::{Value, json};
 
 use super::documents::{column, kind};
 use super::{anyone, node, traces};
 use crate::data::table::{TableParams, TableQuery};
 use crate::http::problem::Problem;
+use crate::http::query::{Limit, refused};
 use crate::http::render::json_cell;
 use crate::services::Services;
 
@@ -65,8 +67,9 @@ pub(super) async fn table(
     let given = |key: &str| asked.iter().find(|(k, _)| k == key).map(|(_, v)| v.clone());
     let limit = given("limit")
         .map(|text| {
-            text.parse::<i64>().map_err(|_| {
-                crate::http::query::refused("limit", domain::Invalid::value("must be an integer"))
+            Limit::parse_from_parameter(&text).map_err(|_| {
+                let rule = domain::Invalid::typed("int_parsing", "must be an integer");
+                refused("limit", rule)
             })
         })
         .transpose()?;
