@@ -2,6 +2,7 @@
 
 pub(crate) mod aliases;
 pub(crate) mod allow;
+pub(crate) mod base_path;
 pub(crate) mod body;
 pub(crate) mod edge;
 pub(crate) mod gate;

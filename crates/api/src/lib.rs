@@ -23,6 +23,7 @@ pub use http::listen::serve;
 pub use http::middleware::{HttpOptions, Origins};
 pub use http::request_log::DatabaseUse;
 pub use http::spec::openapi_document;
+pub use pages::{BaseUrl, NotABaseUrl, paths};
 pub use services::{Node, Services};
 
 type Apis = (
@@ -45,13 +46,19 @@ fn service(services: &Arc<Services>) -> OpenApiService<Expanded<Apis>, ()> {
         ledger::apis(services),
         system::SystemApi(Arc::clone(services)),
     );
-    OpenApiService::new(Expanded(apis), "Hallmark", env!("CARGO_PKG_VERSION"))
+    let service = OpenApiService::new(Expanded(apis), "Hallmark", env!("CARGO_PKG_VERSION"))
         .description(http::spec::DESCRIPTION)
-        .url_prefix("/api/v1")
+        .url_prefix("/api/v1");
+    // Without servers, a document's paths are those of its host (OpenAPI 3.0.3, 4.7.1). A path alone is relative to
+    // the document's address, so it holds under every name of the host.
+    match services.node.base.path() {
+        "" => service,
+        path => service.server(path),
+    }
 }
 
 /// Builds the whole HTTP service: the API below `/api/v1`, its document at `/openapi.json`, and interactive docs at
-/// `/docs`.
+/// `/docs`, all below the path of the node's base.
 pub fn routes(services: Services, http: HttpOptions) -> impl Endpoint<Output = poem::Response> + 'static {
     let services = Arc::new(services);
     let service = service(&services);
@@ -60,7 +67,7 @@ pub fn routes(services: Services, http: HttpOptions) -> impl Endpoint<Output = p
     let allowed = Arc::new(http::allow::Allowed::of(&document));
     let route = Route::new()
         .at(
-            "/openapi.json",
+            paths::OPENAPI.route(),
             poem::get(poem::endpoint::make_sync(move |_| {
                 poem::Response::builder()
                     .content_type("application/json")
@@ -68,12 +75,17 @@ pub fn routes(services: Services, http: HttpOptions) -> impl Endpoint<Output = p
             })),
         )
         .at(
-            "/docs",
+            paths::API_DOCS.route(),
             poem::get(poem::endpoint::make_sync(move |_| poem::web::Html(docs.clone()))),
         );
     site::add(route, &services)
         .nest("/api/v1", service)
         .data(Arc::clone(&services.identity.authenticate))
-        .with(http::edge::Edge(allowed, Arc::clone(&services.metrics)))
+        .with(http::edge::Edge {
+            allowed,
+            metrics: Arc::clone(&services.metrics),
+            base: services.node.base.clone(),
+        })
         .with(http::middleware::Layers::new(http))
+        .with(http::base_path::BasePath(services.node.base.clone()))
 }

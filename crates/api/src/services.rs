@@ -10,6 +10,7 @@ use app::ledger::Ledger;
 use app::registry::Registry;
 use app::{Metrics, ReadHealth};
 use domain::NodeDomain;
+use pages::BaseUrl;
 
 /// The use cases of every context.
 #[expect(missing_docs, reason = "each field is the context that its type names")]
@@ -34,8 +35,8 @@ pub struct Node {
     pub description: String,
     /// Domain of the node, as in every SRN.
     pub domain: NodeDomain,
-    /// Public base URL, without a trailing slash.
-    pub base_url: String,
+    /// Public address, which every link begins with.
+    pub base: BaseUrl,
     /// Version of the server.
     pub version: &'static str,
     /// Name of the runner that executes hooks, as reported by `/ready`.

@@ -50,14 +50,20 @@ struct StatsBody {
     features_per_record: f64,
     /// When the statistics were computed.
     computed_at: Option<String>,
+    /// Path of the catalogue on the archive's host.
     data_url: String,
 }
 
 /// Dependencies of the server.
 #[derive(Debug, Object)]
 struct Components {
+    /// The database and the room on its disk.
     db: Component,
+    /// The blob store and the room on its disk.
+    storage: Component,
     workers: Component,
+    /// The background loops of the server. The detail lists loops that failed, also those that work again.
+    loops: Component,
     runner: Component,
 }
 
@@ -117,7 +123,7 @@ impl SystemApi {
                 float(stats.feature_rows) / float(stats.records)
             },
             computed_at: Some(model_time(at)),
-            data_url: "/api/v1/data".to_owned(),
+            data_url: self.0.node.base.href(&pages::paths::CATALOGUE),
         }))
     }
 
@@ -130,25 +136,31 @@ impl SystemApi {
     )]
     async fn ready(&self, Gate(permit): Gate<act::ReadHealth>) -> ReadyResponse {
         let health = self.0.read_health.check(permit).await;
-        let component = |check: Option<Check>, detail: Option<&str>| Component {
-            status: match check {
+        let is_ready = health.is_ready();
+        let component = |check: Option<Check>, detail: Option<String>| {
+            let status = match check {
                 Some(Ok(())) => "ok",
                 Some(Err(_)) => "error",
                 None => "unchecked",
+            };
+            let fault = check.and_then(Check::err).map(String::from);
+            Component {
+                status: status.to_owned(),
+                detail: fault.or(detail),
             }
-            .to_owned(),
-            detail: check.and_then(Check::err).or(detail).map(str::to_owned),
         };
         let body = Json(Ready {
-            status: if health.is_ready() { "ready" } else { "degraded" }.to_owned(),
+            status: if is_ready { "ready" } else { "degraded" }.to_owned(),
             version: self.0.node.version.to_owned(),
             components: Components {
                 db: component(Some(health.database), None),
+                storage: component(Some(health.storage), None),
                 workers: component(Some(health.workers), None),
-                runner: component(health.runner, Some(&self.0.node.runner)),
+                loops: component(Some(health.loops), health.loops_history),
+                runner: component(health.runner, Some(self.0.node.runner.clone())),
             },
         });
-        if health.is_ready() {
+        if is_ready {
             ReadyResponse::Ready(body)
         } else {
             ReadyResponse::Degraded(body)

@@ -10,7 +10,7 @@ use ed25519_dalek::pkcs8::EncodePublicKey as _;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::{Signer as _, SigningKey};
 
-/// How long each is measured, and how often, in turns; the fastest turn counts, for whatever else runs only slows them down.
+/// How long each is measured, and how often, in turns; the fastest turn counts, because other processes only slow them down.
 const TURN: Duration = Duration::from_millis(500);
 const TURNS: usize = 5;
 

@@ -17,7 +17,7 @@ use jsonwebtoken::{Algorithm, DecodingKey};
 use serde_json::{Map, Value};
 
 use crate::error::AuthError;
-use claims::{audiences, check_times, hooks, scopes, text, times};
+use claims::{audiences, check_id, check_times, hooks, scopes, text, times};
 pub use credential::{Credential, VerifiedMachine, VerifiedUser};
 pub use keys::{IssuerKey, KeyError, KeyRing};
 use parts::Parts;
@@ -138,6 +138,7 @@ impl Verifier {
             return Err(AuthError::InvalidToken("wrong signature or algorithm"));
         }
         let claims = &parts.claims;
+        check_id(claims)?;
         check_times(&times(claims)?, now)?;
         if !audiences(claims).contains("authenticated") {
             return Err(AuthError::InvalidToken("wrong audience"));
@@ -179,6 +180,7 @@ impl Verifier {
         issuer: &TrustedIssuer,
         now: i64,
     ) -> Result<VerifiedMachine, AuthError> {
+        check_id(claims)?;
         let times = times(claims)?;
         check_times(&times, now)?;
         let (Some(issued), Some(expires)) = (times.issued, times.expires) else {

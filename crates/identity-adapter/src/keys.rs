@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_file_that_is_too_large_or_gone_is_told() {
+    async fn a_file_that_is_too_large_or_gone_is_reported() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("keys");
         assert!(JwksFile(path.clone()).read().await.is_err());

@@ -1,4 +1,4 @@
-//! No lineage, whatever its texts are and whoever it refers to, makes a writer panic or leave a reference dangling.
+//! No lineage makes a writer panic or leave a reference dangling, with any texts and any references.
 
 use domain::{Actor, DelegationId, RunId, RunStatus, TaskId, UserId};
 use lineage::{Lineage, LineageDelegation, LineageRun, LineageSource, openlineage, prov_json, ro_crate};

@@ -9,7 +9,7 @@ use common::{faults_of_crate, faults_of_events, faults_of_prov, sample};
 
 const NOTHING: [String; 0] = [];
 
-/// The sample with nothing described any more: only references are left.
+/// The sample without any description: only references are left.
 fn bare() -> Lineage {
     let mut bare = sample();
     bare.records.clear();

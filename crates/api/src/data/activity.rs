@@ -14,9 +14,9 @@ use serde_json::Value;
 
 use crate::http::gate::Gate;
 use crate::http::problem::Problem;
-use crate::http::query::{actor, page_size, refused, wait};
+use crate::http::query::{Limit, actor, page_size, refused, strict_page_size, wait};
 use crate::http::query_params::{QueryParams, query_params};
-use crate::http::render::{iso_time, model_time};
+use crate::http::render::model_time;
 use crate::services::Services;
 
 /// Page size of the activity log: default and maximum.
@@ -87,7 +87,7 @@ query_params! {
         /// `next_cursor` of the previous page. Omit it to start from the beginning.
         after: Option<String>,
         /// Maximum number of entries per page (1–1000, default 100).
-        limit: Option<i64>,
+        limit: Option<Limit>,
         /// Only entries of this actor: `user:<id>` or `service_account:<id>`.
         actor: Option<String>,
         /// Only entries about this subject, such as `hook:body_shape`.
@@ -126,7 +126,7 @@ impl From<ActivityEntry> for EventItem {
         Self {
             id: entry.id.to_string(),
             kind: entry.kind,
-            created_at: iso_time(entry.created_at),
+            created_at: model_time(entry.created_at),
             data: fields(entry.payload),
         }
     }
@@ -215,14 +215,15 @@ impl ActivityApi {
         /// `cursor` of the previous page. Omit it to start from the beginning.
         #[oai(name = "after")]
         cursor: Query<Option<String>>,
-        /// Maximum number of events per page (1–500, default 50).
-        limit: Query<Option<i64>>,
+        /// Maximum number of events per page (1–500, default 50). Other values are refused.
+        limit: Query<Option<Limit>>,
         /// Only events of this class. May be repeated.
         #[oai(explode = true)]
         types: Query<Option<Vec<String>>>,
         /// `desc` for newest first; any other value means oldest first.
         order: Query<Option<String>>,
     ) -> Result<Json<EventList>, Problem> {
+        let most = strict_page_size(limit.0, EVENTS)?;
         let filter = ActivityFilter {
             kinds: kinds("types", types.0)?,
             newest_first: order.0.as_deref() == Some("desc"),
@@ -233,7 +234,7 @@ impl ActivityApi {
             .0
             .data
             .read_activity
-            .events(permit, filter, page_size(limit.0, EVENTS))
+            .events(permit, filter, most)
             .await
             .map_err(|e| Problem::of_error(&e, "query"))?;
         Ok(Json(EventList {

@@ -13,7 +13,7 @@ use poem_openapi::{Object, OpenApi};
 use crate::data::table::{CsvTable, RenderedPage, WholeTable as _, moment, whole};
 use crate::http::gate::Gate;
 use crate::http::problem::{Problem, path};
-use crate::http::query::refused;
+use crate::http::query::{Limit, refused};
 use crate::http::query_params::{QueryParams, query_params};
 use crate::http::render::model_time;
 use crate::registry::hooks::{Tag, version};
@@ -76,7 +76,7 @@ query_params! {
     /// Selects a page of the output of a release.
     struct PageQuery {
         cursor: Option<String>,
-        limit: Option<i64>,
+        limit: Option<Limit>,
     }
 }
 
@@ -138,7 +138,7 @@ impl RecallApi {
                 of,
                 &chosen.filter,
                 cursor.as_deref(),
-                clamp_limit(page.limit),
+                clamp_limit(page.limit.map(|Limit(number)| number)),
             )
             .await?;
         Ok(page.into())

@@ -82,7 +82,7 @@ mod tests {
     use super::Allowed;
 
     #[test]
-    fn the_methods_of_a_path_are_told_and_a_text_goes_before_a_parameter() {
+    fn the_methods_of_a_path_are_listed_and_a_text_goes_before_a_parameter() {
         let allowed = Allowed::of(
             r#"{"paths": {"/a/{id}": {"get": {"operationId": "getA"}, "put": {}}, "/a/new": {"post": {}}, "/{b}/{c}": {"delete": {}}}}"#,
         );

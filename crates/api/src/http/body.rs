@@ -17,7 +17,7 @@ use poem_openapi::types::ParseFromJSON;
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 use serde_json::Value;
 
-use crate::http::problem::Problem;
+use crate::http::problem::{Problem, is_auth};
 
 /// Maximum size of a JSON body, in bytes.
 pub(crate) const MAX_BYTES: usize = 4 * 1024 * 1024;
@@ -91,7 +91,8 @@ impl<'a, T: ParseFromJSON + 'static> ApiExtractor<'a> for Body<T> {
         _: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
         let bytes = taken(request, body, "application/json", Json::<T>::check_content_type).await?;
-        Ok(Self(parse(&bytes).map_err(|e| Problem::invalid(&e, "body"))?))
+        let parsed = parse(&bytes).map_err(|e| Problem::invalid(&e, "body").on(path(request)))?;
+        Ok(Self(parsed))
     }
 }
 
@@ -138,14 +139,21 @@ impl<'a, T: ParseFromJSON + 'static> ApiExtractor<'a> for FormBody<T> {
                     message: "is given twice".to_owned(),
                     rule: "duplicate_key",
                 };
-                return Err(Problem::invalid(&Invalid::one(twice), "body").into());
+                return Err(Problem::invalid(&Invalid::one(twice), "body")
+                    .on(path(request))
+                    .into());
             }
         }
         let value = Value::Object(fields);
         Ok(Self(
-            parse_value(value).map_err(|e| Problem::invalid(&e, "body"))?,
+            parse_value(value).map_err(|e| Problem::invalid(&e, "body").on(path(request)))?,
         ))
     }
+}
+
+/// Returns the path of a request below `/api/v1`, which routing removed.
+fn path(request: &Request) -> &str {
+    request.uri().path()
 }
 
 /// Reads the bytes of a body of this content type, at most [`MAX_BYTES`].
@@ -167,10 +175,11 @@ async fn taken(
             "unsupported_media_type",
             message,
         )
+        .on(path(request))
         .into());
     }
     // Everyone may call the routes below `/auth`, and their bodies are short.
-    let most = if request.original_uri().path().starts_with("/api/v1/auth/") {
+    let most = if is_auth(path(request)) {
         MAX_AUTH_BYTES
     } else {
         MAX_BYTES
@@ -182,12 +191,14 @@ async fn taken(
             "body_too_large",
             format!("the body is larger than {most} bytes"),
         )
+        .on(path(request))
         .into()),
         Err(error) => Err(Problem::new(
             StatusCode::BAD_REQUEST,
             "bad_request",
             format!("reading the body failed: {error}"),
         )
+        .on(path(request))
         .into()),
     }
 }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use domain::{Fault, Invalid};
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
+use pages::BaseUrl;
 use poem::error::{MethodNotAllowedError, NotFoundError, ParsePathError, SizedLimitError};
 use poem::http::{HeaderValue, Method, StatusCode, Uri, header};
 use poem::{Body, Endpoint, IntoResponse, Middleware, Request, Response, Result};
@@ -20,19 +21,26 @@ use tracing::Instrument as _;
 use crate::http::aliases;
 use crate::http::allow::Allowed;
 use crate::http::middleware::REQUEST_ID;
-use crate::http::problem::{Problem, ProblemJson};
+use crate::http::problem::{Problem, ProblemJson, is_auth};
 use crate::http::request_log::Counting;
 
 /// Turns framework errors and panics into problems, and detaches handlers from their connection. Otherwise a client
 /// that resets the connection would drop the handler in the middle of a transaction.
-pub(crate) struct Edge(pub(crate) Arc<Allowed>, pub(crate) Arc<Metrics>);
+#[derive(Clone)]
+pub(crate) struct Edge {
+    /// The methods of every path.
+    pub(crate) allowed: Arc<Allowed>,
+    pub(crate) metrics: Arc<Metrics>,
+    /// The address that redirects begin with.
+    pub(crate) base: BaseUrl,
+}
 
-pub(crate) struct EdgeEndpoint<E>(Arc<E>, Arc<Allowed>, Arc<Metrics>);
+pub(crate) struct EdgeEndpoint<E>(Arc<E>, Edge);
 
 impl<E: Endpoint + 'static> Middleware<E> for Edge {
     type Output = EdgeEndpoint<E>;
     fn transform(&self, endpoint: E) -> Self::Output {
-        EdgeEndpoint(Arc::new(endpoint), Arc::clone(&self.0), Arc::clone(&self.1))
+        EdgeEndpoint(Arc::new(endpoint), self.clone())
     }
 }
 
@@ -40,11 +48,16 @@ impl<E: Endpoint + 'static> Endpoint for EdgeEndpoint<E> {
     type Output = Response;
 
     async fn call(&self, mut request: Request) -> Result<Response> {
-        let auth = request.uri().path().starts_with("/api/v1/auth/");
+        let Edge {
+            allowed,
+            metrics,
+            base,
+        } = &self.1;
+        let auth = is_auth(request.uri().path());
         if let Some(bare) = without_slash(request.uri()) {
             return Ok(Response::builder()
                 .status(StatusCode::TEMPORARY_REDIRECT)
-                .header(header::LOCATION, bare)
+                .header(header::LOCATION, format!("{}{bare}", base.path()))
                 .finish());
         }
         if request.method() == Method::GET
@@ -52,9 +65,9 @@ impl<E: Endpoint + 'static> Endpoint for EdgeEndpoint<E> {
         {
             *request.uri_mut() = target;
         }
-        let allowed = self.1.at(request.uri().path());
+        let methods = allowed.at(request.uri().path());
         let id = request.header(REQUEST_ID).unwrap_or_default();
-        let operation = self.1.operation(request.method().as_str(), request.uri().path());
+        let operation = allowed.operation(request.method().as_str(), request.uri().path());
         let span = tracing::info_span!(
             // The name that OpenTelemetry shows; a span's own name is fixed.
             "http",
@@ -75,24 +88,22 @@ impl<E: Endpoint + 'static> Endpoint for EdgeEndpoint<E> {
             Ok(Err(error)) => of_framework(error, auth),
             Err(gone) => {
                 tracing::error!(parent: &span, panic = gone.is_panic(), "a handler panicked or was aborted");
-                ProblemJson(
-                    Problem::new(
-                        StatusCode::INTERNAL_SERVER_ERROR,
-                        "internal_error",
-                        "internal server error; the fault was logged",
-                    )
-                    .into_body(),
-                )
-                .into_response()
+                let problem = Problem::new(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "internal_error",
+                    "internal server error; the fault was logged",
+                );
+                let problem = if auth { problem.for_auth() } else { problem };
+                ProblemJson(problem.into_body()).into_response()
             }
         };
         if response.status() == StatusCode::METHOD_NOT_ALLOWED
-            && let Ok(allowed) = HeaderValue::from_str(allowed)
+            && let Ok(methods) = HeaderValue::from_str(methods)
         {
-            response.headers_mut().insert(header::ALLOW, allowed);
+            response.headers_mut().insert(header::ALLOW, methods);
         }
         if response.status() == StatusCode::INTERNAL_SERVER_ERROR {
-            self.2.unhandled_error();
+            metrics.unhandled_error();
         }
         drain(unread).await;
         let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -160,15 +171,33 @@ async fn drain(unread: Option<Unread>) {
     let _ = tokio::time::timeout(Duration::from_secs(2), reading).await;
 }
 
+/// Returns the type of a fault in a parameter (WC-2). The framework states the reason as text only, which begins with
+/// the name of the expected type.
+fn rule_of(reason: &str) -> &'static str {
+    if reason.contains("expects an input value") {
+        "missing"
+    } else if reason.starts_with("failed to parse \"integer") {
+        "int_parsing"
+    } else if reason.starts_with("failed to parse \"number") {
+        "float_parsing"
+    } else if reason.starts_with("failed to parse \"boolean") {
+        "bool_parsing"
+    } else {
+        "value_error"
+    }
+}
+
 fn of_framework(error: poem::Error, auth: bool) -> Response {
     if error.is_from_response() {
         return error.into_response();
     }
     let named = |name: &str, reason: &str, place| {
-        Problem::invalid(
-            &Invalid::one(Fault::value([name.into()], format!("cannot be read: {reason}"))),
-            place,
-        )
+        let fault = Fault::typed(
+            rule_of(reason),
+            [name.into()],
+            format!("cannot be read: {reason}"),
+        );
+        Problem::invalid(&Invalid::one(fault), place)
     };
     let problem = if error.is::<NotFoundError>() {
         Problem::new(StatusCode::NOT_FOUND, "not_found", "no resource at this path")
@@ -213,4 +242,25 @@ fn of_framework(error: poem::Error, auth: bool) -> Response {
     };
     let problem = if auth { problem.for_auth() } else { problem };
     ProblemJson(problem.into_body()).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use poem_openapi::types::{ParseError, ParseFromParameter as _};
+
+    use super::*;
+    use crate::http::query::Limit;
+
+    // As WC-2 lists them.
+    #[test]
+    fn a_fault_in_a_parameter_has_its_type() {
+        let reason = |text: &str| Limit::parse_from_parameter(text).unwrap_err().into_message();
+        assert_eq!(rule_of(&reason("x")), "int_parsing");
+        assert_eq!(rule_of(&reason("1.5")), "int_parsing");
+        let reason = bool::parse_from_parameter("x").unwrap_err().into_message();
+        assert_eq!(rule_of(&reason), "bool_parsing");
+        let reason = ParseError::<String>::expected_input().into_message();
+        assert_eq!(rule_of(&reason), "missing");
+        assert_eq!(rule_of("must be something else"), "value_error");
+    }
 }

@@ -87,10 +87,7 @@ impl<'a, A: Action> ApiExtractor<'a> for Gate<A> {
     ) -> poem::Result<Self> {
         match permit(request).await {
             Ok(permit) => Ok(Self(permit)),
-            Err(problem) => {
-                let auth = request.original_uri().path().starts_with("/api/v1/auth/");
-                Err(if auth { problem.for_auth() } else { problem }.into())
-            }
+            Err(problem) => Err(problem.on(request.uri().path()).into()),
         }
     }
 }

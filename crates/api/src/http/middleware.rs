@@ -69,7 +69,7 @@ impl<E: Endpoint<Output = Response> + 'static> Endpoint for LayersEndpoint<E> {
         let mut response = if let Some(answer) = asked.preflight() {
             answer
         } else if let Err(wait) = limits.check(&request, options.client_header.as_deref()) {
-            too_many(wait)
+            too_many(wait, &path)
         } else if let Err(refused) = decompression::unpack(&mut request) {
             *refused
         } else {
@@ -123,13 +123,14 @@ fn request_id(request: &mut Request) -> String {
     id
 }
 
-fn too_many(wait: std::time::Duration) -> Response {
+fn too_many(wait: std::time::Duration, path: &str) -> Response {
     let seconds = wait.as_secs() + 1;
     let problem = Problem::new(
         StatusCode::TOO_MANY_REQUESTS,
         "rate_limited",
         format!("too many requests of this kind per minute; try again in {seconds} s"),
-    );
+    )
+    .on(path);
     let mut response = ProblemJson(problem.into_body()).into_response();
     response
         .headers_mut()

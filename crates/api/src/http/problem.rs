@@ -1,6 +1,7 @@
 //! Every failure that a client sees: one body (RFC 9457, WC-0 "Errors"), and one place that maps failures to statuses.
 
 use app::Failure;
+use domain::data::record::DataError;
 use domain::kind::{Coded, Kind, Loc};
 use domain::{Fault, Invalid};
 use poem::http::{StatusCode, header};
@@ -159,7 +160,7 @@ impl Problem {
             Kind::NotFound => StatusCode::NOT_FOUND,
             Kind::Conflict => StatusCode::CONFLICT,
             Kind::TooMany => StatusCode::TOO_MANY_REQUESTS,
-            Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Kind::Unavailable | Kind::Full => StatusCode::SERVICE_UNAVAILABLE,
             Kind::Bug => StatusCode::INTERNAL_SERVER_ERROR,
         };
         // Internal causes go to the log; the client only learns that the server failed.
@@ -168,13 +169,13 @@ impl Problem {
             Kind::Unavailable => "temporarily unavailable; try again later".to_owned(),
             _ => error.to_string(),
         };
-        if matches!(error.kind(), Kind::Bug | Kind::Unavailable) {
+        if matches!(error.kind(), Kind::Bug | Kind::Unavailable | Kind::Full) {
             tracing::error!(error = error as &dyn std::error::Error, "request failed");
         }
         let mut body = Self::new(status, error.code(), message).into_body();
         let faults = error.faults();
         if !faults.is_empty() {
-            body.field = faults.first().map(Fault::path).filter(|path| !path.is_empty());
+            body.field = faults.first().map(Fault::field).filter(|field| !field.is_empty());
             body.errors = Some(faults.iter().map(|fault| fault_body(fault, place)).collect());
         }
         Self::of(body)
@@ -183,6 +184,11 @@ impl Problem {
     /// Creates a problem for faults in a part of the request.
     pub(crate) fn invalid(invalid: &Invalid, place: &'static str) -> Self {
         Self::of_error(invalid, place)
+    }
+
+    /// Adapts the problem to the path of its request.
+    pub(crate) fn on(self, path: &str) -> Self {
+        if is_auth(path) { self.for_auth() } else { self }
     }
 
     /// Adapts the problem to `/auth/*`: osa-py reads `body["detail"]["code"]` there (WC-0).
@@ -197,10 +203,18 @@ impl Problem {
     }
 }
 
+/// Returns whether errors at this path have the form of `/auth/*` (WC-0). Handlers see it without `/api/v1`.
+pub(crate) fn is_auth(path: &str) -> bool {
+    path.strip_prefix("/api/v1").unwrap_or(path).starts_with("/auth/")
+}
+
 fn fault_body(fault: &Fault, place: &str) -> FaultBody {
     let step = |loc: &Loc| match loc {
-        Loc::Key(key) => Value::String(key.clone()),
-        Loc::Index(index) => json!(index),
+        Loc::Key(name) | Loc::Item { index: None, name } => Value::String(name.clone()),
+        Loc::Index(index)
+        | Loc::Item {
+            index: Some(index), ..
+        } => json!(index),
     };
     let loc = std::iter::once(Value::String(place.to_owned()))
         .chain(fault.loc.iter().map(step))
@@ -215,6 +229,7 @@ fn fault_body(fault: &Fault, place: &str) -> FaultBody {
 impl From<Failure> for Problem {
     fn from(failure: Failure) -> Self {
         let place = match failure {
+            Failure::Data(DataError::Cursor(_)) => "query",
             Failure::Data(_) | Failure::Provenance(_) => "path",
             _ => "body",
         };

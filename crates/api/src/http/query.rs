@@ -1,8 +1,12 @@
 //! Query parameters that several lists share.
 
+use std::borrow::Cow;
+use std::num::IntErrorKind;
 use std::time::Duration;
 
 use domain::{Actor, Invalid, ServiceAccountId, UserId};
+use poem_openapi::registry::MetaSchemaRef;
+use poem_openapi::types::{ParseError, ParseFromParameter, ParseResult, Type};
 
 use crate::http::problem::Problem;
 
@@ -16,9 +20,65 @@ pub(crate) fn refused_body(field: &str, invalid: Invalid) -> Problem {
     Problem::invalid(&invalid.of_field(field), "body")
 }
 
+/// A page size in a query: an integer with any number of digits, saturated to 64 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Limit(pub(crate) i64);
+
+impl Type for Limit {
+    const IS_REQUIRED: bool = true;
+    type RawValueType = i64;
+    type RawElementValueType = i64;
+
+    fn name() -> Cow<'static, str> {
+        i64::name()
+    }
+
+    fn schema_ref() -> MetaSchemaRef {
+        i64::schema_ref()
+    }
+
+    fn as_raw_value(&self) -> Option<&i64> {
+        Some(&self.0)
+    }
+
+    fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a i64> + 'a> {
+        Box::new(std::iter::once(&self.0))
+    }
+}
+
+impl ParseFromParameter for Limit {
+    fn parse_from_parameter(value: &str) -> ParseResult<Self> {
+        match value.parse::<i64>() {
+            Ok(number) => Ok(Self(number)),
+            Err(error) => match error.kind() {
+                IntErrorKind::PosOverflow => Ok(Self(i64::MAX)),
+                IntErrorKind::NegOverflow => Ok(Self(i64::MIN)),
+                _ => Err(ParseError::custom(error)),
+            },
+        }
+    }
+}
+
+/// Returns the page size of a list whose limit must be between 1 and the maximum (WC-1.7).
+pub(crate) fn strict_page_size(limit: Option<Limit>, (usual, most): (u32, u32)) -> Result<u32, Problem> {
+    let Some(Limit(number)) = limit else {
+        return Ok(usual);
+    };
+    let size = u32::try_from(number.clamp(0, i64::from(u32::MAX))).unwrap_or(0);
+    if size < 1 {
+        let rule = Invalid::typed("greater_than_equal", "must be at least 1");
+        return Err(refused("limit", rule));
+    }
+    if size > most {
+        let rule = Invalid::typed("less_than_equal", format!("must be at most {most}"));
+        return Err(refused("limit", rule));
+    }
+    Ok(size)
+}
+
 /// Returns the page size: the default without a limit, and at most the maximum.
-pub(crate) fn page_size(limit: Option<i64>, (usual, most): (u32, u32)) -> u32 {
-    limit.map_or(usual, |n| {
+pub(crate) fn page_size(limit: Option<Limit>, (usual, most): (u32, u32)) -> u32 {
+    limit.map_or(usual, |Limit(n)| {
         u32::try_from(n.clamp(1, i64::from(most))).unwrap_or(most)
     })
 }
@@ -93,7 +153,7 @@ pub(crate) fn bounded_json(field: &str, value: &serde_json::Value, most: usize) 
 /// Parses a row id of a path.
 pub(crate) fn row_id(text: &str) -> Result<i64, Problem> {
     text.parse::<i64>().map_err(|_| {
-        let invalid = Invalid::value("must be a whole number").of_field("row_id");
+        let invalid = Invalid::typed("int_parsing", "must be a whole number").of_field("row_id");
         Problem::invalid(&invalid, "path")
     })
 }
@@ -102,6 +162,29 @@ pub(crate) fn row_id(text: &str) -> Result<i64, Problem> {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_limit_of_any_length_is_clamped_unless_its_range_is_strict() {
+        let limit = |text: &str| Limit::parse_from_parameter(text).ok();
+        for (text, size) in [
+            ("7", 7),
+            ("0", 1),
+            ("-1", 1),
+            ("999999999999999999999999999999", 1000),
+            ("-999999999999999999999999999999", 1),
+        ] {
+            assert_eq!(page_size(Some(limit(text).unwrap()), (50, 1000)), size, "{text}");
+        }
+        assert_eq!(page_size(None, (50, 1000)), 50);
+        for text in ["", "x", "1.5", "1e3"] {
+            assert!(limit(text).is_none(), "{text}");
+        }
+        assert_eq!(strict_page_size(None, (50, 500)).unwrap(), 50);
+        assert_eq!(strict_page_size(limit("500"), (50, 500)).unwrap(), 500);
+        for text in ["0", "-3", "501", "999999999999999999999999999999"] {
+            assert!(strict_page_size(limit(text), (50, 500)).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn numbers_count_as_long_as_they_are_written_out() {

@@ -83,7 +83,7 @@ pub(crate) fn finished(spec: &str) -> String {
     serde_json::to_string_pretty(&document).map_or_else(|_| spec.to_owned(), |text| text + "\n")
 }
 
-/// Removes the responses that an operation cannot give: the framework lists every status of
+/// Removes the responses that an operation cannot return: the framework lists every status of
 /// [`crate::http::problem::Problem`] everywhere.
 fn only_possible(method: &str, operation: &mut Map<String, Value>, open: bool) {
     let has = |operation: &Map<String, Value>, key: &str| operation.contains_key(key);

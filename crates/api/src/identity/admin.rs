@@ -14,7 +14,7 @@ use poem_openapi::{ApiResponse, Object, OpenApi, Tags};
 use crate::http::body::Body;
 use crate::http::gate::Gate;
 use crate::http::problem::{Problem, path};
-use crate::http::query::page_size;
+use crate::http::query::{Limit, page_size};
 use crate::http::render::{iso_time, model_time};
 use crate::services::Services;
 
@@ -192,7 +192,7 @@ impl AdminApi {
         /// `next_cursor` of the previous page.
         cursor: Query<Option<String>>,
         /// Maximum number of users per page (1–1000, default 100).
-        limit: Query<Option<i64>>,
+        limit: Query<Option<Limit>>,
     ) -> Result<Json<UserList>, Problem> {
         let after = after::<UserId>(cursor.0.as_deref())?;
         let (users, has_more) = self
@@ -277,7 +277,7 @@ impl AdminApi {
         /// `next_cursor` of the previous page.
         cursor: Query<Option<String>>,
         /// Maximum number of accounts per page (1–1000, default 100).
-        limit: Query<Option<i64>>,
+        limit: Query<Option<Limit>>,
     ) -> Result<Json<ServiceAccountList>, Problem> {
         let after = after::<ServiceAccountId>(cursor.0.as_deref())?;
         let most = page_size(limit.0, PAGE);

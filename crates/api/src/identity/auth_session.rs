@@ -6,6 +6,7 @@ use app::Committed;
 use app::identity::open_device::{DEVICE_INTERVAL, DEVICE_LIFETIME};
 use app::identity::tokens::Tokens;
 use auth::act;
+use pages::paths;
 use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi, Tags};
 
@@ -81,8 +82,8 @@ impl From<Committed<()>> for LoggedOut {
 struct AuthConfig {
     /// The identity provider.
     provider: String,
-    /// Client id of the node at the provider; `null` if none is configured.
-    client_id: Option<String>,
+    /// Client id of the node at the provider; empty if none is configured.
+    client_id: String,
     /// ORCID iDs that become superadmin at their first sign-in.
     admin_orcids: Vec<String>,
 }
@@ -173,7 +174,10 @@ impl AuthSessionApi {
         let options = self.0.identity.sign_in.options(&permit);
         Ok(Json(AuthConfig {
             provider: "orcid".to_owned(),
-            client_id: options.provider.as_ref().map(|p| p.client_id().to_owned()),
+            client_id: options
+                .provider
+                .as_ref()
+                .map_or_else(String::new, |p| p.client_id().to_owned()),
             admin_orcids: options.admins.iter().cloned().collect(),
         }))
     }
@@ -194,8 +198,9 @@ impl AuthSessionApi {
             .into_inner();
         Ok(Json(DeviceAuthorization {
             verification_uri: format!(
-                "{}/api/v1/auth/device/verify?code={}",
-                self.0.node.base_url, codes.user_code
+                "{}?code={}",
+                self.0.node.base.url(&paths::DEVICE_VERIFY),
+                codes.user_code
             ),
             device_code: codes.device_code,
             user_code: codes.user_code,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ::pages::paths;
 use app::identity::sign_in::{Departure, Landing, Return};
 use auth::{SIGN_IN_SECONDS, act};
 use domain::kind::Coded as _;
@@ -95,14 +96,10 @@ impl AuthSignInApi {
     }
 
     fn named_cookie(&self, name: &str, same_site: &str, value: &str, seconds: i64) -> String {
-        let secure = if self.0.node.base_url.starts_with("https://") {
-            "; Secure"
-        } else {
-            ""
-        };
-        format!(
-            "{name}={value}; Path=/api/v1/auth; Max-Age={seconds}; HttpOnly; SameSite={same_site}{secure}"
-        )
+        let base = &self.0.node.base;
+        let secure = if base.is_https() { "; Secure" } else { "" };
+        let path = base.href(&paths::AUTH);
+        format!("{name}={value}; Path={path}; Max-Age={seconds}; HttpOnly; SameSite={same_site}{secure}")
     }
 
     fn depart(&self, departure: Departure) -> Redirect {
@@ -110,10 +107,16 @@ impl AuthSignInApi {
         Redirect::Found(departure.url, cookie)
     }
 
+    /// Returns to the page on which the code is typed.
+    fn ask_again(&self, query: &str) -> Redirect {
+        let page = self.0.node.base.href(&paths::DEVICE_VERIFY);
+        Redirect::Found(format!("{page}?{query}"), self.cookie("", 0))
+    }
+
     fn land(&self, landing: Landing) -> Redirect {
         let forget = self.cookie("", 0);
         match landing {
-            Landing::Device => Redirect::Found("/api/v1/auth/device/complete".to_owned(), forget),
+            Landing::Device => Redirect::Found(self.0.node.base.href(&paths::DEVICE_COMPLETE), forget),
             Landing::Home {
                 redirect_uri,
                 tokens,
@@ -139,7 +142,8 @@ impl AuthSignInApi {
                 ..
             } => {
                 let why = query(&[("error_description", &description)]);
-                Redirect::Failed(format!("/api/v1/auth/device/error?{why}"), forget)
+                let page = self.0.node.base.href(&paths::DEVICE_ERROR);
+                Redirect::Failed(format!("{page}?{why}"), forget)
             }
             Landing::Failed {
                 device: false,
@@ -147,7 +151,8 @@ impl AuthSignInApi {
                 description,
             } => {
                 let mut home = self.0.identity.sign_in.home().clone();
-                home.set_path("/auth/error");
+                let path = format!("{}/auth/error", home.path().trim_end_matches('/'));
+                home.set_path(&path);
                 home.set_query(Some(&query(&[
                     ("error", &error),
                     ("error_description", &description),
@@ -224,7 +229,7 @@ impl AuthSignInApi {
         let token = self.0.identity.sign_in.form_token();
         let cookie = self.named_cookie(FORM_COOKIE, "Strict", &token, FORM_SECONDS);
         let code = code.0.as_deref().unwrap_or_default();
-        let page = pages::device_code(code, &token, error_message.0.as_deref());
+        let page = pages::device_code(&self.0.node.base, code, &token, error_message.0.as_deref());
         Ok(Page::of(page, Some(cookie)))
     }
 
@@ -243,10 +248,7 @@ impl AuthSignInApi {
                 "error_message",
                 "This form has expired or was opened in another browser. Type the code again.",
             )]);
-            return Ok(Redirect::Found(
-                format!("/api/v1/auth/device/verify?{back}"),
-                self.cookie("", 0),
-            ));
+            return Ok(self.ask_again(&back));
         }
         match self.0.identity.sign_in.begin_device(&permit, typed).await {
             Ok(departure) => Ok(self.depart(departure)),
@@ -254,10 +256,7 @@ impl AuthSignInApi {
                 let why = e.faults().first().map_or_else(String::new, |f| f.message.clone());
                 let shown: String = typed.chars().take(20).collect();
                 let back = query(&[("code", &shown), ("error_message", &format!("The code {why}."))]);
-                Ok(Redirect::Found(
-                    format!("/api/v1/auth/device/verify?{back}"),
-                    self.cookie("", 0),
-                ))
+                Ok(self.ask_again(&back))
             }
             Err(e) => Err(unknown_provider(&e)),
         }

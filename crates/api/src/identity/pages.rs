@@ -1,5 +1,7 @@
 //! The pages of the device flow. All external text is escaped.
 
+use pages::{BaseUrl, paths};
+
 /// Escapes a text for HTML content and quoted attributes.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -26,7 +28,7 @@ fn page(title: &str, body: &str) -> String {
 }
 
 /// The page on which a person types a device's code.
-pub(crate) fn device_code(code: &str, form_token: &str, error: Option<&str>) -> String {
+pub(crate) fn device_code(base: &BaseUrl, code: &str, form_token: &str, error: Option<&str>) -> String {
     let error = error.map_or_else(String::new, |e| {
         format!("<p class=\"error\" role=\"alert\">{}</p>", escaped(e))
     });
@@ -34,8 +36,9 @@ pub(crate) fn device_code(code: &str, form_token: &str, error: Option<&str>) -> 
         "Sign in a device",
         &format!(
             "<p>Type the code that the device shows. Continue only if you started its sign-in yourself: the device will act in your name.</p>{error}\
-             <form method=\"post\" action=\"/api/v1/auth/device/verify\"><input type=\"hidden\" name=\"form_token\" value=\"{}\"><p><label>Code <input name=\"user_code\" value=\"{}\" autocomplete=\"off\" autofocus required></label></p>\
+             <form method=\"post\" action=\"{}\"><input type=\"hidden\" name=\"form_token\" value=\"{}\"><p><label>Code <input name=\"user_code\" value=\"{}\" autocomplete=\"off\" autofocus required></label></p>\
              <p><button>Sign in with ORCID</button></p></form>",
+            escaped(&base.href(&paths::DEVICE_VERIFY)),
             escaped(form_token),
             escaped(code)
         ),
@@ -54,11 +57,13 @@ mod tests {
     #[test]
     fn what_comes_from_outside_stays_text() {
         let html = device_code(
+            &"https://example.org/labs/archive".parse().unwrap(),
             "\"><script>alert(1)</script>",
             "t",
             Some("<img src=x onerror='x'>"),
         );
         assert!(!html.contains("<script>") && !html.contains("<img"), "{html}");
+        assert!(html.contains("action=\"/labs/archive/api/v1/auth/device/verify\""));
         assert!(html.contains("value=\"&quot;&gt;&lt;script&gt;"));
         assert!(!message("t", "<b>").contains("<b>"));
     }

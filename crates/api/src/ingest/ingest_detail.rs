@@ -12,7 +12,7 @@ use poem_openapi::{Object, OpenApi};
 use crate::http::body::Body;
 use crate::http::gate::Gate;
 use crate::http::problem::{Problem, path};
-use crate::http::query::{bounded, page_size, refused};
+use crate::http::query::{Limit, bounded, page_size};
 use crate::http::render::{LogText, model_time};
 use crate::ingest::wire::{PAGE, RunSummary, Tag};
 use crate::ledger::tasks::{CancelBody, MAX_REASON};
@@ -186,8 +186,10 @@ struct IngesterList {
 }
 
 fn number(text: &str) -> Result<u64, Problem> {
-    text.parse()
-        .map_err(|_| refused("pull", Invalid::value("must be a non-negative integer")))
+    text.parse().map_err(|_| {
+        let rule = Invalid::typed("int_parsing", "must be a non-negative integer");
+        Problem::invalid(&rule.of_field("pull"), "path")
+    })
 }
 
 #[OpenApi(tag = "Tag::Ingestions")]
@@ -250,7 +252,7 @@ impl IngestDetailApi {
         /// `next_cursor` of the previous page.
         cursor: Query<Option<String>>,
         /// Maximum number of batches per page (1–1000, default 50).
-        limit: Query<Option<i64>>,
+        limit: Query<Option<Limit>>,
     ) -> Result<Json<IngestBatchList>, Problem> {
         let run = path("id", &id.0)?;
         let most = page_size(limit.0, PAGE);
@@ -275,7 +277,7 @@ impl IngestDetailApi {
         /// `next_cursor` of the previous page.
         cursor: Query<Option<String>>,
         /// Maximum number of pulls per page (1–1000, default 50).
-        limit: Query<Option<i64>>,
+        limit: Query<Option<Limit>>,
     ) -> Result<Json<IngestPullList>, Problem> {
         let run = path("id", &id.0)?;
         let most = page_size(limit.0, PAGE);

@@ -15,7 +15,7 @@ use poem_openapi::{ApiResponse, Enum, Object, OpenApi};
 use crate::http::body::Body;
 use crate::http::gate::Gate;
 use crate::http::problem::{Problem, path};
-use crate::http::query::{page_size, refused_body};
+use crate::http::query::{Limit, page_size, refused_body};
 use crate::http::query_params::QueryParams;
 use crate::http::render::{iso_time, model_time};
 use crate::ingest::push::{PushBody, PushQuery, Pushed};
@@ -83,7 +83,8 @@ struct RunList {
 struct Reason {
     /// `rejected` or `errored`.
     outcome: String,
-    hook_name: String,
+    /// The hook that decided the outcome; `null` if none did, because the batch failed or the run was cancelled.
+    hook_name: Option<String>,
     reason: String,
     records: u64,
 }
@@ -197,14 +198,15 @@ impl IngestionsApi {
         /// `next_cursor` of the previous page.
         cursor: Query<Option<String>>,
         /// Maximum number of records per page (1–1000, default 50).
-        limit: Query<Option<i64>>,
+        limit: Query<Option<Limit>>,
     ) -> Result<Json<IngestRecordList>, Problem> {
         let run = path("id", &id.0)?;
         let most = page_size(limit.0, PAGE);
         let read = &self.0.ingest.read_ingest_detail;
         let page = read
             .records(permit, run, outcome.0.as_deref(), cursor.0.as_deref(), most)
-            .await?;
+            .await
+            .map_err(|e| Problem::of_error(&e, "query"))?;
         Ok(Json(IngestRecordList {
             items: page.items.into_iter().map(Into::into).collect(),
             next_cursor: page.next,

@@ -4,8 +4,9 @@ use app::ingest::push_decoder::PushFormat;
 use app::ingest::push_records::{PushReport, RefusedLine};
 use domain::Invalid;
 use domain::ingest::csv::{CsvOptions, Dialect};
-use poem::{Body as RawBody, Request};
-use poem_openapi::payload::Binary;
+use poem::{Body as RawBody, Request, RequestBody};
+use poem_openapi::payload::{Binary, ParsePayload, Payload};
+use poem_openapi::registry::MetaSchemaRef;
 use poem_openapi::{ApiRequest, Object};
 use serde_json::{Value, json};
 
@@ -17,15 +18,49 @@ use crate::http::query_params::query_params;
 #[derive(ApiRequest)]
 pub(crate) enum PushBody {
     /// JSON Lines: one `{"source_id": ..., "metadata": {...}}` per line.
-    #[oai(content_type = "application/x-ndjson")]
-    JsonLines(Binary<RawBody>),
+    JsonLines(JsonLinesBody),
     /// CSV with a header row. A column fills the field of the same name. Otherwise its name is converted to lower case,
     /// with every run of characters other than a-z and 0-9 replaced by one underscore.
-    #[oai(content_type = "text/csv")]
-    Csv(Binary<RawBody>),
+    Csv(CsvBody),
     /// Tab-separated values with a header row, without quoting: a quote is a character like others.
-    #[oai(content_type = "text/tab-separated-values")]
-    Tsv(Binary<RawBody>),
+    Tsv(TsvBody),
+}
+
+/// Declares bodies that are read as a stream, by content type. Parameters such as `charset` may follow the type.
+macro_rules! streamed {
+    ($($(#[$doc:meta])* $name:ident: $content_type:literal;)+) => {$(
+        $(#[$doc])*
+        pub(crate) struct $name(RawBody);
+
+        impl Payload for $name {
+            const CONTENT_TYPE: &'static str = $content_type;
+
+            fn check_content_type(content_type: &str) -> bool {
+                let essence = content_type.split(';').next().unwrap_or_default();
+                essence.trim().eq_ignore_ascii_case($content_type)
+            }
+
+            fn schema_ref() -> MetaSchemaRef {
+                <Binary<RawBody> as Payload>::schema_ref()
+            }
+        }
+
+        impl ParsePayload for $name {
+            const IS_REQUIRED: bool = true;
+
+            async fn from_request(_: &Request, body: &mut RequestBody) -> poem::Result<Self> {
+                Ok(Self(body.take()?))
+            }
+        }
+    )+};
+}
+streamed! {
+    /// A body in JSON Lines.
+    JsonLinesBody: "application/x-ndjson";
+    /// A body in CSV.
+    CsvBody: "text/csv";
+    /// A body of tab-separated values.
+    TsvBody: "text/tab-separated-values";
 }
 
 /// Returns how the cells of a table are separated: `?delimiter=`, else the parameter of the content type, else as the
@@ -33,7 +68,13 @@ pub(crate) enum PushBody {
 fn dialect(request: &Request, dialect: Dialect, delimiter: Option<&str>) -> Result<Dialect, Problem> {
     let content_type = request.content_type().unwrap_or_default();
     let mut of_type = None;
-    for parameter in content_type.split(';').skip(1) {
+    // A quoted value may be the semicolon itself.
+    let mut quoted = false;
+    let parameters = content_type.split(|c: char| {
+        quoted ^= c == '"';
+        c == ';' && !quoted
+    });
+    for parameter in parameters.skip(1) {
         let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
         let value = value.trim().trim_matches('"');
         match name.trim().to_ascii_lowercase().as_str() {
@@ -146,8 +187,11 @@ impl From<PushReport> for Pushed {
     fn from(report: PushReport) -> Self {
         let fault = |f: domain::Fault| {
             let step = |loc: domain::Loc| match loc {
-                domain::Loc::Key(key) => Value::String(key),
-                domain::Loc::Index(index) => json!(index),
+                domain::Loc::Key(name) | domain::Loc::Item { index: None, name } => Value::String(name),
+                domain::Loc::Index(index)
+                | domain::Loc::Item {
+                    index: Some(index), ..
+                } => json!(index),
             };
             LineFault {
                 loc: f.loc.into_iter().map(step).collect(),

@@ -129,9 +129,9 @@ impl From<Claimed> for Claim {
 }
 
 impl From<HeartbeatOutcome> for HeartbeatAnswer {
-    fn from(beaten: HeartbeatOutcome) -> Self {
+    fn from(outcome: HeartbeatOutcome) -> Self {
         Self {
-            held: beaten
+            held: outcome
                 .held
                 .into_iter()
                 .map(|(id, attempt, deadline)| HeldItem {
@@ -140,7 +140,7 @@ impl From<HeartbeatOutcome> for HeartbeatAnswer {
                     deadline: model_time(deadline),
                 })
                 .collect(),
-            lost: beaten
+            lost: outcome
                 .lost
                 .into_iter()
                 .map(|(id, attempt)| LostItem {

@@ -17,7 +17,7 @@ use serde_json::Value;
 use crate::http::body::Body;
 use crate::http::gate::Gate;
 use crate::http::problem::{Problem, path};
-use crate::http::query::{bounded, bounded_json, page_size, refused, refused_body};
+use crate::http::query::{Limit, bounded, bounded_json, page_size, refused, refused_body};
 use crate::http::render::model_time;
 use crate::ledger::tasks::{CancelBody, MAX_KEY, MAX_REASON};
 use crate::services::Services;
@@ -332,7 +332,7 @@ impl DelegationsApi {
         /// `next_cursor` of the previous page.
         cursor: Query<Option<String>>,
         /// Maximum number of delegations per page (1–500, default 50).
-        limit: Query<Option<i64>>,
+        limit: Query<Option<Limit>>,
     ) -> Result<Json<DelegationList>, Problem> {
         let side = side.0.map(|side| match side {
             SideName::Caller => Side::Caller,

@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::http::body::Body;
 use crate::http::gate::Gate;
 use crate::http::problem::Problem;
-use crate::http::query::{page_size, refused_body, wait};
+use crate::http::query::{Limit, page_size, refused_body, wait};
 use crate::http::render::model_time;
 use crate::ledger::delegations::Tag;
 use crate::services::Services;
@@ -88,7 +88,7 @@ impl InboxApi {
         /// a message may arrive with a smaller id than one already seen.
         after: Query<Option<i64>>,
         /// Maximum number of messages per page (1–50, default 20).
-        limit: Query<Option<i64>>,
+        limit: Query<Option<Limit>>,
         /// Long poll: seconds to wait if there are no messages (at most 30, default 0).
         #[oai(name = "wait")]
         seconds: Query<Option<i64>>,

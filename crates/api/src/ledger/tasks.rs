@@ -17,7 +17,7 @@ use serde_json::Value;
 use crate::http::body::Body;
 use crate::http::gate::Gate;
 use crate::http::problem::{Problem, path};
-use crate::http::query::{actor, bounded, bounded_json, page_size, refused, refused_body};
+use crate::http::query::{Limit, actor, bounded, bounded_json, page_size, refused, refused_body};
 use crate::http::query_params::{QueryParams, query_params};
 use crate::ledger::wire::{Grant, Task, TaskGrantList, TaskList, with_access};
 use crate::services::Services;
@@ -104,7 +104,7 @@ query_params! {
         /// `next_cursor` of the previous page.
         cursor: Option<String>,
         /// Maximum number of tasks per page (1–500, default 50).
-        limit: Option<i64>,
+        limit: Option<Limit>,
     }
 }
 
@@ -148,7 +148,7 @@ impl TasksApi {
         Gate(permit): Gate<act::UseTasks>,
         QueryParams(query): QueryParams<TaskQuery>,
     ) -> Result<Json<TaskList>, Problem> {
-        let rule = || Invalid::value("must be a UUID");
+        let rule = || Invalid::typed("uuid_parsing", "must be a UUID");
         let creator = match (query.creator_user_id, query.creator_service_account_id) {
             (None, None) => None,
             (Some(id), None) => {

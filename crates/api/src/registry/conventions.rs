@@ -8,7 +8,7 @@ use auth::act;
 use domain::registry::convention::Convention;
 use poem::http::StatusCode;
 use poem::{IntoResponse, Response};
-use poem_openapi::param::Path;
+use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::{Json, Payload};
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
 use poem_openapi::{ApiResponse, Object, OpenApi, Tags};
@@ -17,6 +17,7 @@ use crate::http::body::Body;
 use crate::http::gate::Gate;
 use crate::http::problem::{Problem, path};
 use crate::http::render::model_time;
+use crate::registry::hooks::image_check;
 use crate::registry::wire::WireSchemaId;
 use crate::registry::wire_deploy::{DeployBody, DocsBlock, WireFiles, WireIngester};
 use crate::services::Services;
@@ -196,10 +197,14 @@ impl ConventionsApi {
     async fn deploy(
         &self,
         Gate(permit): Gate<act::DeployConvention>,
+        /// Whether the server looks at images of the form `file:` and refuses new releases that cannot run (default
+        /// `true`). Use `false` if the hooks run on other machines.
+        check: Query<Option<bool>>,
         body: Body<DeployBody>,
     ) -> Result<DeployResponse, Problem> {
         let plan = body.0.into_plan().map_err(|e| Problem::invalid(&e, "body"))?;
-        Ok(self.0.registry.deploy.run(permit, plan).await?.into())
+        let check = image_check(check.0);
+        Ok(self.0.registry.deploy.run(permit, plan, check).await?.into())
     }
 
     /// List conventions, newest first.

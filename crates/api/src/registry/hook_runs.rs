@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use auth::act;
 use domain::HookRun;
+use domain::registry::hook::HookError;
 use poem_openapi::param::Path;
 use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi};
@@ -33,7 +34,7 @@ pub(crate) struct RunDetail {
     has_logs: bool,
     /// The worker that ran the hook.
     worker: String,
-    /// Reason for the failure.
+    /// Reason for the failure. For readers of the log it ends with the last lines that the hook printed.
     failure: Option<String>,
     /// Number of records that it passed; `null` for runs of old servers.
     passed: Option<u64>,
@@ -67,18 +68,24 @@ impl From<HookRun> for RunDetail {
 impl HookRunsApi {
     /// Get a hook run.
     ///
-    /// Runs that made public rows are public. Only admins see the reason for a failure, and other runs.
+    /// Runs that made public rows are public. Only admins and readers of its log see the reason for a failure, and other
+    /// runs.
     #[oai(path = "/hooks/runs/:run_id", method = "get", operation_id = "getHookRun")]
     async fn run(
         &self,
         Gate(permit): Gate<act::ReadHookRuns>,
         run_id: Path<String>,
     ) -> Result<Json<RunDetail>, Problem> {
+        if run_id.0 == "releases" {
+            // The releases of a hook named `runs`, which no hook can have (WC-4.5).
+            let hook = path("name", "runs")?;
+            return Err(Problem::of_error(&HookError::UnknownHook(hook), "path"));
+        }
         let run = path("run_id", &run_id.0)?;
-        Ok(Json(self.0.data.read_provenance.run(permit, run).await?.into()))
+        Ok(Json(self.0.data.read_hook_run.run(permit, run).await?.into()))
     }
 
-    /// Get the output of a failed run.
+    /// Get the output of a run that failed or left a record errored.
     ///
     /// For admins, the requester of the work, and callers with read permission on its task. Other callers receive 404.
     /// The output may contain everything that the hook received.

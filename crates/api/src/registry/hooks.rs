@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use app::Committed;
+use app::registry::ImageCheck;
 use app::registry::create_release::Released;
 use app::views::HookSummary;
 use auth::act;
 use domain::registry::hook::HookRelease;
 use domain::{HookName, Invalid};
-use poem_openapi::param::Path;
+use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
 use poem_openapi::{ApiResponse, Object, OpenApi, Tags};
 use serde_json::Value;
@@ -170,6 +171,15 @@ impl ReleaseDetail {
     }
 }
 
+/// Returns whether images are looked at, from the parameter `check`.
+pub(crate) fn image_check(check: Option<bool>) -> ImageCheck {
+    if check.unwrap_or(true) {
+        ImageCheck::Now
+    } else {
+        ImageCheck::Skip
+    }
+}
+
 /// Parses the version in a path, a positive number. A number that no hook can have is an unknown version.
 pub(crate) fn version(text: &str) -> Result<u32, Problem> {
     let number = text.parse::<u64>().map_err(|_| {
@@ -195,6 +205,9 @@ impl HooksApi {
         &self,
         Gate(permit): Gate<act::WriteHooks>,
         name: Path<String>,
+        /// Whether the server looks at an image of the form `file:` and refuses a new release that cannot run (default
+        /// `true`). Use `false` if the hooks run on other machines.
+        check: Query<Option<bool>>,
         body: Body<NewReleaseBody>,
     ) -> Result<SubmitResponse, Problem> {
         let name: HookName = path("name", &name.0)?;
@@ -203,7 +216,7 @@ impl HooksApi {
             .0
             .registry
             .create_release
-            .run(permit, name, release)
+            .run(permit, name, release, image_check(check.0))
             .await?
             .into())
     }

@@ -15,7 +15,7 @@ use time::{OffsetDateTime, UtcOffset};
 use crate::http::body::Body;
 use crate::http::gate::Gate;
 use crate::http::problem::{Problem, path};
-use crate::http::query::page_size;
+use crate::http::query::{Limit, page_size};
 use crate::http::render::model_time;
 use crate::registry::hooks::{Tag, version};
 use crate::registry::wire::WireYank;
@@ -240,7 +240,7 @@ impl HooksLiveApi {
         /// `next_cursor` of the previous page.
         cursor: Query<Option<String>>,
         /// Maximum number of moves per page (1–1000, default 100).
-        limit: Query<Option<i64>>,
+        limit: Query<Option<Limit>>,
     ) -> Result<Json<LiveHistory>, Problem> {
         let name: HookName = path("name", &name.0)?;
         let before = match cursor.0 {

@@ -79,20 +79,19 @@ pub(crate) struct WireField {
     cardinality: WireFieldCardinality,
     description: Option<String>,
     constraints: Option<WireConstraints>,
-    #[oai(default)]
-    examples: Vec<String>,
+    examples: Option<Vec<String>>,
 }
 
 impl From<&FieldDefinition> for WireField {
     fn from(field: &FieldDefinition) -> Self {
         let constraints = field.constraints.clone().map(|c| WireConstraints {
+            integer_only: c.shown_integer_only(field.field_type),
             kind: c.kind,
             min_length: c.min_length,
             max_length: c.max_length,
             pattern: c.pattern,
             min_value: c.min_value,
             max_value: c.max_value,
-            integer_only: c.integer_only,
             unit: c.unit,
             ontology_srn: c.ontology_srn,
             root_term: c.root_term,
@@ -104,7 +103,7 @@ impl From<&FieldDefinition> for WireField {
             cardinality: field.cardinality.into(),
             description: field.description.clone(),
             constraints,
-            examples: field.examples.clone(),
+            examples: field.shown_examples().map(<[String]>::to_vec),
         }
     }
 }
@@ -130,7 +129,7 @@ impl WireField {
             cardinality: self.cardinality.into(),
             description: self.description,
             constraints,
-            examples: self.examples,
+            examples: self.examples.unwrap_or_default(),
         })
     }
 }

@@ -14,6 +14,14 @@ pub(super) fn text<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a
     claims.get(name).and_then(Value::as_str)
 }
 
+/// Checks that `jti`, if it is present, is a string (RFC 7519 4.1.7).
+pub(super) fn check_id(claims: &Map<String, Value>) -> Result<(), AuthError> {
+    match claims.get("jti") {
+        None | Some(Value::String(_)) => Ok(()),
+        Some(_) => Err(AuthError::InvalidToken("jti is not a string")),
+    }
+}
+
 /// The times of a token, in seconds since 1970.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Times {
@@ -97,4 +105,22 @@ fn texts(items: &[Value]) -> Result<BTreeSet<String>, ()> {
         .iter()
         .map(|item| item.as_str().map(str::to_owned).ok_or(()))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    // proves AUT-1
+    #[test]
+    fn the_id_of_a_token_is_a_string_if_it_has_one() {
+        let id = |claims: Value| check_id(claims.as_object().unwrap());
+        assert_eq!(id(json!({})), Ok(()));
+        assert_eq!(id(json!({"jti": "a"})), Ok(()));
+        for jti in [json!(7), json!(null), json!(["a"]), json!({"a": 1}), json!(true)] {
+            assert!(id(json!({"jti": jti})).is_err(), "{jti}");
+        }
+    }
 }

@@ -354,7 +354,7 @@ fn a_token_that_is_limited_to_hooks_grants_no_other_and_an_unreadable_limit_is_n
 
 // proves AUT-7
 #[test]
-fn keys_are_read_from_jwks_replaced_at_once_and_a_key_that_is_not_known_is_told() {
+fn keys_are_read_from_jwks_replaced_at_once_and_an_unknown_key_is_reported() {
     let x = |seed: u8| URL_SAFE_NO_PAD.encode(SigningKey::from_bytes(&[seed; 32]).verifying_key().as_bytes());
     let jwks = json!({"keys": [
         {"kty": "RSA", "kid": "r", "n": "x", "e": "AQAB"},

@@ -16,7 +16,7 @@ use time::OffsetDateTime;
 
 use super::{Format, TableResponse, whole};
 use crate::http::problem::Problem;
-use crate::http::query::refused;
+use crate::http::query::{Limit, refused};
 use crate::http::query_params::query_params;
 use crate::services::Services;
 
@@ -24,7 +24,7 @@ query_params! {
     /// A query of a table in the query string.
     pub(crate) struct TableQuery {
         pub(crate) cursor: Option<String>,
-        pub(crate) limit: Option<i64>,
+        pub(crate) limit: Option<Limit>,
         pub(crate) sort: Option<String>,
         pub(crate) filter: Option<String>,
         pub(crate) as_of: Option<String>,
@@ -89,7 +89,7 @@ impl TryFrom<TableQuery> for TableParams {
         let body = TableQueryBody {
             filter,
             cursor: query.cursor,
-            limit: query.limit,
+            limit: query.limit.map(|Limit(number)| number),
             sort: query.sort,
             as_of: query.as_of,
         };
@@ -185,7 +185,7 @@ impl TableParams {
     /// are.
     fn refusal(&self, failure: &Failure) -> Problem {
         let place = match failure {
-            Failure::Data(DataError::Query(_)) => self.place,
+            Failure::Data(DataError::Query(_) | DataError::Cursor(_)) => self.place,
             _ => "path",
         };
         Problem::of_error(failure, place)

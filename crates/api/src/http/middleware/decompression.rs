@@ -37,7 +37,7 @@ pub(super) fn unpack(request: &mut Request) -> Result<(), Box<Response>> {
         // RFC 9110 8.4.1.3: x-gzip is equivalent to gzip.
         [one] if matches!(one.as_str(), "gzip" | "x-gzip") => false,
         [one] if one == "zstd" => true,
-        _ => return Err(Box::new(unknown(&encodings.join(", ")))),
+        _ => return Err(Box::new(unknown(&encodings.join(", "), request.uri().path()))),
     };
     let arrived = Arc::new(AtomicU64::new(0));
     let packed = BufReader::new(Counted {
@@ -66,7 +66,7 @@ pub(super) fn unpack(request: &mut Request) -> Result<(), Box<Response>> {
     Ok(())
 }
 
-fn unknown(encodings: &str) -> Response {
+fn unknown(encodings: &str, path: &str) -> Response {
     let problem = Problem::new(
         StatusCode::UNSUPPORTED_MEDIA_TYPE,
         "unsupported_content_encoding",
@@ -74,7 +74,8 @@ fn unknown(encodings: &str) -> Response {
             "Content-Encoding {:?} is not supported; send the body as gzip, zstd or without an encoding",
             domain::registry::schema::shortened(encodings)
         ),
-    );
+    )
+    .on(path);
     let mut response = ProblemJson(problem.into_body()).into_response();
     response
         .headers_mut()
