@@ -25,16 +25,16 @@ impl<T: Clone> Cached<T> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Returns the cached value if it is younger than `kept` or is being refreshed; else the result of `read`.
+    /// Returns the cached value if it is younger than `ttl` or is being refreshed; else the result of `read`.
     pub(crate) async fn get<E>(
         &self,
         clock: &dyn Clock,
-        kept: Duration,
+        ttl: Duration,
         read: impl Future<Output = Result<T, E>>,
     ) -> Result<(OffsetDateTime, T), E> {
-        let kept = time::Duration::try_from(kept).unwrap_or(time::Duration::MAX);
+        let ttl = time::Duration::try_from(ttl).unwrap_or(time::Duration::MAX);
         // A clock that was set back must not keep a value fresh for longer.
-        let young = |at: OffsetDateTime| (time::Duration::ZERO..kept).contains(&(clock.now() - at));
+        let young = |at: OffsetDateTime| (time::Duration::ZERO..ttl).contains(&(clock.now() - at));
         let _turn = match self.last() {
             Some(last) if young(last.0) => return Ok(last),
             Some(last) => match self.turn.try_lock() {

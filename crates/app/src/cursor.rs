@@ -33,14 +33,14 @@ pub(crate) fn encode(scope: &PageScope, key: &PageKey) -> String {
 }
 
 pub(crate) fn decode(scope: &PageScope, listed: Listed, text: &str) -> Result<PageKey, DataError> {
-    const MALFORMED: DataError = DataError::Cursor("was not issued by this server");
+    let malformed = || DataError::cursor("was not issued by this server");
     if text.len() > MAX_BYTES {
-        return Err(MALFORMED);
+        return Err(malformed());
     }
-    let bytes = URL_SAFE.decode(text).map_err(|_| MALFORMED)?;
-    let value: Value = serde_json::from_slice(&bytes).map_err(|_| MALFORMED)?;
+    let bytes = URL_SAFE.decode(text).map_err(|_| malformed())?;
+    let value: Value = serde_json::from_slice(&bytes).map_err(|_| malformed())?;
     if value.get("t").and_then(Value::as_str) != Some(scope.as_str()) {
-        return Err(DataError::Cursor("belongs to another table, filter or order"));
+        return Err(DataError::cursor("belongs to another table, filter or order"));
     }
     let sort = value.get("s").and_then(Value::as_str);
     let run = || sort.and_then(|text| text.parse::<RunId>().ok());
@@ -58,7 +58,7 @@ pub(crate) fn decode(scope: &PageScope, listed: Listed, text: &str) -> Result<Pa
         Listed::RowsOfRuns => run().zip(number()).map(|(run, id)| PageKey::OfRun(run, id)),
         Listed::RecordsOfRuns => run().zip(srn()).map(|(run, srn)| PageKey::RecordOfRun(run, srn)),
     };
-    key.ok_or(MALFORMED)
+    key.ok_or_else(malformed)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use crate::port_set::Ports;
 
 pub mod read_activity;
 pub mod read_data;
+pub mod read_hook_run;
 pub mod read_lineage;
 pub mod read_overview;
 pub mod read_provenance;
@@ -18,6 +19,7 @@ pub(crate) mod table_scope;
 
 pub use read_activity::ReadActivity;
 pub use read_data::ReadData;
+pub use read_hook_run::ReadHookRun;
 pub use read_lineage::{LineagePorts, ReadLineage};
 pub use read_overview::{Described, Overview, ReadOverview};
 pub use read_provenance::ReadProvenance;
@@ -36,7 +38,8 @@ pub struct Data {
     pub read_overview: ReadOverview,
     pub read_stats: ReadStats,
     pub read_activity: ReadActivity,
-    pub read_run_logs: ReadRunLogs,
+    pub read_hook_run: ReadHookRun,
+    pub read_run_logs: Arc<ReadRunLogs>,
 }
 
 impl Data {
@@ -52,7 +55,12 @@ impl Data {
         let read_provenance = Arc::new(ReadProvenance::new(
             ports.provenance.clone(),
             Arc::clone(&read_data),
-            ports.node.clone(),
+        ));
+        let read_run_logs = Arc::new(ReadRunLogs::new(
+            ports.provenance.clone(),
+            ports.ingest_detail.clone(),
+            ports.tasks.clone(),
+            ports.blobs.clone(),
         ));
         let lineage = LineagePorts {
             lineage: ports.lineage.clone(),
@@ -70,13 +78,9 @@ impl Data {
             ),
             read_overview: ReadOverview::new(Arc::clone(&read_data), ports.registry.clone()),
             read_stats: ReadStats::new(ports.stats.clone(), ports.clock.clone(), metrics),
-            read_activity: ReadActivity::new(ports.activity.clone()),
-            read_run_logs: ReadRunLogs::new(
-                ports.provenance.clone(),
-                ports.ingest_detail.clone(),
-                ports.tasks.clone(),
-                ports.blobs.clone(),
-            ),
+            read_activity: ReadActivity::new(ports.activity.clone(), ports.stopping.clone()),
+            read_hook_run: ReadHookRun::new(Arc::clone(&read_provenance), Arc::clone(&read_run_logs)),
+            read_run_logs,
             read_data,
             read_provenance,
         }

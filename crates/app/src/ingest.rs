@@ -50,7 +50,11 @@ impl Ingest {
                 ports.queue.clone(),
                 ports.ingests.clone(),
             ),
-            cancel_ingestion: CancelIngestion::new(ports.store.clone(), ports.ingests.clone()),
+            cancel_ingestion: CancelIngestion::new(
+                ports.store.clone(),
+                ports.ingests.clone(),
+                ports.queue.clone(),
+            ),
             read_ingestions: ReadIngestions::new(ports.ingests.clone()),
             read_ingest_detail: ReadIngestDetail::new(
                 ports.ingests.clone(),

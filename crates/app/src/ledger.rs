@@ -67,6 +67,7 @@ impl Ledger {
                 ports.ledger.clone(),
                 ports.ids.clone(),
                 ports.notifier.clone(),
+                ports.stopping.clone(),
                 silence,
             ),
             finish_delegations: FinishDelegations::new(
@@ -90,6 +91,7 @@ impl Ledger {
                 ports.store.clone(),
                 ports.ledger_queries.clone(),
                 ports.notifier.clone(),
+                ports.stopping.clone(),
             ),
         }
     }

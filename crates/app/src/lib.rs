@@ -2,6 +2,7 @@
 //! receipt, which only a commit creates. Nothing but port calls is between `begin` and `commit`.
 
 mod access;
+pub mod background;
 pub mod data;
 pub mod deposit;
 pub mod failure;
@@ -14,9 +15,11 @@ pub mod work;
 
 mod cached;
 mod cursor;
+mod log_head;
 pub mod metrics;
 mod own_tasks;
 pub mod page;
+mod pause;
 pub mod port_set;
 mod request_hash;
 mod retry;

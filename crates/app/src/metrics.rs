@@ -5,7 +5,7 @@
 //! words, so their number is bounded.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use domain::TaskKind;
@@ -13,9 +13,10 @@ use domain::work::failure::{FailureAction, FailureKind};
 use ports::data::{Family, Part, Sample, family};
 
 use crate::OWN_WORKERS;
+use crate::background::{self, Loops};
 
 /// Every metric family that a server counts itself.
-pub const METERS: &[Family] = &[
+pub const SERVER_FAMILIES: &[Family] = &[
     family(
         HOOK_FAILURES,
         "counter",
@@ -50,6 +51,21 @@ pub const METERS: &[Family] = &[
     ),
     family(SIZE, "gauge", "Connections to the database that this server has."),
     family(OVERFLOW, "gauge", "Connections beyond the pool's size; always 0."),
+    family(
+        background::RESTARTS,
+        "counter",
+        "Times that a background loop of this server ended and was started again.",
+    ),
+    family(
+        background::FAILURES,
+        "counter",
+        "Rounds of a background loop of this server that failed.",
+    ),
+    family(
+        DROPPED,
+        "counter",
+        "Lines that this server could not write to its log or to standard output.",
+    ),
 ];
 
 const HOOK_FAILURES: &str = "osa_hook_failures_total";
@@ -62,6 +78,7 @@ const TOTAL: &str = "osa_workers_total";
 const CHECKED_OUT: &str = "osa_db_pool_checked_out";
 const SIZE: &str = "osa_db_pool_size";
 const OVERFLOW: &str = "osa_db_pool_overflow";
+const DROPPED: &str = "hallmark_lines_dropped_total";
 
 /// The minimum time without a successful claim after which the workers count as broken.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -89,11 +106,16 @@ impl WorkEnd {
 
 type Key = (&'static str, Part, Vec<(&'static str, String)>);
 
+/// Returns how many lines could not be written, for each stream.
+pub type DroppedLines = fn() -> [(&'static str, u64); 2];
+
 /// Counts the work of one server.
 pub struct Metrics {
     workers: u32,
     patience: Duration,
     state: Mutex<State>,
+    loops: Arc<Loops>,
+    dropped: DroppedLines,
 }
 
 struct State {
@@ -116,8 +138,10 @@ impl State {
 
 impl Metrics {
     /// Creates the metrics of so many workers, which poll for work at the interval `poll`.
-    pub fn new(workers: u32, poll: Duration) -> Self {
+    pub fn new(workers: u32, poll: Duration, dropped: DroppedLines) -> Self {
         Self {
+            loops: Arc::default(),
+            dropped,
             workers,
             patience: PATIENCE.max(poll.saturating_mul(3)),
             state: Mutex::new(State {
@@ -130,6 +154,11 @@ impl Metrics {
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the background loops of this server.
+    pub fn loops(&self) -> &Arc<Loops> {
+        &self.loops
     }
 
     /// Counts a failed attempt at a hook, and the action taken.
@@ -193,9 +222,9 @@ impl Metrics {
     }
 
     /// Returns all samples, with the connections of the pool: in use, and all.
-    pub(crate) fn figures(&self, (used, size): (u32, u32)) -> Vec<Sample> {
+    pub(crate) fn samples(&self, (used, size): (u32, u32)) -> Vec<Sample> {
         let state = self.state();
-        let mut figures: Vec<Sample> = state
+        let mut samples: Vec<Sample> = state
             .counted
             .iter()
             .map(|((family, part, labels), value)| Sample {
@@ -207,14 +236,23 @@ impl Metrics {
             .collect();
         if !state.counted.keys().any(|(family, ..)| *family == ERRORS) {
             // Starts at zero, so that the first increase is visible.
-            figures.push(Sample::plain(ERRORS, 0.0));
+            samples.push(Sample::plain(ERRORS, 0.0));
         }
-        figures.push(Sample::plain(BUSY, state.held.min(self.workers).into()));
-        figures.push(Sample::plain(TOTAL, self.workers.into()));
-        figures.push(Sample::plain(CHECKED_OUT, used.into()));
-        figures.push(Sample::plain(SIZE, size.into()));
-        figures.push(Sample::plain(OVERFLOW, 0.0));
-        figures
+        samples.push(Sample::plain(BUSY, state.held.min(self.workers).into()));
+        samples.push(Sample::plain(TOTAL, self.workers.into()));
+        samples.push(Sample::plain(CHECKED_OUT, used.into()));
+        samples.push(Sample::plain(SIZE, size.into()));
+        samples.push(Sample::plain(OVERFLOW, 0.0));
+        drop(state);
+        samples.extend(self.loops.samples());
+        samples.extend((self.dropped)().map(|(stream, lines)| Sample {
+            family: DROPPED,
+            part: Part::Whole,
+            labels: vec![("stream", stream.to_owned())],
+            // Exact up to the number of a u32, which stays.
+            value: u32::try_from(lines).unwrap_or(u32::MAX).into(),
+        }));
+        samples
     }
 }
 
@@ -222,17 +260,21 @@ impl Metrics {
 mod tests {
     use super::*;
 
+    fn metrics(workers: u32, poll: Duration) -> Metrics {
+        Metrics::new(workers, poll, || [("stderr", 2), ("stdout", 0)])
+    }
+
     fn value(metrics: &Metrics, family: &str, part: Part) -> f64 {
-        let figures = metrics.figures((1, 2));
-        let of = figures
+        let samples = metrics.samples((1, 2));
+        let of = samples
             .iter()
-            .filter(|figure| figure.family == family && figure.part == part);
-        of.map(|figure| figure.value).sum()
+            .filter(|sample| sample.family == family && sample.part == part);
+        of.map(|sample| sample.value).sum()
     }
 
     #[test]
     fn work_is_counted_by_its_end_and_its_time() {
-        let metrics = Metrics::new(2, Duration::from_secs(1));
+        let metrics = metrics(2, Duration::from_secs(1));
         metrics.ended(TaskKind::INGEST_BATCH, WorkEnd::Done, Duration::from_secs(2));
         metrics.ended(TaskKind::SUBMISSION, WorkEnd::Lost, Duration::from_secs(3));
         assert!((value(&metrics, STAGES, Part::Whole) - 2.0).abs() < f64::EPSILON);
@@ -241,18 +283,19 @@ mod tests {
         assert!(value(&metrics, ERRORS, Part::Whole).abs() < f64::EPSILON);
         metrics.unhandled_error();
         assert!((value(&metrics, ERRORS, Part::Whole) - 1.0).abs() < f64::EPSILON);
-        let known: Vec<&str> = METERS.iter().map(|family| family.name).collect();
+        assert!((value(&metrics, DROPPED, Part::Whole) - 2.0).abs() < f64::EPSILON);
+        let known: Vec<&str> = SERVER_FAMILIES.iter().map(|family| family.name).collect();
         assert!(
             metrics
-                .figures((0, 0))
+                .samples((0, 0))
                 .iter()
-                .all(|figure| known.contains(&figure.family))
+                .all(|sample| known.contains(&sample.family))
         );
     }
 
     #[test]
     fn workers_without_an_answer_are_broken_unless_they_are_busy() {
-        let mut metrics = Metrics::new(1, Duration::ZERO);
+        let mut metrics = metrics(1, Duration::ZERO);
         assert_eq!(metrics.workers(), Ok(()));
         metrics.patience = Duration::ZERO;
         assert!(metrics.workers().is_err());

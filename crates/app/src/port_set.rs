@@ -8,6 +8,7 @@ use ports::{
     IngestQueries, Ledger, LedgerQueries, LineageQueries, Notifier, ProvenanceQueries, Randomness,
     RecallQueries, RegistryQueries, Runner, StatsQueries, Store, TaskQueries, WorkQueue,
 };
+use tokio_util::sync::CancellationToken;
 
 /// One adapter per port, and the node's domain, which SRNs are made of.
 #[derive(Clone)]
@@ -35,6 +36,7 @@ pub struct Ports {
     pub ids: Arc<dyn Ids>,
     pub clock: Arc<dyn Clock>,
     pub randomness: Arc<dyn Randomness>,
+    pub stopping: CancellationToken,
     pub node: NodeDomain,
 }
 
@@ -80,6 +82,7 @@ impl Ports {
             ids: machine.ids,
             clock: machine.clock,
             randomness: machine.randomness,
+            stopping: machine.stopping,
             node,
         }
     }
@@ -94,7 +97,7 @@ pub struct LedgerPorts {
     pub notifier: Arc<dyn Notifier>,
 }
 
-/// The ports of the machine: files, hooks, ids, time and random bytes.
+/// The ports of the machine: files, hooks, ids, time, random bytes, and whether the server is stopping.
 #[expect(missing_docs, reason = "each field is the port that its type names")]
 pub struct MachinePorts {
     pub blobs: Arc<dyn Blobs>,
@@ -102,4 +105,5 @@ pub struct MachinePorts {
     pub ids: Arc<dyn Ids>,
     pub clock: Arc<dyn Clock>,
     pub randomness: Arc<dyn Randomness>,
+    pub stopping: CancellationToken,
 }

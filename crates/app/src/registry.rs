@@ -1,10 +1,14 @@
 //! Conventions, schemas, hooks and their releases.
 
+use std::sync::Arc;
+
 use crate::port_set::Ports;
+use crate::registry::image_check::Images;
 
 pub mod create_release;
 pub mod deploy;
 pub(crate) mod hook_limiter;
+pub mod image_check;
 pub(crate) mod locked_hook;
 pub mod read_conventions;
 pub mod read_hooks;
@@ -16,6 +20,7 @@ pub mod yank_release;
 
 pub use create_release::CreateRelease;
 pub use deploy::Deploy;
+pub use image_check::ImageCheck;
 pub use read_conventions::ReadConventions;
 pub use read_hooks::ReadHooks;
 pub use read_schemas::ReadSchemas;
@@ -41,9 +46,15 @@ pub struct Registry {
 impl Registry {
     /// Creates the use cases over these adapters.
     pub fn new(ports: &Ports) -> Self {
+        let images = Arc::new(Images::new(ports.runner.clone()));
         Self {
-            deploy: Deploy::new(ports.store.clone(), ports.ids.clone(), ports.queue.clone()),
-            create_release: CreateRelease::new(ports.store.clone(), ports.ids.clone()),
+            deploy: Deploy::new(
+                ports.store.clone(),
+                ports.ids.clone(),
+                ports.queue.clone(),
+                Arc::clone(&images),
+            ),
+            create_release: CreateRelease::new(ports.store.clone(), ports.ids.clone(), images),
             set_live: SetLive::new(ports.store.clone()),
             yank_release: YankRelease::new(ports.store.clone()),
             unyank_release: UnyankRelease::new(ports.store.clone()),

@@ -2,14 +2,18 @@
 
 pub mod archive;
 pub(crate) mod ask_ingester;
+pub(crate) mod attempt;
 pub(crate) mod claims;
 pub mod hook_execution;
 pub(crate) mod hook_work;
+pub(crate) mod housekeeping;
+pub(crate) mod letting_go;
 pub mod process_batch;
 pub mod process_submission;
 pub mod pull_records;
 pub mod run_hooks;
 pub mod sweep;
+mod unstorable;
 pub mod worker;
 
 pub use archive::Archive;

@@ -25,7 +25,7 @@ pub enum IdentityError {
         /// The role.
         role: String,
     },
-    /// Without a superadmin, roles could not be managed any more.
+    /// Without a superadmin, roles could no longer be managed.
     #[error("user {0} is the last superadmin; grant that role to another user first")]
     LastSuperadmin(UserId),
     /// The service account does not exist.

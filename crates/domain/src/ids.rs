@@ -31,7 +31,7 @@ macro_rules! ids {
         impl FromStr for $name {
             type Err = Invalid;
             fn from_str(text: &str) -> Result<Self, Invalid> {
-                Uuid::parse_str(text).map(Self).map_err(|_| Invalid::value("must be a UUID such as 018f4e2a-6b1c-7c3e-9d52-0a1b2c3d4e5f"))
+                Uuid::parse_str(text).map(Self).map_err(|_| Invalid::typed("uuid_parsing", "must be a UUID such as 018f4e2a-6b1c-7c3e-9d52-0a1b2c3d4e5f"))
             }
         }
     )+};

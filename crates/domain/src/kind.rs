@@ -23,6 +23,8 @@ pub enum Kind {
     TooMany,
     /// A dependency is temporarily unavailable; the same request may succeed later (503).
     Unavailable,
+    /// A disk of the server is full; the same request may succeed once there is room (503).
+    Full,
     /// A bug of the server (500).
     Bug,
 }
@@ -34,6 +36,13 @@ pub enum Loc {
     Key(String),
     /// A position in a list, from 0.
     Index(usize),
+    /// An entry of a list that has a name.
+    Item {
+        /// The position, from 0; none if the request lacks the entry.
+        index: Option<usize>,
+        /// The name of the entry.
+        name: String,
+    },
 }
 
 impl From<&str> for Loc {
@@ -75,6 +84,15 @@ impl Fault {
         }
     }
 
+    /// Creates a fault of this type (WC-2).
+    pub fn typed(rule: &'static str, loc: impl IntoIterator<Item = Loc>, message: impl Into<String>) -> Self {
+        Self {
+            loc: loc.into_iter().collect(),
+            message: message.into(),
+            rule,
+        }
+    }
+
     /// Creates a fault for a missing value.
     pub fn missing(loc: impl IntoIterator<Item = Loc>, message: impl Into<String>) -> Self {
         Self {
@@ -93,12 +111,21 @@ impl Fault {
         self
     }
 
+    /// Returns the name of the faulty field: that of a named entry on the path, else the whole path.
+    pub fn field(&self) -> String {
+        let named = self.loc.iter().find_map(|step| match step {
+            Loc::Item { name, .. } => Some(name.clone()),
+            _ => None,
+        });
+        named.unwrap_or_else(|| self.path())
+    }
+
     /// Returns the path in readable form: `hooks[0].name`.
     pub fn path(&self) -> String {
         let mut path = String::new();
         for step in &self.loc {
             match step {
-                Loc::Key(key) => {
+                Loc::Key(key) | Loc::Item { name: key, .. } => {
                     if !path.is_empty() {
                         path.push('.');
                     }
@@ -149,6 +176,11 @@ impl Invalid {
     /// Creates an error for a single invalid value, with an empty path.
     pub fn value(message: impl Into<String>) -> Self {
         Self::one(Fault::value([], message))
+    }
+
+    /// Creates an error for a single invalid value with a fault of this type, with an empty path.
+    pub fn typed(rule: &'static str, message: impl Into<String>) -> Self {
+        Self::one(Fault::typed(rule, [], message))
     }
 
     /// Returns `Ok` if there are no faults.
@@ -217,5 +249,17 @@ mod tests {
     fn a_fault_reads_as_a_path_and_a_rule() {
         let fault = Fault::value(["name".into()], "must be lower case").under(&["hooks".into(), 0.into()]);
         assert_eq!(fault.to_string(), "hooks[0].name: must be lower case");
+        assert_eq!(fault.field(), "hooks[0].name");
+    }
+
+    #[test]
+    fn a_fault_in_a_named_entry_names_it() {
+        let item = Loc::Item {
+            index: Some(3),
+            name: "resolution".to_owned(),
+        };
+        let fault = Fault::value(["fields".into(), item, "type".into()], "changes");
+        assert_eq!(fault.field(), "resolution");
+        assert_eq!(fault.path(), "fields.resolution.type");
     }
 }

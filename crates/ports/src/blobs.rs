@@ -13,7 +13,7 @@ pub type ByteStream = BoxStream<'static, io::Result<Bytes>>;
 
 /// Size and checksum of a stored stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KeptBlob {
+pub struct StoredBlob {
     /// Its size.
     pub bytes: u64,
     /// SHA-256 of its content.
@@ -42,11 +42,13 @@ pub trait Blobs: Send + Sync {
     /// Returns the content under `key`.
     async fn get(&self, key: &str) -> Result<Option<Bytes>, StoreError>;
     /// Stores `content` under `key` in bounded memory if it has at most `most` bytes, whole or not at all.
-    async fn put_stream(&self, key: &str, content: ByteStream, most: u64) -> Result<KeptBlob, PutError>;
+    async fn put_stream(&self, key: &str, content: ByteStream, most: u64) -> Result<StoredBlob, PutError>;
     /// Returns the content under `key` as a stream, with its size in bytes.
     async fn get_stream(&self, key: &str) -> Result<Option<(u64, ByteStream)>, StoreError>;
     /// Removes the content under `key`, if there is any.
     async fn delete(&self, key: &str) -> Result<(), StoreError>;
     /// Removes every key that begins with `prefix` and a slash. Returns the number of removed keys.
     async fn delete_all(&self, prefix: &str) -> Result<u64, StoreError>;
+    /// Checks that something can be stored: [`StoreError::Full`] if there is no room.
+    async fn check(&self) -> Result<(), StoreError>;
 }

@@ -21,11 +21,13 @@ use crate::ActivityQueries;
 use crate::DepositionQueries;
 use crate::TaskQueries;
 pub use delegating::{
+    a_claim_is_confirmed_while_it_is_held, a_claim_that_its_worker_does_not_know_is_taken_back,
     a_delegation_is_claimed_once, a_lost_claim_writes_nothing, delegations_are_inserted_once,
 };
 pub use depositing::a_submission_is_frozen_and_comes_back_with_reasons;
 pub use identifying::{
-    devices_are_bounded_and_let_in_once, refresh_tokens_are_good_once, users_roles_and_accounts_are_kept,
+    devices_are_bounded_and_authorized_once, refresh_tokens_are_single_use,
+    users_roles_and_accounts_are_stored,
 };
 pub use ingesting::{
     lines_are_taken_once, pins_stay_when_the_pointer_moves, records_are_versioned_and_rows_written_once,
@@ -33,7 +35,7 @@ pub use ingesting::{
 pub use pulling::a_pull_keeps_its_session_and_ends_the_run_when_there_is_no_more;
 pub use reading::what_was_current_is_read_as_it_was;
 pub use registry::{
-    a_failed_statement_forbids_commit, dropped_work_leaves_nothing, moves_and_yanks_are_kept,
+    a_failed_statement_forbids_commit, dropped_work_leaves_nothing, moves_and_yanks_are_stored,
     releases_are_found_by_content, versions_have_no_gaps_under_concurrency,
 };
 
@@ -311,10 +313,10 @@ macro_rules! for_each_store_contract {
         $run!(dropped_work_leaves_nothing);
         $run!(a_failed_statement_forbids_commit);
         $run!(releases_are_found_by_content);
-        $run!(moves_and_yanks_are_kept);
-        $run!(refresh_tokens_are_good_once);
-        $run!(devices_are_bounded_and_let_in_once);
-        $run!(users_roles_and_accounts_are_kept);
+        $run!(moves_and_yanks_are_stored);
+        $run!(refresh_tokens_are_single_use);
+        $run!(devices_are_bounded_and_authorized_once);
+        $run!(users_roles_and_accounts_are_stored);
         $run!(versions_have_no_gaps_under_concurrency);
         $run!(lines_are_taken_once);
         $run!(records_are_versioned_and_rows_written_once);
@@ -327,5 +329,7 @@ macro_rules! for_each_store_contract {
         $run!(delegations_are_inserted_once);
         $run!(a_delegation_is_claimed_once);
         $run!(a_lost_claim_writes_nothing);
+        $run!(a_claim_is_confirmed_while_it_is_held);
+        $run!(a_claim_that_its_worker_does_not_know_is_taken_back);
     };
 }

@@ -12,7 +12,7 @@ pub use delegations::{
     Completion, Deadline, Delegated, DelegationEnd, DelegationFacts, Delegations, Nesting, NewDelegation,
     Stuck, Swept,
 };
-pub use notifier::{Notifier, Subscription, inbox_topic, work_topic};
+pub use notifier::{Notifier, Subscription, cancelled_topic, inbox_topic, work_topic};
 pub use queries::{
     AttemptEntry, DelegationFilter, DelegationStates, DelegationView, LedgerQueries, Message, Payload, Side,
 };

@@ -16,20 +16,21 @@ pub mod registry;
 pub mod unit_of_work;
 pub mod work;
 
-pub use blobs::{Blobs, ByteStream, KeptBlob, PutError};
+pub use blobs::{Blobs, ByteStream, PutError, StoredBlob};
 pub use data::{
     Activity, ActivityQueries, DataQueries, LineageQueries, ProvenanceQueries, RecallQueries, RowSetsOf,
     StatsQueries,
 };
 pub use deposit::{DepositionQueries, Depositions};
-pub use error::StoreError;
+pub use error::{Disk, StoreError};
 pub use identity::{
     Identities, IdentityProvider, IdentityProviderError, IdentityQueries, KeyDocument, KeySource, Randomness,
     Sessions,
 };
 pub use ingest::{IngestDetailQueries, IngestQueries, Ingests, PullEnd, Pulls};
 pub use ledger::{
-    Delegations, Ledger, LedgerQueries, Notifier, Subscription, TaskQueries, Tasks, inbox_topic, work_topic,
+    Delegations, Ledger, LedgerQueries, Notifier, Subscription, TaskQueries, Tasks, cancelled_topic,
+    inbox_topic, work_topic,
 };
 pub use registry::{Conventions, Hooks, RegistryQueries, Schemas};
 pub use unit_of_work::{Committed, Repos, Store, Tx, UnitOfWork};

@@ -60,6 +60,9 @@ pub trait Store: Send + Sync {
     async fn open(&self) -> Result<Box<dyn Tx>, StoreError>;
     /// Checks that the store responds.
     async fn ping(&self) -> Result<(), StoreError>;
+    /// Checks that there is room to write, if a write was refused for lack of it and none has succeeded since:
+    /// [`StoreError::Full`] if there is none.
+    async fn room(&self) -> Result<(), StoreError>;
 }
 
 /// One unit of work: all of it happens, or none of it.

@@ -19,5 +19,6 @@ pub use ledger::claims::PgLedger;
 pub use ledger::notifier::PgNotifier;
 pub use store::migrate::{MigrateError, migrate};
 pub use store::pool::{PoolOptions, connect};
+pub use store::session::ConnectError;
 pub use store::tx::PgStore;
 pub use work::queue::PgQueue;

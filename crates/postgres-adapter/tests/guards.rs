@@ -1,4 +1,4 @@
-//! What the database itself refuses, whatever the code above it does.
+//! What the database itself refuses, independently of the code above it.
 #![cfg(feature = "testing")]
 #![expect(
     clippy::disallowed_methods,
@@ -154,7 +154,7 @@ async fn a_pointer_is_where_its_history_says_and_never_on_a_yanked_release() {
     for (why, statement) in [
         ("a move without an entry", point.clone()),
         (
-            "no pointer any more",
+            "the pointer removed",
             "update hooks set live_release_id = null where name = 'shape'".to_owned(),
         ),
         ("an entry without a move", entry(next, live, other, now)),
@@ -205,7 +205,7 @@ async fn a_pointer_is_where_its_history_says_and_never_on_a_yanked_release() {
 
 // proves REG-4
 #[tokio::test]
-async fn pointers_that_moved_before_the_history_was_kept_get_theirs_from_the_activity_log() {
+async fn pointers_that_moved_before_there_was_a_history_get_theirs_from_the_activity_log() {
     let database = TestDatabase::new().await.unwrap();
     let pool = &database.pool;
     sqlx::raw_sql("drop schema public cascade; drop schema features cascade; drop schema metadata cascade; create schema public").execute(pool).await.unwrap();
@@ -224,14 +224,14 @@ async fn pointers_that_moved_before_the_history_was_kept_get_theirs_from_the_act
     ] {
         sqlx::raw_sql(migration).execute(pool).await.unwrap();
     }
-    let told: String = sqlx::query_scalar(
+    let moves: String = sqlx::query_scalar(
         "select string_agg(concat_ws(' ', m.hook_name, m.move, coalesce(f.version, 0), t.version), ', ' order by m.hook_name, m.move)
          from hook_live_moves m join hook_releases t on t.id = m.to_release_id left join hook_releases f on f.id = m.from_release_id",
     )
     .fetch_one(pool)
     .await
     .unwrap();
-    assert_eq!(told, "a 1 0 1, a 2 1 2, a 3 2 1, b 1 0 1");
+    assert_eq!(moves, "a 1 0 1, a 2 1 2, a 3 2 1, b 1 0 1");
 }
 
 // proves LED-2, AUD-2

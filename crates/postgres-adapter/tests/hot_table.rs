@@ -29,7 +29,7 @@ struct Met {
     waited_too_long: u32,
 }
 
-/// One connection: it inserts or reads until told to stop.
+/// One connection: it inserts or reads until it is stopped.
 async fn use_table(url: String, inserts: bool, stop: Arc<AtomicBool>) -> Met {
     let mut connection = PgConnection::connect(&url).await.unwrap();
     // The clock cannot tell a wait for a lock from a wait for the processor. PostgreSQL can: it refuses what waits for longer.
@@ -85,7 +85,7 @@ async fn reader(url: &str) -> PgConnection {
 
 // proves AUD-4
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_waits_while_a_large_hot_table_gets_its_creators() {
+async fn no_caller_waits_while_a_large_hot_table_gets_its_creators() {
     let database = TestDatabase::at(2).await.unwrap();
     let (pool, url) = (&database.pool, database.url.as_str());
     sqlx::query(
@@ -132,7 +132,7 @@ async fn nobody_waits_while_a_large_hot_table_gets_its_creators() {
     assert!(rows > ROWS);
     assert_eq!(indexes, 2);
 
-    // The measure is worth something: it tells where a change stands in the queue behind a reader for as long as that takes.
+    // The measurement is sensitive: it shows a change that queues behind a reader.
     let mut long_reader = reader(url).await;
     let (careless, ()) = while_in_use(url, async {
         let mut change = PgConnection::connect(url).await.unwrap();

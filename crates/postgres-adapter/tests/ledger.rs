@@ -39,7 +39,7 @@ fn sweeper() -> WorkerIdentity {
     }
 }
 
-/// Waits until PostgreSQL is up for longer than somebody may be silent: before that, the sweep leaves the silent alone.
+/// Waits until PostgreSQL is up for longer than a worker may be silent: before that, the sweep leaves the silent alone.
 async fn up_long_enough(pool: &PgPool) {
     let up = "select extract(epoch from clock_timestamp() - pg_postmaster_start_time())::bigint";
     while number(pool, up).await <= 1 {
@@ -252,7 +252,7 @@ async fn what_is_asked_most_is_an_indexed_query_however_much_there_is() {
 
 // proves LED-7
 #[tokio::test]
-async fn a_server_of_before_takes_nobodys_lease_but_its_own() {
+async fn an_earlier_boot_loses_only_its_own_leases() {
     let database = TestDatabase::new().await.unwrap();
     let pool = &database.pool;
     execute(
@@ -282,7 +282,7 @@ async fn a_server_of_before_takes_nobodys_lease_but_its_own() {
 
 // proves LED-6
 #[tokio::test]
-async fn what_changes_while_it_is_called_off_is_called_off() {
+async fn what_changes_while_it_is_cancelled_is_cancelled() {
     let database = TestDatabase::new().await.unwrap();
     let pool = &database.pool;
     execute(
@@ -297,7 +297,7 @@ async fn what_changes_while_it_is_called_off_is_called_off() {
           values ('queued', 1, 'user:b', 'w', gen_random_uuid(), now(), now() + interval '1 h')";
     let begins = "update delegations set status = 'in_progress' where delegation_id = 'held'";
     for (id, write) in [("queued", claims), ("held", begins)] {
-        // Somebody claims it, or begins with it, while it is called off.
+        // It is claimed, or begun, while it is cancelled.
         let mut writer = PgConnection::connect(&database.url).await.unwrap();
         sqlx::raw_sql(sqlx::AssertSqlSafe(format!("begin; {write}")))
             .execute(&mut writer)
@@ -309,7 +309,7 @@ async fn what_changes_while_it_is_called_off_is_called_off() {
             let ids = [id.parse().unwrap()];
             let ended = uow
                 .delegations()
-                .call_off(&ids, "off", domain::TaskStatus::Queued)
+                .cancel(&ids, "off", domain::TaskStatus::Queued)
                 .await;
             let ended = ended.unwrap().len();
             uow.commit(ended).await.unwrap().into_inner()

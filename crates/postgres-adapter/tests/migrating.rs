@@ -23,7 +23,7 @@ const INDEX: &str = "ix_tasks_creator_user_id";
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Somebody in the middle of a write to `tasks`, for whom a concurrent build waits.
+/// An open write to `tasks`, for which a concurrent build waits.
 async fn writer(database: &TestDatabase) -> PgConnection {
     let mut writer = PgConnection::connect(&database.url).await.unwrap();
     writer
@@ -57,12 +57,12 @@ async fn until(pool: &PgPool, statement: &'static str) {
     }
 }
 
-/// A concurrent build in this database waits for somebody.
+/// Waits until a concurrent build in this database waits for another transaction.
 const BUILD_WAITS: &str =
     "select exists (select from pg_stat_activity a join pg_stat_progress_create_index p using (pid)
      where p.datname = current_database() and a.wait_event_type = 'Lock')";
 
-/// Migrates with little patience; a migrator that waits for somebody whom this test still holds up fails here.
+/// Migrates with little patience; a migrator that waits for a transaction that this test still holds open fails here.
 async fn hasty(pool: &PgPool) -> MigrateError {
     let migrating = migrate(pool, Duration::from_millis(300));
     let result = tokio::time::timeout(PATIENCE, migrating).await;
@@ -147,7 +147,7 @@ async fn a_build_that_outlives_its_migrator_is_waited_for() {
 }
 
 #[tokio::test]
-async fn an_index_that_somebody_builds_by_hand_is_not_taken_from_them() {
+async fn an_index_that_is_built_by_hand_is_left_alone() {
     let database = TestDatabase::at(4).await.unwrap();
     let pool = &database.pool;
     let mut writer = writer(&database).await;

@@ -1,4 +1,4 @@
-//! What tests need of the machine: a container engine, a static busybox, a browser, Python. For tests only.
+//! What tests need of the machine: a container engine, a static busybox, a browser, PgBouncer, Python. For tests only.
 //!
 //! A test that lacks something calls [`left_out`]. Under `HALLMARK_CI_STRICT=1` that fails the test. Otherwise the test ends early, and
 //! `cargo xtask` lists it at the end of its run: each is written down in the file that `HALLMARK_TEST_LEFT_OUT` names.

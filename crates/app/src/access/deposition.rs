@@ -1,6 +1,7 @@
 //! The requester of an operation on a deposition, and the deposition as they may access it (WC-1.5).
 
 use auth::{Permit, act};
+use domain::data::record::DataError;
 use domain::deposit::deposition::{DepositionError, DepositionUse, may};
 use domain::{Actor, DepositionId, DepositionStatus, NodeDomain, UserId};
 use ports::Repos;
@@ -38,11 +39,10 @@ impl DepositionAsker {
     }
 }
 
-/// Parses the id out of a client's SRN.
-pub(crate) fn id_of(srn: &str, node: &NodeDomain) -> Result<DepositionId, DepositionError> {
-    DepositionId::from_srn(srn, node)
-        .map_err(|e| e.of_field("srn"))?
-        .ok_or_else(|| DepositionError::Unknown(srn.chars().take(200).collect()))
+/// Parses the id out of a client's SRN. A malformed one is a fault of the path.
+pub(crate) fn id_of(srn: &str, node: &NodeDomain) -> Result<DepositionId, Failure> {
+    let id = DepositionId::from_srn(srn, node).map_err(|e| DataError::from(e.of_field("srn")))?;
+    Ok(id.ok_or_else(|| DepositionError::Unknown(srn.chars().take(200).collect()))?)
 }
 
 /// Locks a deposition for a use if the requester may do that and its state allows it.

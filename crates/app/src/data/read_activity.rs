@@ -10,6 +10,7 @@ use ports::ActivityQueries;
 use ports::data::{ActivityFilter, ActivityPage};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::failure::Failure;
 
@@ -26,14 +27,16 @@ const PUBLIC_EVENTS: &[&str] = &["RecordPublished", "ConventionRegistered"];
 /// Reads the activity log.
 pub struct ReadActivity {
     activity: Arc<dyn ActivityQueries>,
+    stopping: CancellationToken,
     waiting: Arc<Semaphore>,
 }
 
 impl ReadActivity {
-    /// Creates the use case over these queries.
-    pub fn new(activity: Arc<dyn ActivityQueries>) -> Self {
+    /// Creates the use case over these queries. When the server is `stopping`, every wait ends.
+    pub fn new(activity: Arc<dyn ActivityQueries>, stopping: CancellationToken) -> Self {
         Self {
             activity,
+            stopping,
             waiting: Arc::new(Semaphore::new(MAX_WAITING)),
         }
     }
@@ -55,7 +58,8 @@ impl ReadActivity {
             let mut page = self.activity.activity(&filter, most).await?;
             // What was searched without a match need not be searched again.
             page.next = page.next.or(filter.after);
-            if !page.entries.is_empty() || page.has_more || Instant::now() >= until {
+            let over = Instant::now() >= until || self.stopping.is_cancelled();
+            if !page.entries.is_empty() || page.has_more || over {
                 return Ok(page);
             }
             filter.after = page.next;
@@ -65,7 +69,10 @@ impl ReadActivity {
                 };
                 place = Some(taken);
             }
-            tokio::time::sleep_until((Instant::now() + LOOK_EVERY).min(until)).await;
+            tokio::select! {
+                () = tokio::time::sleep_until((Instant::now() + LOOK_EVERY).min(until)) => {}
+                () = self.stopping.cancelled() => {}
+            }
         }
     }
 

@@ -296,7 +296,7 @@ impl ReadData {
         Ok(self
             .tables
             .data
-            .record(&self.node, parsed)
+            .record(parsed)
             .await?
             .ok_or_else(|| DataError::UnknownRecord(reference.to_owned()))?)
     }

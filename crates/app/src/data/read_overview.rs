@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use auth::{Permit, act};
-use domain::{Cell, Convention, SchemaId};
+use domain::{Cell, Convention, SchemaId, SchemaRef};
 use ports::RegistryQueries;
 use ports::registry::HookSummary;
 
@@ -66,6 +66,19 @@ impl ReadOverview {
         })
     }
 
+    /// Returns the newest version of each older major version of every schema, the newest of a schema first.
+    #[tracing::instrument(name = "app.read_overview.older_majors", skip_all)]
+    pub async fn older_majors(&self, permit: &Permit<act::ReadData>) -> Result<Vec<Manifest>, Failure> {
+        let all = self.registry.schemas().await?;
+        let references = older_majors(all.into_iter().map(|(schema, _)| schema.reference).collect());
+        let mut manifests = Vec::with_capacity(references.len());
+        for reference in references {
+            let named = reference.to_string();
+            manifests.push(self.data.manifest(permit, &named, false).await?);
+        }
+        Ok(manifests)
+    }
+
     /// Returns one schema.
     #[tracing::instrument(name = "app.read_overview.schema", skip_all)]
     pub async fn schema(&self, permit: &Permit<act::ReadData>, schema: &str) -> Result<Described, Failure> {
@@ -88,5 +101,38 @@ impl ReadOverview {
             samples,
             conventions,
         })
+    }
+}
+
+/// Returns the newest version of each major version but the newest one, for every schema.
+fn older_majors(mut all: Vec<SchemaRef>) -> Vec<SchemaRef> {
+    all.sort_by(|a, b| {
+        let newest_first = b.version.precedence(&a.version);
+        a.id.cmp(&b.id).then(newest_first)
+    });
+    all.dedup_by(|next, kept| next.id == kept.id && next.version.major() == kept.version.major());
+    let mut newest: Option<SchemaId> = None;
+    all.retain(|reference| {
+        let is_newest = newest.as_ref() != Some(&reference.id);
+        newest = Some(reference.id.clone());
+        !is_newest
+    });
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // proves DAT-1
+    #[test]
+    fn each_older_major_has_its_newest_version() {
+        let all = ["b@1.0.0", "a@1.0.0", "a@1.2.0", "a@3.0.0", "a@2.0.0", "a@3.1.0"];
+        let all: Vec<SchemaRef> = all
+            .iter()
+            .map(|text| format!("schema-{text}").parse().unwrap())
+            .collect();
+        let older: Vec<String> = older_majors(all).iter().map(ToString::to_string).collect();
+        assert_eq!(older, ["schema-a@2.0.0", "schema-a@1.2.0"]);
     }
 }

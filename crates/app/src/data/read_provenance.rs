@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use auth::{Action, Permit, act};
 use domain::work::run::ProvenanceError;
-use domain::{Actor, HookRun, NodeDomain, RunId};
+use domain::{Actor, HookRun, RunId};
 use ports::ProvenanceQueries;
 use ports::data::{Identity, RowTrace};
 
@@ -15,17 +15,12 @@ use crate::failure::Failure;
 pub struct ReadProvenance {
     provenance: Arc<dyn ProvenanceQueries>,
     data: Arc<ReadData>,
-    node: NodeDomain,
 }
 
 impl ReadProvenance {
     /// Creates the use case over these queries.
-    pub fn new(provenance: Arc<dyn ProvenanceQueries>, data: Arc<ReadData>, node: NodeDomain) -> Self {
-        Self {
-            provenance,
-            data,
-            node,
-        }
+    pub fn new(provenance: Arc<dyn ProvenanceQueries>, data: Arc<ReadData>) -> Self {
+        Self { provenance, data }
     }
 
     /// Returns a hook run. Admins see any run, and why it failed; others only see a run whose rows are public, and
@@ -61,7 +56,7 @@ impl ReadProvenance {
             schema: schema.to_owned(),
             row,
         };
-        let trace = self.provenance.trace(&self.node, &table, row).await?;
+        let trace = self.provenance.trace(&table, row).await?;
         let mut trace = trace.ok_or_else(unknown)?;
         let reader = Reader::of(&permit);
         for identity in people(&mut trace) {

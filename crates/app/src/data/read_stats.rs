@@ -13,9 +13,9 @@ use crate::failure::Failure;
 use crate::metrics::Metrics;
 
 /// How long statistics are cached (WC-1.8).
-const STATS_KEPT: Duration = Duration::from_mins(5);
+const STATS_TTL: Duration = Duration::from_mins(5);
 /// How long samples are cached, because scrapers request them often.
-const FIGURES_KEPT: Duration = Duration::from_secs(10);
+const SAMPLES_TTL: Duration = Duration::from_secs(10);
 
 /// Reads statistics and metrics.
 pub struct ReadStats {
@@ -23,7 +23,7 @@ pub struct ReadStats {
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     counted: Cached<Stats>,
-    figures: Cached<Vec<Sample>>,
+    samples: Cached<Vec<Sample>>,
 }
 
 impl ReadStats {
@@ -34,25 +34,25 @@ impl ReadStats {
             clock,
             metrics,
             counted: Cached::new(),
-            figures: Cached::new(),
+            samples: Cached::new(),
         }
     }
 
     /// Returns the archive's statistics, and when they were counted.
     #[tracing::instrument(name = "app.read_stats.stats", skip_all)]
     pub async fn stats(&self, _permit: Permit<act::ReadData>) -> Result<(Stats, OffsetDateTime), Failure> {
-        let counted = self.counted.get(&*self.clock, STATS_KEPT, self.stats.stats());
+        let counted = self.counted.get(&*self.clock, STATS_TTL, self.stats.stats());
         let (at, stats) = counted.await?;
         Ok((stats, at))
     }
 
     /// Returns the metrics of the whole archive and of this server. Without a database, this server still reports its
     /// own.
-    #[tracing::instrument(name = "app.read_stats.figures", skip_all)]
-    pub async fn figures(&self, _permit: Permit<act::ReadHealth>) -> Vec<Sample> {
-        let read = self.figures.get(&*self.clock, FIGURES_KEPT, self.stats.figures());
-        let mut figures = match read.await {
-            Ok((_, figures)) => figures,
+    #[tracing::instrument(name = "app.read_stats.samples", skip_all)]
+    pub async fn samples(&self, _permit: Permit<act::ReadHealth>) -> Vec<Sample> {
+        let read = self.samples.get(&*self.clock, SAMPLES_TTL, self.stats.samples());
+        let mut samples = match read.await {
+            Ok((_, samples)) => samples,
             Err(error) => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
@@ -61,7 +61,7 @@ impl ReadStats {
                 Vec::new()
             }
         };
-        figures.extend(self.metrics.figures(self.stats.pool()));
-        figures
+        samples.extend(self.metrics.samples(self.stats.pool()));
+        samples
     }
 }

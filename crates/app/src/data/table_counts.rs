@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 const QUICK: Duration = Duration::from_millis(100);
 /// A count is cached for so many times as long as it took: at most a twentieth of one connection's time goes to
 /// counting.
-const KEPT: u32 = 20;
+const TTL_FACTOR: u32 = 20;
 /// How long the first reader of a table waits for its count. After that, the planner's estimate is returned.
 const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -52,7 +52,7 @@ impl CachedCount {
 pub(crate) struct TableCounter {
     data: Arc<dyn DataQueries>,
     clock: Arc<dyn Clock>,
-    kept: Mutex<HashMap<String, Arc<CachedCount>>>,
+    cached: Mutex<HashMap<String, Arc<CachedCount>>>,
     /// Limits how many tables are counted concurrently.
     places: Arc<Semaphore>,
 }
@@ -62,7 +62,7 @@ impl TableCounter {
         Self {
             data,
             clock,
-            kept: Mutex::default(),
+            cached: Mutex::default(),
             places: Arc::new(Semaphore::new(AT_ONCE)),
         }
     }
@@ -70,24 +70,24 @@ impl TableCounter {
     /// Returns the counts of a table: as of now if `exact` or if counting is quick; else as of the last count, which
     /// is refreshed in the background.
     pub(crate) async fn count(&self, table: &Table, exact: bool) -> Result<Counted, StoreError> {
-        let kept = {
-            let mut all = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let cached = {
+            let mut all = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(all.entry(key(table)).or_default())
         };
-        if let (Some((counted, took)), false) = (kept.counted(), exact) {
+        if let (Some((counted, took)), false) = (cached.counted(), exact) {
             let age = self.clock.now() - counted.counted_at;
-            if age < took.saturating_mul(KEPT) {
+            if age < took.saturating_mul(TTL_FACTOR) {
                 return Ok(counted);
             }
             if took > QUICK {
                 // A count that is already running is sufficient.
-                if kept.counting.try_lock().is_ok() {
-                    drop(self.counting(&kept, table));
+                if cached.counting.try_lock().is_ok() {
+                    drop(self.counting(&cached, table));
                 }
                 return Ok(counted);
             }
         }
-        let counting = self.counting(&kept, table);
+        let counting = self.counting(&cached, table);
         let ended = |ended: Result<Result<Counted, StoreError>, tokio::task::JoinError>| {
             ended.map_err(|e| StoreError::Internal(e.into()))?
         };
@@ -108,7 +108,7 @@ impl TableCounter {
     /// Counts, independently of who waits for it; or joins a count that began after this call, which is as recent.
     fn counting(
         &self,
-        kept: &Arc<CachedCount>,
+        cached: &Arc<CachedCount>,
         table: &Table,
     ) -> tokio::task::JoinHandle<Result<Counted, StoreError>> {
         let (data, clock, places) = (
@@ -116,10 +116,10 @@ impl TableCounter {
             Arc::clone(&self.clock),
             Arc::clone(&self.places),
         );
-        let (kept, table, asked) = (Arc::clone(kept), table.clone(), self.clock.now());
+        let (cached, table, asked) = (Arc::clone(cached), table.clone(), self.clock.now());
         tokio::spawn(async move {
-            let _turn = kept.counting.lock().await;
-            if let Some((counted, _)) = kept.counted()
+            let _turn = cached.counting.lock().await;
+            if let Some((counted, _)) = cached.counted()
                 && counted.counted_at >= asked
             {
                 return Ok(counted);
@@ -134,7 +134,7 @@ impl TableCounter {
                 estimated: false,
             };
             let took = (clock.now() - begun).unsigned_abs();
-            *kept.counted.lock().unwrap_or_else(PoisonError::into_inner) = Some((counted, took));
+            *cached.counted.lock().unwrap_or_else(PoisonError::into_inner) = Some((counted, took));
             Ok(counted)
         })
     }

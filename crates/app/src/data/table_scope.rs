@@ -53,14 +53,27 @@ impl Tables {
         Ok(scope.table(TableKind::Feature(hook), Vec::new()))
     }
 
-    /// Returns every table of a schema, records first.
+    /// Returns every table of a schema: records first, then feature tables in the order in which the conventions name
+    /// their hooks.
     pub(crate) async fn all(&self, schema: &str) -> Result<(Scope, Vec<Table>), Failure> {
         let scope = self.scope(schema).await?;
+        let mut hooks: Vec<&HookName> = scope.hooks.iter().collect();
+        let order = self.hook_order(&scope.newest.reference.id).await?;
+        sort_hooks(&mut hooks, &order);
         let mut tables = vec![scope.records()];
-        for hook in &scope.hooks {
+        for hook in hooks {
             tables.push(self.features(&scope, hook).await?);
         }
         Ok((scope, tables))
+    }
+
+    /// Returns the hooks of the conventions that point at a version of a schema, newest convention first.
+    async fn hook_order(&self, schema: &SchemaId) -> Result<Vec<HookName>, Failure> {
+        let conventions = self.registry.conventions().await?.into_iter();
+        Ok(conventions
+            .filter(|convention| convention.schema.id == *schema)
+            .flat_map(|convention| convention.hooks)
+            .collect())
     }
 
     /// Parses the filter over a table, its records' metadata, and the feature tables that it names.
@@ -166,6 +179,12 @@ impl Scope {
     }
 }
 
+/// Sorts hooks by their first place in `order`. Those without a place come last, by name.
+fn sort_hooks(hooks: &mut [&HookName], order: &[HookName]) {
+    let place = |hook: &HookName| order.iter().position(|other| other == hook).unwrap_or(usize::MAX);
+    hooks.sort_by(|a, b| (place(a), a.as_str()).cmp(&(place(b), b.as_str())));
+}
+
 /// Returns a column that the server adds.
 pub(crate) fn implicit(
     name: &str,
@@ -190,7 +209,7 @@ fn records_columns(schema: &Schema) -> Vec<TableColumn> {
         implicit("srn", ColumnType::Text, "text", None),
         implicit("schema_id", ColumnType::Text, "text", None),
         implicit("version", ColumnType::Integer, "number", None),
-        implicit("created_at", ColumnType::Timestamp, "text", Some("date-time")),
+        implicit("created_at", ColumnType::Timestamp, "date", Some("date-time")),
     ];
     let declared = |field: &FieldDefinition| TableColumn {
         name: field.name.to_string(),
@@ -211,7 +230,7 @@ pub(crate) fn feature_columns(contract: FeatureContract) -> Vec<TableColumn> {
         implicit("id", ColumnType::Integer, "number", None),
         implicit("record_srn", ColumnType::Text, "text", None),
         implicit("run_id", ColumnType::Uuid, "text", Some("uuid")),
-        implicit("created_at", ColumnType::Timestamp, "text", Some("date-time")),
+        implicit("created_at", ColumnType::Timestamp, "date", Some("date-time")),
     ];
     columns.extend(contract.columns.into_iter().map(|column| TableColumn {
         column_type: column.column_type(),
@@ -235,4 +254,26 @@ fn field_type(field: &FieldDefinition) -> (String, FilterColumnType) {
         term: field.field_type == FieldType::Term,
     };
     (field.name.to_string(), column)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // proves DAT-1 (WC-7.2)
+    #[test]
+    fn tables_have_the_order_of_the_conventions_and_times_are_dates() {
+        let [ant, bee, cat, dog]: [HookName; 4] =
+            ["ant", "bee", "cat", "dog"].map(|name| name.parse().unwrap());
+        let mut hooks = vec![&ant, &bee, &cat, &dog];
+        sort_hooks(&mut hooks, &[dog.clone(), bee.clone(), dog.clone()]);
+        assert_eq!(hooks, [&dog, &bee, &ant, &cat]);
+        let contract = FeatureContract {
+            cardinality: domain::Cardinality::One,
+            columns: Vec::new(),
+        };
+        let columns = feature_columns(contract);
+        let created = columns.iter().find(|c| c.name == "created_at").unwrap();
+        assert_eq!(created.wire_type, "date");
+    }
 }

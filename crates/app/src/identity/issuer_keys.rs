@@ -7,6 +7,8 @@ use auth::{IssuerKey, KeyError, KeyRing};
 use ports::{KeyDocument, KeySource};
 use tokio::sync::Mutex;
 
+use crate::background::Pulse;
+
 /// The keys read, per source.
 struct Read {
     /// The last valid keys of each source.
@@ -95,12 +97,21 @@ impl IssuerKeys {
         true
     }
 
-    /// Refreshes the keys periodically while the server runs: a withdrawn key must not stay valid forever.
-    pub async fn keep_fresh(self: Arc<Self>) {
-        loop {
-            tokio::time::sleep(self.max_age).await;
-            self.refresh().await;
-        }
+    /// Returns how old the keys of any of these issuers may become.
+    pub fn max_age(all: &[Arc<Self>]) -> Duration {
+        all.iter().map(|keys| keys.max_age).max().unwrap_or_default()
+    }
+
+    /// Refreshes the keys of these issuers periodically: a withdrawn key must not stay valid forever.
+    pub async fn keep_fresh(all: &[Arc<Self>], pulse: Pulse) {
+        let each = all.iter().map(|keys| async {
+            loop {
+                tokio::time::sleep(keys.max_age).await;
+                keys.refresh().await;
+                pulse.alive();
+            }
+        });
+        futures::future::join_all(each).await;
     }
 }
 

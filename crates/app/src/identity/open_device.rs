@@ -60,16 +60,16 @@ impl OpenDevice {
             user_code: self.user_code(),
         };
         let mut uow = UnitOfWork::begin(&*self.store).await?;
-        let kept = uow
+        let stored = uow
             .sessions()
-            .keep_device(
+            .store_device(
                 hash(&codes.device_code),
                 &codes.user_code,
                 DEVICE_LIFETIME,
                 MAX_WAITING,
             )
             .await?;
-        if kept {
+        if stored {
             Ok(Some(uow.commit(codes).await?))
         } else {
             Ok(None)
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_typed_code_is_read_whatever_its_case_spaces_and_hyphens() {
+    fn a_typed_code_is_read_in_any_case_and_with_any_spaces_and_hyphens() {
         for typed in ["BCDF-2346", "bcdf2346", " b c d f - 2 3 4 6 "] {
             assert_eq!(normal_user_code(typed).as_deref(), Some("BCDF-2346"), "{typed}");
         }

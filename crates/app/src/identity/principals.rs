@@ -117,6 +117,7 @@ fn shared(error: Arc<StoreError>) -> StoreError {
     match *error {
         StoreError::Unavailable(_) => StoreError::Unavailable(Box::new(error)),
         StoreError::Contended(_) => StoreError::Contended(Box::new(error)),
+        StoreError::Full { disk, .. } => StoreError::full(disk, error),
         _ => StoreError::Internal(Box::new(error)),
     }
 }

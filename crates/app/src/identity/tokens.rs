@@ -66,7 +66,7 @@ impl TokenMaker {
         let refresh_token = self.secret();
         repos
             .sessions()
-            .keep_token(hash(&refresh_token), family, user.id, self.lifetimes.refresh)
+            .store_token(hash(&refresh_token), family, user.id, self.lifetimes.refresh)
             .await?;
         let seconds = self.lifetimes.access.as_secs();
         let access_token = self.minter.user_token(

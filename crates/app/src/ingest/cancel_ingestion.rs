@@ -7,7 +7,7 @@ use domain::ingest::run::IngestError;
 use domain::ledger::delegation::preview;
 use domain::{Actor, IngestRunId, IngestStatus, TaskStatus};
 use ports::ingest::IngestRunView;
-use ports::{Committed, IngestQueries, Store, StoreError, UnitOfWork};
+use ports::{Committed, IngestQueries, Store, StoreError, UnitOfWork, WorkQueue};
 
 use crate::failure::Failure;
 use crate::ingest::ending::end_run;
@@ -17,16 +17,21 @@ use crate::retry::retried;
 pub struct CancelIngestion {
     store: Arc<dyn Store>,
     ingests: Arc<dyn IngestQueries>,
+    queue: Arc<dyn WorkQueue>,
 }
 
 impl CancelIngestion {
     /// Creates the use case over these ports.
-    pub fn new(store: Arc<dyn Store>, ingests: Arc<dyn IngestQueries>) -> Self {
-        Self { store, ingests }
+    pub fn new(store: Arc<dyn Store>, ingests: Arc<dyn IngestQueries>, queue: Arc<dyn WorkQueue>) -> Self {
+        Self {
+            store,
+            ingests,
+            queue,
+        }
     }
 
     /// Cancels a run and returns it. Its records without an outcome are errored and its tasks cancelled; their
-    /// workers learn of it at the next heartbeat. Cancelling a cancelled run changes nothing; a run that ended
+    /// workers are woken and stop its hooks. Cancelling a cancelled run changes nothing; a run that ended
     /// otherwise cannot be cancelled.
     #[tracing::instrument(name = "app.cancel_ingestion", skip_all, fields(ingest_run = %run))]
     pub async fn run(
@@ -41,6 +46,7 @@ impl CancelIngestion {
             None => format!("cancelled by {actor}"),
         };
         let was = retried!(self.attempt(&actor, run, &preview(&why)))?.into_inner();
+        self.queue.notify_cancelled();
         let view = self.ingests.run(run).await?.ok_or(IngestError::UnknownRun(run))?;
         if !was.is_active() && view.failure_kind.as_deref() != Some(CANCELLED) {
             return Err(IngestError::Over { run, status: was }.into());
@@ -60,7 +66,7 @@ impl CancelIngestion {
         uow.activity().acting(actor).await?;
         let open = uow.pulls().open_delegations(run).await?;
         uow.delegations()
-            .call_off(&open, why, TaskStatus::Cancelled)
+            .cancel(&open, why, TaskStatus::Cancelled)
             .await?;
         let locked = uow
             .ingests()

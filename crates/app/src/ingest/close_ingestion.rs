@@ -60,8 +60,9 @@ impl CloseIngestion {
         }
         let cut = cut_batches(&mut *uow, run, &locked, actor, true).await?;
         uow.ingests().close(run).await?;
-        if uow.ingests().complete_if_done(run).await? {
-            uow.activity().append(&completed_event(run)).await?;
+        let done = uow.ingests().complete_if_done(run).await?;
+        if let Some(published) = done {
+            uow.activity().append(&completed_event(run, published)).await?;
         }
         Ok(uow.commit(cut).await?)
     }

@@ -52,17 +52,21 @@ pub(crate) async fn give_up_batch(
         .fail_batch(params.run(), params.batch, code, why)
         .await?;
     queue_next_pull(&mut **uow, params.run()).await?;
-    if uow.ingests().complete_if_done(params.run()).await? {
-        uow.activity().append(&completed_event(params.run())).await?;
+    let done = uow.ingests().complete_if_done(params.run()).await?;
+    if let Some(published) = done {
+        uow.activity()
+            .append(&completed_event(params.run(), published))
+            .await?;
     }
     Ok(())
 }
 
-pub(crate) fn completed_event(run: IngestRunId) -> Event {
+/// Creates the event of a completed run that published this many records (WC-1.7).
+pub(crate) fn completed_event(run: IngestRunId, published: u64) -> Event {
     Event {
         kind: "IngestCompleted",
         subject: format!("ingest_run:{run}"),
         actor: Actor::System,
-        payload: json!({"ingest_run_id": run.to_string()}),
+        payload: json!({"ingest_run_id": run.to_string(), "total_published": published}),
     }
 }

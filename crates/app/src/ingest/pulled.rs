@@ -57,7 +57,7 @@ impl PulledReader<'_> {
         let checker = MetadataChecker::new(self.fields);
         let mut given = Given::default();
         let mut ids: BTreeSet<SourceId> = BTreeSet::new();
-        let mut kept_bytes = 0;
+        let mut stored_bytes = 0;
         for (number, line) in (1_u64..).zip(attempt.records.split(|b| *b == b'\n')) {
             if line.iter().all(u8::is_ascii_whitespace) {
                 continue;
@@ -87,7 +87,10 @@ impl PulledReader<'_> {
                 );
                 continue;
             }
-            match self.keep_files(number, &pulled, attempt, &mut kept_bytes).await? {
+            match self
+                .store_files(number, &pulled, attempt, &mut stored_bytes)
+                .await?
+            {
                 Ok(files) => {
                     ids.insert(id);
                     let mut record = pulled.record;
@@ -106,14 +109,14 @@ impl PulledReader<'_> {
     }
 
     /// Stores the files of one record; the inner error is the ingester's fault.
-    async fn keep_files(
+    async fn store_files(
         &self,
         number: u64,
         pulled: &PulledRecord,
         attempt: &PullAttempt,
-        kept_bytes: &mut u64,
+        stored_bytes: &mut u64,
     ) -> Result<Result<Vec<RecordFile>, String>, ReadError> {
-        let mut kept = Vec::with_capacity(pulled.files.len());
+        let mut stored = Vec::with_capacity(pulled.files.len());
         for (at, name) in pulled.files.iter().enumerate() {
             let record = &pulled.record.source_id;
             let Some(file) = attempt.files.open(record, name).await? else {
@@ -128,13 +131,13 @@ impl PulledReader<'_> {
                 .put_stream(
                     &key,
                     file.content,
-                    file.bytes.min(MAX_FILE_BYTES.saturating_sub(*kept_bytes)),
+                    file.bytes.min(MAX_FILE_BYTES.saturating_sub(*stored_bytes)),
                 )
                 .await
             {
                 Ok(blob) => {
-                    *kept_bytes += blob.bytes;
-                    kept.push(RecordFile {
+                    *stored_bytes += blob.bytes;
+                    stored.push(RecordFile {
                         record: record.clone(),
                         name: name.clone(),
                         key,
@@ -154,7 +157,7 @@ impl PulledReader<'_> {
                 }
             }
         }
-        Ok(Ok(kept))
+        Ok(Ok(stored))
     }
 }
 

@@ -24,7 +24,7 @@ const LINES_PER_TRANSACTION: usize = 500;
 /// About how many bytes of lines are gathered before they are written.
 const BYTES_PER_TRANSACTION: usize = 4 * 1024 * 1024;
 /// The maximum number of invalid lines that are listed. All of them are counted.
-pub const MAX_TOLD: usize = 1000;
+pub const MAX_LISTED: usize = 1000;
 
 /// The maximum number of faults listed per line.
 const MAX_FAULTS_OF_A_LINE: usize = 20;
@@ -51,14 +51,14 @@ pub struct PushReport {
     pub repeated: u64,
     /// Lines that were refused.
     pub refused: u64,
-    /// The first [`MAX_TOLD`] of them.
+    /// The first [`MAX_LISTED`] of them.
     pub refused_lines: Vec<RefusedLine>,
 }
 
 impl PushReport {
     fn refuse(&mut self, line: u64, invalid: Invalid) {
         self.refused += 1;
-        if self.refused_lines.len() < MAX_TOLD {
+        if self.refused_lines.len() < MAX_LISTED {
             let mut faults = invalid.faults;
             faults.truncate(MAX_FAULTS_OF_A_LINE);
             self.refused_lines.push(RefusedLine { line, faults });

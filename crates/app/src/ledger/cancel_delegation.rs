@@ -40,8 +40,8 @@ impl CancelDelegation {
     ) -> Result<DelegationView, Failure> {
         let by = By::of(&permit)?;
         let why = match reason {
-            Some(reason) => format!("called off by {}: {reason}", by.party),
-            None => format!("called off by {}", by.party),
+            Some(reason) => format!("delegation cancelled by {}: {reason}", by.party),
+            None => format!("delegation cancelled by {}", by.party),
         };
         let facts = retried!(self.attempt(&by, id, &preview(&why)))?.into_inner();
         self.notifier.notify(&inbox_topic(&facts.caller));
@@ -59,7 +59,7 @@ impl CancelDelegation {
         uow.activity().acting(&by.asker.actor).await?;
         let ended = uow
             .delegations()
-            .call_off(std::slice::from_ref(id), why, TaskStatus::Queued)
+            .cancel(std::slice::from_ref(id), why, TaskStatus::Queued)
             .await?;
         if !ended.is_empty() {
             return Ok(uow.commit(facts).await?);
@@ -68,7 +68,7 @@ impl CancelDelegation {
         let was_cancelled = facts
             .ended_with
             .as_deref()
-            .is_some_and(|end| end.starts_with("called off by "));
+            .is_some_and(|end| end.starts_with("delegation cancelled by "));
         if facts.status == DelegationStatus::Failed && was_cancelled {
             return Ok(uow.commit(facts).await?);
         }

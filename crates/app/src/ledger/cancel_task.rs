@@ -74,7 +74,7 @@ impl CancelTask {
         let open = uow.delegations().open_of_task(task).await?;
         let ended = uow
             .delegations()
-            .call_off(&open, why, TaskStatus::Cancelled)
+            .cancel(&open, why, TaskStatus::Cancelled)
             .await?;
         let locked = uow.tasks().lock(task, &asker.actor).await?;
         let locked = locked.ok_or(TaskError::UnknownTask(task))?;

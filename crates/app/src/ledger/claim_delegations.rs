@@ -8,6 +8,7 @@ use domain::DelegationId;
 use ports::ledger::{ClaimRequest, Claimed};
 use ports::{Ids, Ledger, Notifier, WorkerIdentity, work_topic};
 use time::OffsetDateTime;
+use tokio_util::sync::CancellationToken;
 
 use crate::access::delegation::party;
 use crate::failure::Failure;
@@ -44,17 +45,18 @@ pub struct ClaimDelegations {
 }
 
 impl ClaimDelegations {
-    /// Creates the use case over these ports; a lease expires after `silence` without a heartbeat.
+    /// Creates the use case over these ports; waits end when the server is `stopping`, and a lease expires after `silence` without a heartbeat.
     pub fn new(
         ledger: Arc<dyn Ledger>,
         ids: Arc<dyn Ids>,
         notifier: Arc<dyn Notifier>,
+        stopping: CancellationToken,
         silence: Duration,
     ) -> Self {
         Self {
             ledger,
             ids,
-            waiting: LongPoll::new(notifier),
+            waiting: LongPoll::new(notifier, stopping),
             silence,
         }
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use ports::Notifier;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::failure::Failure;
 
@@ -22,6 +23,7 @@ const MAX_OF_A_TOPIC: usize = 50;
 /// Waits for what others do.
 pub(crate) struct LongPoll {
     notifier: Arc<dyn Notifier>,
+    stopping: CancellationToken,
     places: Semaphore,
     /// How many callers wait for each topic.
     topics: Mutex<HashMap<String, usize>>,
@@ -47,9 +49,11 @@ impl Drop for Place<'_> {
 }
 
 impl LongPoll {
-    pub(crate) fn new(notifier: Arc<dyn Notifier>) -> Self {
+    /// Creates it over these hints. When the server is `stopping`, every wait ends.
+    pub(crate) fn new(notifier: Arc<dyn Notifier>, stopping: CancellationToken) -> Self {
         Self {
             notifier,
+            stopping,
             places: Semaphore::new(MAX_WAITING),
             topics: Mutex::default(),
         }
@@ -89,7 +93,7 @@ impl LongPoll {
         loop {
             let found = look().await?;
             let left = until.saturating_duration_since(Instant::now());
-            if !found.is_empty() || left.is_zero() {
+            if !found.is_empty() || left.is_zero() || self.stopping.is_cancelled() {
                 return Ok(found);
             }
             if place.is_none() {
@@ -98,7 +102,10 @@ impl LongPoll {
                 };
                 place = Some(taken);
             }
-            listening.wait(left.min(LOOK_EVERY)).await;
+            tokio::select! {
+                () = listening.wait(left.min(LOOK_EVERY)) => {}
+                () = self.stopping.cancelled() => {}
+            }
         }
     }
 }

@@ -7,6 +7,7 @@ use auth::{Permit, act};
 use domain::Party;
 use ports::ledger::Message;
 use ports::{Committed, LedgerQueries, Notifier, Store, UnitOfWork, inbox_topic};
+use tokio_util::sync::CancellationToken;
 
 use crate::access::delegation::party;
 use crate::failure::Failure;
@@ -21,12 +22,17 @@ pub struct ReadInbox {
 }
 
 impl ReadInbox {
-    /// Creates the use case over these ports.
-    pub fn new(store: Arc<dyn Store>, ledger: Arc<dyn LedgerQueries>, notifier: Arc<dyn Notifier>) -> Self {
+    /// Creates the use case over these ports. Waits end when the server is `stopping`.
+    pub fn new(
+        store: Arc<dyn Store>,
+        ledger: Arc<dyn LedgerQueries>,
+        notifier: Arc<dyn Notifier>,
+        stopping: CancellationToken,
+    ) -> Self {
         Self {
             store,
             ledger,
-            waiting: LongPoll::new(notifier),
+            waiting: LongPoll::new(notifier, stopping),
         }
     }
 

@@ -99,7 +99,7 @@ impl Redelegate {
             .await?
             .and_then(|facts| facts.redelegated_as);
         Err(match by {
-            Some(by) => DelegationError::HandedOutAgain {
+            Some(by) => DelegationError::AlreadyRetried {
                 id: id.to_string(),
                 by: by.to_string(),
             },

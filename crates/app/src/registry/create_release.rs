@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use auth::{HookGrant, Permit, act};
-use domain::{HookName, NewRelease};
+use domain::{HookName, Invalid, NewRelease};
 use ports::{Committed, Ids, Store, UnitOfWork};
 
 use crate::failure::Failure;
 use crate::registry::hook_limiter::HookLimiter;
+use crate::registry::image_check::{ImageCheck, Images, refuse};
 pub use crate::registry::locked_hook::Released;
 use crate::registry::locked_hook::{lock, release_under_lock};
 use crate::retry::retried;
@@ -16,36 +17,48 @@ use crate::retry::retried;
 pub struct CreateRelease {
     store: Arc<dyn Store>,
     ids: Arc<dyn Ids>,
+    images: Arc<Images>,
     turns: HookLimiter,
 }
 
 impl CreateRelease {
     /// Creates the use case over this store.
-    pub fn new(store: Arc<dyn Store>, ids: Arc<dyn Ids>) -> Self {
+    pub(crate) fn new(store: Arc<dyn Store>, ids: Arc<dyn Ids>, images: Arc<Images>) -> Self {
         Self {
             store,
             ids,
+            images,
             turns: HookLimiter::default(),
         }
     }
 
-    /// Submits a release.
+    /// Submits a release. A new one is refused if its image is looked at and cannot be run.
     #[tracing::instrument(name = "app.create_release", skip_all, fields(hook = %hook))]
     pub async fn run(
         &self,
         permit: Permit<act::WriteHooks>,
         hook: HookName,
         release: NewRelease,
+        check: ImageCheck,
     ) -> Result<Committed<Released>, Failure> {
         release.check()?;
         let grant = permit.over_hook(&hook)?;
+        let finding = self.images.of_release(check, &release).await;
         let _turn = self.turns.turn(&hook).await;
-        retried!(self.attempt(&grant, &release))
+        retried!(self.attempt(&grant, &release, finding.as_ref()))
     }
 
-    async fn attempt(&self, grant: &HookGrant, release: &NewRelease) -> Result<Committed<Released>, Failure> {
+    async fn attempt(
+        &self,
+        grant: &HookGrant,
+        release: &NewRelease,
+        finding: Option<&Invalid>,
+    ) -> Result<Committed<Released>, Failure> {
         let mut uow = UnitOfWork::begin(&*self.store).await?;
         let locked = lock(&mut *uow, grant, Some(release.content.key())).await?;
+        if locked.same.is_none() {
+            refuse(finding)?;
+        }
         let released = release_under_lock(&mut *uow, &*self.ids, grant, &locked, release).await?;
         Ok(uow.commit(released).await?)
     }

@@ -7,14 +7,18 @@ use domain::ingest::run::DEFAULT_BATCH_SIZE;
 use domain::names::NameError;
 use domain::registry::convention::{Convention, ConventionError, DeployPlan};
 use domain::registry::hook::HookError;
-use domain::{Actor, Event, HookName, IngestMode, IngestRunId, ReleaseVersion, Schema, SchemaId};
+use domain::{
+    Actor, Event, FeatureContract, FieldDefinition, HookName, IngestMode, IngestRunId, ReleaseVersion,
+    Schema, SchemaId,
+};
 use ports::ingest::NewIngestRun;
 use ports::{Committed, Ids, Repos, Store, UnitOfWork, WorkQueue};
-use serde_json::json;
+use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use crate::failure::Failure;
 use crate::ingest::pulls::open_run;
+use crate::registry::image_check::{Findings, ImageCheck, Images, refuse};
 use crate::registry::locked_hook::release_under_lock;
 use crate::retry::retried;
 
@@ -47,20 +51,33 @@ pub struct Deploy {
     store: Arc<dyn Store>,
     ids: Arc<dyn Ids>,
     queue: Arc<dyn WorkQueue>,
+    images: Arc<Images>,
 }
 
 impl Deploy {
     /// Creates the use case over these ports.
-    pub fn new(store: Arc<dyn Store>, ids: Arc<dyn Ids>, queue: Arc<dyn WorkQueue>) -> Self {
-        Self { store, ids, queue }
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        ids: Arc<dyn Ids>,
+        queue: Arc<dyn WorkQueue>,
+        images: Arc<Images>,
+    ) -> Self {
+        Self {
+            store,
+            ids,
+            queue,
+            images,
+        }
     }
 
-    /// Deploys a convention. The same plan again changes nothing.
+    /// Deploys a convention. The same plan again changes nothing. A new release is refused if its image is looked at and
+    /// cannot be run, and so is a new ingester.
     #[tracing::instrument(name = "app.deploy", skip_all)]
     pub async fn run(
         &self,
         permit: Permit<act::DeployConvention>,
         plan: DeployPlan,
+        check: ImageCheck,
     ) -> Result<Committed<Deployed>, Failure> {
         check_names(&plan).map_err(ConventionError::from)?;
         plan.check()?;
@@ -68,7 +85,8 @@ impl Deploy {
         for hook in &plan.hooks {
             permit.over_hook(&hook.name)?;
         }
-        let deployed = retried!(self.attempt(&permit, &plan))?;
+        let findings = self.images.of_plan(check, &plan).await;
+        let deployed = retried!(self.attempt(&permit, &plan, &findings))?;
         // Harmless if no run was opened.
         self.queue.notify();
         Ok(deployed)
@@ -79,6 +97,7 @@ impl Deploy {
         &self,
         permit: &Permit<act::DeployConvention>,
         plan: &DeployPlan,
+        findings: &Findings,
     ) -> Result<Committed<Deployed>, Failure> {
         let mut uow = UnitOfWork::begin(&*self.store).await?;
         uow.conventions().lock(&plan.slug).await?;
@@ -87,8 +106,14 @@ impl Deploy {
         for hook in before.iter().flat_map(|before| &before.hooks) {
             permit.over_hook(hook)?;
         }
+        if before
+            .as_ref()
+            .is_none_or(|before| before.ingester != plan.ingester)
+        {
+            refuse(findings.ingester.as_ref())?;
+        }
         let new_schema = settle_schema(&mut *uow, &plan.schema).await?;
-        let hooks = self.release_hooks(&mut *uow, permit, plan).await?;
+        let hooks = self.release_hooks(&mut *uow, permit, plan, findings).await?;
         for hook in &plan.hooks {
             uow.features().create_table(&hook.name, &hook.contract).await?;
         }
@@ -149,11 +174,12 @@ impl Deploy {
         repos: &mut dyn Repos,
         permit: &Permit<act::DeployConvention>,
         plan: &DeployPlan,
+        findings: &Findings,
     ) -> Result<Vec<DeployedHook>, Failure> {
-        let mut by_name: Vec<_> = plan.hooks.iter().collect();
-        by_name.sort_by(|a, b| a.name.cmp(&b.name));
+        let mut by_name: Vec<_> = plan.hooks.iter().zip(&findings.hooks).collect();
+        by_name.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
         let mut done = Vec::with_capacity(by_name.len());
-        for hook in by_name {
+        for (hook, finding) in by_name {
             let locked = repos
                 .hooks()
                 .register(&hook.name, &hook.contract, Some(hook.release.content.key()))
@@ -171,6 +197,9 @@ impl Deploy {
                     .hooks()
                     .update_descriptions(&hook.name, &hook.contract)
                     .await?;
+            }
+            if locked.same.is_none() {
+                refuse(finding.as_ref())?;
             }
             let released = release_under_lock(
                 repos,
@@ -258,14 +287,20 @@ fn is_same(before: &Convention, plan: &DeployPlan) -> bool {
         && before.docs == plan.docs
 }
 
+/// Returns a feature contract as responses show it (WC-1.2).
+fn feature(contract: &FeatureContract) -> Value {
+    json!({"kind": "table", "cardinality": contract.cardinality, "columns": contract.columns})
+}
+
 /// Creates the event of DEP-5, with the data keys of WC-1.7.
 fn registered(actor: Actor, plan: &DeployPlan) -> Event {
     let schema = &plan.schema.reference;
     let hooks: Vec<_> = plan
         .hooks
         .iter()
-        .map(|hook| json!({"name": hook.name.as_str(), "feature": hook.contract}))
+        .map(|hook| json!({"name": hook.name.as_str(), "feature": feature(&hook.contract)}))
         .collect();
+    let fields: Vec<_> = plan.schema.fields.iter().map(FieldDefinition::shown).collect();
     Event {
         kind: "ConventionRegistered",
         subject: format!("convention:{}", plan.slug),
@@ -273,7 +308,7 @@ fn registered(actor: Actor, plan: &DeployPlan) -> Event {
         payload: json!({
             "convention_id": plan.slug.as_str(),
             "schema_id": {"id": schema.id.as_str(), "version": schema.version.to_string()},
-            "schema_fields": plan.schema.fields,
+            "schema_fields": fields,
             "hooks": hooks,
         }),
     }

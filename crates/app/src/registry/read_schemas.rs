@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use auth::{Permit, act};
-use domain::data::record::DataError;
+use domain::registry::convention::ConventionError;
 use domain::{Schema, SchemaRef};
 use ports::RegistryQueries;
 use time::OffsetDateTime;
@@ -41,6 +41,6 @@ impl ReadSchemas {
             .registry
             .schema(reference)
             .await?
-            .ok_or_else(|| DataError::UnknownSchema(reference.to_string()))?)
+            .ok_or_else(|| ConventionError::UnknownSchema(reference.clone()))?)
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use auth::{Permit, act};
 use domain::registry::convention::ConventionError;
-use domain::{Actor, Event, Schema, SchemaId};
+use domain::{Actor, Event, FieldDefinition, Schema, SchemaId};
 use ports::{Committed, Store, UnitOfWork};
 use serde_json::json;
 use time::OffsetDateTime;
@@ -47,12 +47,13 @@ impl RegisterSchema {
         uow.schemas()
             .sync_columns(id, version.major(), &schema.fields)
             .await?;
+        let fields: Vec<_> = schema.fields.iter().map(FieldDefinition::shown).collect();
         uow.activity()
             .append(&Event {
                 kind: "SchemaRegistered",
                 subject: format!("schema:{}", schema.reference),
                 actor: actor.clone(),
-                payload: json!({"schema_id": {"id": id.as_str(), "version": version.to_string()}, "fields": schema.fields}),
+                payload: json!({"schema_id": {"id": id.as_str(), "version": version.to_string()}, "fields": fields}),
             })
             .await?;
         Ok(uow.commit(at).await?)

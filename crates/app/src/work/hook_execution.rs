@@ -6,16 +6,19 @@
 //! continues from there (WC-D30).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::work::failure::{FailureAction, FailureKind, Stage, Tried};
 use domain::work::outcome::{HookOutput, MAX_REASON};
 use domain::{RecordOutcome, RunStatus, SourceId};
+use ports::error::is_full;
 use ports::work::Pin;
-use ports::{Attempt, HookJob, HookRecord, RunStamp, Runner, StagedFiles};
+use ports::{Attempt, Disk, HookJob, HookRecord, RunStamp, Runner, StagedFiles, StoreError};
 
 use crate::failure::Failure;
+use crate::log_head::log_head;
 
 /// The result of an execution: an outcome for every record.
 #[derive(Clone, Debug)]
@@ -30,7 +33,7 @@ pub struct HookExecution {
     pub oom_retries: u32,
     /// How long the hook itself ran, over all tries.
     pub duration: Duration,
-    /// The logs of the failed tries, one after the other.
+    /// The logs of the failed tries, one after the other, and of a last one that left a record errored.
     pub log: Vec<u8>,
     /// Lines of the last output that could not be read.
     pub faults: Vec<String>,
@@ -42,6 +45,16 @@ impl HookExecution {
         self.failure
             .as_ref()
             .map_or(RunStatus::Passed, FailureKind::run_status)
+    }
+
+    /// Returns whether its log is kept: it failed, or a record is errored.
+    pub fn keeps_log(&self) -> bool {
+        self.failure.is_some() || self.has_errored()
+    }
+
+    fn has_errored(&self) -> bool {
+        let mut outcomes = self.outcomes.values();
+        outcomes.any(|outcome| matches!(outcome, RecordOutcome::Errored(_)))
     }
 }
 
@@ -80,8 +93,8 @@ pub struct Work<'a> {
     pub retries: u32,
 }
 
-/// Runs the pinned release over the records. An error comes from the store; failures of the hook or the runner are
-/// part of the result.
+/// Runs the pinned release over the records. An error comes from the store or from a full disk; other failures of the
+/// hook or the runner are part of the result.
 pub async fn execute(
     runner: &dyn Runner,
     checkpoints: &dyn Checkpoints,
@@ -126,7 +139,7 @@ pub async fn execute(
             records: remaining,
             files: work.files.cloned(),
         };
-        let attempt = attempted(runner, &job).await;
+        let attempt = attempted(runner, &job).await?;
         remaining = job.records;
         done.duration += attempt.duration;
         // Memory comes first, then a rejection of the whole run regardless of the exit status (WC-5.1).
@@ -177,6 +190,9 @@ pub async fn execute(
         };
         done.outcomes
             .extend(remaining.drain(..).map(|record| (record.id, rest.clone())));
+        if done.failure.is_none() && done.has_errored() {
+            done.add_log(&"the hook ended with success", &attempt.log);
+        }
     }
     Ok(done)
 }
@@ -202,15 +218,15 @@ impl HookExecution {
         why.chars().take(MAX_REASON).collect()
     }
 
-    fn add_log(&mut self, failure: &FailureKind, log: &[u8]) {
-        self.log.extend_from_slice(format!("--- {failure}\n").as_bytes());
+    fn add_log(&mut self, end: &dyn Display, log: &[u8]) {
+        self.log.extend_from_slice(log_head(end).as_bytes());
         self.log.extend_from_slice(log);
     }
 }
 
 /// Makes one attempt. A failure of the runner is one way in which an attempt can fail, and so is an output that
-/// belongs to another run (PRV-3).
-async fn attempted(runner: &dyn Runner, job: &HookJob) -> Attempt {
+/// belongs to another run (PRV-3). A full disk is none: nothing is wrong with the hook.
+async fn attempted(runner: &dyn Runner, job: &HookJob) -> Result<Attempt, Failure> {
     let expected = RunStamp {
         run: job.run,
         release: job.release,
@@ -223,16 +239,17 @@ async fn attempted(runner: &dyn Runner, job: &HookJob) -> Attempt {
         duration: Duration::ZERO,
         peak_memory_bytes: None,
     };
-    match runner.run(job).await {
+    Ok(match runner.run(job).await {
         Ok(attempt) if attempt.stamp == Some(expected) => attempt,
         Ok(attempt) if attempt.stamp.is_none() && attempt.output == HookOutput::default() => attempt,
         Ok(_) => failed("run.json beside the output does not name this run".to_owned()),
+        Err(error) if is_full(&error) => return Err(StoreError::full(Disk::Work, error).into()),
         // Not its causes: they may contain what the hook printed.
         Err(error) => {
             tracing::error!(%error, hook = %job.hook, "the runner failed");
             failed(error.to_string())
         }
-    }
+    })
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use domain::kind::{Coded as _, Kind};
 use domain::ledger::delegation::preview;
 use domain::{Cell, ConventionSlug, RecordOutcome, SchemaRef, SourceId};
-use ports::{Claim, Committed, HookRecord, Store, UnitOfWork, WorkQueue};
+use ports::{Claim, Committed, HookRecord, Store, StoreError, UnitOfWork, WorkQueue};
 use serde_json::{Map, Value};
 
 use crate::failure::Failure;
@@ -103,15 +103,19 @@ pub(crate) async fn conclude<W: HookWork>(
             }
             end_committed(work.store(), work.queue(), claim, finished, &W::WORDS).await
         }
+        // No retry would change that.
+        Err(Failure::Store(StoreError::Refused { reason, .. })) => {
+            let why = format!("what the hooks computed cannot be stored: {reason}");
+            hand_back(work, claim, prepared, &why, 0).await
+        }
         // What the database refuses now it refuses again: waiting for the lease to expire would only cause delay. So
         // the claim is handed back, and retried once.
         Err(failure) if failure.kind() == Kind::Bug => {
-            let cause =
-                std::error::Error::source(&failure).map_or_else(|| failure.to_string(), ToString::to_string);
             let noun = W::WORDS.noun;
             tracing::error!(error = &failure as &dyn std::error::Error, delegation = %claim.delegation, "a {noun} could not be stored");
-            let why = format!("what the hooks computed could not be stored: {cause}");
-            hand_back(work, claim, prepared, &why, 1).await
+            // Not the database's words: they are for the log.
+            let why = "what the hooks computed could not be stored; the server's log has the cause";
+            hand_back(work, claim, prepared, why, 1).await
         }
         Err(failure) => Err(failure),
     }

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use domain::ingest::run::IngestError;
 use domain::ledger::delegation::{MAX_RETRIES, preview};
 use domain::registry::schema::MetadataChecker;
-use domain::{Actor, Cell, Event, RecordSrn, SourceId};
+use domain::{Actor, Event, RecordSrn, SourceId};
 use ports::ingest::{BatchRecord, BatchRun, RecordEnd};
 use ports::ledger::DelegationEnd;
 use ports::work::{BatchSource, NewRecord, RecordBatch};
@@ -28,8 +28,9 @@ use crate::ingest::pulls::queue_next_pull;
 use crate::metrics::WorkEnd;
 use crate::retry::retried;
 use crate::work::claims::{Finished, Words, end_claim, end_held, insert_runs, instead};
-use crate::work::hook_work::{HookWork, conclude, hand_back, hook_record, pinned_unit, rows_of};
+use crate::work::hook_work::{HookWork, conclude, hand_back, hook_record, pinned_unit};
 use crate::work::run_hooks::{Abort, Ran, RunHooks, Unit, UnitEnd, against};
+use crate::work::unstorable::Publishing;
 
 /// Processes batches.
 pub struct ProcessBatch {
@@ -77,10 +78,18 @@ impl ProcessBatch {
             UnitEnd::Ran(ran, aborted) => (ran, aborted),
             UnitEnd::Retry(why) => return hand_back(self, claim, &prepared, &why, MAX_RETRIES).await,
         };
-        let stored = match &aborted {
-            None => retried!(self.finish(claim, &prepared, &ran)),
+        let mut stored = match &aborted {
+            None => retried!(self.finish(claim, &prepared, &ran, &BTreeMap::new())),
             Some(abort) => retried!(self.abort(claim, &prepared, &ran, abort)),
         };
+        if let Err(Failure::Store(StoreError::Refused { reason, .. })) = &stored {
+            tracing::warn!(delegation = %claim.delegation, reason, "looking for the records of a batch that cannot be stored");
+            let passed = judge(&prepared, &ran, &BTreeMap::new())?.passed;
+            let unstorable = publishing(&prepared, &ran)
+                .unstorable(&*self.store, &passed)
+                .await?;
+            stored = retried!(self.finish(claim, &prepared, &ran, &unstorable));
+        }
         conclude(self, claim, &prepared, stored).await
     }
 
@@ -115,15 +124,17 @@ impl ProcessBatch {
         Ok(uow.commit(Some(prepared)).await?)
     }
 
-    /// Writes all results. The run's row is locked last, so batches write concurrently until then.
+    /// Writes all results, without the records that cannot be stored. The run's row is locked last, so batches write
+    /// concurrently until then.
     async fn finish(
         &self,
         claim: &Claim,
         prepared: &Prepared,
         ran: &[Ran],
+        unstorable: &BTreeMap<SourceId, RecordEnd>,
     ) -> Result<Committed<Finished>, Failure> {
-        let (params, pins) = (prepared.params, &prepared.unit.pins);
-        let judged = judge(prepared, ran)?;
+        let params = prepared.params;
+        let judged = judge(prepared, ran, unstorable)?;
         let mut uow = UnitOfWork::begin(&*self.store).await?;
         let preview = format!(
             "{} of {} records passed every hook",
@@ -138,24 +149,8 @@ impl ProcessBatch {
             return Ok(uow.commit(Finished::Late).await?);
         }
         insert_runs(&mut uow, ran).await?;
-        let batch = RecordBatch {
-            convention: &prepared.run.convention,
-            schema: &prepared.run.schema.reference,
-            fields: &prepared.run.schema.fields,
-            source: BatchSource::Ingest(params.run()),
-        };
-        let srns = uow.records().publish(&batch, &judged.passed).await?;
-        for (one, pin) in ran.iter().zip(pins) {
-            let rows: Vec<(RecordSrn, Vec<Vec<Cell>>)> = judged
-                .passed
-                .iter()
-                .zip(&srns)
-                .filter_map(|(record, srn)| Some((srn.clone(), rows_of(one, &record.source_id)?.to_vec())))
-                .collect();
-            uow.features()
-                .replace(&pin.release.hook, &pin.contract, one.run.id, &rows)
-                .await?;
-        }
+        let srns = publishing(prepared, ran).write(&mut uow, &judged.passed).await?;
+        let published_event = published_event(prepared, &judged.passed, &srns);
         let published = judged
             .passed
             .iter()
@@ -175,12 +170,13 @@ impl ProcessBatch {
                 payload: json!({"ingest_run_id": params.run().to_string(), "batch_index": params.batch}),
             })
             .await?;
-        uow.activity()
-            .append(&published_event(prepared, srns.len()))
-            .await?;
+        uow.activity().append(&published_event).await?;
         queue_next_pull(&mut *uow, params.run()).await?;
-        if uow.ingests().complete_if_done(params.run()).await? {
-            uow.activity().append(&completed_event(params.run())).await?;
+        let done = uow.ingests().complete_if_done(params.run()).await?;
+        if let Some(published) = done {
+            uow.activity()
+                .append(&completed_event(params.run(), published))
+                .await?;
         }
         Ok(uow.commit(Finished::Done).await?)
     }
@@ -256,6 +252,19 @@ fn hook_records(records: &[BatchRecord], files: &[RecordFile]) -> Vec<HookRecord
         .collect()
 }
 
+fn publishing<'a>(prepared: &'a Prepared, ran: &'a [Ran]) -> Publishing<'a> {
+    Publishing {
+        batch: RecordBatch {
+            convention: &prepared.run.convention,
+            schema: &prepared.run.schema.reference,
+            fields: &prepared.run.schema.fields,
+            source: BatchSource::Ingest(prepared.params.run()),
+        },
+        pins: &prepared.unit.pins,
+        ran,
+    }
+}
+
 /// The records that passed every hook, and those that did not.
 struct Judged {
     passed: Vec<NewRecord>,
@@ -264,14 +273,19 @@ struct Judged {
 
 /// Judges the records. A record is published if every hook passed it; else the first hook in order that did not
 /// decides the outcome.
-fn judge(prepared: &Prepared, ran: &[Ran]) -> Result<Judged, Failure> {
+fn judge(
+    prepared: &Prepared,
+    ran: &[Ran],
+    unstorable: &BTreeMap<SourceId, RecordEnd>,
+) -> Result<Judged, Failure> {
     let checker = MetadataChecker::new(&prepared.run.schema.fields);
     let mut judged = Judged {
         passed: Vec::new(),
         refused: Vec::new(),
     };
     for record in &prepared.records {
-        if let Some(end) = against(&prepared.unit.pins, ran, &record.source_id) {
+        let id = &record.source_id;
+        if let Some(end) = against(&prepared.unit.pins, ran, id).or_else(|| unstorable.get(id).cloned()) {
             judged.refused.push((record.source_id.clone(), end));
             continue;
         }
@@ -288,13 +302,20 @@ fn judge(prepared: &Prepared, ran: &[Ran]) -> Result<Judged, Failure> {
     Ok(judged)
 }
 
-fn published_event(prepared: &Prepared, published: usize) -> Event {
+/// Creates the event of a published batch (WC-1.7). It names every record, which bounds it by the size of a batch.
+fn published_event(prepared: &Prepared, passed: &[NewRecord], srns: &[RecordSrn]) -> Event {
     let (run, batch) = (prepared.params.run(), prepared.params.batch);
-    let releases: BTreeMap<&str, u32> = prepared
-        .unit
-        .pins
+    let pins = &prepared.unit.pins;
+    let hooks: Vec<&str> = pins.iter().map(|pin| pin.release.hook.as_str()).collect();
+    let releases: BTreeMap<&str, u32> = pins
         .iter()
         .map(|pin| (pin.release.hook.as_str(), pin.release.version.get()))
+        .collect();
+    let srns: Vec<String> = srns.iter().map(ToString::to_string).collect();
+    let of_source: BTreeMap<&str, &str> = passed
+        .iter()
+        .zip(&srns)
+        .map(|(record, srn)| (record.source_id.as_str(), srn.as_str()))
         .collect();
     Event {
         kind: "IngestBatchPublished",
@@ -302,7 +323,8 @@ fn published_event(prepared: &Prepared, published: usize) -> Event {
         actor: Actor::System,
         payload: json!({
             "ingest_run_id": run.to_string(), "convention_id": prepared.run.convention.as_str(), "batch_index": batch,
-            "published_count": published, "releases": releases,
+            "published_srns": srns, "published_count": srns.len(), "expected_features": hooks,
+            "upstream_to_record_srn": of_source, "releases": releases,
         }),
     }
 }

@@ -238,8 +238,9 @@ impl PullRecords {
             .await?;
         uow.activity().append(&ready_event(params, more)).await?;
         queue_next_pull(&mut *uow, run).await?;
-        if uow.ingests().complete_if_done(run).await? {
-            uow.activity().append(&completed_event(run)).await?;
+        let done = uow.ingests().complete_if_done(run).await?;
+        if let Some(published) = done {
+            uow.activity().append(&completed_event(run, published)).await?;
         }
         Ok(uow
             .commit((Finished::Done, files.into_iter().map(|file| file.key).collect()))
@@ -316,8 +317,9 @@ impl PullRecords {
                     false,
                 )
                 .await?;
-            if uow.ingests().complete_if_done(run).await? {
-                uow.activity().append(&completed_event(run)).await?;
+            let done = uow.ingests().complete_if_done(run).await?;
+            if let Some(published) = done {
+                uow.activity().append(&completed_event(run, published)).await?;
             }
         }
         Ok(uow.commit(Finished::Done).await?)

@@ -10,10 +10,11 @@ use bytes::Bytes;
 use domain::work::failure::{FailureAction, FailureKind};
 use domain::work::outcome::HookOutput;
 use domain::{HookRun, RecordOutcome, RunCounts, RunId, SourceId};
+use ports::error::is_full;
 use ports::ingest::RecordEnd;
 use ports::work::{CheckpointRef, Pin};
 use ports::{
-    Blobs, Claim, Committed, HookRecord, RecordFile, Runner, StagedFiles, Store, StoreError, UnitOfWork,
+    Blobs, Claim, Committed, Disk, HookRecord, RecordFile, Runner, StagedFiles, Store, StoreError, UnitOfWork,
 };
 use time::OffsetDateTime;
 
@@ -98,6 +99,9 @@ impl RunHooks {
                     Ok(files) => {
                         staged.insert(kind, files);
                     }
+                    Err(error) if is_full(&error) => {
+                        return Err(StoreError::full(Disk::Work, error).into());
+                    }
                     Err(error) => {
                         tracing::error!(error = &error as &dyn std::error::Error, task.id = %claim.task, "the records' files could not be laid out");
                         return Ok(UnitEnd::Retry(error.to_string()));
@@ -139,15 +143,14 @@ impl RunHooks {
             self.metrics
                 .hook_failed(pin.release.hook.as_str(), kind, decision);
         }
-        let log_ref = match execution.failure {
-            Some(_) => {
-                let key = format!(
-                    "logs/hook-runs/{}/{}-{}.log",
-                    pin.run, claim.delegation, claim.attempt
-                );
-                self.keep_log(key, &execution.log).await
-            }
-            None => None,
+        let log_ref = if execution.keeps_log() {
+            let key = format!(
+                "logs/hook-runs/{}/{}-{}.log",
+                pin.run, claim.delegation, claim.attempt
+            );
+            self.keep_log(key, &execution.log).await
+        } else {
+            None
         };
         let run = HookRun {
             id: pin.run,

@@ -6,16 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::ledger::delegation::{MAX_RETRIES, backoff};
-use domain::{Actor, SubmissionStatus, TaskKind};
 use ports::ledger::{Stuck, Swept};
-use ports::{Committed, Notifier, Store, StoreError, UnitOfWork, WorkerIdentity, inbox_topic, work_topic};
+use ports::{Committed, Notifier, Store, UnitOfWork, WorkerIdentity, inbox_topic, work_topic};
 
-use crate::deposit::submissions::give_back;
 use crate::failure::Failure;
-use crate::ingest::ending::{EXHAUSTED, end_run, give_up_batch};
-use crate::ingest::pulls::PullParams;
 use crate::own_tasks::{delegation, is_own};
 use crate::retry::retried;
+use crate::work::letting_go::give_up;
 
 /// How many delegations one transaction takes back.
 const MAX_AT_ONCE: u32 = 100;
@@ -149,21 +146,5 @@ async fn go_on_with_own(uow: &mut UnitOfWork, stuck: &Stuck) -> Result<(), Failu
         return Ok(());
     }
     uow.delegations().give_up(*task, &stuck.why).await?;
-    let why = format!("given up after {MAX_RETRIES} retries: {}", stuck.why);
-    match kind.as_str() {
-        TaskKind::INGEST_BATCH => give_up_batch(uow, params_of(params)?, EXHAUSTED, &why).await?,
-        TaskKind::INGEST_PULL => {
-            let pull: PullParams = params_of(params)?;
-            end_run(uow, pull.run(), EXHAUSTED, &why, &Actor::System).await?;
-        }
-        TaskKind::SUBMISSION => {
-            give_back(uow, *task, SubmissionStatus::Failed, &[why], &Actor::System).await?;
-        }
-        _ => {}
-    }
-    Ok(())
-}
-
-fn params_of<T: serde::de::DeserializeOwned>(params: &serde_json::Value) -> Result<T, Failure> {
-    Ok(serde_json::from_value(params.clone()).map_err(|e| StoreError::corrupt("tasks", e))?)
+    give_up(uow, *task, kind, params, &stuck.why).await
 }

@@ -9,24 +9,30 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use domain::kind::{Coded as _, Kind};
 use domain::{DelegationId, TaskKind};
 use ports::{Claim, WorkQueue, WorkerIdentity};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::background::Pulse;
+use crate::failure::Failure;
 use crate::ingest::schedule_ingestions::ScheduleIngestions;
 use crate::metrics::{Metrics, WorkEnd};
 use crate::work::archive::Archive;
+use crate::work::attempt::Attempt;
+use crate::work::housekeeping::{Housekeeping, LONG_ROUND};
 use crate::work::process_batch::ProcessBatch;
 use crate::work::process_submission::ProcessSubmission;
 use crate::work::pull_records::PullRecords;
 use crate::work::run_hooks::RunHooks;
 use crate::work::sweep::Sweep;
 
-/// The interval at which schedules are checked; their unit is minutes.
-const SCHEDULE_EVERY: Duration = Duration::from_secs(5);
+/// How long a loop that is to act within seconds may be silent.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How long after a failed claim the ledger is searched for claims whose response was lost: the failed statement may
+/// commit late.
+const UNSURE: Duration = Duration::from_secs(60);
 
 /// How a worker behaves.
 #[derive(Clone, Debug)]
@@ -61,18 +67,21 @@ pub struct WorkerJobs {
 pub struct Worker {
     options: WorkerOptions,
     queue: Arc<dyn WorkQueue>,
-    work: WorkerJobs,
-    sweep: Arc<Sweep>,
-    archive: Arc<Archive>,
+    batches: ProcessBatch,
+    pulls: PullRecords,
+    submissions: ProcessSubmission,
+    housekeeping: Housekeeping,
     metrics: Arc<Metrics>,
     places: Arc<Semaphore>,
     held: Mutex<BTreeMap<DelegationId, (i64, CancellationToken)>>,
 }
 
-/// Removes a delegation from the held ones, however its work ends.
-struct Held<'a> {
-    worker: &'a Worker,
-    delegation: &'a DelegationId,
+/// A held claim. Dropped, it is held no longer, however its work ended: then it must not get heartbeats.
+struct Held {
+    worker: Arc<Worker>,
+    claim: Claim,
+    /// Cancelled when the claim is lost.
+    lost: CancellationToken,
 }
 
 /// Returns how many units may run hooks at once.
@@ -80,9 +89,9 @@ fn places(options: &WorkerOptions) -> usize {
     usize::try_from(options.concurrency).unwrap_or(Semaphore::MAX_PERMITS / 2)
 }
 
-impl Drop for Held<'_> {
+impl Drop for Held {
     fn drop(&mut self) {
-        self.worker.holding().remove(self.delegation);
+        self.worker.holding().remove(&self.claim.delegation);
         self.worker.metrics.let_go();
         if std::thread::panicking() {
             self.worker.metrics.unhandled_error();
@@ -105,9 +114,15 @@ impl Worker {
             options,
             places,
             queue,
-            work,
-            sweep,
-            archive,
+            batches: work.batches,
+            pulls: work.pulls,
+            submissions: work.submissions,
+            housekeeping: Housekeeping {
+                sweep,
+                archive,
+                schedules: work.schedules,
+                hooks: work.hooks,
+            },
             metrics,
             held: Mutex::new(BTreeMap::new()),
         }
@@ -116,12 +131,67 @@ impl Worker {
     /// Works until `stop`, then makes no new claims, continues with what it holds for at most the drain time, and
     /// lets the rest go.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
-        let heartbeats = tokio::spawn(Arc::clone(&self).heartbeat_loop());
-        let sweeps = tokio::spawn(Arc::clone(&self).sweep_loop(stop.clone()));
-        let archives = tokio::spawn(Arc::clone(&self).archive_loop());
-        let schedules = tokio::spawn(Arc::clone(&self).schedule_loop());
-        let mut running = JoinSet::new();
+        let mut loops = self.start_loops(&stop);
+        // Outside of the loop that claims, so that its restart ends no work.
+        let running = tokio::sync::Mutex::new(JoinSet::new());
+        let (all, work, until) = (&self, &running, &stop);
+        self.metrics
+            .loops()
+            .keep("claims", Duration::MAX, until, |pulse| async move {
+                all.claim_loop(&mut *work.lock().await, until, pulse).await;
+            })
+            .await;
+        let mut running = running.into_inner();
+        let drained = tokio::time::timeout(self.options.drain, async {
+            while running.join_next().await.is_some() {}
+        })
+        .await
+        .is_ok();
+        if !drained {
+            tracing::warn!(
+                left = running.len(),
+                "the drain time is over; other servers will resume what is left"
+            );
+            running.shutdown().await;
+        }
+        loops.shutdown().await;
+    }
+
+    /// Starts the loops besides the one that claims.
+    fn start_loops(self: &Arc<Self>, stop: &CancellationToken) -> JoinSet<()> {
+        let mut loops = JoinSet::new();
+        let (worker, all) = (Arc::clone(self), Arc::clone(self.metrics.loops()));
+        loops.spawn(async move {
+            // While the server drains, too.
+            let never = CancellationToken::new();
+            all.keep("heartbeats", PATIENCE, &never, |pulse| {
+                worker.heartbeat_loop(pulse)
+            })
+            .await;
+        });
+        let (worker, all, stop) = (Arc::clone(self), Arc::clone(self.metrics.loops()), stop.clone());
+        loops.spawn(async move {
+            let (house, options) = (&worker.housekeeping, &worker.options);
+            let working = async {
+                tokio::join!(
+                    all.keep("sweep", PATIENCE, &stop, |pulse| house.sweep(
+                        &options.identity,
+                        options.silence,
+                        pulse
+                    )),
+                    all.keep("archive", LONG_ROUND, &stop, |pulse| house.archive(pulse)),
+                    all.keep("schedules", LONG_ROUND, &stop, |pulse| house
+                        .schedules(options.poll, pulse)),
+                )
+            };
+            tokio::select! { _ = working => {}, () = stop.cancelled() => {} }
+        });
+        loops
+    }
+
+    async fn claim_loop(self: &Arc<Self>, running: &mut JoinSet<()>, stop: &CancellationToken, pulse: Pulse) {
         let most_held = 2 * places(&self.options);
+        let mut unsure: Option<Instant> = None;
         while !stop.is_cancelled() {
             while running.try_join_next().is_some() {}
             let room = most_held.saturating_sub(running.len());
@@ -139,10 +209,33 @@ impl Worker {
             {
                 free.push(place);
             }
-            let claims = self.claim(u32::try_from(free.len()).unwrap_or(u32::MAX)).await;
+            if unsure.is_some() {
+                self.disown(&mut unsure).await;
+            }
+            let claimed = self
+                .queue
+                .claim(
+                    &self.options.identity,
+                    u32::try_from(free.len()).unwrap_or(u32::MAX),
+                )
+                .await;
+            pulse.round(&claimed);
+            let claims = match claimed {
+                Ok(claims) => {
+                    self.metrics.queue_answered();
+                    claims
+                }
+                Err(error) => {
+                    tracing::error!(error = &error as &dyn std::error::Error, "claiming failed");
+                    unsure = Some(Instant::now());
+                    drop(free);
+                    tokio::time::sleep(self.options.poll).await;
+                    continue;
+                }
+            };
             let none = claims.is_empty();
             for (claim, place) in claims.into_iter().zip(free.drain(..)) {
-                running.spawn(Arc::clone(&self).work(claim, place));
+                running.spawn(self.hold(claim).work(place));
             }
             if none {
                 tokio::select! {
@@ -152,99 +245,88 @@ impl Worker {
                 }
             }
         }
-        let drained = tokio::time::timeout(self.options.drain, async {
-            while running.join_next().await.is_some() {}
-        })
-        .await
-        .is_ok();
-        if !drained {
-            tracing::warn!(
-                left = running.len(),
-                "the drain time is over; other servers will resume what is left"
-            );
-            running.shutdown().await;
-        }
-        heartbeats.abort();
-        sweeps.abort();
-        archives.abort();
-        schedules.abort();
     }
 
-    async fn claim(&self, most: u32) -> Vec<Claim> {
-        match self.queue.claim(&self.options.identity, most).await {
-            Ok(claims) => {
-                self.metrics.queue_answered();
-                claims
+    /// Disowns claims whose response was lost, so that they do not wait for their leases to expire.
+    async fn disown(&self, unsure: &mut Option<Instant>) {
+        let options = &self.options;
+        match self.queue.disown(&options.identity, &self.claims_held()).await {
+            Ok(disowned) => {
+                if disowned > 0 {
+                    tracing::warn!(disowned, "claims whose response was lost are taken back");
+                    // If this fails, the loop of the sweep does it.
+                    let _ = self
+                        .housekeeping
+                        .sweep_now(&options.identity, options.silence)
+                        .await;
+                }
+                if unsure.is_some_and(|since| since.elapsed() > UNSURE) {
+                    *unsure = None;
+                }
             }
-            Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "claiming failed");
-                tokio::time::sleep(self.options.poll).await;
-                Vec::new()
-            }
+            Err(error) => tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "claims whose response was lost could not be searched for"
+            ),
         }
     }
 
-    /// Works on a claim. Its failure ends neither the worker nor its other claims (WC-D7).
-    async fn work(self: Arc<Self>, claim: Claim, place: OwnedSemaphorePermit) {
+    /// Holds a claim from now on.
+    fn hold(self: &Arc<Self>, claim: Claim) -> Held {
         let lost = CancellationToken::new();
         self.holding()
             .insert(claim.delegation.clone(), (claim.attempt, lost.clone()));
         self.metrics.begun();
-        let begun = Instant::now();
-        // Also when the work panics: without a worker, a claim must not get heartbeats.
-        let _held = Held {
-            worker: &self,
-            delegation: &claim.delegation,
+        Held {
+            worker: Arc::clone(self),
+            claim,
+            lost,
+        }
+    }
+
+    /// Makes one try at a claim. The first has a place to run hooks; a repetition waits for one.
+    async fn process(&self, claim: &Claim, place: Option<OwnedSemaphorePermit>) -> Result<WorkEnd, Failure> {
+        let place = match place {
+            Some(place) => Some(place),
+            None => Arc::clone(&self.places).acquire_owned().await.ok(),
         };
-        let work = async {
-            match claim.kind.as_str() {
-                TaskKind::INGEST_BATCH => self.work.batches.run(&claim, place).await,
-                TaskKind::SUBMISSION => self.work.submissions.run(&claim).await,
-                TaskKind::INGEST_PULL => self.work.pulls.run(&claim).await,
-                other => {
-                    tracing::error!(delegation = %claim.delegation, kind = other, "no server knows work of this kind");
-                    Ok(WorkEnd::Done)
-                }
+        match claim.kind.as_str() {
+            TaskKind::INGEST_BATCH => self.batches.run(claim, place).await,
+            TaskKind::SUBMISSION => self.submissions.run(claim).await,
+            TaskKind::INGEST_PULL => self.pulls.run(claim).await,
+            other => {
+                tracing::error!(delegation = %claim.delegation, kind = other, "no server knows work of this kind");
+                Ok(WorkEnd::Done)
             }
-        };
-        let end = tokio::select! {
-            result = work => match result {
-                Ok(end) => end,
-                Err(error) => {
-                    tracing::error!(error = &error as &dyn std::error::Error, delegation = %claim.delegation, "work failed; it will be retried when its lease expires");
-                    if error.kind() == Kind::Bug {
-                        self.metrics.unhandled_error();
-                    }
-                    WorkEnd::Failed
-                }
-            },
-            () = lost.cancelled() => {
-                tracing::warn!(delegation = %claim.delegation, attempt = claim.attempt, "the claim was lost; its work was stopped");
-                WorkEnd::Lost
-            }
-        };
-        self.metrics.ended(claim.kind.as_str(), end, begun.elapsed());
+        }
     }
 
     fn holding(&self) -> std::sync::MutexGuard<'_, BTreeMap<DelegationId, (i64, CancellationToken)>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn claims_held(&self) -> Vec<(DelegationId, i64)> {
+        let held = self.holding();
+        held.iter()
+            .map(|(id, (attempt, _))| (id.clone(), *attempt))
+            .collect()
+    }
+
     /// Sends heartbeats at a sixth of the silence limit, at most every 30 s, in one statement for all claims
-    /// (LEDGER-6.3).
-    async fn heartbeat_loop(self: Arc<Self>) {
+    /// (LEDGER-6.3). Sends them at once when claims were cancelled.
+    async fn heartbeat_loop(&self, pulse: Pulse) {
         let every = (self.options.silence / 6).min(Duration::from_secs(30));
         loop {
-            tokio::time::sleep(every).await;
-            let claims: Vec<(DelegationId, i64)> = self
-                .holding()
-                .iter()
-                .map(|(id, (attempt, _))| (id.clone(), *attempt))
-                .collect();
+            // Cancelled work stops at once, and not only when the next heartbeat is due.
+            self.queue.wait_cancelled(every).await;
+            let claims = self.claims_held();
             if claims.is_empty() {
+                pulse.alive();
                 continue;
             }
-            match self.queue.heartbeat(&claims).await {
+            let answer = self.queue.heartbeat(&claims).await;
+            pulse.round(&answer);
+            match answer {
                 Ok(kept) => {
                     for (id, attempt) in claims.iter().filter(|(id, _)| !kept.contains(id)) {
                         // It may have ended meanwhile; then the token has no listener.
@@ -257,58 +339,27 @@ impl Worker {
             }
         }
     }
+}
 
-    /// Archives old delegations. Each move is a transaction of its own, so it can be ended at any time.
-    async fn archive_loop(self: Arc<Self>) {
-        loop {
-            tokio::time::sleep(self.archive.every()).await;
-            match self.archive.run().await {
-                Ok(0) => {}
-                Ok(moved) => tracing::info!(moved, "old delegations were moved to the archive"),
-                Err(error) => {
-                    tracing::error!(
-                        error = &error as &dyn std::error::Error,
-                        "moving to the archive failed"
-                    );
-                }
+impl Held {
+    /// Works on the claim. Its failure ends neither the worker nor its other claims (WC-D7).
+    async fn work(self, place: OwnedSemaphorePermit) {
+        let (worker, claim) = (&*self.worker, &self.claim);
+        let begun = Instant::now();
+        let attempt = Attempt {
+            store: &*worker.housekeeping.hooks.store,
+            queue: &*worker.queue,
+            metrics: &worker.metrics,
+            claim,
+        };
+        let mut place = Some(place);
+        let end = tokio::select! {
+            end = attempt.run(|| worker.process(claim, place.take())) => end,
+            () = self.lost.cancelled() => {
+                tracing::warn!(delegation = %claim.delegation, attempt = claim.attempt, "the claim was lost; its work was stopped");
+                WorkEnd::Lost
             }
-        }
-    }
-
-    /// Opens scheduled runs. Each one is opened in a transaction of its own, so it can be ended at any time.
-    async fn schedule_loop(self: Arc<Self>) {
-        // Left-overs can wait; like the queue they are checked when nothing else happens.
-        let tidy_every = self.options.poll.max(SCHEDULE_EVERY);
-        let mut tidied: Option<Instant> = None;
-        loop {
-            if let Err(error) = self.work.schedules.run().await {
-                tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    "opening scheduled ingest runs failed"
-                );
-            }
-            if tidied.is_none_or(|last| last.elapsed() >= tidy_every) {
-                tidied = Some(Instant::now());
-                if let Err(error) = self.work.hooks.tidy().await {
-                    tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        "checkpoints of ended attempts could not be removed"
-                    );
-                }
-            }
-            tokio::time::sleep(SCHEDULE_EVERY).await;
-        }
-    }
-
-    async fn sweep_loop(self: Arc<Self>, stop: CancellationToken) {
-        let every = (self.options.silence / 4).min(Duration::from_secs(30));
-        while !stop.is_cancelled() {
-            match self.sweep.run(&self.options.identity, self.options.silence).await {
-                Ok(0) => {}
-                Ok(taken) => tracing::warn!(taken, "stuck delegations were taken back"),
-                Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "sweeping failed"),
-            }
-            tokio::time::sleep(every).await;
-        }
+        };
+        worker.metrics.ended(claim.kind.as_str(), end, begun.elapsed());
     }
 }

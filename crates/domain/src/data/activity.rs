@@ -94,8 +94,11 @@ impl fmt::Display for EntryId {
 impl FromStr for EntryId {
     type Err = Invalid;
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let refused = || Invalid::value("must be the id of an activity log entry, which is a UUID");
-        let raw = Uuid::parse_str(text).map_err(|_| refused())?.as_u128();
+        const RULE: &str = "must be the id of an activity log entry, which is a UUID";
+        let refused = || Invalid::value(RULE);
+        let raw = Uuid::parse_str(text)
+            .map_err(|_| Invalid::typed("uuid_parsing", RULE))?
+            .as_u128();
         let transaction = (((raw >> 80) << 12) | ((raw >> 64) & 0xfff)) & ((1 << Self::TRANSACTION_BITS) - 1);
         let id = Self {
             transaction: u64::try_from(transaction).map_err(|_| refused())?,

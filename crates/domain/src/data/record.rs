@@ -120,8 +120,8 @@ pub enum DataError {
     #[error("there is no record {0}")]
     UnknownRecord(String),
     /// The cursor belongs to another table or order, or is malformed.
-    #[error("cursor: {0}")]
-    Cursor(&'static str),
+    #[error(transparent)]
+    Cursor(Invalid),
     /// The filter or the sort order breaks a rule.
     #[error(transparent)]
     Query(#[from] QueryError),
@@ -134,6 +134,13 @@ pub enum DataError {
          retry in a moment, or use an earlier time"
     )]
     AsOfUnsettled,
+}
+
+impl DataError {
+    /// Creates the refusal of a cursor.
+    pub fn cursor(rule: &'static str) -> Self {
+        Self::Cursor(Invalid::value(rule).of_field("cursor"))
+    }
 }
 
 impl Coded for DataError {
@@ -149,7 +156,7 @@ impl Coded for DataError {
             Self::Invalid(e) => e.code(),
             Self::Reserved(_) => "reserved_name",
             Self::UnknownSchema(_) => "schema_not_found",
-            Self::UnknownFeature { .. } => "feature_not_found",
+            Self::UnknownFeature { .. } => "table_not_found",
             Self::UnknownRecord(_) => "record_not_found",
             Self::Cursor(_) => "invalid_cursor",
             Self::Query(e) => e.code(),
@@ -159,7 +166,7 @@ impl Coded for DataError {
     }
     fn faults(&self) -> &[crate::kind::Fault] {
         match self {
-            Self::Invalid(e) => e.faults(),
+            Self::Invalid(e) | Self::Cursor(e) => e.faults(),
             Self::Query(e) => e.faults(),
             _ => &[],
         }
@@ -169,6 +176,14 @@ impl Coded for DataError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_refused_cursor_names_its_parameter() {
+        let refused = DataError::cursor("was not issued by this server");
+        assert_eq!(refused.code(), "invalid_cursor");
+        assert_eq!(refused.faults().first().unwrap().field(), "cursor");
+        assert_eq!(refused.to_string(), "cursor: was not issued by this server");
+    }
 
     #[test]
     fn record_references_may_name_a_version() {

@@ -47,7 +47,7 @@ mod tests {
 
     // proves PIP-2
     #[test]
-    fn what_was_due_is_told_once_with_its_newest_time() {
+    fn what_was_due_is_returned_once_with_its_newest_time() {
         let nightly = Schedule::parse("30 2 * * *").unwrap();
         let deployed = datetime!(2026-01-01 12:00 UTC);
         assert_eq!(nightly.due(deployed, datetime!(2026-01-02 02:29:59 UTC)), None);

@@ -275,7 +275,7 @@ pub enum DelegationError {
     },
     /// It has already been retried.
     #[error("delegation {id:?} has already been retried as {by:?}")]
-    HandedOutAgain {
+    AlreadyRetried {
         /// The delegation.
         id: String,
         /// Id of the retry.
@@ -315,7 +315,7 @@ impl Coded for DelegationError {
             Self::TooDeep => "delegation_too_deep",
             Self::Over { .. } => "delegation_over",
             Self::NotOver { .. } => "delegation_not_over",
-            Self::HandedOutAgain { .. } => "delegation_handed_out_again",
+            Self::AlreadyRetried { .. } => "delegation_handed_out_again",
             Self::CannotGoOn(_) => "delegation_cannot_go_on",
             Self::RetriesExhausted { .. } => "retries_exhausted",
         }

@@ -64,7 +64,8 @@ impl ConventionDocs {
             }
         }
         if self.examples.is_empty() {
-            faults.push(Fault::value(
+            faults.push(Fault::typed(
+                "too_short",
                 ["examples".into()],
                 "must have at least one worked example",
             ));
@@ -225,8 +226,11 @@ impl DeployPlan {
             faults.extend(result.err().into_iter().flat_map(|e| e.under(under).faults));
         };
         for (name, text) in [("title", &self.title), ("description", &self.description)] {
-            let short = if text.is_empty() || text.contains('\0') || text.len() > 10_000 {
-                Err(Invalid::value("must have 1 to 10000 bytes and no character NUL"))
+            const RULE: &str = "must have 1 to 10000 bytes and no character NUL";
+            let short = if text.is_empty() {
+                Err(Invalid::typed("string_too_short", RULE))
+            } else if text.contains('\0') || text.len() > 10_000 {
+                Err(Invalid::value(RULE))
             } else {
                 Ok(())
             };
@@ -311,6 +315,9 @@ pub enum ConventionError {
     /// The convention does not exist.
     #[error("there is no convention {0:?}")]
     Unknown(String),
+    /// The schema version does not exist.
+    #[error("there is no schema {0}")]
+    UnknownSchema(SchemaRef),
 }
 
 impl Coded for ConventionError {
@@ -322,7 +329,7 @@ impl Coded for ConventionError {
             Self::SchemaDiffers { .. } | Self::SchemaExists(_) | Self::SchemaTableTaken { .. } => {
                 Kind::Conflict
             }
-            Self::Unknown(_) => Kind::NotFound,
+            Self::Unknown(_) | Self::UnknownSchema(_) => Kind::NotFound,
         }
     }
     fn code(&self) -> &'static str {
@@ -332,7 +339,7 @@ impl Coded for ConventionError {
             Self::Hook(e) => e.code(),
             Self::SchemaDiffers { .. } | Self::SchemaExists(_) => "schema_already_exists",
             Self::SchemaTableTaken { .. } => "schema_table_taken",
-            Self::Unknown(_) => "NotFoundError",
+            Self::Unknown(_) | Self::UnknownSchema(_) => "NotFoundError",
         }
     }
     fn faults(&self) -> &[Fault] {
@@ -377,47 +384,4 @@ impl FromStr for Curation {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    // proves DEP-4
-    #[test]
-    fn docs_name_every_gap() {
-        let empty = ConventionDocs {
-            purpose: " ".into(),
-            example_questions: vec![],
-            examples: vec![],
-            when_not_to_use: None,
-            see_also: None,
-        };
-        let paths: Vec<_> = empty
-            .check()
-            .unwrap_err()
-            .faults
-            .iter()
-            .map(Fault::path)
-            .collect();
-        assert_eq!(paths, ["purpose", "examples", "example_questions"]);
-        let example = ConventionExample {
-            question: "Q1 ".into(),
-            query: "q".into(),
-            interpretation: "i".into(),
-        };
-        let docs = ConventionDocs {
-            purpose: "p".into(),
-            example_questions: vec!["Q1".into(), "Q2".into()],
-            examples: vec![example],
-            ..empty
-        };
-        assert_eq!(
-            docs.check().unwrap_err().faults.len(),
-            1,
-            "Q1 twice is one question"
-        );
-        let enough = ConventionDocs {
-            example_questions: vec!["Q2".into(), "Q3".into()],
-            ..docs
-        };
-        assert_eq!(enough.check(), Ok(()));
-    }
-}
+mod tests;

@@ -12,6 +12,8 @@ use crate::kind::{Fault, Invalid, Loc};
 use crate::names::ColumnName;
 use crate::registry::version::SchemaRef;
 
+mod shown;
+
 /// Maximum number of fields of a schema. PostgreSQL allows 1600 columns; 500 leaves room for every later minor version.
 pub const MAX_FIELDS: usize = 500;
 
@@ -145,7 +147,11 @@ impl Schema {
     pub fn check(&self) -> Result<(), Invalid> {
         let mut faults = Vec::new();
         if self.fields.is_empty() {
-            faults.push(Fault::value(["fields".into()], "must have at least one field"));
+            faults.push(Fault::typed(
+                "too_short",
+                ["fields".into()],
+                "must have at least one field",
+            ));
         }
         if self.fields.len() > MAX_FIELDS {
             faults.push(Fault::value(
@@ -157,13 +163,13 @@ impl Schema {
         for (index, field) in self.fields.iter().enumerate() {
             if !seen.insert(&field.name) {
                 faults.push(Fault::value(
-                    at(index, "name"),
+                    at(index, field, "name"),
                     format!("{:?} is given twice; field names are unique", field.name.as_str()),
                 ));
             }
             let pattern = field.constraints.as_ref().and_then(|c| c.pattern.as_deref());
             if let Some(Err(why)) = pattern.map(compile) {
-                let mut loc = at(index, "constraints");
+                let mut loc = at(index, field, "constraints");
                 loc.push("pattern".into());
                 faults.push(Fault::value(loc, why));
             }
@@ -175,11 +181,10 @@ impl Schema {
     /// with its column type, adds only optional fields and tightens none (WC-4.6, WC-D15).
     pub fn check_extends(&self, older: &Self) -> Result<(), Invalid> {
         let mut faults = Vec::new();
-        let fields = || Loc::from("fields");
         for old in &older.fields {
             let Some((index, new)) = self.fields.iter().enumerate().find(|(_, f)| f.name == old.name) else {
                 faults.push(Fault::value(
-                    [fields()],
+                    [Loc::from("fields"), item(None, old)],
                     format!(
                         "field {:?} of {} is missing; a new minor version must keep all fields",
                         old.name.as_str(),
@@ -195,11 +200,11 @@ impl Schema {
                     older.reference,
                     new.field_type.as_str()
                 );
-                faults.push(Fault::value(at(index, "type"), message));
+                faults.push(Fault::value(at(index, new, "type"), message));
             }
             if new.required && !old.required {
                 faults.push(Fault::value(
-                    at(index, "required"),
+                    at(index, new, "required"),
                     format!(
                         "was optional in {} and must stay so within a major version",
                         older.reference
@@ -210,7 +215,7 @@ impl Schema {
         for (index, new) in self.fields.iter().enumerate() {
             if new.required && !older.fields.iter().any(|old| old.name == new.name) {
                 faults.push(Fault::value(
-                    at(index, "required"),
+                    at(index, new, "required"),
                     format!(
                         "is new since {}; a field added within a major version must be optional",
                         older.reference
@@ -243,8 +248,16 @@ impl Schema {
     }
 }
 
-fn at(index: usize, key: &str) -> Vec<Loc> {
-    vec!["fields".into(), index.into(), key.into()]
+fn at(index: usize, field: &FieldDefinition, key: &str) -> Vec<Loc> {
+    vec!["fields".into(), item(Some(index), field), key.into()]
+}
+
+/// Returns the step to a field, by which faults name it.
+fn item(index: Option<usize>, field: &FieldDefinition) -> Loc {
+    Loc::Item {
+        index,
+        name: field.name.to_string(),
+    }
 }
 
 fn compile(pattern: &str) -> Result<Regex, String> {

@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_are_trimmed_and_lower_cased_and_print_as_they_are_kept() {
+    fn versions_are_trimmed_and_lower_cased_and_print_as_they_are_stored() {
         assert_eq!(v(" 1.0.0-RC.1+B ").to_string(), "1.0.0-rc.1+b");
         assert_eq!(v("1.0.0+b").to_string(), "1.0.0+b");
     }

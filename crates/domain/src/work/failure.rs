@@ -46,6 +46,19 @@ pub enum FailureKind {
 impl fmt::Display for FailureKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            // What shells, `env` and the dynamic linker mean by these.
+            Self::HookExit(code @ 126) => {
+                write!(
+                    f,
+                    "the hook exited with status {code}: usually a program that is not executable"
+                )
+            }
+            Self::HookExit(code @ 127) => {
+                write!(
+                    f,
+                    "the hook exited with status {code}: usually a program or library that is missing"
+                )
+            }
             Self::HookExit(code) => write!(f, "the hook exited with status {code}"),
             Self::Signalled(signal) => write!(f, "it was terminated by signal {signal}"),
             Self::Oom(limit) => write!(f, "it exceeded its memory limit of {} MiB", limit / (1024 * 1024)),

@@ -101,8 +101,8 @@ pub enum ProvenanceError {
     /// The run does not exist.
     #[error("there is no hook run {0}")]
     UnknownRun(RunId),
-    /// The run has no log: logs are stored for failed runs only.
-    #[error("hook run {0} has no log; logs are stored for failed runs only")]
+    /// The run has no log: logs are stored for failed runs and runs with errored records only.
+    #[error("hook run {0} has no log; logs are stored for failed runs and runs with errored records only")]
     NoLog(RunId),
     /// The row does not exist.
     #[error("feature table {feature} has no row {row} for a record of {schema}")]

@@ -157,3 +157,63 @@ pub async fn a_lost_claim_writes_nothing(subject: &Subject<'_>) {
     );
     uow.commit(()).await.unwrap().into_inner();
 }
+
+/// A claim is confirmed while it is held, and after a transaction that ends it has committed it is not (LED-6).
+pub async fn a_claim_is_confirmed_while_it_is_held(subject: &Subject<'_>) {
+    delegated(subject, 7, "d").await;
+    let claim = subject.queue.claim(&worker("w", 1), 1).await.unwrap().remove(0);
+    assert!(subject.queue.confirm(&claim).await.unwrap());
+    let mut uow = UnitOfWork::begin(subject.store).await.unwrap();
+    assert!(
+        uow.delegations()
+            .finish(&claim.delegation, claim.attempt, done("done"))
+            .await
+            .unwrap()
+    );
+    // Whether it is held is decided by the commit that is on its way.
+    let confirmed = async {
+        let begun = std::time::Instant::now();
+        (subject.queue.confirm(&claim).await.unwrap(), begun.elapsed())
+    };
+    let committed = async {
+        // So that the confirmation meets the lock.
+        for _ in 0..5 {
+            subject.store.ping().await.unwrap();
+        }
+        uow.commit(()).await.unwrap().into_inner();
+    };
+    let ((held, waited), ()) = futures::future::join(confirmed, committed).await;
+    assert!(!held, "it waited {waited:?}");
+}
+
+/// A claim whose response was lost is taken back at once, and one that its worker knows is not (LED-5).
+pub async fn a_claim_that_its_worker_does_not_know_is_taken_back(subject: &Subject<'_>) {
+    let (known, unknown) = (
+        delegated(subject, 7, "d1").await,
+        delegated(subject, 8, "d2").await,
+    );
+    let me = worker("w", 1);
+    let claims = subject.queue.claim(&me, 2).await.unwrap();
+    let held: Vec<(DelegationId, i64)> = claims
+        .iter()
+        .filter(|claim| claim.task == known)
+        .map(|claim| (claim.delegation.clone(), claim.attempt))
+        .collect();
+    assert_eq!((claims.len(), held.len()), (2, 1));
+    assert_eq!(subject.queue.disown(&worker("w", 2), &[]).await.unwrap(), 0);
+    assert_eq!(subject.queue.disown(&worker("other", 1), &[]).await.unwrap(), 0);
+    assert_eq!(subject.queue.disown(&me, &held).await.unwrap(), 1);
+    assert_eq!(subject.queue.disown(&me, &held).await.unwrap(), 0);
+    let mut uow = UnitOfWork::begin(subject.store).await.unwrap();
+    let hour = Duration::from_hours(1);
+    let stuck = uow.delegations().take_stuck(&me, hour, 10).await.unwrap().stuck;
+    uow.commit(()).await.unwrap().into_inner();
+    let taken: Vec<_> = stuck.iter().map(|one| one.task.as_ref().unwrap().0).collect();
+    assert_eq!(taken, [unknown]);
+    assert!(
+        stuck[0].why.contains("did not receive the claim"),
+        "{}",
+        stuck[0].why
+    );
+    assert_eq!(subject.queue.heartbeat(&held).await.unwrap().len(), 1);
+}

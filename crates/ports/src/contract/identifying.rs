@@ -20,7 +20,7 @@ async fn signed_in(subject: &Subject<'_>) -> UserProfile {
 
 /// A person is one user, however often they sign in; a role is granted once; a service account keeps who disabled it
 /// first (AUT-1, AUT-3).
-pub async fn users_roles_and_accounts_are_kept(subject: &Subject<'_>) {
+pub async fn users_roles_and_accounts_are_stored(subject: &Subject<'_>) {
     subject.identities.ensure_local_admin().await.unwrap();
     let user = signed_in(subject).await;
     let mut uow = UnitOfWork::begin(subject.store).await.unwrap();
@@ -96,16 +96,16 @@ pub async fn users_roles_and_accounts_are_kept(subject: &Subject<'_>) {
 }
 
 /// A refresh token is found by its hash, marked when it is used, and revoked with its family (WC-1.10).
-pub async fn refresh_tokens_are_good_once(subject: &Subject<'_>) {
+pub async fn refresh_tokens_are_single_use(subject: &Subject<'_>) {
     let user = signed_in(subject).await.id;
     let mut uow = UnitOfWork::begin(subject.store).await.unwrap();
     uow.sessions().open_family(id(80), user).await.unwrap();
     uow.sessions()
-        .keep_token([1; 32], id(80), user, HOUR)
+        .store_token([1; 32], id(80), user, HOUR)
         .await
         .unwrap();
     uow.sessions()
-        .keep_token([2; 32], id(80), user, Duration::ZERO)
+        .store_token([2; 32], id(80), user, Duration::ZERO)
         .await
         .unwrap();
     let _ = uow.commit(()).await.unwrap();
@@ -123,17 +123,17 @@ pub async fn refresh_tokens_are_good_once(subject: &Subject<'_>) {
 
 /// A device's code is reserved once, the number of pending requests is bounded, and a user approves a pending request
 /// (RFC 8628).
-pub async fn devices_are_bounded_and_let_in_once(subject: &Subject<'_>) {
+pub async fn devices_are_bounded_and_authorized_once(subject: &Subject<'_>) {
     let user = signed_in(subject).await.id;
     let mut uow = UnitOfWork::begin(subject.store).await.unwrap();
-    assert!(uow.sessions().keep_device([1; 32], "A", HOUR, 2).await.unwrap());
+    assert!(uow.sessions().store_device([1; 32], "A", HOUR, 2).await.unwrap());
     assert!(
-        !uow.sessions().keep_device([2; 32], "A", HOUR, 2).await.unwrap(),
+        !uow.sessions().store_device([2; 32], "A", HOUR, 2).await.unwrap(),
         "the code is taken"
     );
-    assert!(uow.sessions().keep_device([3; 32], "B", HOUR, 2).await.unwrap());
+    assert!(uow.sessions().store_device([3; 32], "B", HOUR, 2).await.unwrap());
     assert!(
-        !uow.sessions().keep_device([4; 32], "C", HOUR, 2).await.unwrap(),
+        !uow.sessions().store_device([4; 32], "C", HOUR, 2).await.unwrap(),
         "two are waiting"
     );
     assert_eq!(uow.sessions().lock_user_code("X").await.unwrap(), None);

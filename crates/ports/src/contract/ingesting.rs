@@ -137,7 +137,10 @@ pub(super) async fn published(
         .await
         .unwrap();
     repos.ingests().close(run_id(ingest)).await.unwrap();
-    assert!(repos.ingests().complete_if_done(run_id(ingest)).await.unwrap());
+    assert_eq!(
+        repos.ingests().complete_if_done(run_id(ingest)).await.unwrap(),
+        Some(1)
+    );
     srn.to_string()
 }
 

@@ -108,7 +108,7 @@ pub async fn versions_have_no_gaps_under_concurrency(subject: &Subject<'_>) {
 
 /// Every move of a pointer is numbered and stored; a yank is read with its release until it is revoked (REG-4,
 /// REG-6).
-pub async fn moves_and_yanks_are_kept(subject: &Subject<'_>) {
+pub async fn moves_and_yanks_are_stored(subject: &Subject<'_>) {
     deployed(subject).await;
     let reason: Reason = "because".parse().unwrap();
     let mut uow = UnitOfWork::begin(subject.store).await.unwrap();

@@ -3,8 +3,7 @@
 use async_trait::async_trait;
 use domain::registry::hook::HookRelease;
 use domain::{
-    Actor, ConventionSlug, DepositionId, HookRun, IngestRunId, NodeDomain, ReleaseVersion, RunId, SourceId,
-    TaskId,
+    Actor, ConventionSlug, DepositionId, HookRun, IngestRunId, ReleaseVersion, RunId, SourceId, TaskId,
 };
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
@@ -143,6 +142,5 @@ pub trait ProvenanceQueries: Send + Sync {
     async fn has_rows(&self, run: RunId) -> Result<bool, StoreError>;
     /// Returns the trace of a row of a feature table if its record lies in the table's scope. Superseded rows can be
     /// traced too.
-    async fn trace(&self, node: &NodeDomain, table: &Table, row: i64)
-    -> Result<Option<RowTrace>, StoreError>;
+    async fn trace(&self, table: &Table, row: i64) -> Result<Option<RowTrace>, StoreError>;
 }

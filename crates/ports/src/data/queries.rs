@@ -4,9 +4,7 @@ use std::pin::Pin;
 
 use async_trait::async_trait;
 use domain::data::record::RecordRef;
-use domain::{
-    Cell, ColumnType, Filter, HookName, NodeDomain, RecordSrn, RunId, Schema, SchemaId, SchemaRef, SortKey,
-};
+use domain::{Cell, ColumnType, Filter, HookName, RecordSrn, RunId, Schema, SchemaId, SchemaRef, SortKey};
 use futures::Stream;
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -161,6 +159,5 @@ pub trait DataQueries: Send + Sync {
     /// write something with an earlier time.
     async fn settled(&self, at: OffsetDateTime) -> Result<Settled, StoreError>;
     /// Returns a record in the requested version, or else the newest.
-    async fn record(&self, node: &NodeDomain, reference: RecordRef)
-    -> Result<Option<RecordView>, StoreError>;
+    async fn record(&self, reference: RecordRef) -> Result<Option<RecordView>, StoreError>;
 }

@@ -117,13 +117,13 @@ pub const FAMILIES: &[Family] = &[
     ),
 ];
 
-/// Reads figures.
+/// Statistics and samples of the whole archive.
 #[async_trait]
 pub trait StatsQueries: Send + Sync {
     /// Counts what the archive holds. It is expensive, so callers cache it.
     async fn stats(&self) -> Result<Stats, StoreError>;
     /// Returns samples of the families in [`FAMILIES`].
-    async fn figures(&self) -> Result<Vec<Sample>, StoreError>;
+    async fn samples(&self) -> Result<Vec<Sample>, StoreError>;
     /// Returns how many connections of the pool are in use, and how many it has.
     fn pool(&self) -> (u32, u32);
 }

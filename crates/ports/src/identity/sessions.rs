@@ -43,7 +43,7 @@ pub trait Sessions: Send {
     /// Opens a family of refresh tokens.
     async fn open_family(&mut self, family: Uuid, user: UserId) -> Result<(), StoreError>;
     /// Stores a new refresh token, and deletes some that expired long ago.
-    async fn keep_token(
+    async fn store_token(
         &mut self,
         hash: [u8; 32],
         family: Uuid,
@@ -58,7 +58,7 @@ pub trait Sessions: Send {
     async fn revoke_family(&mut self, family: Uuid, why: &str) -> Result<(), StoreError>;
     /// Stores a device's request, and deletes expired ones. Returns `false` if the code is in use, or if `most`
     /// requests are pending.
-    async fn keep_device(
+    async fn store_device(
         &mut self,
         hash: [u8; 32],
         user_code: &str,

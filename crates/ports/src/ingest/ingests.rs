@@ -122,6 +122,8 @@ pub enum RecordEnd {
     Rejected(HookName, String),
     /// Not judged by this hook, for this reason.
     Errored(HookName, String),
+    /// Errored without a hook: its metadata cannot be stored, for this reason.
+    Unstorable(String),
 }
 
 /// The results of a batch, counted.
@@ -188,6 +190,7 @@ pub trait Ingests: Send {
         kind: &str,
         reason: &str,
     ) -> Result<u64, StoreError>;
-    /// Ends a locked run if it is closed and all of its batches have ended. Returns whether it did.
-    async fn complete_if_done(&mut self, run: IngestRunId) -> Result<bool, StoreError>;
+    /// Ends a locked run if it is closed and all of its batches have ended. If it did, returns how many records the
+    /// run published.
+    async fn complete_if_done(&mut self, run: IngestRunId) -> Result<Option<u64>, StoreError>;
 }

@@ -1,7 +1,7 @@
 //! Reads of ingest runs.
 
 use async_trait::async_trait;
-use domain::{Actor, ConventionSlug, IngestMode, IngestRunId, IngestStatus, Schema, SchemaRef};
+use domain::{Actor, ConventionSlug, IngestMode, IngestRunId, IngestStatus, SchemaRef};
 use time::OffsetDateTime;
 
 use crate::error::StoreError;
@@ -68,8 +68,8 @@ pub struct IngestRunView {
 pub struct ReasonCount {
     /// `rejected` or `errored`.
     pub outcome: String,
-    /// The hook.
-    pub hook: String,
+    /// The hook that decided the outcome; `None` if none did: their batch failed, or the run was cancelled.
+    pub hook: Option<String>,
     /// The reason.
     pub reason: String,
     /// How many.
@@ -104,6 +104,4 @@ pub trait IngestQueries: Send + Sync {
     async fn reasons(&self, id: IngestRunId, most: u32) -> Result<Vec<ReasonCount>, StoreError>;
     /// Returns the conventions whose ingesters have a schedule.
     async fn schedules(&self) -> Result<Vec<ScheduleView>, StoreError>;
-    /// Returns one schema version.
-    async fn schema(&self, reference: &SchemaRef) -> Result<Option<Schema>, StoreError>;
 }

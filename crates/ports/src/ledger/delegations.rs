@@ -221,7 +221,7 @@ pub trait Delegations: Send {
     ) -> Result<bool, StoreError>;
     /// Cancels delegations that are not final, even if they are held, and sets their tasks to `task`. Returns those
     /// that it ended. Their holders learn of it at the next heartbeat.
-    async fn call_off(
+    async fn cancel(
         &mut self,
         ids: &[DelegationId],
         why: &str,

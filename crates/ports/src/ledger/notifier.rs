@@ -17,6 +17,11 @@ pub fn work_topic(callee: &str) -> String {
     format!("work:{callee}")
 }
 
+/// Returns the topic for callees whose claims may have been cancelled.
+pub fn cancelled_topic(callee: &str) -> String {
+    format!("cancelled:{callee}")
+}
+
 /// Returns the topic for callers that wait for messages in an inbox.
 pub fn inbox_topic(caller: &str) -> String {
     format!("inbox:{caller}")

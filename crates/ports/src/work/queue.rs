@@ -48,6 +48,14 @@ pub trait WorkQueue: Send + Sync {
     /// Extends the leases of these claims. Returns those that are still held; the others are lost.
     async fn heartbeat(&self, claims: &[(DelegationId, i64)]) -> Result<Vec<DelegationId>, StoreError>;
 
+    /// Returns whether a claim is still held, and extends its lease. Unlike a heartbeat it waits for a transaction that
+    /// ends the claim at this moment, even one whose connection broke after it had sent its commit.
+    async fn confirm(&self, claim: &Claim) -> Result<bool, StoreError>;
+
+    /// Disowns the leases of this worker that are not among `held`: claims whose response was lost. The next sweep
+    /// takes them back, even if they are recent. Returns how many. Call it only while this worker makes no claim.
+    async fn disown(&self, worker: &WorkerIdentity, held: &[(DelegationId, i64)]) -> Result<u64, StoreError>;
+
     /// Logs a late result as an attempt without applying its effects (LED-6).
     async fn refuse_late(&self, claim: &Claim, what: &str) -> Result<(), StoreError>;
 
@@ -56,4 +64,11 @@ pub trait WorkQueue: Send + Sync {
 
     /// Wakes the workers of every process, soon. Call it after the commit that queued something.
     fn notify(&self);
+
+    /// Waits until claims may have been cancelled, at most `most`. A heartbeat tells which.
+    async fn wait_cancelled(&self, most: Duration);
+
+    /// Wakes the workers of every process that wait for cancelled claims, soon. Call it after the commit that cancelled
+    /// something.
+    fn notify_cancelled(&self);
 }

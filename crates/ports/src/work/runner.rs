@@ -209,6 +209,11 @@ pub trait Runner: Send + Sync {
         files: &[RecordFile],
     ) -> Result<StagedFiles, RunnerError>;
 
+    /// Returns why the runner of this image could not run it, as far as can be seen without running it or asking a
+    /// registry. `None` also where that cannot be seen, such as where no runner of this server is for such images. It
+    /// may read the whole image.
+    async fn examine(&self, image: &str, digest: &Digest) -> Result<Option<String>, RunnerError>;
+
     /// Makes one attempt at a hook.
     async fn run(&self, job: &HookJob) -> Result<Attempt, RunnerError>;
 

@@ -46,7 +46,7 @@ pub(crate) async fn run() -> Result<(), Failure> {
     let (wrong, ends) = ours().await?;
     println!(
         "   1  {:<78} {wrong:>10} {:>10}                aim 0 of {TASKS}",
-        "results of somebody who did not hold it any more; with the status as the only fence",
+        "results of a worker that no longer held it; with the status as the only fence",
         status_only().await?
     );
     println!(
@@ -120,10 +120,10 @@ async fn ours() -> Result<(i64, i64), Failure> {
     let wrong = "select count(*) from delegation_inbox m join delegations d using (delegation_id)
                  where m.kind = 'completed' and (m.result ->> 'by' <> m.delegation_id or (m.result ->> 'attempt')::bigint <> d.attempt)";
     let wrong: i64 = sqlx::query_scalar(wrong).fetch_one(&scene.pool).await?;
-    let told: i64 = sqlx::query_scalar("select count(*) from delegation_inbox where kind = 'completed'")
+    let messages: i64 = sqlx::query_scalar("select count(*) from delegation_inbox where kind = 'completed'")
         .fetch_one(&scene.pool)
         .await?;
-    Ok((wrong, told))
+    Ok((wrong, messages))
 }
 
 /// The same workers on one table where `status = 'in_progress'` is the fence: results that are not of the last who had it.

@@ -30,7 +30,7 @@ const CALLER: &str = "user:00000000-0000-7000-8000-00000000000a";
 const CALLEE: &str = "user:00000000-0000-7000-8000-00000000000b";
 const CLIENTS: usize = 8;
 const TIME: Duration = Duration::from_secs(4);
-/// Each figure is the median of so many, taken in turns.
+/// Each value is the median of so many, taken in turns.
 const TURNS: usize = 3;
 /// Jobs that graphile-worker drains.
 const JOBS: u64 = 100_000;
@@ -166,11 +166,11 @@ async fn pgbench(url: &str, script: PathBuf) -> Result<f64, Failure> {
             .output()
     })
     .await??;
-    let told = String::from_utf8_lossy(&output.stdout);
-    let rate = told
+    let printed = String::from_utf8_lossy(&output.stdout);
+    let rate = printed
         .lines()
         .find_map(|line| line.strip_prefix("tps = ")?.split(' ').next());
-    let error = || format!("pgbench: {told} {}", String::from_utf8_lossy(&output.stderr));
+    let error = || format!("pgbench: {printed} {}", String::from_utf8_lossy(&output.stderr));
     Ok(rate.ok_or_else(error)?.parse()?)
 }
 
@@ -230,7 +230,7 @@ fn tell(row: &str, what: &str, (ours, theirs): (f64, f64), aim: &str) {
     );
 }
 
-/// Rows 2 and 3: claiming and ending by 500, history kept, fenced, logged, with messages.
+/// Rows 2 and 3: claiming and ending by 500, history stored, fenced, logged, with messages.
 async fn work_off() -> Result<(), Failure> {
     let script = same_sql()?;
     let (mut ours, mut raw, mut bare) = (Vec::new(), Vec::new(), Vec::new());
@@ -299,14 +299,14 @@ async fn graphile() -> Result<Option<f64>, Failure> {
                 .output()
         })
         .await??;
-        let told = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        let printed = String::from_utf8_lossy(&output.stdout).trim().to_owned();
         let error = || {
             format!(
-                "graphile-worker: {told} {}",
+                "graphile-worker: {printed} {}",
                 String::from_utf8_lossy(&output.stderr)
             )
         };
-        rates.push(told.parse::<f64>().map_err(|_| error())?);
+        rates.push(printed.parse::<f64>().map_err(|_| error())?);
     }
     Ok(Some(median(rates)))
 }
@@ -347,8 +347,8 @@ async fn life() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Row 5: beats by 50 of 10,000 that are held, against a table whose beats are indexed; and what both write.
-async fn beats() -> Result<(), Failure> {
+/// Row 5: heartbeats by 50 of 10,000 that are held, against a table whose heartbeats are indexed; and what both write.
+async fn heartbeats() -> Result<(), Failure> {
     let (mut ours, mut theirs, mut our_wal, mut their_wal) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let wal = "select (pg_current_wal_lsn() - '0/0')::float8";
     for _ in 0..TURNS {
@@ -359,18 +359,18 @@ async fn beats() -> Result<(), Failure> {
         let callee: Party = CALLEE.parse()?;
         let turn = AtomicU64::new(0);
         let before = scene.number(wal).await?;
-        let beaten = AtomicU64::new(0);
+        let extended = AtomicU64::new(0);
         let once = async || -> Result<u64, Failure> {
             let from = turn.fetch_add(1, Ordering::Relaxed) * 7919 % 9950;
             let claims = (from + 1..=from + 50)
                 .map(|n| Ok((format!("f{n}").parse()?, 1)))
                 .collect::<Result<Vec<(DelegationId, i64)>, domain::Invalid>>()?;
             let held = scene.ledger.heartbeat(Some(&callee), &claims).await?.len() as u64;
-            beaten.fetch_add(held, Ordering::Relaxed);
+            extended.fetch_add(held, Ordering::Relaxed);
             Ok(held)
         };
         ours.push(rate(CLIENTS, TIME, once).await?);
-        our_wal.push((scene.number(wal).await? - before) / beaten.load(Ordering::Relaxed) as f64);
+        our_wal.push((scene.number(wal).await? - before) / extended.load(Ordering::Relaxed) as f64);
 
         scene
             .execute(&std::fs::read_to_string(here("brief.sql"))?)
@@ -390,13 +390,13 @@ async fn beats() -> Result<(), Failure> {
     }
     tell(
         "5",
-        "beats by 50 / the same on a table with an index on them",
+        "heartbeats by 50 / the same on a table with an index on them",
         (median(ours), median(theirs)),
         "7",
     );
     tell(
         "5",
-        "bytes of WAL of a beat / the same",
+        "bytes of WAL of a heartbeat / the same",
         (median(our_wal), median(their_wal)),
         "0.22 at most",
     );
@@ -438,7 +438,7 @@ async fn claims() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Row 9: a sweep of 100,000 that are held, of which nobody or a few are silent.
+/// Row 9: a sweep of 100,000 that are held, of which none or a few are silent.
 async fn sweeps() -> Result<(), Failure> {
     let scene = Scene::new().await?;
     scene
@@ -494,7 +494,7 @@ async fn main() -> Result<(), Failure> {
         life().await?;
     }
     if wants("5") {
-        beats().await?;
+        heartbeats().await?;
     }
     if wants("8") {
         claims().await?;

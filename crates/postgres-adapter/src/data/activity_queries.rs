@@ -3,6 +3,7 @@
 //! The order is (writing transaction, sequence), and only entries of transactions older than every open one are shown
 //! (`pg_snapshot_xmin`): a transaction that commits later comes after all entries that were ever shown. So the feed
 //! waits for the oldest open transaction of the whole server; transactions that write the log are short.
+//! `log_position` adds the offset of the newest epoch, which a restore into another cluster opens.
 
 use async_trait::async_trait;
 use domain::{Actor, EntryId, ServiceAccountId, UserId};
@@ -19,6 +20,13 @@ use crate::store::tx::PgStore;
 const TABLE: &str = "activity_log";
 /// The maximum number of entries that one read searches, if a filter matches only some of them.
 const MAX_LOOKED_AT: i64 = 5000;
+
+/// The maximum number of entries that one statement returns if some of them may name every record of a batch.
+const STEP: i64 = 50;
+/// The size in bytes after which a page takes no further entry.
+const MAX_PAGE_BYTES: usize = 8 * 1024 * 1024;
+/// The kind of entries that name every record of a batch (WC-1.7).
+const LARGE: &str = "IngestBatchPublished";
 
 /// An entry that was searched. Its content is present only if it matches the filter.
 struct Looked {
@@ -48,7 +56,7 @@ macro_rules! entries {
             r#"select s.transaction_id::text as "transaction!", s.sequence, f.kind as "kind?", f.subject as "subject?", f.actor_user_id as "actor_user_id?",
                  f.actor_service_account_id as "actor_service_account_id?", f.payload as "payload?", f.created_at as "created_at?"
                from (select * from activity_log where (transaction_id, sequence) "# + $side + r#" ($1::text::xid8, $2)
-                       and transaction_id < pg_snapshot_xmin(pg_current_snapshot()) and "# + $through + r#"
+                       and transaction_id < log_position(pg_snapshot_xmin(pg_current_snapshot())) and "# + $through + r#"
                      order by transaction_id "# + $order + ", sequence " + $order + r#" limit $3) s
                left join lateral (select s.* where (cardinality($4::text[]) = 0 or s.kind = any($4))
                  and ($5::uuid is null or s.actor_user_id = $5) and ($6::uuid is null or s.actor_service_account_id = $6)
@@ -65,11 +73,49 @@ macro_rules! entries {
     };
 }
 
-#[async_trait]
-impl ActivityQueries for PgStore {
-    #[tracing::instrument(name = "db.activity_queries.activity", skip_all)]
-    async fn activity(&self, filter: &ActivityFilter, most: u32) -> Result<ActivityPage, StoreError> {
-        let most = most as usize;
+impl Looked {
+    /// Returns the position of the entry, and its content if it matches.
+    fn read(self) -> Result<(EntryId, Option<ActivityEntry>), StoreError> {
+        let transaction = self.transaction.parse::<u64>();
+        let id = EntryId {
+            transaction: transaction.map_err(|e| StoreError::corrupt(TABLE, e))?,
+            sequence: self.sequence,
+        };
+        let (Some(kind), Some(subject), Some(payload), Some(created_at)) =
+            (self.kind, self.subject, self.payload, self.created_at)
+        else {
+            return Ok((id, None));
+        };
+        let entry = ActivityEntry {
+            id,
+            kind,
+            subject,
+            actor: actor(self.actor_user_id, self.actor_service_account_id),
+            payload,
+            created_at,
+        };
+        Ok((id, Some(entry)))
+    }
+}
+
+/// Returns roughly the size of a value as JSON, in bytes.
+fn size(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len() + 3,
+        Value::Array(items) => items.iter().map(size).sum(),
+        Value::Object(map) => map.iter().map(|(key, item)| key.len() + 4 + size(item)).sum(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 8,
+    }
+}
+
+impl PgStore {
+    /// Returns the next entries after a place, at most `most`, with the content of those that match.
+    async fn looked(
+        &self,
+        filter: &ActivityFilter,
+        (transaction, sequence): (String, i64),
+        most: i64,
+    ) -> Result<Vec<Looked>, StoreError> {
         let user = filter.actor.as_ref().and_then(Actor::user).map(UserId::as_uuid);
         let account = filter
             .actor
@@ -77,25 +123,11 @@ impl ActivityQueries for PgStore {
             .and_then(Actor::service_account)
             .map(ServiceAccountId::as_uuid);
         let by_actor = user.is_some() || account.is_some();
-        let filtered = by_actor || filter.subject.is_some() || !filter.kinds.is_empty();
-        let looked_at = if filtered {
-            MAX_LOOKED_AT
-        } else {
-            i64::try_from(most).unwrap_or(MAX_LOOKED_AT)
-        };
-        let start = if filter.newest_first {
-            (u64::MAX.to_string(), i64::MAX)
-        } else {
-            ("0".to_owned(), 0)
-        };
-        let (transaction, sequence) = filter
-            .after
-            .map_or(start, |id| (id.transaction.to_string(), id.sequence));
         let subject = filter.subject.as_deref();
         let arguments = (
             transaction,
             sequence,
-            looked_at,
+            most,
             filter.kinds.as_slice(),
             user,
             account,
@@ -129,41 +161,59 @@ impl ActivityQueries for PgStore {
                     .fetch_all(&self.pool)
                     .await
             }
-        }
-        .map_err(store_error)?;
-        let all_looked_at = i64::try_from(rows.len()).unwrap_or(i64::MAX) < looked_at;
-        let mut page = ActivityPage {
-            has_more: !all_looked_at,
-            ..ActivityPage::default()
         };
-        let mut rows = rows.into_iter();
-        for row in rows.by_ref() {
-            let id = EntryId {
-                transaction: row
-                    .transaction
-                    .parse()
-                    .map_err(|e: std::num::ParseIntError| StoreError::corrupt(TABLE, e))?,
-                sequence: row.sequence,
-            };
-            page.next = Some(id);
-            if let (Some(kind), Some(subject), Some(payload), Some(created_at)) =
-                (row.kind, row.subject, row.payload, row.created_at)
-            {
-                page.entries.push(ActivityEntry {
-                    id,
-                    kind,
-                    subject,
-                    actor: actor(row.actor_user_id, row.actor_service_account_id),
-                    payload,
-                    created_at,
-                });
-                if page.entries.len() == most {
+        rows.map_err(store_error)
+    }
+}
+
+#[async_trait]
+impl ActivityQueries for PgStore {
+    #[tracing::instrument(name = "db.activity_queries.activity", skip_all)]
+    async fn activity(&self, filter: &ActivityFilter, most: u32) -> Result<ActivityPage, StoreError> {
+        let most = most as usize;
+        let by_actor = matches!(filter.actor, Some(Actor::User(_) | Actor::ServiceAccount(_)));
+        let filtered = by_actor || filter.subject.is_some() || !filter.kinds.is_empty();
+        let mut left = if filtered {
+            MAX_LOOKED_AT
+        } else {
+            i64::try_from(most).unwrap_or(MAX_LOOKED_AT)
+        };
+        // Only the server itself writes large entries.
+        let large = filter.kinds.is_empty() || filter.kinds.iter().any(|kind| kind == LARGE);
+        let step = if large && !by_actor { STEP } else { left };
+        let start = if filter.newest_first {
+            (u64::MAX.to_string(), i64::MAX)
+        } else {
+            ("0".to_owned(), 0)
+        };
+        let place = |id: EntryId| (id.transaction.to_string(), id.sequence);
+        let mut after = filter.after.map_or(start, place);
+        let (mut page, mut bytes) = (ActivityPage::default(), 0);
+        loop {
+            let looking = left.min(step);
+            let rows = self.looked(filter, after, looking).await?;
+            let found = i64::try_from(rows.len()).unwrap_or(i64::MAX);
+            let mut rows = rows.into_iter();
+            let mut full = false;
+            for row in rows.by_ref() {
+                let (id, entry) = row.read()?;
+                page.next = Some(id);
+                if let Some(entry) = entry {
+                    bytes += size(&entry.payload);
+                    page.entries.push(entry);
+                    full = page.entries.len() == most || bytes > MAX_PAGE_BYTES;
+                }
+                if full {
                     break;
                 }
             }
+            left -= found;
+            page.has_more = found == looking || rows.len() > 0;
+            match page.next {
+                Some(id) if page.has_more && !full && left > 0 => after = place(id),
+                _ => return Ok(page),
+            }
         }
-        page.has_more |= rows.len() > 0;
-        Ok(page)
     }
 
     #[tracing::instrument(name = "db.activity_queries.has_entry", skip_all)]

@@ -1,9 +1,7 @@
 //! The provenance of a row (PRV-6).
 
 use async_trait::async_trait;
-use domain::{
-    Actor, HookName, HookRun, IngestRunId, NodeDomain, ReleaseVersion, RunId, SchemaRef, TaskId, UserId,
-};
+use domain::{Actor, HookName, HookRun, IngestRunId, ReleaseVersion, RunId, SchemaRef, TaskId, UserId};
 use ports::data::{
     Identity, RecordView, RowTrace, Table, TableKind, TraceDelegation, TraceDeposition, TraceSource,
     TraceTask,
@@ -324,12 +322,7 @@ impl ProvenanceQueries for PgStore {
     }
 
     #[tracing::instrument(name = "db.provenance_queries.trace", skip_all)]
-    async fn trace(
-        &self,
-        _node: &NodeDomain,
-        table: &Table,
-        row: i64,
-    ) -> Result<Option<RowTrace>, StoreError> {
+    async fn trace(&self, table: &Table, row: i64) -> Result<Option<RowTrace>, StoreError> {
         let TableKind::Feature(hook) = &table.kind else {
             return Ok(None);
         };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::data::record::RecordRef;
-use domain::{Cell, ColumnType, HookName, NodeDomain, Schema, SchemaId, SchemaRef};
+use domain::{Cell, ColumnType, HookName, Schema, SchemaId, SchemaRef};
 use futures::{StreamExt, TryStreamExt};
 use ports::data::{PageKey, RecordView, RowStream, Settled, Table, TableCounts, TableKind, TableQuery};
 use ports::{DataQueries, StoreError};
@@ -340,11 +340,7 @@ impl DataQueries for PgStore {
     }
 
     #[tracing::instrument(name = "db.data_queries.record", skip_all)]
-    async fn record(
-        &self,
-        _node: &NodeDomain,
-        reference: RecordRef,
-    ) -> Result<Option<RecordView>, StoreError> {
+    async fn record(&self, reference: RecordRef) -> Result<Option<RecordView>, StoreError> {
         let version = reference.version.map(|v| v.get().cast_signed());
         let row = sqlx::query!(
             "select srn, schema_id, schema_version, metadata, created_at from records

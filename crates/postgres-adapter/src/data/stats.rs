@@ -24,7 +24,7 @@ const fn float(number: i64) -> f64 {
     number as f64
 }
 
-fn figure(family: &'static str, labels: &[(&'static str, &str)], value: f64) -> Sample {
+fn sample(family: &'static str, labels: &[(&'static str, &str)], value: f64) -> Sample {
     Sample {
         family,
         part: Part::Whole,
@@ -67,9 +67,9 @@ impl StatsQueries for PgStore {
         })
     }
 
-    #[tracing::instrument(name = "db.stats_queries.figures", skip_all)]
-    async fn figures(&self) -> Result<Vec<Sample>, StoreError> {
-        let mut figures = Vec::new();
+    #[tracing::instrument(name = "db.stats_queries.samples", skip_all)]
+    async fn samples(&self) -> Result<Vec<Sample>, StoreError> {
+        let mut samples = Vec::new();
         let runs = sqlx::query!(
             r#"select r.hook_name, u.status, count(*) as "runs!", sum(u.duration_s) as "seconds!", sum(u.oom_retries) as "oom!"
                from hook_runs u join hook_releases r on r.id = u.release_id group by 1, 2 order by 1, 2"#
@@ -79,14 +79,14 @@ impl StatsQueries for PgStore {
         .map_err(store_error)?;
         for row in &runs {
             let labels = [("hook", row.hook_name.as_str()), ("status", row.status.as_str())];
-            figures.push(figure("osa_hook_runs_total", &labels, float(row.runs)));
+            samples.push(sample("osa_hook_runs_total", &labels, float(row.runs)));
             for (part, value) in [(Part::Sum, row.seconds), (Part::Count, float(row.runs))] {
-                figures.push(Sample {
+                samples.push(Sample {
                     part,
-                    ..figure("osa_hook_run_duration_seconds", &labels, value)
+                    ..sample("osa_hook_run_duration_seconds", &labels, value)
                 });
             }
-            figures.push(figure("osa_hook_oom_retries_total", &labels, float(row.oom)));
+            samples.push(sample("osa_hook_oom_retries_total", &labels, float(row.oom)));
         }
         let ingests = sqlx::query!(
             r#"select status, coalesce(failure_kind, '') as "kind!", count(*) as "runs!",
@@ -99,14 +99,14 @@ impl StatsQueries for PgStore {
         let mut batches: BTreeMap<&str, i64> = BTreeMap::new();
         for row in &ingests {
             let labels = [("status", row.status.as_str()), ("kind", row.kind.as_str())];
-            figures.push(figure("osa_ingest_runs_total", &labels, float(row.runs)));
+            samples.push(sample("osa_ingest_runs_total", &labels, float(row.runs)));
             *batches.entry("completed").or_default() += row.completed;
             *batches.entry("failed").or_default() += row.failed;
         }
         for (outcome, value) in batches {
             // Only the last failure of a run is stored. With the failure as a label, a count could go down.
             let labels = [("outcome", outcome), ("kind", "")];
-            figures.push(figure("osa_ingest_batches_total", &labels, float(value)));
+            samples.push(sample("osa_ingest_batches_total", &labels, float(value)));
         }
         let rest = sqlx::query!(
             r#"select ((select coalesce(sum(published), 0) from ingest_runs) + (select count(*) from depositions where record_srn is not null))::bigint as "records!",
@@ -118,11 +118,11 @@ impl StatsQueries for PgStore {
         .fetch_one(&self.pool)
         .await
         .map_err(store_error)?;
-        figures.push(figure("osa_records_published_total", &[], float(rest.records)));
-        figures.push(figure("osa_outbox_pending", &[], float(rest.pending)));
-        figures.push(figure("osa_outbox_lag_seconds", &[], rest.lag));
-        figures.push(figure("osa_outbox_failed", &[], float(rest.failed)));
-        Ok(figures)
+        samples.push(sample("osa_records_published_total", &[], float(rest.records)));
+        samples.push(sample("osa_outbox_pending", &[], float(rest.pending)));
+        samples.push(sample("osa_outbox_lag_seconds", &[], rest.lag));
+        samples.push(sample("osa_outbox_failed", &[], float(rest.failed)));
+        Ok(samples)
     }
 
     fn pool(&self) -> (u32, u32) {

@@ -24,7 +24,7 @@ impl Identities for PgTx {
     ) -> Result<(UserProfile, bool), StoreError> {
         // The update locks the conflicting row, so that two concurrent first sign-ins of one person create one user.
         // A name that the provider changed is taken over.
-        let kept = sqlx::query!(
+        let found = sqlx::query!(
             r#"insert into users (id, provider, external_id, display_name) values ($1, $2, $3, $4)
                on conflict (provider, external_id) do update set display_name = excluded.display_name
                returning id, id = $1 as "is_new!""#,
@@ -36,9 +36,9 @@ impl Identities for PgTx {
         .fetch_one(self.conn())
         .await
         .map_err(|e| self.fail(e))?;
-        let user = self.lock_user(UserId::from_uuid(kept.id)).await?;
+        let user = self.lock_user(UserId::from_uuid(found.id)).await?;
         let user = user.ok_or_else(|| StoreError::corrupt("users", "a user that was just stored is gone"))?;
-        Ok((user, kept.is_new))
+        Ok((user, found.is_new))
     }
 
     #[tracing::instrument(name = "db.identities.lock_user", skip_all, fields(user = %id))]

@@ -46,8 +46,8 @@ impl Sessions for PgTx {
         .map_err(|e| self.fail(e))
     }
 
-    #[tracing::instrument(name = "db.sessions.keep_token", skip_all, fields(user = %user))]
-    async fn keep_token(
+    #[tracing::instrument(name = "db.sessions.store_token", skip_all, fields(user = %user))]
+    async fn store_token(
         &mut self,
         hash: [u8; 32],
         family: Uuid,
@@ -131,8 +131,8 @@ impl Sessions for PgTx {
         .map_err(|e| self.fail(e))
     }
 
-    #[tracing::instrument(name = "db.sessions.keep_device", skip_all)]
-    async fn keep_device(
+    #[tracing::instrument(name = "db.sessions.store_device", skip_all)]
+    async fn store_device(
         &mut self,
         hash: [u8; 32],
         user_code: &str,

@@ -219,14 +219,14 @@ impl Ingests for PgTx {
             .iter()
             .map(|row| ((row.source_id.clone(), row.line), row.outcome.is_some()))
             .collect();
-        let mut kept: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+        let mut stored: BTreeMap<String, Vec<u8>> = BTreeMap::new();
         if fresh.len() < lines.len() {
             let all: Vec<String> = lines.iter().map(|l| l.record.source_id.to_string()).collect();
             let rows = sqlx::query!("select source_id, content_hash from ingest_records where ingest_run_id = $1 and source_id = any($2)", run.as_uuid(), &all)
                 .fetch_all(self.conn())
                 .await
                 .map_err(|e| self.fail(e))?;
-            kept.extend(rows.into_iter().map(|row| (row.source_id, row.content_hash)));
+            stored.extend(rows.into_iter().map(|row| (row.source_id, row.content_hash)));
         }
         sqlx::query!(
             "update ingest_runs set received = received + $2, unchanged = unchanged + $3 where id = $1",
@@ -245,7 +245,7 @@ impl Ingests for PgTx {
             match fresh.get(&key) {
                 Some(true) => LineResult::Unchanged,
                 Some(false) => LineResult::Accepted,
-                None if kept
+                None if stored
                     .get(&key.0)
                     .is_some_and(|hash| hash.as_slice() == line.record.content_hash) =>
                 {
@@ -361,6 +361,7 @@ impl Ingests for PgTx {
                 RecordEnd::Rejected(hook, reason) | RecordEnd::Errored(hook, reason) => {
                     (Some(hook.to_string()), Some(reason.clone()), None)
                 }
+                RecordEnd::Unstorable(reason) => (None, Some(reason.clone()), None),
             };
             hooks.push(hook);
             reasons.push(reason);
@@ -417,17 +418,18 @@ impl Ingests for PgTx {
     }
 
     #[tracing::instrument(name = "db.ingests.complete_if_done", skip_all, fields(ingest_run = %run))]
-    async fn complete_if_done(&mut self, run: IngestRunId) -> Result<bool, StoreError> {
-        sqlx::query!(
+    async fn complete_if_done(&mut self, run: IngestRunId) -> Result<Option<u64>, StoreError> {
+        let published = sqlx::query_scalar!(
             "update ingest_runs set status = 'completed', completed_at = now()
              where id = $1 and status = 'running' and ingestion_finished and batches_completed + batches_failed >= batches_ingested
-               and not exists (select 1 from ingest_records where ingest_run_id = $1 and batch is null and outcome is null)",
+               and not exists (select 1 from ingest_records where ingest_run_id = $1 and batch is null and outcome is null)
+             returning published",
             run.as_uuid()
         )
-        .execute(self.conn())
+        .fetch_optional(self.conn())
         .await
-        .map(|done| done.rows_affected() == 1)
-        .map_err(|e| self.fail(e))
+        .map_err(|e| self.fail(e))?;
+        published.map(|n| count(TABLE, n)).transpose()
     }
 }
 
@@ -435,7 +437,7 @@ const fn outcome(end: &RecordEnd) -> &'static str {
     match end {
         RecordEnd::Published(_) => "published",
         RecordEnd::Rejected(..) => "rejected",
-        RecordEnd::Errored(..) => "errored",
+        RecordEnd::Errored(..) | RecordEnd::Unstorable(_) => "errored",
     }
 }
 

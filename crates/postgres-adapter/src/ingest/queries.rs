@@ -1,14 +1,14 @@
 //! Reads of ingest runs.
 
 use async_trait::async_trait;
-use domain::{IngestRunId, Schema, SchemaRef};
+use domain::{IngestRunId, SchemaRef};
 use ports::ingest::{IngestRunView, ReasonCount, ScheduleView};
 use ports::{IngestQueries, StoreError};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::store::error::store_error;
-use crate::store::rows::{actor, count, document, parsed, small};
+use crate::store::rows::{actor, count, parsed, small};
 use crate::store::tx::PgStore;
 
 struct Row {
@@ -125,7 +125,8 @@ impl IngestQueries for PgStore {
             .map(|row| {
                 Ok(ReasonCount {
                     outcome: row.outcome,
-                    hook: row.hook,
+                    // The statement groups by the empty text.
+                    hook: Some(row.hook).filter(|hook| !hook.is_empty()),
                     reason: row.reason,
                     records: count("ingest_records", row.records)?,
                 })
@@ -156,25 +157,5 @@ impl IngestQueries for PgStore {
                 })
             })
             .collect()
-    }
-
-    #[tracing::instrument(name = "db.ingest_queries.schema", skip_all)]
-    async fn schema(&self, reference: &SchemaRef) -> Result<Option<Schema>, StoreError> {
-        let row = sqlx::query!(
-            "select title, fields from schemas where id = $1 and version = $2",
-            reference.id.as_str(),
-            reference.version.to_string()
-        )
-        .fetch_optional(&self.pool)
-        .await
-        .map_err(store_error)?;
-        row.map(|row| {
-            Ok(Schema {
-                reference: reference.clone(),
-                title: row.title,
-                fields: document("schemas", row.fields)?,
-            })
-        })
-        .transpose()
     }
 }

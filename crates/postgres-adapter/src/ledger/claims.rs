@@ -140,7 +140,7 @@ impl Ledger for PgLedger {
                ), mine as materialized (
                  select l.delegation_id from delegation_leases l join claims c on l.delegation_id = c.id and l.attempt = c.attempt
                  where $3::text is null or l.callee_id = $3 order by l.delegation_id for update of l skip locked
-               ), beaten as (
+               ), extended as (
                  update delegation_leases l set last_heartbeat = clock_timestamp() from mine m where l.delegation_id = m.delegation_id
                )
                select l.delegation_id, l.attempt, l.deadline from delegation_leases l

@@ -176,7 +176,7 @@ impl Delegations for PgTx {
                ), logged as (
                  insert into delegation_attempts (delegation_id, attempt, event, worker_id, detail)
                  select delegation_id, attempt, status, worker_id, coalesce(preview, error) from ended
-               ), told as (
+               ), notified as (
                  insert into delegation_inbox (caller_id, delegation_id, attempt, kind, result, error_detail)
                  select caller_id, delegation_id, attempt, status, result, error from ended where caller_id not like 'hallmark:%'
                ), tasks_ended as (
@@ -233,8 +233,8 @@ impl Delegations for PgTx {
         .map_err(|e| self.fail(e))
     }
 
-    #[tracing::instrument(name = "db.delegations.call_off", skip_all)]
-    async fn call_off(
+    #[tracing::instrument(name = "db.delegations.cancel", skip_all)]
+    async fn cancel(
         &mut self,
         ids: &[DelegationId],
         why: &str,
@@ -262,7 +262,7 @@ impl Delegations for PgTx {
                    ), logged as (
                      insert into delegation_attempts (delegation_id, attempt, event, worker_id, detail)
                      select e.delegation_id, e.attempt, 'failed', g.worker_id, $2 from ended e left join gone g on g.delegation_id = e.delegation_id
-                   ), told as (
+                   ), notified as (
                      insert into delegation_inbox (caller_id, delegation_id, attempt, kind, error_detail)
                      select caller_id, delegation_id, attempt, 'failed', $2 from ended where caller_id not like 'hallmark:%'
                    ), tasks_ended as (
@@ -335,7 +335,7 @@ impl Delegations for PgTx {
         delay: Duration,
         anew: bool,
     ) -> Result<bool, StoreError> {
-        self.hand_out_again(id, next, delay, anew).await
+        self.insert_redelegation(id, next, delay, anew).await
     }
 
     #[tracing::instrument(name = "db.delegations.notify_stuck", skip_all)]

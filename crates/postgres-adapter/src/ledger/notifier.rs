@@ -7,20 +7,25 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use ports::{Notifier, Subscription};
+use ports::{Notifier, StoreError, Subscription};
 use sqlx::PgPool;
 use sqlx::postgres::PgListener;
 use tokio::sync::{Notify, watch};
 
+use crate::store::error::store_error;
+
 const CHANNEL: &str = "hallmark_work";
 /// PostgreSQL refuses a payload of 8000 bytes and more.
 const MAX_PAYLOAD: usize = 7000;
+/// How long a loop waits before it shows that it is alive.
+const TURN: Duration = Duration::from_secs(1);
 /// The number of topics above which those without subscribers are dropped.
 const MANY_TOPICS: usize = 1000;
 
 /// Wake-ups across the processes that share a database.
 #[derive(Debug)]
 pub struct PgNotifier {
+    pool: PgPool,
     shared: Arc<Shared>,
 }
 
@@ -55,12 +60,69 @@ impl PgNotifier {
     /// The minimum time between two `NOTIFY`s of one process.
     pub const COALESCE: Duration = Duration::from_millis(25);
 
-    /// Starts sending and listening, until it is dropped.
+    /// Creates it. Hints stay in this process until [`PgNotifier::send`] and [`PgNotifier::listen`] run.
+    pub fn new(pool: &PgPool) -> Self {
+        Self {
+            pool: pool.clone(),
+            shared: Arc::default(),
+        }
+    }
+
+    /// Creates it, and starts sending and listening until it is dropped, for tests. A server supervises both loops.
     pub fn start(pool: &PgPool) -> Self {
-        let shared = Arc::new(Shared::default());
-        drop(tokio::spawn(send_loop(pool.clone(), Arc::downgrade(&shared))));
-        drop(tokio::spawn(listen_loop(pool.clone(), Arc::downgrade(&shared))));
-        Self { shared }
+        let notifier = Self::new(pool);
+        let of = |shared: &Weak<Shared>, pool: &PgPool| {
+            let (shared, pool) = (shared.upgrade()?, pool.clone());
+            (!pool.is_closed()).then_some(Self { pool, shared })
+        };
+        let (shared, own) = (Arc::downgrade(&notifier.shared), pool.clone());
+        drop(tokio::spawn(async move {
+            while let Some(notifier) = of(&shared, &own) {
+                let _ = notifier.send().await;
+            }
+        }));
+        let (shared, own) = (Arc::downgrade(&notifier.shared), pool.clone());
+        drop(tokio::spawn(async move {
+            while shared.strong_count() > 0 && !own.is_closed() {
+                if listen(&own, &shared, &|| {}).await.is_err() {
+                    tokio::time::sleep(TURN).await;
+                }
+            }
+        }));
+        notifier
+    }
+
+    /// Sends the hints that have come to the other processes; waits at most a second for one. After an error the other
+    /// processes poll.
+    pub async fn send(&self) -> Result<(), StoreError> {
+        let woken = tokio::time::timeout(TURN, self.shared.to_send.notified()).await;
+        if woken.is_err() {
+            return Ok(());
+        }
+        let topics = std::mem::take(&mut *locked(&self.shared.outgoing));
+        if topics.is_empty() {
+            return Ok(());
+        }
+        sqlx::query!(
+            "select pg_notify($1, payload) from unnest($2::text[]) payload",
+            CHANNEL,
+            &payloads(&topics)
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(store_error)?;
+        tokio::time::sleep(Self::COALESCE).await;
+        Ok(())
+    }
+
+    /// Listens to the other processes until the connection fails or this is dropped; meanwhile all waiting callers poll.
+    /// Calls `alive` at least once a second.
+    pub fn listen(
+        &self,
+        alive: impl Fn() + Send + Sync,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send {
+        let (pool, shared) = (self.pool.clone(), Arc::downgrade(&self.shared));
+        async move { listen(&pool, &shared, &alive).await.map_err(store_error) }
     }
 }
 
@@ -111,50 +173,13 @@ fn payloads(topics: &BTreeSet<String>) -> Vec<String> {
     all
 }
 
-async fn send_loop(pool: PgPool, shared: Weak<Shared>) {
-    loop {
-        let topics = {
-            let Some(shared) = shared.upgrade() else { return };
-            // Woken at least once a second to see whether the notifier still exists.
-            let woken = tokio::time::timeout(Duration::from_secs(1), shared.to_send.notified()).await;
-            if woken.is_err() {
-                BTreeSet::new()
-            } else {
-                std::mem::take(&mut *locked(&shared.outgoing))
-            }
-        };
-        if pool.is_closed() {
-            return;
-        }
-        if topics.is_empty() {
-            continue;
-        }
-        let sent = sqlx::query!(
-            "select pg_notify($1, payload) from unnest($2::text[]) payload",
-            CHANNEL,
-            &payloads(&topics)
-        )
-        .fetch_all(&pool)
-        .await;
-        if let Err(error) = sent {
-            tracing::debug!(%error, "no wake-up was sent; other processes will poll");
-        }
-        tokio::time::sleep(PgNotifier::COALESCE).await;
-    }
-}
-
-async fn listen_loop(pool: PgPool, shared: Weak<Shared>) {
-    while shared.strong_count() > 0 && !pool.is_closed() {
-        if let Err(error) = listen(&pool, &shared).await {
-            tracing::debug!(%error, "not listening for wake-ups; all waiters poll");
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
-    }
-}
-
 /// Listens until the notifier is dropped or the connection fails. It is always drained: a listener that is not read
 /// holds back vacuum.
-async fn listen(pool: &PgPool, shared: &Weak<Shared>) -> Result<(), sqlx::Error> {
+async fn listen(
+    pool: &PgPool,
+    shared: &Weak<Shared>,
+    alive: &(dyn Fn() + Send + Sync),
+) -> Result<(), sqlx::Error> {
     let mut listener = PgListener::connect_with(pool).await?;
     listener.listen(CHANNEL).await?;
     if let Some(shared) = shared.upgrade() {
@@ -162,7 +187,8 @@ async fn listen(pool: &PgPool, shared: &Weak<Shared>) -> Result<(), sqlx::Error>
         shared.bump_all();
     }
     loop {
-        let received = tokio::time::timeout(Duration::from_secs(1), listener.try_recv()).await;
+        alive();
+        let received = tokio::time::timeout(TURN, listener.try_recv()).await;
         let Some(shared) = shared.upgrade() else {
             return Ok(());
         };

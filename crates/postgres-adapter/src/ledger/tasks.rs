@@ -61,8 +61,8 @@ impl Tasks for PgTx {
         .await
         .map_err(|e| self.fail(e))?;
         row.map(|row| {
-            let kept = row.request_hash.unwrap_or_default();
-            Ok((TaskId::from_uuid(row.id), hash("tasks", &kept)?))
+            let hashed = row.request_hash.unwrap_or_default();
+            Ok((TaskId::from_uuid(row.id), hash("tasks", &hashed)?))
         })
         .transpose()
     }

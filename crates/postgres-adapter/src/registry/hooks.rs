@@ -132,7 +132,7 @@ impl Hooks for PgTx {
                    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) returning built_at
                  ),
                  moved as (update hooks set live_release_id = $1 where name = $2),
-                 kept as (
+                 recorded as (
                    insert into hook_live_moves (hook_name, move, from_release_id, to_release_id, moved_by_user_id, moved_by_service_account_id, moved_at)
                    select $2, coalesce((select move from last), 0) + 1, live_release_id, $1, $10, $11, greatest(clock_timestamp(), (select moved_at from last))
                    from before
@@ -182,7 +182,7 @@ impl Hooks for PgTx {
         reason: Option<&Reason>,
     ) -> Result<(), StoreError> {
         // One statement: the parts that read see the hook as it was before it.
-        let kept = sqlx::query!(
+        let inserted = sqlx::query!(
             "with before as (select live_release_id from hooks where name = $1),
                   last as (select move, moved_at from hook_live_moves where hook_name = $1 order by move desc limit 1),
                   moved as (update hooks set live_release_id = $2 where name = $1)
@@ -198,7 +198,7 @@ impl Hooks for PgTx {
         .execute(self.conn())
         .await
         .map_err(|e| self.fail(e))?;
-        if kept.rows_affected() == 1 {
+        if inserted.rows_affected() == 1 {
             Ok(())
         } else {
             Err(self.poison(StoreError::corrupt(

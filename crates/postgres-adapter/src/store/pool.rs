@@ -1,16 +1,19 @@
 //! The connection pool.
 
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use ports::StoreError;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection as _, PgPool};
+use sqlx::{ConnectOptions as _, Connection as _, PgConnection, PgPool};
+use tokio::time::timeout;
 
-use crate::store::error::store_error;
+use crate::store::session::{ConnectError, check_encoding, check_sessions, configure};
 
 /// How long an idle connection is assumed to be alive.
 const FRESH: Duration = Duration::from_secs(1);
+
+/// The pause before a database that is starting is tried again.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// Options of the pool.
 #[derive(Clone, Debug)]
@@ -23,23 +26,17 @@ pub struct PoolOptions {
     pub acquire_timeout: Duration,
 }
 
-/// Opens a pool and checks that the server responds.
-pub async fn connect(options: &PoolOptions) -> Result<PgPool, StoreError> {
-    let connect = PgConnectOptions::from_str(&options.url)
-        .map_err(store_error)?
+/// Opens a pool, after checking that the database responds and that it and the way to it are fit for an archive.
+pub async fn connect(options: &PoolOptions) -> Result<PgPool, ConnectError> {
+    let connect = PgConnectOptions::from_str(&options.url)?
         .application_name("hallmark")
-        .options([
-            // A transaction that its owner forgot must not hold locks and old snapshots forever (LEDGER-1.6).
-            ("idle_in_transaction_session_timeout", "60s"),
-            ("lock_timeout", "20s"),
-            ("statement_timeout", "30min"),
-            // Compiling a plan takes longer than most plans run: 250 ms of 365 for a recall of 500,000 rows.
-            ("jit", "off"),
-            ("timezone", "UTC"),
-        ]);
-    PgPoolOptions::new()
+        // Poolers do not know this one; `configure` sets it.
+        .extra_float_digits(None);
+    check(&connect, options.acquire_timeout).await?;
+    let pool = PgPoolOptions::new()
         .max_connections(options.max_connections)
         .acquire_timeout(options.acquire_timeout)
+        .after_connect(|session, _| Box::pin(configure(session)))
         // sqlx checks a connection at every return to the pool, and by default at every acquire, too: a round trip
         // each. A connection that was checked a moment ago is not checked again.
         .test_before_acquire(false)
@@ -52,6 +49,57 @@ pub async fn connect(options: &PoolOptions) -> Result<PgPool, StoreError> {
             })
         })
         .connect_with(connect)
-        .await
-        .map_err(store_error)
+        .await?;
+    Ok(pool)
+}
+
+/// Checks the database over two connections of their own, which it closes again.
+async fn check(connect: &PgConnectOptions, patience: Duration) -> Result<(), ConnectError> {
+    let mut first = responding(connect, patience).await?;
+    let alone = |_| ConnectError::NoSecondSession(patience);
+    let mut second = timeout(patience, connect.connect()).await.map_err(alone)??;
+    let checked = timeout(patience, check_sessions(&mut first, &mut second)).await;
+    checked.map_err(alone)??;
+    configure(&mut first).await?;
+    check_encoding(&mut first).await?;
+    for session in [first, second] {
+        if let Err(error) = session.close().await {
+            tracing::debug!(%error, "a checking session was gone before it was closed");
+        }
+    }
+    Ok(())
+}
+
+/// Opens a connection, and waits for a database that is starting.
+async fn responding(connect: &PgConnectOptions, patience: Duration) -> Result<PgConnection, ConnectError> {
+    let begun = Instant::now();
+    loop {
+        let left = patience.saturating_sub(begun.elapsed());
+        let opened = timeout(left, open(connect)).await;
+        match opened.map_err(|_| ConnectError::Silent(patience))? {
+            Err(error) if is_starting(&error) && begun.elapsed() + PAUSE < patience => {
+                tokio::time::sleep(PAUSE).await;
+            }
+            opened => return Ok(opened?),
+        }
+    }
+}
+
+/// Opens a connection. A pooler accepts one before it has a session for it, so a statement is part of it.
+async fn open(connect: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
+    let mut session = connect.connect().await?;
+    sqlx::raw_sql("select 1").execute(&mut session).await?;
+    Ok(session)
+}
+
+/// Returns whether the database may accept the next connection.
+fn is_starting(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(error) => error.kind() == std::io::ErrorKind::ConnectionRefused,
+        // `too_many_connections` and `cannot_connect_now`.
+        sqlx::Error::Database(error) => error
+            .code()
+            .is_some_and(|code| ["53300", "57P03"].contains(&code.as_ref())),
+        _ => false,
+    }
 }

@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn all_who_wait_are_answered_and_a_failure_leaves_nobody_waiting() {
+    async fn all_who_wait_get_a_result_even_if_the_read_fails() {
         let read_batcher: Arc<ReadBatcher<u32, u32>> = Arc::default();
         let ask = |key: u32| {
             let read_batcher = Arc::clone(&read_batcher);

@@ -1,12 +1,13 @@
 //! The unit of work: one transaction that is every repository.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::NodeDomain;
 use ports::{
-    Activity, Conventions, Delegations, Depositions, Features, Hooks, Identities, Ingests, Pulls, Records,
-    Repos, Runs, Schemas, Sessions, Store, StoreError, Tasks, Tx,
+    Activity, Conventions, Delegations, Depositions, Disk, Features, Hooks, Identities, Ingests, Pulls,
+    Records, Repos, Runs, Schemas, Sessions, Store, StoreError, Tasks, Tx,
 };
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use time::OffsetDateTime;
@@ -14,6 +15,10 @@ use tokio::sync::Semaphore;
 
 use crate::registry::release_reads::ReleaseReads;
 use crate::store::error::store_error;
+use crate::store::refusal;
+
+/// How long a refused write counts where it cannot be tried again.
+const REFUSAL_COUNTS: Duration = Duration::from_secs(60);
 
 /// Opens units of work, and is every query port.
 #[derive(Clone, Debug)]
@@ -114,6 +119,28 @@ impl Store for PgStore {
             .await
             .map(|_| ())
             .map_err(store_error)
+    }
+
+    #[tracing::instrument(name = "db.store.room", skip_all)]
+    async fn room(&self) -> Result<(), StoreError> {
+        let Some(at) = refusal::last() else { return Ok(()) };
+        // Extends a table by more than a megabyte, as a batch does; with random values, because PostgreSQL compresses.
+        let written = sqlx::query!(
+            "create temporary table room_check on commit drop as
+             select gen_random_uuid() as a, gen_random_uuid() as b from generate_series(1, 20000)"
+        )
+        .execute(&self.pool)
+        .await;
+        match written.map_err(store_error) {
+            Ok(_) => {
+                refusal::forget();
+                Ok(())
+            }
+            Err(full @ StoreError::Full { .. }) => Err(full),
+            // The role may lack the right to temporary tables, and then nothing can be tried.
+            Err(other) if at.elapsed() < REFUSAL_COUNTS => Err(StoreError::full(Disk::Database, other)),
+            Err(_) => Ok(()),
+        }
     }
 }
 

@@ -41,10 +41,10 @@ impl PgLedger {
                  order by d.updated_at limit $2 for update of d skip locked
                ), gone as (
                  delete from delegations d using old o where d.delegation_id = o.delegation_id returning d.*
-               ), kept_ids as (
+               ), archived_ids as (
                  insert into delegation_archive_ids (delegation_id, caller_id, idempotency_key, created_at)
                  select delegation_id, caller_id, idempotency_key, created_at from gone
-               ), kept as (
+               ), archived as (
                  insert into delegations_archive (delegation_id, task_id, caller_id, callee_id, task_preview, status, attempt, last_heartbeat, deadline,
                    result_preview, result, error_detail, retry_count, idempotency_key, created_at, updated_at, input, request_hash, max_retries, retry_of,
                    parent_id, root_id, depth)
@@ -54,7 +54,7 @@ impl PgLedger {
                  from gone g left join delegation_inbox m on m.delegation_id = g.delegation_id
                  returning 1
                )
-               select count(*) as "moved!" from kept"#,
+               select count(*) as "moved!" from archived"#,
             age,
             i64::from(most),
             month

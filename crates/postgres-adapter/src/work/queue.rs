@@ -12,6 +12,7 @@ use tokio::sync::Mutex;
 
 use crate::ledger::claims::PgLedger;
 use crate::ledger::notifier::PgNotifier;
+use crate::store::error::store_error;
 
 /// The queue of one of the server's own callees on PostgreSQL.
 pub struct PgQueue {
@@ -20,6 +21,8 @@ pub struct PgQueue {
     topic: String,
     notifier: Arc<dyn Notifier>,
     listening: Mutex<Box<dyn Subscription>>,
+    cancelled_topic: String,
+    cancelled: Mutex<Box<dyn Subscription>>,
 }
 
 impl PgQueue {
@@ -28,16 +31,20 @@ impl PgQueue {
         let callee = callee.into();
         let topic = ports::work_topic(&callee);
         let listening = Mutex::new(notifier.subscribe(&topic));
+        let cancelled_topic = ports::cancelled_topic(&callee);
+        let cancelled = Mutex::new(notifier.subscribe(&cancelled_topic));
         Self {
             ledger: PgLedger::new(pool),
             callee,
             topic,
             notifier,
             listening,
+            cancelled_topic,
+            cancelled,
         }
     }
 
-    /// Creates a queue for `callee` with its own wake-ups.
+    /// Creates a queue for `callee` with its own wake-ups, for tests.
     pub fn start(pool: PgPool, callee: impl Into<String>) -> Self {
         let notifier = Arc::new(PgNotifier::start(&pool));
         Self::new(pool, callee, notifier)
@@ -80,6 +87,41 @@ impl WorkQueue for PgQueue {
         Ok(held.into_iter().map(|(id, ..)| id).collect())
     }
 
+    #[tracing::instrument(name = "db.work_queue.confirm", skip_all, fields(delegation = %claim.delegation, attempt = claim.attempt))]
+    async fn confirm(&self, claim: &Claim) -> Result<bool, StoreError> {
+        // Waits for the lock that ending and revoking take, and finds no row if either has committed.
+        let confirmed = sqlx::query!(
+            "update delegation_leases set last_heartbeat = clock_timestamp() where delegation_id = $1 and attempt = $2",
+            claim.delegation.as_str(),
+            claim.attempt
+        )
+        .execute(&self.ledger.pool)
+        .await
+        .map_err(store_error)?;
+        Ok(confirmed.rows_affected() == 1)
+    }
+
+    #[tracing::instrument(name = "db.work_queue.disown", skip_all)]
+    async fn disown(&self, worker: &WorkerIdentity, held: &[(DelegationId, i64)]) -> Result<u64, StoreError> {
+        let ids: Vec<String> = held.iter().map(|(id, _)| id.to_string()).collect();
+        let attempts: Vec<i64> = held.iter().map(|(_, attempt)| *attempt).collect();
+        // The sweep takes back what another boot of its worker holds (`sweeping.rs`).
+        let disowned = sqlx::query!(
+            "update delegation_leases l set boot_id = '00000000-0000-0000-0000-000000000000'
+             where l.worker_id = $1 and l.boot_id = $2 and l.callee_id = $3
+               and not exists (select from unnest($4::text[], $5::bigint[]) as h (id, attempt) where h.id = l.delegation_id and h.attempt = l.attempt)",
+            worker.name,
+            worker.boot,
+            self.callee,
+            &ids,
+            &attempts,
+        )
+        .execute(&self.ledger.pool)
+        .await
+        .map_err(store_error)?;
+        Ok(disowned.rows_affected())
+    }
+
     #[tracing::instrument(name = "db.work_queue.refuse_late", skip_all, fields(delegation = %claim.delegation, attempt = claim.attempt, task = %claim.task))]
     async fn refuse_late(&self, claim: &Claim, what: &str) -> Result<(), StoreError> {
         self.ledger
@@ -93,5 +135,13 @@ impl WorkQueue for PgQueue {
 
     fn notify(&self) {
         self.notifier.notify(&self.topic);
+    }
+
+    async fn wait_cancelled(&self, most: Duration) {
+        self.cancelled.lock().await.wait(most).await;
+    }
+
+    fn notify_cancelled(&self) {
+        self.notifier.notify(&self.cancelled_topic);
     }
 }

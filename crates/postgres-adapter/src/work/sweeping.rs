@@ -83,7 +83,8 @@ impl PgTx {
                  from counts n, brake k, clock c
                ), silent as materialized (
                  select l.delegation_id, l.attempt, l.worker_id, l.deadline < b.at as expired,
-                        case when l.worker_id = $1 and l.boot_id <> $2 and coalesce(l.callee_id, 'hallmark:') like 'hallmark:%' then 'its worker ' || l.worker_id || ' was restarted'
+                        case when l.boot_id = '00000000-0000-0000-0000-000000000000' then 'its worker ' || l.worker_id || ' did not receive the claim'
+                             when l.worker_id = $1 and l.boot_id <> $2 and coalesce(l.callee_id, 'hallmark:') like 'hallmark:%' then 'its worker ' || l.worker_id || ' was restarted'
                              when l.deadline < b.at then 'its deadline passed'
                              else 'its worker ' || l.worker_id || ' fell silent' end as why
                  from candidates k join delegation_leases l on l.delegation_id = k.delegation_id, bound b
@@ -166,7 +167,7 @@ impl PgTx {
                  delete from delegation_ready q using expired e
                  where q.callee_id = e.callee_id and q.ready_at = e.ready_at and q.delegation_id = e.delegation_id returning q.delegation_id
                ), marked as (
-                 update delegations d set status = 'stuck', error_detail = 'nobody claimed it before its deadline', updated_at = clock_timestamp() from gone g
+                 update delegations d set status = 'stuck', error_detail = 'no worker claimed it before its deadline', updated_at = clock_timestamp() from gone g
                  where d.delegation_id = g.delegation_id and d.status || '' = 'queued'
                  returning d.delegation_id, d.attempt, d.task_id, d.caller_id, d.callee_id, d.task_preview, d.retry_count, d.max_retries, d.error_detail
                ), logged as (
@@ -204,7 +205,7 @@ impl PgTx {
     }
 
     /// Redelegates. The index on `retry_of` allows only one successor per delegation.
-    pub(crate) async fn hand_out_again(
+    pub(crate) async fn insert_redelegation(
         &mut self,
         id: &DelegationId,
         next: &DelegationId,

@@ -1,4 +1,4 @@
-//! The ledger against a model of it: any sequence of claims, beats, ends, sweeps, re-delegations and returns from the dead, with pairs of
+//! The ledger against a model of it: any sequence of claims, heartbeats, ends, sweeps, re-delegations and returns from the dead, with pairs of
 //! them at the same time, does what one of the orders of the model does (LED-2, LED-3, LED-5 to LED-7).
 #![cfg(feature = "testing")]
 #![expect(
@@ -22,7 +22,7 @@ use reference::{Model, agrees};
 const CALLER: &str = "user:00000000-0000-7000-8000-00000000000a";
 const CALLEE: &str = "user:00000000-0000-7000-8000-00000000000b";
 const OTHER: &str = "user:00000000-0000-7000-8000-00000000000c";
-/// Nobody falls silent for so long while a case runs, unless the case says so.
+/// No worker is silent for so long while a case runs, unless the case says so.
 const SILENCE: Duration = Duration::from_secs(20);
 const TASKS: u8 = 3;
 
@@ -51,7 +51,7 @@ enum Op {
         begin: bool,
     },
     /// What these do is done with the n-th claim that there ever was, held or not, by its callee or by another.
-    Beat {
+    Heartbeat {
         claim: usize,
         forged: Forged,
     },
@@ -85,7 +85,7 @@ enum Op {
     Acknowledge,
 }
 
-/// What somebody sees who does it.
+/// What the caller of an operation sees.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Seen {
     Nothing,
@@ -123,7 +123,7 @@ fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         5 => (0..TASKS, prop::bool::weighted(0.2), 0..3_u8).prop_map(|(task, second, max_retries)| Op::Delegate { task, second, max_retries }),
         6 => (1..4_u8, any::<bool>()).prop_map(|(most, begin)| Op::Claim { most, begin }),
-        2 => (claim.clone(), forged.clone()).prop_map(|(claim, forged)| Op::Beat { claim, forged }),
+        2 => (claim.clone(), forged.clone()).prop_map(|(claim, forged)| Op::Heartbeat { claim, forged }),
         2 => (claim.clone(), forged.clone()).prop_map(|(claim, forged)| Op::Progress { claim, forged }),
         4 => (claim, forged, any::<bool>()).prop_map(|(claim, forged, completes)| Op::Finish { claim, forged, completes }),
         4 => row.clone().prop_map(|row| Op::FallSilent { row }),
@@ -159,19 +159,22 @@ fn after_both(model: &Model, ops: [&Op; 2], seen: [&Seen; 2], known: &Known) -> 
         if one.step(ops[first], known) == *seen[first] && one.step(ops[second], known) == *seen[second] {
             all.push(one);
         }
-        // A beat passes over a lease that somebody is about to take away, and says that it is still held, which it is until that commits.
-        if matches!(ops[first], Op::Beat { .. }) && model.clone().step(ops[first], known) == *seen[first] {
+        // A heartbeat skips a lease that is being revoked, and reports it as held, which it is until that commits.
+        if matches!(ops[first], Op::Heartbeat { .. }) && model.clone().step(ops[first], known) == *seen[first]
+        {
             let mut one = model.clone();
             if one.step(ops[second], known) == *seen[second] {
                 all.push(one);
             }
         }
         // A sweep passes over a lease that its holder just writes to; the next one takes it, if it is still late.
-        if let (Op::Sweep, Op::Beat { claim, .. } | Op::Progress { claim, .. }) = (ops[first], ops[second]) {
+        if let (Op::Sweep, Op::Heartbeat { claim, .. } | Op::Progress { claim, .. }) =
+            (ops[first], ops[second])
+        {
             let mut one = model.clone();
-            let told = one.step(ops[second], known);
+            let later = one.step(ops[second], known);
             let passed_over = known.claim(*claim).map(|(id, _)| id).unwrap_or_default();
-            if told == *seen[second] && one.sweep_without(&passed_over) == *seen[first] {
+            if later == *seen[second] && one.sweep_without(&passed_over) == *seen[first] {
                 all.push(one);
             }
         }
@@ -216,18 +219,14 @@ async fn run(steps: &[(Op, Option<Op>)]) -> Result<(), TestCaseError> {
         }
         known.names = rows.into_keys().collect();
         let distinct: BTreeSet<_> = known.claims.iter().collect();
-        prop_assert_eq!(
-            distinct.len(),
-            known.claims.len(),
-            "an attempt was handed out twice"
-        );
+        prop_assert_eq!(distinct.len(), known.claims.len(), "an attempt was claimed twice");
     }
     Ok(())
 }
 
 // proves LED-2, LED-3, LED-5, LED-6, LED-7
 #[test]
-fn whatever_is_done_and_two_at_a_time_the_ledger_does_what_the_model_does() {
+fn any_operations_even_two_at_a_time_do_what_the_model_does() {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

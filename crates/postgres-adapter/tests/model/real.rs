@@ -143,7 +143,7 @@ impl Real {
                 claimed.sort();
                 Seen::Claimed(claimed)
             }
-            Op::Beat { claim: n, forged } => {
+            Op::Heartbeat { claim: n, forged } => {
                 let Some((name, attempt)) = claim(*n, *forged) else {
                     return Seen::Is(false);
                 };
@@ -155,11 +155,11 @@ impl Real {
                 let Some((name, attempt)) = claim(*n, *forged) else {
                     return Seen::Is(false);
                 };
-                let told = uow
+                let held = uow
                     .delegations()
                     .progress(&id(&name), attempt, callee(*forged), Some("x"))
                     .await;
-                Seen::Is(told.unwrap())
+                Seen::Is(held.unwrap())
             }
             Op::Finish {
                 claim: n,
@@ -208,7 +208,7 @@ impl Real {
                 };
                 let ended = uow
                     .delegations()
-                    .call_off(&[id(&name)], "off", TaskStatus::Queued)
+                    .cancel(&[id(&name)], "off", TaskStatus::Queued)
                     .await;
                 Seen::Is(!ended.unwrap().is_empty())
             }
@@ -225,12 +225,12 @@ impl Real {
                 Seen::Is(done.unwrap())
             }
             Op::CancelTask { task } => {
-                // As the use case does it: again, where somebody delegated the task in between.
+                // As the use case does it: again, if the task was delegated in between.
                 loop {
                     let open = uow.delegations().open_of_task(task_id(*task)).await.unwrap();
                     let ended = uow
                         .delegations()
-                        .call_off(&open, "off", TaskStatus::Cancelled)
+                        .cancel(&open, "off", TaskStatus::Cancelled)
                         .await;
                     ended.unwrap();
                     uow.tasks().lock(task_id(*task), &Actor::System).await.unwrap();
@@ -306,9 +306,9 @@ impl Real {
         .unwrap();
         assert_eq!(lost, 0, "what is queued is in the queue");
         let mut seen = BTreeMap::new();
-        for (id, status, attempt, held, told, acknowledged, agrees) in rows {
+        for (id, status, attempt, held, notified, acknowledged, agrees) in rows {
             assert!(agrees, "the tables disagree on {id}");
-            seen.insert(id, (status, attempt, held, told, acknowledged));
+            seen.insert(id, (status, attempt, held, notified, acknowledged));
         }
         let number = |id: &Uuid| u8::try_from(id.as_u128() - 1).unwrap();
         (

@@ -15,7 +15,7 @@ struct Row {
     held: bool,
     silent: bool,
     late: bool,
-    told: bool,
+    notified: bool,
     acknowledged: bool,
 }
 
@@ -23,7 +23,7 @@ struct Row {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Model {
     rows: BTreeMap<String, Row>,
-    /// Ids in the order in which they are handed out, and whether their time passed while they waited.
+    /// Ids in the order in which they are claimed, and whether their time passed while they waited.
     queue: Vec<(String, bool)>,
     tasks: BTreeMap<u8, &'static str>,
 }
@@ -71,7 +71,7 @@ impl Model {
             held: false,
             silent: false,
             late: false,
-            told: false,
+            notified: false,
             acknowledged: false,
         };
         self.rows.insert(id.to_owned(), row);
@@ -81,11 +81,11 @@ impl Model {
     fn end(&mut self, id: &str, status: &'static str) {
         let row = self.rows.get_mut(id).unwrap();
         assert!(!is_final(row.status), "{id} ends twice");
-        (row.status, row.held, row.told) = (status, false, true);
+        (row.status, row.held, row.notified) = (status, false, true);
         (row.silent, row.late) = (false, false);
     }
 
-    /// Hands out again; whether it did.
+    /// Redelegates; returns whether it did.
     fn again(&mut self, id: &str) -> bool {
         let row = self.rows[id].clone();
         let goes = matches!(row.status, "stuck" | "failed")
@@ -132,7 +132,7 @@ impl Model {
     }
 
     pub(crate) fn step(&mut self, op: &Op, known: &Known) -> Seen {
-        // Whoever names the current attempt of what is held, as its callee, holds it.
+        // The callee that names the current attempt of a held delegation holds it.
         let holds = |model: &Self, claim: &Option<(String, i64)>, forged: Forged| {
             let (id, attempt) = claim.as_ref()?;
             let held = model.rows.get(id)?;
@@ -190,7 +190,7 @@ impl Model {
                     }
                 }
             }
-            Op::Beat { claim: n, forged } => {
+            Op::Heartbeat { claim: n, forged } => {
                 let id = holds(self, &known.claim(*n), *forged);
                 if let Some(id) = &id {
                     self.rows.get_mut(id).unwrap().silent = false;
@@ -280,13 +280,13 @@ impl Model {
                 let waiting = self
                     .rows
                     .iter_mut()
-                    .filter(|(_, row)| row.told && !row.acknowledged);
-                let mut told = BTreeSet::new();
+                    .filter(|(_, row)| row.notified && !row.acknowledged);
+                let mut messages = BTreeSet::new();
                 for (id, row) in waiting {
                     row.acknowledged = true;
-                    told.insert(id.clone());
+                    messages.insert(id.clone());
                 }
-                Seen::These(told)
+                Seen::These(messages)
             }
         }
     }
@@ -304,7 +304,7 @@ pub(crate) fn agrees(
                     row.status.to_owned(),
                     row.attempt,
                     row.held,
-                    row.told,
+                    row.notified,
                     row.acknowledged,
                 ))
         })

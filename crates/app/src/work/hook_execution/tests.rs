@@ -5,7 +5,9 @@ use std::sync::Mutex;
 use async_trait::async_trait;
 use domain::registry::hook::{HookRelease, NewRelease, ReleaseContent};
 use domain::work::outcome::HookOutput;
-use domain::{Actor, Cardinality, FeatureContract, Limits, ReleaseId, ReleaseVersion, RunId, TaskId, UserId};
+use domain::{
+    Actor, Cardinality, Digest, FeatureContract, Limits, ReleaseId, ReleaseVersion, RunId, TaskId, UserId,
+};
 use ports::{Blobs, PullAttempt, PullJob, RecordFile, RunnerError};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -31,6 +33,9 @@ impl Runner for Playback {
         _files: &[RecordFile],
     ) -> Result<StagedFiles, RunnerError> {
         unreachable!("no record has files here")
+    }
+    async fn examine(&self, _image: &str, _digest: &Digest) -> Result<Option<String>, RunnerError> {
+        unreachable!("nothing is released here")
     }
     async fn pull(&self, _job: &PullJob) -> Result<PullAttempt, RunnerError> {
         unreachable!("nothing is pulled here")
@@ -270,6 +275,24 @@ async fn a_record_that_the_hook_is_silent_about_is_errored_though_it_ended_well(
     let (done, _) = run(vec![attempt(None, &["a", "b"])]).await;
     assert!(matches!(of(&done, "c"), RecordOutcome::Errored(why) if why.contains("no outcome")));
     assert_eq!(done.status(), RunStatus::Passed);
+}
+
+// proves PRV-8
+#[tokio::test]
+async fn a_run_with_an_errored_record_keeps_its_log_and_one_without_does_not() {
+    let (silent, _) = run(vec![attempt(None, &["a", "b"])]).await;
+    assert!(silent.keeps_log());
+    assert_eq!(silent.log, b"--- the hook ended with success\nlog\n");
+    let mut reported = attempt(None, &["a", "b"]);
+    reported.output.errors = b"{\"id\":\"c\",\"error\":\"no model\"}\n".to_vec();
+    let (reported, _) = run(vec![reported]).await;
+    assert!(reported.keeps_log());
+    assert_eq!(reported.log, silent.log);
+    let (good, _) = run(vec![attempt(None, &["a", "b", "c"])]).await;
+    assert!(!good.keeps_log());
+    assert!(good.log.is_empty());
+    let (failed, _) = run(vec![attempt(Some(FailureKind::HookExit(3)), &["a", "b", "c"])]).await;
+    assert!(failed.keeps_log());
 }
 
 #[tokio::test]

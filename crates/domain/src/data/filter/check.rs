@@ -171,6 +171,10 @@ fn predicate(raw: &RawPredicate, scope: &ColumnScope) -> Result<Filter, QueryErr
         op,
         value,
     };
+    let integer = of.column_type == ColumnType::Integer;
+    if integer && let Some(filter) = fraction(&raw.value).and_then(|n| between_integers(raw.op, n, &asked)) {
+        return Ok(filter);
+    }
     let value = match raw.op {
         FilterOp::IsNull => return Ok(asked(FilterOp::IsNull, FilterValue::Nothing)),
         FilterOp::Eq if raw.value.is_null() => return Ok(asked(FilterOp::IsNull, FilterValue::Nothing)),
@@ -185,7 +189,9 @@ fn predicate(raw: &RawPredicate, scope: &ColumnScope) -> Result<Filter, QueryErr
             if list.iter().any(Value::is_null) {
                 return Err(bad("must not contain null; use is_null for missing values".into()));
             }
-            FilterValue::Many(list.iter().map(one).collect::<Result<_, _>>()?)
+            // No integer equals a number with a fraction.
+            let values = list.iter().filter(|value| !integer || fraction(value).is_none());
+            FilterValue::Many(values.map(one).collect::<Result<_, _>>()?)
         }
         _ if raw.value.is_null() => {
             return Err(bad("must not be null; use is_null for missing values".into()));
@@ -193,6 +199,35 @@ fn predicate(raw: &RawPredicate, scope: &ColumnScope) -> Result<Filter, QueryErr
         _ => FilterValue::One(one(&raw.value)?),
     };
     Ok(asked(raw.op, value))
+}
+
+/// Returns the number if it has a fraction.
+fn fraction(value: &Value) -> Option<f64> {
+    value.as_f64().filter(|n| n.is_finite() && n.fract() != 0.0)
+}
+
+/// Returns the comparison of an integer column with a number that has a fraction, in terms of integers; `None` for an
+/// operator that compares with no single number.
+fn between_integers(
+    op: FilterOp,
+    number: f64,
+    asked: &impl Fn(FilterOp, FilterValue) -> Filter,
+) -> Option<Filter> {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a float with a fraction is below 2^52"
+    )]
+    let below = FilterValue::One(Cell::Integer(number.floor() as i64));
+    match op {
+        FilterOp::Gt | FilterOp::Gte => Some(asked(FilterOp::Gt, below)),
+        FilterOp::Lt | FilterOp::Lte => Some(asked(FilterOp::Lte, below)),
+        FilterOp::Eq => Some(asked(FilterOp::In, FilterValue::Many(Vec::new()))),
+        FilterOp::Neq => Some(Filter::Or(vec![
+            asked(FilterOp::IsNull, FilterValue::Nothing),
+            asked(FilterOp::IsNotNull, FilterValue::Nothing),
+        ])),
+        FilterOp::In | FilterOp::Contains | FilterOp::IsNull | FilterOp::IsNotNull => None,
+    }
 }
 
 /// Converts a value to the column's type. Text columns accept strings only: comparing text with a number would be a

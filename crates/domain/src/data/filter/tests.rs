@@ -117,7 +117,8 @@ fn a_value_of_another_type_is_refused_at_its_place() {
         ("metadata.found", "eq", json!("29/02/2020")),
         ("metadata.found", "eq", json!("2021-02-29")),
         ("metadata.alive", "eq", json!("true")),
-        ("features.shape.n", "eq", json!(1.5)),
+        ("features.shape.n", "eq", json!("1.5")),
+        ("features.shape.n", "gt", json!(1e19)),
         ("features.shape.at", "lt", json!("2020-01-01T00:00:00")),
         ("features.shape.id2", "eq", json!("x")),
         ("metadata.species", "eq", json!("a\u{0}b")),
@@ -175,7 +176,7 @@ fn dates_and_times_are_taken_as_they_are_written() {
 }
 
 #[test]
-fn unknown_columns_are_told_apart() {
+fn unknown_columns_are_distinguished() {
     let at = |name: &str| predicate(name, "eq", json!(1));
     assert_eq!(refusal(&at("metadata.nope")).0, "unknown_metadata_field");
     assert_eq!(refusal(&at("features.shape.nope")).0, "unknown_feature_column");
@@ -287,4 +288,31 @@ proptest! {
             prop_assert_eq!(error.faults().first().unwrap().loc.first(), Some(&Loc::from("filter")));
         }
     }
+}
+
+// proves DAT-1: an integer column compares with numbers that have a fraction (WC-7.4).
+#[test]
+fn an_integer_column_takes_a_number_with_a_fraction() {
+    let asked = |op: &str, value: Value| checked(&predicate("features.shape.n", op, value)).unwrap();
+    let simple = |filter: Filter| match filter {
+        Filter::Predicate { op, value, .. } => (op, value),
+        other => panic!("{other:?}"),
+    };
+    let one = |n: i64| FilterValue::One(Cell::Integer(n));
+    for (op, number, expected) in [
+        ("gte", 4.5, (FilterOp::Gt, one(4))),
+        ("gt", 4.5, (FilterOp::Gt, one(4))),
+        ("lte", 4.5, (FilterOp::Lte, one(4))),
+        ("lt", 4.5, (FilterOp::Lte, one(4))),
+        ("gte", -4.5, (FilterOp::Gt, one(-5))),
+        ("lt", -4.5, (FilterOp::Lte, one(-5))),
+        ("eq", 4.5, (FilterOp::In, FilterValue::Many(Vec::new()))),
+        ("gte", 4.0, (FilterOp::Gte, one(4))),
+    ] {
+        assert_eq!(simple(asked(op, json!(number))), expected, "{op} {number}");
+    }
+    let listed = simple(asked("in", json!([1, 4.5, 2])));
+    let expected = FilterValue::Many(vec![Cell::Integer(1), Cell::Integer(2)]);
+    assert_eq!(listed, (FilterOp::In, expected));
+    assert!(matches!(asked("neq", json!(4.5)), Filter::Or(both) if both.len() == 2));
 }

@@ -57,7 +57,7 @@ fn a_contract_differs_by_type_and_order_but_not_by_words_about_it() {
 
 // proves REG-3
 #[test]
-fn content_is_digest_config_and_limits_whatever_the_order_of_keys() {
+fn content_is_digest_config_and_limits_in_any_order_of_keys() {
     let a = content(json!({"x": 1, "y": {"p": [1, 2], "q": null}}), "1g");
     let b = content(json!({"y": {"q": null, "p": [1, 2]}, "x": 1}), "1024m");
     assert_eq!(a.key(), b.key());

@@ -52,7 +52,11 @@ fn a_minor_version_may_only_add_optional_fields() {
     let faults = bad.check_extends(&old).unwrap_err().faults;
     assert_eq!(
         faults.iter().map(Fault::path).collect::<Vec<_>>(),
-        ["fields[0].type", "fields", "fields[1].required"]
+        ["fields.a.type", "fields.b", "fields.c.required"]
+    );
+    assert_eq!(
+        faults.iter().map(Fault::field).collect::<Vec<_>>(),
+        ["a", "b", "c"]
     );
 }
 
