@@ -1,5 +1,7 @@
 //! A PostgreSQL of a test's own, which it can restart.
 
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -24,6 +26,15 @@ impl Cluster {
         let cluster = self.running.as_ref().unwrap();
         runtime().block_on(cluster.ensure_database(database)).unwrap();
         cluster.url(database)
+    }
+
+    /// A new directory below `place` that PostgreSQL can write.
+    pub fn own_directory(&self, place: &Path, name: &str) -> PathBuf {
+        let directory = place.join(name);
+        std::fs::create_dir(&directory).unwrap();
+        let data = std::fs::metadata(self.home.path().join("postgres/data")).unwrap();
+        std::os::unix::fs::chown(&directory, Some(data.uid()), Some(data.gid())).unwrap();
+        directory
     }
 
     /// Stops it, waits, and starts it again: every connection breaks, and its address stays.

@@ -77,7 +77,7 @@ impl Engine {
         [tag, id]
     }
 
-    /// The containers of a server, whatever they do.
+    /// The containers of a server, in any state.
     pub fn containers(&self, data: &Path) -> usize {
         let owner = std::fs::read_to_string(data.join("worker")).unwrap();
         let filter = format!("label=org.hallmark.owner={}", owner.trim());

@@ -1,4 +1,4 @@
-//! A worker, as a process of its own: claims, works a little, beats, ends what it claimed; now and then it is dead for a while and comes
+//! A worker, as a process of its own: claims, works a little, sends heartbeats, ends what it claimed; now and then it is dead for a while and comes
 //! back with what it was given before.
 
 use std::time::{Duration, Instant};
@@ -44,7 +44,7 @@ impl Worker {
         }
     }
 
-    /// Until somebody answers, or it would be foolish to go on.
+    /// Retries until a server responds, or until it has taken too long.
     fn insist(&mut self, path: &str, body: &Value) {
         let begun = Instant::now();
         while self.post(path, body).is_none() && begun.elapsed() < STUBBORN {

@@ -16,7 +16,10 @@ pub mod engine;
 pub mod fixtures;
 pub mod ledger_worker;
 pub mod parties;
+pub mod pooler;
+pub mod proxy;
 pub mod server;
+pub mod small_disk;
 pub mod tokens;
 pub mod world;
 

@@ -9,7 +9,7 @@ use crate::server::Server;
 use crate::tokens::{ISSUER, key, machine_token, public_pem, user_token};
 use crate::world::World;
 
-/// Somebody who asks.
+/// A caller.
 pub struct Party {
     pub client: Client,
     /// `user:<id>` or `service_account:<id>`.
@@ -101,7 +101,7 @@ impl Server {
     pub fn machine(&self, subject: &str) -> Party {
         let token = machine_token(&key(1), &json!({"sub": subject, "scope": ""}));
         let client = self.with_token(Some(token));
-        // Who a task belongs to is the one place where a machine is told its own name.
+        // The creator of a task is the one place where a machine sees its own name.
         let task = client
             .post(
                 "/tasks",

@@ -2,8 +2,10 @@
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
@@ -23,25 +25,18 @@ impl Server {
     pub fn start(data: &Path, environment: &[(&str, &str)]) -> Self {
         match Self::try_start(data, environment) {
             Ok(server) => server,
-            Err(told) => panic!("the server did not start:\n{told}"),
+            Err(output) => panic!("the server did not start:\n{output}"),
         }
     }
 
     /// A server, or what it said when it did not start.
     pub fn try_start(data: &Path, environment: &[(&str, &str)]) -> Result<Self, String> {
         let log = data.with_extension("log");
-        let mut command = Command::new(binaries().join("hallmark"));
-        command
-            .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
-            .arg(data)
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap());
-        command
-            .envs(environment.iter().copied())
-            .stdin(Stdio::null())
+        let mut child = command(data, environment, 0)
             .stdout(Stdio::piped())
-            .stderr(File::create(&log).unwrap());
-        let mut child = command.spawn().unwrap();
+            .stderr(File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap())
             .read_line(&mut line)
@@ -57,6 +52,49 @@ impl Server {
                 Err(std::fs::read_to_string(log).unwrap())
             }
         }
+    }
+
+    /// A server that prints to these streams. Its address is known without its word, and it is waited for until it answers.
+    pub fn start_printing(
+        data: &Path,
+        environment: &[(&str, &str)],
+        out: impl Into<Stdio>,
+        err: impl Into<Stdio>,
+    ) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0")
+            .and_then(|listener| listener.local_addr())
+            .unwrap()
+            .port();
+        let mut child = command(data, environment, port)
+            .stdout(out)
+            .stderr(err)
+            .spawn()
+            .unwrap();
+        let begun = Instant::now();
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            if let Some(status) = child.try_wait().unwrap() {
+                panic!("the server ended with {status}");
+            }
+            assert!(begun.elapsed() < Duration::from_secs(60), "it does not listen");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Self {
+            url: format!("http://127.0.0.1:{port}"),
+            data: data.to_owned(),
+            child,
+        }
+    }
+
+    /// The value of a line of `/metrics`, by all that comes before it.
+    pub fn metric(&self, series: &str) -> f64 {
+        let text = self.anonymous().fetch("GET", "/metrics", &[], "").unwrap().text();
+        let value = text
+            .lines()
+            .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        value
+            .unwrap_or_else(|| panic!("no {series} in {text}"))
+            .parse()
+            .unwrap()
     }
 
     fn signal(&self, signal: Signal) {
@@ -97,6 +135,19 @@ impl Server {
     pub fn anonymous(&self) -> Client {
         self.with_token(None)
     }
+}
+
+/// `hallmark serve` in this directory, with this environment and no other.
+pub fn command(data: &Path, environment: &[(&str, &str)], port: u16) -> Command {
+    let mut command = Command::new(binaries().join("hallmark"));
+    command
+        .args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--data-dir"])
+        .arg(data)
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap())
+        .envs(environment.iter().copied())
+        .stdin(Stdio::null());
+    command
 }
 
 impl Drop for Server {

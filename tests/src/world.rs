@@ -3,7 +3,7 @@
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use sha2::{Digest as _, Sha256};
@@ -81,7 +81,7 @@ impl World {
         }
     }
 
-    /// On a database that somebody else keeps; it is made if it is not there.
+    /// On a database of another owner; creates it if it does not exist.
     pub fn at(url: &str) -> Self {
         let pool = runtime().block_on(async { PgPool::connect_lazy(url).unwrap() });
         Self {
@@ -97,6 +97,16 @@ impl World {
     }
 
     pub fn serve_with(&self, name: &str, more: &[(&str, &str)]) -> Server {
+        self.with_environment(more, |all| Server::start(&self.home.path().join(name), all))
+    }
+
+    /// A server that prints to these streams.
+    pub fn serve_printing(&self, name: &str, out: impl Into<Stdio>, err: impl Into<Stdio>) -> Server {
+        let data = self.home.path().join(name);
+        self.with_environment(&[], |all| Server::start_printing(&data, all, out, err))
+    }
+
+    fn with_environment<T>(&self, more: &[(&str, &str)], run: impl FnOnce(&[(&str, &str)]) -> T) -> T {
         let files = self.home.path().join("files");
         let mut all = vec![
             ("HALLMARK_STORAGE", files.to_str().unwrap()),
@@ -113,7 +123,7 @@ impl World {
                 .map(|sandbox| ("HALLMARK_RUNNER__SANDBOX", sandbox)),
         );
         all.extend(more);
-        Server::start(&self.home.path().join(name), &all)
+        run(&all)
     }
 
     /// The one text that a query gives.

@@ -62,6 +62,9 @@ impl Needs {
         if let Err(why) = packages::package("bwrap", "bubblewrap") {
             note_left_out(format!("hooks in bubblewrap ({why:#})"))?;
         }
+        if let Err(why) = packages::package("pgbouncer", "pgbouncer") {
+            note_left_out(format!("databases behind PgBouncer ({why:#})"))?;
+        }
         demo::build()?;
         let left_out = target().join("tests-left-out.txt");
         let _ = std::fs::remove_file(&left_out);

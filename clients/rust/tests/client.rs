@@ -68,16 +68,16 @@ fn problem<T>(answer: Result<ResponseValue<T>, Error<types::Problem>>) -> Result
 #[tokio::test]
 async fn a_lab_deploys_releases_rolls_back_and_reads() -> Result<()> {
     let (lab, stranger) = (lab()?, stranger()?);
-    let deployed = lab.deploy_convention(&convention()?).await?.into_inner();
+    let deployed = lab.deploy_convention(Some(false), &convention()?).await?.into_inner();
     assert_eq!(deployed.slug, "rust-client");
     assert_eq!(deployed.releases[0].live_version, Some(1));
 
     let body: types::NewReleaseBody = serde_json::from_value(
         json!({"image": IMAGE, "digest": digest(), "config": config(2), "source_ref": "git:1"}),
     )?;
-    let made = lab.create_hook_release(HOOK, &body).await?;
+    let made = lab.create_hook_release(HOOK, Some(false), &body).await?;
     assert_eq!((made.status(), made.version), (StatusCode::CREATED, 2));
-    let again = lab.create_hook_release(HOOK, &body).await?;
+    let again = lab.create_hook_release(HOOK, Some(false), &body).await?;
     assert_eq!((again.status(), &again.id), (StatusCode::OK, &made.id));
     let back: types::LiveBody = serde_json::from_value(json!({"version": 1}))?;
     let live = lab.set_live_release(HOOK, &back).await?;

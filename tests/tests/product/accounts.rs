@@ -85,14 +85,14 @@ fn roles_are_given_and_taken_and_every_server_sees_it_within_five_seconds() {
         .delete(&format!("{path}/admin"))
         .problem(404, "role_not_found");
 
-    let nobody = "00000000-0000-7000-8000-999999999999";
+    let unknown = "00000000-0000-7000-8000-999999999999";
     for answer in [
-        admin.get(&format!("/admin/users/{nobody}/roles")),
+        admin.get(&format!("/admin/users/{unknown}/roles")),
         admin.post(
-            &format!("/admin/users/{nobody}/roles"),
+            &format!("/admin/users/{unknown}/roles"),
             &json!({"role": "curator"}),
         ),
-        admin.delete(&format!("/admin/users/{nobody}/roles/curator")),
+        admin.delete(&format!("/admin/users/{unknown}/roles/curator")),
     ] {
         answer.problem(404, "user_not_found");
     }
@@ -246,7 +246,7 @@ fn a_service_account_is_listed_disabled_everywhere_within_five_seconds_and_enabl
     admin
         .get("/admin/service-accounts?cursor=x")
         .problem(422, "VALIDATION_ERROR");
-    // A machine is no superadmin, whatever its scopes.
+    // A machine is no superadmin, with any scopes.
     let greedy = machine_token(
         &key,
         &json!({"scope": "superadmin admin admin:write hooks:write"}),
@@ -332,13 +332,13 @@ fn keys_rotate_without_a_restart_and_the_issuer_is_asked_once_per_cool_down() {
     };
     assert_eq!(jwks.asked(), 1, "at the start");
     assert_eq!(ask(&old, "old"), 200);
-    assert_eq!(jwks.asked(), 1, "a known key asks nobody");
+    assert_eq!(jwks.asked(), 1, "a known key causes no request");
 
     // The issuer changes its key: the first token with it is taken, once the cool-down is over.
     std::thread::sleep(Duration::from_millis(2100));
     jwks.publish(&[("new", &new)]);
     assert_eq!(ask(&new, "new"), 200);
-    assert_eq!(ask(&old, "old"), 401, "what was withdrawn is good no more");
+    assert_eq!(ask(&old, "old"), 401, "a withdrawn key is invalid");
     assert_eq!(jwks.asked(), 2);
     // A flood of unknown keys asks once.
     std::thread::sleep(Duration::from_millis(2100));
@@ -358,7 +358,7 @@ fn keys_rotate_without_a_restart_and_the_issuer_is_asked_once_per_cool_down() {
         assert_eq!(ask(&new, "new"), 200);
     }
     assert_eq!(jwks.asked(), 5);
-    // One that says that it has no key any more has none.
+    // An issuer that publishes no key has none.
     std::thread::sleep(Duration::from_millis(2100));
     jwks.publish(&[]);
     assert_eq!(ask(&key(50), "unknown"), 401);
@@ -383,7 +383,7 @@ fn without_extra_issuers_a_node_is_a_single_issuer_node() {
     let server = world.serve("a");
     let ask = |token: String| server.with_token(Some(token)).get("/ingestions").status;
     assert_eq!(ask(user_token(&json!({}))), 200);
-    assert_eq!(ask(user_token(&json!({"iss": "https://whoever.example"}))), 200);
+    assert_eq!(ask(user_token(&json!({"iss": "https://other.example"}))), 200);
     assert_eq!(
         ask(machine_token(&key(7), &json!({"scope": "ingestions:read"}))),
         401

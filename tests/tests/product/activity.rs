@@ -28,7 +28,7 @@ fn blocking<T>(future: impl Future<Output = T>) -> T {
 /// Waits until everything that was committed can be shown: the feed waits for the oldest transaction of the whole PostgreSQL server, and
 /// other tests have theirs open.
 fn caught_up(world: &World) {
-    let hidden = "select count(*)::text from activity_log where transaction_id >= pg_snapshot_xmin(pg_current_snapshot())";
+    let hidden = "select count(*)::text from activity_log where transaction_id >= log_position(pg_snapshot_xmin(pg_current_snapshot()))";
     let begun = Instant::now();
     while world.query(hidden) != "0" {
         assert!(
@@ -177,8 +177,8 @@ fn every_state_of_a_task_and_a_delegation_is_in_the_log() {
     let run = client.open("palmer-penguins", 50);
     push_penguins(&client, &run);
     client.finish(&run);
-    // The log's last word about each is how it stands, and its first is that it was made.
-    let told = |what: &str, table: &str, id: &str| {
+    // The last entry about each has its state, and the first is that it was created.
+    let logged = |what: &str, table: &str, id: &str| {
         format!(
             "select count(*) || ' ' || count(*) filter (where said.states = 'queued ' || case '{what}' when 'Task' then 'running ' else 'in_progress ' end || t.status)
              from {table} t left join lateral (
@@ -187,8 +187,8 @@ fn every_state_of_a_task_and_a_delegation_is_in_the_log() {
         )
     };
     for statement in [
-        told("Task", "tasks", "id"),
-        told("Delegation", "delegations", "delegation_id"),
+        logged("Task", "tasks", "id"),
+        logged("Delegation", "delegations", "delegation_id"),
     ] {
         let counts = world.query(Box::leak(statement.into_boxed_str()));
         assert_eq!(counts, "7 7");
@@ -273,7 +273,7 @@ fn the_log_is_for_curators_and_machines_with_the_scope_and_filters_by_who_what_a
         "what was looked at is behind the cursor"
     );
 
-    // What names no entry is told, and nothing begins anew in silence (WC-D26).
+    // A cursor that names no entry is refused; reading does not silently start over (WC-D26).
     for bad in [
         "x",
         "018f4e2a-6b1c-4c3e-9d52-0a1b2c3d4e5f",
@@ -293,7 +293,7 @@ fn the_log_is_for_curators_and_machines_with_the_scope_and_filters_by_who_what_a
         .get("/activity?subject=%00")
         .problem(422, "VALIDATION_ERROR");
 
-    // Whoever waits is answered when something comes, and not before.
+    // A long poll returns when an entry arrives, and not before.
     let after = all["next_cursor"].as_str().unwrap();
     let begun = Instant::now();
     let waited = std::thread::scope(|scope| {
@@ -339,8 +339,8 @@ fn everybody_sees_of_the_changefeed_what_is_public_and_curators_see_all() {
             .map(|e| e["type"].as_str().unwrap().to_owned())
             .collect()
     };
-    let nobody = server.anonymous();
-    let public = nobody.get("/events").expect(200);
+    let anonymous = server.anonymous();
+    let public = anonymous.get("/events").expect(200);
     assert_eq!(types(&public), ["ConventionRegistered"]);
     let event = &public["events"][0];
     assert_eq!(event["data"]["convention_id"], json!("palmer-penguins"));
@@ -349,12 +349,12 @@ fn everybody_sees_of_the_changefeed_what_is_public_and_curators_see_all() {
         "nothing about people: {event}"
     );
     assert_eq!(
-        types(&nobody.get("/events?types=HookReleased").expect(200)).len(),
+        types(&anonymous.get("/events?types=HookReleased").expect(200)).len(),
         0
     );
     assert_eq!(
         types(
-            &nobody
+            &anonymous
                 .get("/events?types=HookReleased&types=ConventionRegistered")
                 .expect(200)
         ),
@@ -382,7 +382,7 @@ fn everybody_sees_of_the_changefeed_what_is_public_and_curators_see_all() {
         rest["events"].as_array().unwrap().last(),
         newest["events"].as_array().unwrap().first()
     );
-    nobody
+    anonymous
         .get("/events?after=018f4e2a-6b1c-4c3e-9d52-0a1b2c3d4e5f")
         .problem(422, "VALIDATION_ERROR");
 }

@@ -38,8 +38,8 @@ fn keys_tokens_releases_and_pointers_from_the_command_line() {
     let world = World::start();
     let home = world.home.path().to_owned();
     let run = |environment: &[(&str, &str)], arguments: &[&str]| hallmark(&home, environment, arguments);
-    let told = printed(&run(&[], &["keys", "generate", "--out", "keys"]));
-    let kid = told
+    let text = printed(&run(&[], &["keys", "generate", "--out", "keys"]));
+    let kid = text
         .lines()
         .last()
         .unwrap()
@@ -112,63 +112,63 @@ fn keys_tokens_releases_and_pointers_from_the_command_line() {
         "{\"k\":1}",
     ];
     assert!(refused(&run(&open, &release)).contains("HALLMARK_TOKEN"));
-    let told = printed(&run(&as_machine, &release));
+    let text = printed(&run(&as_machine, &release));
     assert!(
-        told.starts_with("shape release 2, live: sha256:") && told.contains("from git:9"),
-        "{told}"
+        text.starts_with("shape release 2, live: sha256:") && text.contains("from git:9"),
+        "{text}"
     );
     // The same again is the same release.
-    assert_eq!(printed(&run(&as_machine, &release)), told);
+    assert_eq!(printed(&run(&as_machine, &release)), text);
     let detail = server.anonymous().get("/hooks/shape/releases/2").expect(200);
     assert_eq!(
         (&detail["config"]["k"], &detail["limits"]["memory"]),
         (&Value::from(1), &Value::from("128m"))
     );
 
-    let told = printed(&run(
+    let text = printed(&run(
         &as_machine,
         &["live", "shape", "1", "--reason", "2 is slow"],
     ));
-    assert_eq!(told, "shape release 1 is live\n");
-    let told = printed(&run(&open, &["live", "shape"]));
+    assert_eq!(text, "shape release 1 is live\n");
+    let text = printed(&run(&open, &["live", "shape"]));
     assert!(
-        told.starts_with("shape release 1 since ") && told.ends_with(": 2 is slow\n"),
-        "{told}"
+        text.starts_with("shape release 1 since ") && text.ends_with(": 2 is slow\n"),
+        "{text}"
     );
-    let told = printed(&run(
+    let text = printed(&run(
         &open,
         &["live", "shape", "--at", "2001-01-01T00:00:00+02:00"],
     ));
-    assert!(told.contains("no release was live"), "{told}");
+    assert!(text.contains("no release was live"), "{text}");
     let history: Value =
         serde_json::from_str(&printed(&run(&open, &["live", "shape", "--history", "--json"]))).unwrap();
     assert_eq!(history["moves"].as_array().unwrap().len(), 3);
     assert!(printed(&run(&open, &["live", "shape", "--history"])).contains("2 is slow"));
 
-    let told = refused(&run(&as_machine, &["yank", "shape", "1", "--reason", "wrong"]));
+    let text = refused(&run(&as_machine, &["yank", "shape", "1", "--reason", "wrong"]));
     assert!(
-        told.contains("fallback_version") && told.contains("(409)"),
-        "{told}"
+        text.contains("fallback_version") && text.contains("(409)"),
+        "{text}"
     );
-    let told = printed(&run(
+    let text = printed(&run(
         &as_machine,
         &["yank", "shape", "1", "--reason", "wrong", "--fallback", "2"],
     ));
-    assert_eq!(told, "shape release 1 is yanked: wrong; release 2 is live\n");
+    assert_eq!(text, "shape release 1 is yanked: wrong; release 2 is live\n");
     let table = printed(&run(&open, &["hooks", "shape"]));
     assert!(
         table.contains("yanked: wrong") && table.contains("git:9") && table.contains("service_account:"),
         "{table}"
     );
-    let told = printed(&run(&as_machine, &["unyank", "shape", "1"]));
-    assert!(told.contains("is not yanked"), "{told}");
+    let text = printed(&run(&as_machine, &["unyank", "shape", "1"]));
+    assert!(text.contains("is not yanked"), "{text}");
     let table = printed(&run(&open, &["hooks"]));
     assert!(table.contains("shape") && table.contains("git:9"), "{table}");
     let json: Value = serde_json::from_str(&printed(&run(&open, &["hooks", "--json"]))).unwrap();
     assert_eq!(json["items"][0]["live_release"]["version"], 2);
 
-    // Faults are told with their place; a server that is not there, too.
-    let told = refused(&run(
+    // Faults are text with their place; a server that is not there, too.
+    let text = refused(&run(
         &as_machine,
         &[
             "release",
@@ -184,10 +184,10 @@ fn keys_tokens_releases_and_pointers_from_the_command_line() {
         ],
     ));
     assert!(
-        told.contains("body.digest") && told.contains("body.limits.memory"),
-        "{told}"
+        text.contains("body.digest") && text.contains("body.limits.memory"),
+        "{text}"
     );
-    let told = refused(&run(
+    let text = refused(&run(
         &as_machine,
         &[
             "release",
@@ -200,9 +200,9 @@ fn keys_tokens_releases_and_pointers_from_the_command_line() {
             "x",
         ],
     ));
-    assert!(told.contains("digest"), "{told}");
-    let told = refused(&run(&[], &["hooks", "--server", "http://127.0.0.1:1"]));
-    assert!(told.contains("cannot reach"), "{told}");
+    assert!(text.contains("digest"), "{text}");
+    let text = refused(&run(&[], &["hooks", "--server", "http://127.0.0.1:1"]));
+    assert!(text.contains("cannot reach"), "{text}");
     // What the commands read from the environment is no fault of a server's configuration.
     world.serve_with("b", &as_machine);
 }

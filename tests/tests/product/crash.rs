@@ -29,7 +29,7 @@ impl Read for Slow<'_> {
 }
 
 /// What the archive holds, without what a second run cannot have in common: ids of runs and rows, and times.
-fn holdings(nobody: &Client) -> Vec<String> {
+fn holdings(anonymous: &Client) -> Vec<String> {
     let strip = |mut row: Value| {
         for key in ["id", "run_id", "created_at"] {
             row.as_object_mut().unwrap().remove(key);
@@ -38,7 +38,7 @@ fn holdings(nobody: &Client) -> Vec<String> {
     };
     let mut all: Vec<String> = ["crashes/records", "crashes/slow_pass", "crashes/pick"]
         .iter()
-        .flat_map(|table| nobody.rows(table, 500))
+        .flat_map(|table| anonymous.rows(table, 500))
         .map(strip)
         .collect();
     all.sort();

@@ -36,7 +36,7 @@ fn a_delegation_goes_from_hand_to_hand_and_its_result_into_the_callers_inbox() {
             .post("/delegations", &other)
             .problem(409, "idempotency_conflict");
     }
-    // The same request with the same key is the same delegation, whatever id it comes with; with another body it is another request.
+    // The same request with the same key is the same delegation under any id; with another body it is another request.
     let mut same = body.clone();
     same["delegation_id"] = json!("d2");
     let existing = caller.client.post("/delegations", &same).expect(200);
@@ -129,7 +129,7 @@ fn a_delegation_goes_from_hand_to_hand_and_its_result_into_the_callers_inbox() {
     let seen = caller.client.get(&format!("/delegations/{id}")).expect(200);
     assert!(
         seen["last_heartbeat"].as_str().unwrap() > before.as_str(),
-        "the exact beat is shown in its place"
+        "the exact heartbeat is shown in its place"
     );
 
     // Its end is in the inbox, again and again until it is acknowledged, and then never again.
@@ -161,7 +161,7 @@ fn a_delegation_goes_from_hand_to_hand_and_its_result_into_the_callers_inbox() {
     );
     assert_eq!(inbox[0]["result"], json!({"answer": 42}));
     assert_eq!(caller.inbox(), inbox);
-    assert_eq!(callee.inbox(), [] as [Value; 0], "it is nobody else's");
+    assert_eq!(callee.inbox(), [] as [Value; 0], "it is in no other inbox");
     let acknowledge = json!({"message_ids": [inbox[0]["message_id"], 999_999]});
     assert_eq!(
         callee.client.post("/inbox/acknowledge", &acknowledge).expect(200)["message_ids"],

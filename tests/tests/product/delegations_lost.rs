@@ -1,4 +1,4 @@
-//! What becomes of delegations that nobody works on any more, that wait in vain, or that ended long ago.
+//! Delegations whose holder is silent, that wait in vain, or that ended long ago.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ const SILENCE: (&str, &str) = ("HALLMARK_WORKER__SILENCE_SECONDS", "1.2");
 
 // proves LED-5, LED-6, LED-7, LED-9
 #[test]
-fn who_falls_silent_loses_it_and_what_comes_late_is_kept_and_never_applied() {
+fn a_silent_holder_loses_it_and_a_late_result_is_logged_and_never_applied() {
     let world = World::start();
     let server = world.serve_machines("a", &[SILENCE]);
     // A second server sweeps as well: each row is taken once.
@@ -77,7 +77,7 @@ fn who_falls_silent_loses_it_and_what_comes_late_is_kept_and_never_applied() {
         ]
     );
     let inbox = caller.inbox();
-    let told: Vec<_> = inbox
+    let ends: Vec<_> = inbox
         .iter()
         .map(|m| {
             (
@@ -89,7 +89,7 @@ fn who_falls_silent_loses_it_and_what_comes_late_is_kept_and_never_applied() {
         })
         .collect();
     assert_eq!(
-        told,
+        ends,
         [
             (&json!("d"), &json!("stuck"), &Value::Null, &json!("d~1")),
             (&json!("d~1"), &json!("completed"), &json!("alive"), &Value::Null),
@@ -142,7 +142,7 @@ fn who_falls_silent_loses_it_and_what_comes_late_is_kept_and_never_applied() {
         json!("queued")
     );
 
-    // Called off: whoever holds it learns of it, and what they bring is refused.
+    // Cancelled: its holder learns of it, and a late result is refused.
     assert_eq!(callee.claim(1), [("f~1".to_owned(), 1)]);
     let off = caller
         .client
@@ -166,13 +166,13 @@ fn who_falls_silent_loses_it_and_what_comes_late_is_kept_and_never_applied() {
         .post("/delegations/f~1/complete", &json!({"attempt": 1}))
         .problem(409, "delegation_not_held");
 
-    // Nobody claims it in time.
+    // It is not claimed in time.
     caller.delegate("g", &callee, &json!({"deadline_seconds": 1, "max_retries": 3}));
     until("it expired", || status(&caller, "g") == "stuck");
     assert_eq!(caller.delegation("g")["redelegated_as"], Value::Null);
     assert_eq!(callee.claim(1), [] as [(String, i64); 0]);
     drop(second);
-    // Every end was told once, whichever server swept.
+    // Every end is in an inbox once, whichever server swept.
     assert_eq!(
         world.query("select count(*) || ' ' || count(distinct delegation_id) from delegation_inbox"),
         "5 5"
@@ -257,7 +257,7 @@ fn what_ended_long_ago_is_in_the_archive_and_keeps_its_id_and_its_key() {
         .client
         .post("/delegations/d/redelegate", &json!({}))
         .problem(409, "delegation_not_over");
-    // Nobody acknowledged its message, so that one stays; then it goes, and the result is still there.
+    // Its message is not acknowledged, so it stays; then it goes, and the result is still there.
     let inbox = caller.inbox();
     assert_eq!(inbox.len(), 1);
     caller
@@ -304,7 +304,7 @@ fn a_row_tells_who_worked_for_it_also_when_that_is_in_the_archive() {
 
 // proves LED-5
 #[test]
-fn a_database_that_was_away_for_longer_than_silence_makes_nobody_stuck() {
+fn a_database_that_was_away_for_longer_than_silence_makes_no_delegation_stuck() {
     let mut cluster = Cluster::start();
     let world = World::at(&cluster.url("away"));
     let server = world.serve_machines("a", &[("HALLMARK_WORKER__SILENCE_SECONDS", "4")]);
@@ -314,7 +314,7 @@ fn a_database_that_was_away_for_longer_than_silence_makes_nobody_stuck() {
     }
     let mut held = callee.claim(30);
     assert_eq!(held.len(), 30);
-    // One is dead, and nobody beats for it. Meanwhile nobody can.
+    // One worker is dead, and its lease gets no heartbeat. Meanwhile no worker can send one.
     held.retain(|(id, _)| id != "d7");
     cluster.restart(Duration::from_secs(6));
     let claims: Vec<Value> = held

@@ -68,7 +68,7 @@ fn below_a_delegation_only_its_holder_delegates_and_never_for_longer() {
     leaf.client
         .post("/delegations", &json!({"delegation_id": "d17", "callee_id": leaf.name, "parent": {"delegation_id": above, "attempt": 1}}))
         .problem(409, "delegation_too_deep");
-    // What failed below it is handed out again while it is held, and for no longer than that.
+    // What failed below it is redelegated while it is held, and no longer.
     leaf.client
         .post(
             "/delegations/d1/fail",

@@ -106,13 +106,13 @@ fn a_draft_with_a_file_becomes_a_record_with_its_rows() {
     );
     // The same name again replaces it: there is one entry (WC-D24).
     upload(&owner, &files, "data.txt", b"second").expect(200);
-    let told = get(&owner, &srn);
+    let read = get(&owner, &srn);
     assert_eq!(
-        (&told["status"], told["files"].as_array().unwrap().len()),
+        (&read["status"], read["files"].as_array().unwrap().len()),
         (&json!("draft"), 1)
     );
     assert_eq!(
-        told["files"][0]["checksum"],
+        read["files"][0]["checksum"],
         "sha256:16367aacb67a4a017c8da8ab95682ccb390863780f7114dda0a0e0c55644c7c4"
     );
     let (name, content) = owner.send_raw(&format!("{files}/data.txt"));
@@ -123,18 +123,18 @@ fn a_draft_with_a_file_becomes_a_record_with_its_rows() {
     let accepted = validated(&owner, &srn);
     assert_eq!(accepted["status"], "accepted", "{accepted}");
     let record = accepted["record_srn"].as_str().unwrap();
-    let nobody = server.anonymous();
-    let rows = nobody.rows("files-schema/reads", 10);
+    let anonymous = server.anonymous();
+    let rows = anonymous.rows("files-schema/reads", 10);
     assert_eq!(
         (rows.len(), &rows[0]["note"], &rows[0]["record_srn"]),
         (1, &json!("second"), &json!(record))
     );
-    let records = nobody.rows("files-schema/records", 10);
+    let records = anonymous.rows("files-schema/records", 10);
     assert_eq!(
         (&records[0]["label"], &records[0]["mass"], &records[0]["version"]),
         (&json!("mine"), &json!(2.0), &json!(1))
     );
-    let trace = nobody
+    let trace = anonymous
         .get(&format!("/data/files-schema/reads/rows/{}/trace", rows[0]["id"]))
         .expect(200);
     assert_eq!(trace["task"]["kind"], "submission");
@@ -174,7 +174,7 @@ fn a_draft_with_a_file_becomes_a_record_with_its_rows() {
             "DepositionApproved"
         ]
     );
-    let public = nobody.get("/events?types=RecordPublished").expect(200);
+    let public = anonymous.get("/events?types=RecordPublished").expect(200);
     assert_eq!(public["events"][0]["data"]["source"]["id"], srn.as_str());
     // What is published stays.
     submit(&owner, &srn).problem(409, "InvalidStateError");
@@ -199,7 +199,7 @@ fn only_its_owner_changes_a_draft_and_the_conventions_rules_hold() {
     let srn = draft(&owner, "rules", &json!({"mass": "heavy", "odd": 1}));
     let path = format!("/depositions/{srn}");
     let files = format!("{path}/files");
-    // Reading is for curators too, writing for nobody else, not even admins; and nothing of a refused upload is kept.
+    // Reading is for curators too, writing is for owners only, not even for admins; and nothing of a refused upload is stored.
     upload(&owner, &files, "mine.txt", b"mine").expect(200);
     for (who, reads) in [(&other, false), (&curator, true), (&admin, true)] {
         let answer = who.get(&path);
@@ -231,8 +231,8 @@ fn only_its_owner_changes_a_draft_and_the_conventions_rules_hold() {
         .path()
         .join("files/depositions")
         .join(srn.rsplit(':').next().unwrap());
-    let kept = || std::fs::read_dir(&place).map_or(0, Iterator::count);
-    assert_eq!(kept(), 1);
+    let stored = || std::fs::read_dir(&place).map_or(0, Iterator::count);
+    assert_eq!(stored(), 1);
     server.anonymous().get(&path).problem(401, "missing_token");
     server
         .machine("bot")
@@ -261,7 +261,7 @@ fn only_its_owner_changes_a_draft_and_the_conventions_rules_hold() {
         refused["detail"].as_str().unwrap().contains("at most 2"),
         "{refused}"
     );
-    assert_eq!(kept(), 2, "nothing of what was refused is kept");
+    assert_eq!(stored(), 2, "nothing of what was refused is stored");
     let wrong = form("upload", "a.txt", b"x");
     owner
         .send(
@@ -285,7 +285,7 @@ fn only_its_owner_changes_a_draft_and_the_conventions_rules_hold() {
         .send("POST", &files, Some("application/json"), &b"{}"[..])
         .unwrap()
         .problem(415, "unsupported_media_type");
-    // What never comes to its file is not kept in memory until it ends.
+    // Content that never reaches its file is not buffered in memory until it ends.
     let endless = [
         b"--XX\r\nContent-Disposition: form-data; x=".to_vec(),
         vec![b'a'; 3 << 20],
@@ -325,13 +325,13 @@ fn only_its_owner_changes_a_draft_and_the_conventions_rules_hold() {
         .post("/depositions", &json!({"convention_id": "none-such"}))
         .problem(404, "NotFoundError");
 
-    // Every fault of the metadata is told with its field (WC-D24), and the draft stays one.
+    // Every fault of the metadata is reported with its field (WC-D24), and the draft stays one.
     let refused = submit(&owner, &srn).problem(422, "VALIDATION_ERROR");
-    let told = refused["errors"].to_string();
+    let errors = refused["errors"].to_string();
     for field in ["label", "mass", "odd"] {
         assert!(
-            told.contains(&format!("[\"body\",\"metadata\",\"{field}\"]")),
-            "{field}: {told}"
+            errors.contains(&format!("[\"body\",\"metadata\",\"{field}\"]")),
+            "{field}: {errors}"
         );
     }
     assert_eq!(get(&owner, &srn)["status"], "draft");
@@ -339,7 +339,7 @@ fn only_its_owner_changes_a_draft_and_the_conventions_rules_hold() {
     for name in ["mine.txt", "second.TXT"] {
         assert_eq!(owner.delete(&format!("{files}/{name}")).expect(200), json!({}));
     }
-    assert_eq!(kept(), 0);
+    assert_eq!(stored(), 0);
     let refused = submit(&owner, &srn).problem(422, "VALIDATION_ERROR");
     assert!(
         refused["detail"].as_str().unwrap().contains("at least 1"),
@@ -394,6 +394,16 @@ echo "{\"id\":\"$id\",\"features\":[{\"note\":\"fine\"}]}" > "$OSA_OUT/features.
     let results = owner.get(&format!("/validation/runs/{run}")).expect(200)["results"].clone();
     let logs = format!("/hooks/runs/{}/logs", results[0]["run_id"].as_str().unwrap());
     assert!(owner.get(&logs).text.contains("secret-words"));
+    // So the reason that they see ends with what the hook printed last.
+    let judged = logs.trim_end_matches("/logs");
+    for may in [&owner, &admin] {
+        let failure = may.get(judged).expect(200)["failure"].to_string();
+        assert!(
+            failure.contains("status 4") && failure.contains("secret-words"),
+            "{failure}"
+        );
+    }
+    assert!(!curator.get(judged).text.contains("secret-words"));
     assert!(admin.get(&logs).text.contains("secret-words"));
     curator.get(&logs).problem(404, "NotFoundError");
     owner
@@ -414,8 +424,8 @@ echo "{\"id\":\"$id\",\"features\":[{\"note\":\"fine\"}]}" > "$OSA_OUT/features.
     submit(&owner, &srn).expect(200);
     assert_eq!(validated(&owner, &srn)["status"], "accepted");
     assert_eq!(server.anonymous().rows("judged-schema/judge", 10).len(), 1);
-    let told = events(&admin, &srn);
-    let count = |kind: &str| told.iter().filter(|told| *told == kind).count();
+    let logged = events(&admin, &srn);
+    let count = |kind: &str| logged.iter().filter(|entry| *entry == kind).count();
     assert_eq!(
         (
             count("ValidationFailed"),

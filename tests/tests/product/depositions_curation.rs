@@ -36,7 +36,7 @@ fn a_curator_decides_where_the_convention_asks_for_it() {
         (&json!("in_review"), &Value::Null)
     );
     assert_eq!(server.anonymous().rows("curated-schema/records", 10).len(), 0);
-    // Nobody decides about their own, and what waits is not changed.
+    // No curator decides about their own, and what waits is not changed.
     owner.post(&approve, &json!({})).problem(403, "access_denied");
     submit(&owner, &srn).problem(409, "InvalidStateError");
     curator

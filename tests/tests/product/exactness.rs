@@ -225,3 +225,87 @@ fn a_compressed_body_is_unpacked_and_another_encoding_refused() {
     );
     assert_eq!(admin.finish(&run)["published_count"], 1);
 }
+
+/// A convention with these text fields and hooks, made of that of `small`.
+fn wide(title: &str, schema: &str, fields: usize, hooks: Value) -> Value {
+    let mut body = small(title, schema, &[]);
+    let field = |n: usize| json!({"name": format!("f_{n:03}"), "type": "text", "required": false, "cardinality": "exactly_one"});
+    body["schema"]["fields"] = (0..fields).map(field).collect();
+    body["hooks"] = hooks;
+    body
+}
+
+// proves EDG-3
+#[test]
+fn one_record_that_no_table_row_can_hold_is_errored_alone() {
+    const FIELDS: usize = 500;
+    let world = World::start();
+    let server = world.serve("a");
+    let admin = server.admin();
+    // Too short to be moved out of the row, and too many for it.
+    admin
+        .post("/conventions", &wide("Wide", "wide", FIELDS, json!([])))
+        .expect(201);
+    let header: Vec<String> = (0..FIELDS).map(|n| format!("f_{n:03}")).collect();
+    let mut csv = format!("id,{}\n", header.join(","));
+    for n in 0..20 {
+        csv += &format!("fine{n},{}\n", vec!["x"; FIELDS].join(","));
+        if n % 9 == 4 {
+            csv += &format!("wide{n},{}\n", vec!["value-abcdefghij-123"; FIELDS].join(","));
+        }
+    }
+    let run = admin.open("wide", 100);
+    let report = admin
+        .push(&format!("/ingestions/{run}/records"), "text/csv", &csv)
+        .expect(200);
+    assert_eq!(report["accepted"], 22, "{report}");
+    let ended = admin.finish(&run);
+    assert_eq!(
+        (
+            &ended["status"],
+            &ended["published_count"],
+            &ended["errored_count"]
+        ),
+        (&json!("completed"), &json!(20), &json!(2)),
+        "{ended}"
+    );
+    let reason = ended["reasons"][0]["reason"].as_str().unwrap();
+    assert!(reason.contains("larger than a table row can hold"), "{reason}");
+    assert_eq!(ended["reasons"][0]["records"], 2);
+
+    // The same for what a hook computes.
+    let hook = world.script(
+        "wide_hook",
+        r#"sed -n 's/.*"id":"\([a-z0-9]*\)".*/\1/p' "$OSA_IN/records.jsonl" | while read -r id; do
+            row='"c_000":"x"'
+            [ "$id" = wide ] && row=$(seq -f '"c_%03g":"value-abcdefghij-123"' -s , 0 399)
+            echo "{\"id\":\"$id\",\"features\":[{$row}]}"
+        done > "$OSA_OUT/features.jsonl""#,
+    );
+    let column = |n: usize| json!({"name": format!("c_{n:03}"), "json_type": "string", "required": false});
+    let hooks = json!([{
+        "name": "wide_hook", "config": {}, "limits": {"timeout_seconds": 20, "memory": "256m", "cpu": "1"},
+        "feature": {"kind": "table", "cardinality": "many", "columns": (0..400).map(column).collect::<Vec<_>>()},
+        "release": {"image": format!("file:{}", hook.display()), "digest": blackbox::world::digest(&hook), "source_ref": "git:1"},
+    }]);
+    admin
+        .post("/conventions", &wide("Wide rows", "wide-rows", 1, hooks))
+        .expect(201);
+    let run = admin.open("wide-rows", 100);
+    let rows: String = (0..20).map(|n| format!("f{n},x\n")).collect();
+    admin
+        .push(
+            &format!("/ingestions/{run}/records"),
+            "text/csv",
+            &format!("id,f_000\n{rows}wide,x\n"),
+        )
+        .expect(200);
+    let ended = admin.finish(&run);
+    assert_eq!(
+        (&ended["published_count"], &ended["errored_count"]),
+        (&json!(20), &json!(1)),
+        "{ended}"
+    );
+    assert_eq!(ended["reasons"][0]["hook_name"], "wide_hook");
+    assert_eq!(admin.rows("wide-rows/wide_hook", 100).len(), 20);
+}

@@ -54,12 +54,12 @@ fn ids_of_prov(document: &Value) -> (BTreeSet<String>, BTreeSet<String>) {
 fn provenance_is_exported_whole_and_without_names_of_people() {
     let world = World::start();
     let server = world.serve("a");
-    let (admin, nobody) = (server.admin(), server.anonymous());
+    let (admin, anonymous) = (server.admin(), server.anonymous());
     admin.post("/conventions", &penguins()).expect(201);
     let ingest = admin.open("palmer-penguins", 100);
     push_penguins(&admin, &ingest).expect(200);
     admin.finish(&ingest);
-    let row = nobody
+    let row = anonymous
         .get("/data/palmer-penguins/penguin_shape?limit=1")
         .expect(200)["rows"][0]
         .clone();
@@ -79,7 +79,7 @@ fn provenance_is_exported_whole_and_without_names_of_people() {
         ),
     ] {
         let text = export(
-            &nobody,
+            &anonymous,
             &format!("{path}format=prov-json"),
             "application/prov+json",
         );
@@ -94,7 +94,11 @@ fn provenance_is_exported_whole_and_without_names_of_people() {
             &blackbox::world::binaries().join("penguin_shape")
         )));
 
-        let text = export(&nobody, &format!("{path}format=ro-crate"), "application/ld+json");
+        let text = export(
+            &anonymous,
+            &format!("{path}format=ro-crate"),
+            "application/ld+json",
+        );
         let document: Value = serde_json::from_str(&text).unwrap();
         let graph = document["@graph"].as_array().unwrap();
         let actions: Vec<&Value> = graph
@@ -109,7 +113,7 @@ fn provenance_is_exported_whole_and_without_names_of_people() {
         );
 
         let text = export(
-            &nobody,
+            &anonymous,
             &format!("{path}format=openlineage"),
             "application/x-ndjson",
         );
@@ -126,11 +130,11 @@ fn provenance_is_exported_whole_and_without_names_of_people() {
         };
         assert_eq!(of("START"), of("COMPLETE"), "{path}");
         assert_eq!(events.len(), 2 * of("START").len(), "{path}");
-        nobody
+        anonymous
             .get(&format!("{path}format=xml"))
             .problem(422, "VALIDATION_ERROR");
     }
-    // Whoever may know names gets them where it says so.
+    // A reader who may see names gets them where the request asks for them.
     let named = export(
         &admin,
         &format!("/data/records/{record}/provenance?format=prov-json"),
@@ -138,7 +142,7 @@ fn provenance_is_exported_whole_and_without_names_of_people() {
     );
     assert!(named.contains("Local Admin"));
 
-    let provenance = nobody
+    let provenance = anonymous
         .get(&format!("/data/records/{record}/provenance"))
         .expect(200);
     assert_eq!(provenance["record"]["srn"], srn);
@@ -160,13 +164,13 @@ fn provenance_is_exported_whole_and_without_names_of_people() {
         );
         assert_eq!(rows["run"]["asked_by"]["name"], Value::Null);
     }
-    nobody
+    anonymous
         .get("/data/records/018f4e2a-6b1c-7c3e-9d52-0a1b2c3d4e5f/provenance")
         .problem(404, "record_not_found");
-    nobody
+    anonymous
         .get("/hooks/penguin_shape/releases/7?format=prov-json")
         .problem(404, "release_not_found");
-    nobody
+    anonymous
         .get("/hooks/runs/018f4e2a-6b1c-7c3e-9d52-0a1b2c3d4e5f?format=prov-json")
         .problem(401, "missing_token");
 }

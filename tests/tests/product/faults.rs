@@ -20,7 +20,7 @@ enum Fault {
     Error,
     /// The connection breaks before PostgreSQL has it.
     Cut,
-    /// The connection breaks after PostgreSQL has it: nobody learns what came of it.
+    /// The connection breaks after PostgreSQL has it: the outcome is unknown.
     CutAfter,
 }
 
@@ -354,7 +354,7 @@ fn whichever_statement_of_a_deploy_fails_nothing_of_it_remains() {
 
 // proves DEP-1, DEP-2
 #[test]
-fn a_commit_of_which_nobody_learns_the_outcome_is_whole_or_nothing_and_repeating_it_settles_it() {
+fn a_commit_with_an_unknown_outcome_is_whole_or_nothing_and_repeating_it_settles_it() {
     let world = World::start();
     let relay = Relay::start(&world.url);
     let server = world.serve_with(

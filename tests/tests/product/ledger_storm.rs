@@ -43,20 +43,20 @@ impl Process {
 }
 
 impl Drop for Process {
-    /// SIGKILL, which nobody can prepare for.
+    /// SIGKILL, which no process can handle.
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// Again until somebody answers otherwise than 503: the database may be away.
+/// Retries until the response is not 503: the database may be away.
 fn answered(mut ask: impl FnMut() -> Option<(u16, Value)>) -> (u16, Value) {
     let begun = Instant::now();
     loop {
         match ask() {
             Some((status, body)) if status != 503 => return (status, body),
-            _ => assert!(begun.elapsed() < Duration::from_mins(1), "nobody answers"),
+            _ => assert!(begun.elapsed() < Duration::from_mins(1), "no server responds"),
         }
         std::thread::sleep(Duration::from_millis(100));
     }
@@ -95,7 +95,7 @@ struct Received {
     acknowledged: BTreeSet<i64>,
 }
 
-/// Reads an inbox, hands out again what failed, and acknowledges, until there is nothing more.
+/// Reads an inbox, redelegates what failed, and acknowledges, until it is empty.
 fn read(client: &Client, done: &AtomicBool) -> Received {
     let mut received = Received::default();
     loop {
@@ -123,7 +123,7 @@ fn read(client: &Client, done: &AtomicBool) -> Received {
                     assert_eq!(
                         message["result"]["by"],
                         json!(delegation),
-                        "somebody else's result"
+                        "the result of another callee"
                     );
                     received
                         .completed
@@ -223,7 +223,7 @@ fn every_task_ends_once_and_the_inboxes_are_exact() {
     });
     let took = begun.elapsed();
 
-    // Every task ended once, by one end, and nobody holds anything.
+    // Every task ended once, by one end, and no lease is left.
     let all = total.to_string();
     let count = |what: &'static str| world.query(what);
     assert_eq!(
@@ -262,7 +262,7 @@ fn every_task_ends_once_and_the_inboxes_are_exact() {
         ),
         "0"
     );
-    // Each end came to its caller, and to nobody else.
+    // Each end is in the inbox of its caller only.
     let mut completed = BTreeSet::new();
     for (half, received) in received.iter().enumerate() {
         let numbers: BTreeSet<u64> = (0..total as u64).filter(|n| n % 2 == half as u64).collect();

@@ -38,13 +38,13 @@ fn the_penguins_come_in_and_every_row_can_be_traced() {
         json!({"outcome": "rejected", "hook_name": "check_penguin", "reason": "no sex recorded", "records": 9})
     );
 
-    let nobody = server.anonymous();
-    let rows = nobody.rows("palmer-penguins/penguin_shape", 50);
+    let anonymous = server.anonymous();
+    let rows = anonymous.rows("palmer-penguins/penguin_shape", 50);
     assert_eq!(rows.len(), 333);
-    let manifest = nobody.get("/data/palmer-penguins").expect(200);
+    let manifest = anonymous.get("/data/palmer-penguins").expect(200);
     assert_eq!(manifest["table_resources"][0]["row_count"], 333);
     for row in [&rows[0], &rows[332]] {
-        trace_says_everything(&nobody, row, &run);
+        trace_says_everything(&anonymous, row, &run);
     }
 
     // The same push again publishes nothing: nothing changed.
@@ -55,11 +55,11 @@ fn the_penguins_come_in_and_every_row_can_be_traced() {
         (&json!(11), &json!(333))
     );
     assert_eq!(admin.finish(&again)["published_count"], 0);
-    assert_eq!(nobody.rows("palmer-penguins/records", 1000).len(), 333);
+    assert_eq!(anonymous.rows("palmer-penguins/records", 1000).len(), 333);
 }
 
-fn trace_says_everything(nobody: &blackbox::Client, row: &Value, run: &str) {
-    let trace = nobody
+fn trace_says_everything(anonymous: &blackbox::Client, row: &Value, run: &str) {
+    let trace = anonymous
         .get(&format!(
             "/data/palmer-penguins/penguin_shape/rows/{}/trace",
             row["id"]
@@ -164,18 +164,24 @@ fn a_deploy_is_declarative_and_a_refused_one_leaves_nothing() {
     let before = world.query(tables);
     let mut changed = body.clone();
     changed["schema"]["fields"][1]["type"] = json!("text");
-    let told = admin
+    let response = admin
         .post("/conventions", &changed)
         .problem(409, "schema_already_exists");
-    assert!(told["detail"].as_str().unwrap().contains("mass"), "{told}");
+    assert!(
+        response["detail"].as_str().unwrap().contains("mass"),
+        "{response}"
+    );
     changed = small(
         "Other things",
         "others",
         &[("brand_new", &pass), ("note_it", &pass)],
     );
     changed["hooks"][1]["feature"]["columns"][0]["json_type"] = json!("number");
-    let told = admin.post("/conventions", &changed).problem(409, "ConflictError");
-    assert!(told["detail"].as_str().unwrap().contains("note"), "{told}");
+    let response = admin.post("/conventions", &changed).problem(409, "ConflictError");
+    assert!(
+        response["detail"].as_str().unwrap().contains("note"),
+        "{response}"
+    );
     admin
         .post("/conventions", &small("Reserved", "records", &[]))
         .problem(400, "reserved_name");
@@ -183,8 +189,8 @@ fn a_deploy_is_declarative_and_a_refused_one_leaves_nothing() {
     gaps["docs"] = json!({"purpose": " ", "examples": []});
     gaps["schema"]["fields"][0]["name"] = json!("run_id");
     gaps["hooks"][0]["limits"]["memory"] = json!("lots");
-    let told = admin.post("/conventions", &gaps).problem(422, "VALIDATION_ERROR");
-    let locs: Vec<String> = told["errors"]
+    let response = admin.post("/conventions", &gaps).problem(422, "VALIDATION_ERROR");
+    let locs: Vec<String> = response["errors"]
         .as_array()
         .unwrap()
         .iter()
@@ -314,7 +320,7 @@ fn hooks_that_fail_lose_no_record_and_changed_records_are_new_versions() {
 
 // proves PIP-2
 #[test]
-fn bad_lines_are_told_with_their_numbers_and_csv_is_written_as_it_was_read() {
+fn bad_lines_are_reported_with_their_numbers_and_csv_is_written_as_it_was_read() {
     let world = World::start();
     let server = world.serve("a");
     let admin = server.admin();
@@ -323,22 +329,23 @@ fn bad_lines_are_told_with_their_numbers_and_csv_is_written_as_it_was_read() {
         .post("/conventions", &small("Lines", "lines-of", &[("pass", &pass)]))
         .expect(201);
     let run = admin.open("lines", 2);
-    let lines = "{\"id\":\"a\",\"metadata\":{\"label\":\"q\\\"uote, comma\"}}\nnot json\n\n{\"id\":\"b\",\"metadata\":{\"mass\":\"heavy\"}}\n{\"id\":\"../b\",\"metadata\":{\"label\":\"x\"}}\n{\"id\":\"a\",\"metadata\":{\"label\":\"other\"}}\n{\"id\":\"c\",\"metadata\":{\"label\":\"two\\nlines\",\"mass\":1e3}}";
+    let lines = "{\"id\":\"a\",\"metadata\":{\"label\":\"q\\\"uote, comma\"}}\nnot json\n\n{\"id\":\"b\",\"metadata\":{\"mass\":\"heavy\"}}\n{\"id\":\"..\",\"metadata\":{\"label\":\"x\"}}\n{\"id\":\"a\",\"metadata\":{\"label\":\"other\"}}\n{\"id\":\"c\",\"metadata\":{\"label\":\"two\\nlines\",\"mass\":1e3}}";
     let pushed = admin.push_lines(&run, lines);
     assert_eq!((&pushed["accepted"], &pushed["refused"]), (&json!(2), &json!(4)));
-    let told: Vec<(u64, String)> = pushed["refused_lines"]
+    let response: Vec<(u64, String)> = pushed["refused_lines"]
         .as_array()
         .unwrap()
         .iter()
         .map(|l| (l["line"].as_u64().unwrap(), l["errors"].to_string()))
         .collect();
-    let mut numbers: Vec<u64> = told.iter().map(|(line, _)| *line).collect();
+    let mut numbers: Vec<u64> = response.iter().map(|(line, _)| *line).collect();
     numbers.sort_unstable();
     assert_eq!(numbers, [2, 4, 5, 6]);
     assert!(
-        told.iter()
+        response
+            .iter()
             .any(|(line, errors)| *line == 4 && errors.contains("label") && errors.contains("mass")),
-        "{told:?}"
+        "{response:?}"
     );
     let ended = admin.finish(&run);
     assert_eq!(ended["published_count"], 2);

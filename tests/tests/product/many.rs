@@ -39,7 +39,7 @@ fn versions_have_no_gaps_and_each_content_is_created_once_on_two_servers() {
                     .map(|k| {
                         let content = format!("{:02}", (n / 4) * 6 + (k + n) % 6);
                         let release = json!({"image": "file:/x", "digest": format!("sha256:{}", content.repeat(32)), "config": {}, "source_ref": format!("git:{n}")});
-                        let answer = admin.post("/hooks/left/releases", &release);
+                        let answer = admin.post("/hooks/left/releases?check=false", &release);
                         if n.is_multiple_of(5) {
                             admin.put("/hooks/left/live", &json!({"version": 1})).expect(200);
                         }

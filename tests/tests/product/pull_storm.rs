@@ -1,4 +1,4 @@
-//! An ingest of 50 batches with three hooks while servers are killed and PostgreSQL is restarted: what comes of it is what comes of an undisturbed
+//! An ingest of 50 batches with three hooks while servers are killed and PostgreSQL is restarted: its result is that of an undisturbed
 //! one, nothing is left behind, and every row was made by the release that its run names.
 
 use std::collections::BTreeSet;
@@ -145,7 +145,7 @@ fn open(admin: &Client) -> String {
         .to_owned()
 }
 
-/// Everything that came of it, but for what is new in every world.
+/// Its whole result, except what is new in every world.
 fn outcome(world: &World) -> Vec<String> {
     vec![
         world.query("select concat_ws(' ', status, pulls, pulled, received, batches_ingested, batches_completed, batches_failed, published, rejected, errored, failure_kind) from ingest_runs"),
@@ -160,7 +160,7 @@ fn outcome(world: &World) -> Vec<String> {
     ]
 }
 
-/// How many processes have something of this world in their environment: hooks, ingesters, and what stands between.
+/// How many processes have something of this world in their environment: hooks, ingesters, and what is between them.
 fn left_running(world: &World) -> usize {
     let mark = format!("OSA_OUT={}", world.home.path().display());
     let entries = std::fs::read_dir("/proc").unwrap().flatten();
@@ -235,7 +235,7 @@ fn makers(world: &World) -> BTreeSet<String> {
         .collect()
 }
 
-/// Kills servers and restarts PostgreSQL under an ingest, and compares what comes of it with a calm one.
+/// Kills servers and restarts PostgreSQL under an ingest, and compares its result with that of a calm one.
 fn storm(setting: &Setting, least_kills: usize) {
     let mut cluster = Cluster::start();
     let world = World::at(&cluster.url("storm"));
@@ -320,7 +320,7 @@ fn storm(setting: &Setting, least_kills: usize) {
     let ended: Value = admin().wait(&run);
     let retries = world.query("select max(retry_count)::text from delegations");
     println!(
-        "{} batches: {kills} servers were killed, PostgreSQL was restarted {restarts} times, pointers were moved {} times; some work was handed out {retries} times more; {ended}",
+        "{} batches: {kills} servers were killed, PostgreSQL was restarted {restarts} times, pointers were moved {} times; some work was redelegated {retries} times; {ended}",
         setting.batches,
         moves.load(Ordering::Relaxed)
     );
@@ -343,7 +343,7 @@ fn storm(setting: &Setting, least_kills: usize) {
         "no hook had more than one release at work: {made:?}"
     );
 
-    // Nothing is left behind: no process, no container, no directory, no file that nobody refers to.
+    // Nothing is left behind: no process, no container, no directory, no file without a reference to it.
     blackbox::parties::until("checkpoints are removed", || {
         world.query("select count(*)::text from hook_checkpoints") == "0"
     });

@@ -121,7 +121,7 @@ fn an_ingester_is_pulled_from_until_it_has_no_more_and_its_files_reach_the_hooks
 
 // proves PIP-2
 #[test]
-fn a_limit_is_kept_and_what_is_no_record_is_told_with_its_line() {
+fn a_limit_holds_and_what_is_no_record_is_reported_with_its_line() {
     let world = World::start();
     let server = world.serve("a");
     let admin = server.admin();
@@ -147,7 +147,7 @@ fn a_limit_is_kept_and_what_is_no_record_is_told_with_its_line() {
 not json
 {"source_id":"good","metadata":{"label":"b"}}
 {"source_id":"nofile","metadata":{"label":"a"},"files":[{"name":"missing.txt"}]}
-{"source_id":"../up","metadata":{"label":"a"}}
+{"source_id":"..","metadata":{"label":"a"}}
 {"source_id":"link","metadata":{"label":"a"},"files":[{"name":"passwd"}]}
 {"source_id":"null","metadata":{"label":"a","mass":null},"files":[],"fetched_at":"2026-01-01T00:00:00Z","more":{}}
 END
@@ -159,7 +159,7 @@ mkdir "$OSA_FILES/link"; ln -s /etc/passwd "$OSA_FILES/link/passwd""#,
     assert_eq!(counts(&ended), [1, 2, 2, 0, 2, 0]);
     assert_eq!(ended["refused_count"], 6);
     let pull = admin.get(&format!("/ingestions/{run}/pulls/0")).expect(200);
-    let told: Vec<(u64, &str, String)> = pull["refused_lines"]
+    let reported: Vec<(u64, &str, String)> = pull["refused_lines"]
         .as_array()
         .unwrap()
         .iter()
@@ -176,14 +176,14 @@ mkdir "$OSA_FILES/link"; ln -s /etc/passwd "$OSA_FILES/link/passwd""#,
         (3, "-", "JSON"),
         (4, "good", "before"),
         (5, "nofile", "missing.txt"),
-        (6, "../up", "slash"),
+        (6, "..", "neither"),
         (7, "link", "regular file"),
     ];
-    assert_eq!(told.len(), expected.len(), "{told:?}");
-    for ((line, id, why), told) in expected.iter().zip(&told) {
+    assert_eq!(reported.len(), expected.len(), "{reported:?}");
+    for ((line, id, why), reported) in expected.iter().zip(&reported) {
         assert!(
-            told.0 == *line && told.1 == *id && told.2.contains(why),
-            "{told:?}"
+            reported.0 == *line && reported.1 == *id && reported.2.contains(why),
+            "{reported:?}"
         );
     }
     admin
@@ -341,7 +341,7 @@ fn runs_are_cancelled_and_one_convention_has_one_active_run() {
             &json!({"reason": "there is none"}),
         )
         .problem(404, "NotFoundError");
-    // What ran is ended: nobody computes for a run that is over.
+    // What ran is ended: nothing computes for a run that is over.
     blackbox::parties::until("the hooks are gone", || {
         std::fs::read_dir(server.data.join("work")).unwrap().count() == 0
     });

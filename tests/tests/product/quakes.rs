@@ -20,7 +20,7 @@ fn example(name: &str) -> PathBuf {
     root().join("examples/quakes").join(name)
 }
 
-/// Serves the feed to whoever asks, until the test ends; gives its URL.
+/// Serves the feed until the test ends; returns its URL.
 fn feed() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/quakes.geojson", listener.local_addr().unwrap());
@@ -57,7 +57,7 @@ fn deploy_body(feed: &str, hook: [&str; 2], ingester: [&str; 2]) -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
-/// Pulls the feed in batches of ten, and looks at what came of it.
+/// Pulls the feed in batches of ten, and checks the result.
 fn the_earthquakes_come_in(server: &Server, body: &Value) {
     let admin = server.admin();
     admin.post("/conventions", body).expect(201);
@@ -79,11 +79,11 @@ fn the_earthquakes_come_in(server: &Server, body: &Value) {
         [&json!(3), &json!(25), &json!(24), &json!(1), &json!(0)],
         "{ended}"
     );
-    let nobody = server.anonymous();
-    let rows = nobody.rows("earthquakes/quake_energy", 100);
+    let anonymous = server.anonymous();
+    let rows = anonymous.rows("earthquakes/quake_energy", 100);
     let deep = rows.iter().filter(|row| row["depth_class"] == "deep").count();
     assert_eq!((rows.len(), deep), (24, 3));
-    let records = nobody.rows("earthquakes/records", 100);
+    let records = anonymous.rows("earthquakes/records", 100);
     let tohoku = records
         .iter()
         .find(|r| r["place"].as_str().unwrap().contains("Tohoku"))
@@ -128,10 +128,11 @@ fn python_system(program: &[u8]) -> tempfile::TempDir {
     let library = Path::new("/usr/lib").join(python.file_name().unwrap());
     let mut files = BTreeSet::from([python.clone(), PathBuf::from("/usr/bin/env")]);
     for binary in [&python, Path::new("/usr/bin/env")] {
-        let told = Command::new("ldd").arg(binary).output().unwrap().stdout;
-        let told = String::from_utf8(told).unwrap();
+        let printed = Command::new("ldd").arg(binary).output().unwrap().stdout;
+        let printed = String::from_utf8(printed).unwrap();
         files.extend(
-            told.split_whitespace()
+            printed
+                .split_whitespace()
                 .filter(|word| word.starts_with('/'))
                 .map(PathBuf::from),
         );
@@ -225,7 +226,7 @@ fn the_example_runs_in_containers_and_a_killed_servers_containers_are_removed() 
     std::thread::sleep(Duration::from_millis(500));
     let data = server.data.clone();
     server.kill();
-    assert_eq!(engine.containers(&data), 1, "nobody was there to remove it");
+    assert_eq!(engine.containers(&data), 1, "no server was there to remove it");
     let server = world.serve_with("a", &settings);
     let ended = server.admin().wait(&run);
     assert_eq!(ended["published_count"], 1, "{ended}");

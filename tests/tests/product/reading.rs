@@ -204,8 +204,8 @@ fn filter(plain: &Plain, choices: &mut Choices, depth: usize) -> Value {
 #[test]
 fn filters_and_orders_give_what_a_plain_program_finds() {
     let (_world, server) = with_penguins();
-    let nobody = server.anonymous();
-    let plain = Plain::of(&nobody);
+    let anonymous = server.anonymous();
+    let plain = Plain::of(&anonymous);
     let mut choices = Choices(0x5eed);
     let (mut found, mut some) = (BTreeSet::new(), 0);
     for round in 0..120 {
@@ -265,7 +265,7 @@ fn filters_and_orders_give_what_a_plain_program_finds() {
             });
         }
         let query = json!({"filter": filter, "sort": sort.join(",")});
-        let got = queried(&nobody, table, &query, 1 + choices.below(400));
+        let got = queried(&anonymous, table, &query, 1 + choices.below(400));
         let got: Vec<&Value> = got.iter().collect();
         assert_eq!(got, wanted, "{query}");
         some += usize::from(!wanted.is_empty() && wanted.len() < rows.len());
@@ -279,15 +279,15 @@ fn filters_and_orders_give_what_a_plain_program_finds() {
 #[test]
 fn a_query_in_the_path_is_the_query_in_the_body_and_cursors_fit_their_own_query_only() {
     let (_world, server) = with_penguins();
-    let nobody = server.anonymous();
+    let anonymous = server.anonymous();
     let filter = json!({"kind": "predicate", "field": "metadata.island", "op": "eq", "value": "Dream"});
     let encoded: String = url::form_urlencoded::byte_serialize(filter.to_string().as_bytes()).collect();
-    let by_path = nobody
+    let by_path = anonymous
         .get(&format!(
             "{RECORDS}?filter={encoded}&sort=body_mass_g:desc&limit=7"
         ))
         .expect(200);
-    let by_body = nobody
+    let by_body = anonymous
         .post(
             RECORDS,
             &json!({"filter": filter, "sort": "body_mass_g:desc", "limit": 7}),
@@ -302,10 +302,12 @@ fn a_query_in_the_path_is_the_query_in_the_body_and_cursors_fit_their_own_query_
         json!({"cursor": cursor, "filter": filter, "sort": "body_mass_g:asc"}),
         json!({"cursor": cursor, "filter": filter, "sort": "body_mass_g:desc", "as_of": "2030-01-01"}),
     ] {
-        nobody.post(RECORDS, &other).problem(422, "invalid_cursor");
+        anonymous.post(RECORDS, &other).problem(422, "invalid_cursor");
     }
     // Other names of columns, as OSA has them.
-    let by_id = nobody.get(&format!("{RECORDS}?sort=id&limit=1000")).expect(200);
+    let by_id = anonymous
+        .get(&format!("{RECORDS}?sort=id&limit=1000"))
+        .expect(200);
     let srns: Vec<&str> = by_id["rows"]
         .as_array()
         .unwrap()
@@ -314,10 +316,10 @@ fn a_query_in_the_path_is_the_query_in_the_body_and_cursors_fit_their_own_query_
         .collect();
     assert!(srns.is_sorted() && srns.len() == 333);
     assert_eq!(
-        nobody
+        anonymous
             .get(&format!("{RECORDS}?sort=published_at:desc&limit=1000"))
             .expect(200)["rows"],
-        nobody.get(&format!("{RECORDS}?limit=1000")).expect(200)["rows"]
+        anonymous.get(&format!("{RECORDS}?limit=1000")).expect(200)["rows"]
     );
 }
 
@@ -325,7 +327,7 @@ fn a_query_in_the_path_is_the_query_in_the_body_and_cursors_fit_their_own_query_
 #[test]
 fn what_cannot_be_asked_is_refused_with_its_place() {
     let (_world, server) = with_penguins();
-    let nobody = server.anonymous();
+    let anonymous = server.anonymous();
     let ask = |field: &str, op: &str, value: Value| json!({"filter": {"kind": "not", "operand": {"kind": "predicate", "field": field, "op": op, "value": value}}});
     for (table, body, code, field) in [
         (
@@ -369,17 +371,17 @@ fn what_cannot_be_asked_is_refused_with_its_place() {
         (RECORDS, json!({"as_of": "now"}), "VALIDATION_ERROR", "as_of"),
         (RECORDS, json!({"nope": 1}), "VALIDATION_ERROR", "nope"),
     ] {
-        let problem = nobody.post(table, &body).problem(422, code);
+        let problem = anonymous.post(table, &body).problem(422, code);
         assert_eq!(problem["field"], field, "{problem}");
         assert_eq!(
             problem["errors"][0]["loc"][0],
             if field == "as_of" { "query" } else { "body" }
         );
     }
-    nobody
+    anonymous
         .get(&format!("{RECORDS}?filter=nonsense"))
         .problem(422, "VALIDATION_ERROR");
-    nobody
+    anonymous
         .post(RECORDS, &json!({"as_of": "2999-01-01"}))
         .problem(422, "as_of_ahead");
 }

@@ -12,15 +12,15 @@ use super::reading::{RECORDS, SHAPES, queried, with_penguins};
 #[test]
 fn every_format_holds_the_same_rows() {
     let (_world, server) = with_penguins();
-    let nobody = server.anonymous();
+    let anonymous = server.anonymous();
     let filter = json!({"kind": "predicate", "field": "metadata.island", "op": "neq", "value": "Dream"});
     for (table, id) in [(RECORDS, "srn"), (SHAPES, "id")] {
         let query = json!({"filter": filter, "sort": format!("{id}:desc")});
-        let rows = queried(&nobody, table, &query, 1000);
+        let rows = queried(&anonymous, table, &query, 1000);
         let fetch = |ending: &str| {
             let path = format!("/api/v1{table}{ending}");
             let json = [("content-type", "application/json")];
-            let fetched = nobody.fetch("POST", &path, &json, &query.to_string()).unwrap();
+            let fetched = anonymous.fetch("POST", &path, &json, &query.to_string()).unwrap();
             assert_eq!(fetched.status, 200, "{}", fetched.text());
             fetched
         };
@@ -104,7 +104,7 @@ const NOTE: &str = r#"sed 's/.*"id":"\([^"]*\)".*/{"id":"\1","features":[{"note"
 fn a_table_can_be_read_as_of_any_time_that_is_settled() {
     let world = World::start();
     let server = world.serve("a");
-    let (admin, nobody) = (server.admin(), server.anonymous());
+    let (admin, anonymous) = (server.admin(), server.anonymous());
     let note = world.script("note", NOTE);
     admin
         .post("/conventions", &small("Notes", "notes", &[("note", &note)]))
@@ -119,7 +119,7 @@ fn a_table_can_be_read_as_of_any_time_that_is_settled() {
     };
     let now = || world.query("select to_json(clock_timestamp() at time zone 'utc') #>> '{}' || 'Z'");
     let tables = ["/data/notes/records", "/data/notes/note"];
-    let read = |query: &Value| tables.map(|table| queried(&nobody, table, query, 2));
+    let read = |query: &Value| tables.map(|table| queried(&anonymous, table, query, 2));
 
     let mut seen = vec![(now(), read(&json!({})))];
     for pushed in [
@@ -153,7 +153,7 @@ fn a_table_can_be_read_as_of_any_time_that_is_settled() {
         // A filter over features asks for the rows of that time, too.
         let noted = json!({"kind": "predicate", "field": "features.note.note", "op": "eq", "value": "of d"});
         let had = then[1].iter().any(|row| row["note"] == "of d");
-        let found = queried(&nobody, tables[0], &json!({"as_of": at, "filter": noted}), 5);
+        let found = queried(&anonymous, tables[0], &json!({"as_of": at, "filter": noted}), 5);
         assert_eq!(found.len(), usize::from(had), "{at}");
     }
 
@@ -161,7 +161,7 @@ fn a_table_can_be_read_as_of_any_time_that_is_settled() {
     let mut writing = world.transaction();
     writing.execute("select pg_current_xact_id()");
     let at = now();
-    nobody
+    anonymous
         .post(tables[0], &json!({"as_of": at}))
         .problem(409, "as_of_unsettled");
     writing.commit();
@@ -173,12 +173,12 @@ fn a_table_can_be_read_as_of_any_time_that_is_settled() {
 fn counts_come_with_their_time() {
     let world = World::start();
     let server = world.serve("a");
-    let (admin, nobody) = (server.admin(), server.anonymous());
+    let (admin, anonymous) = (server.admin(), server.anonymous());
     let pass = world.script("pass", PASS);
     admin
         .post("/conventions", &small("Counted", "counted", &[("pass", &pass)]))
         .expect(201);
-    let before = nobody.get("/data/counted").expect(200);
+    let before = anonymous.get("/data/counted").expect(200);
     assert_eq!(before["table_resources"][0]["row_count"], 0);
     let run = admin.open("counted", 10);
     admin.push_lines(
@@ -186,7 +186,7 @@ fn counts_come_with_their_time() {
         "{\"source_id\": \"a\", \"metadata\": {\"label\": \"a\"}}\n{\"source_id\": \"b\", \"metadata\": {\"label\": \"b\"}}\n",
     );
     admin.finish(&run);
-    let exact = nobody.get("/data/counted?counts=exact").expect(200);
+    let exact = anonymous.get("/data/counted?counts=exact").expect(200);
     let table = &exact["table_resources"][0];
     assert_eq!(
         (&table["row_count"], &table["estimated"]),
@@ -196,7 +196,7 @@ fn counts_come_with_their_time() {
         table["counted_at"].as_str().unwrap() > before["table_resources"][0]["counted_at"].as_str().unwrap()
     );
     assert_eq!(table["formats"], json!(["", "csv", "csv.gz", "parquet"]));
-    nobody
+    anonymous
         .get("/data/counted?counts=roughly")
         .problem(422, "VALIDATION_ERROR");
 }

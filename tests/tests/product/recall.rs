@@ -30,7 +30,7 @@ fn listed(client: &Client, path: &str, query: &str) -> Vec<Value> {
 fn a_release_is_recalled_with_everything_that_it_made() {
     let world = World::start();
     let server = world.serve("a");
-    let (admin, nobody) = (server.admin(), server.anonymous());
+    let (admin, anonymous) = (server.admin(), server.anonymous());
     let (one, two) = (
         world.script("one", &twice("one")),
         world.script("two", &twice("two")),
@@ -63,7 +63,7 @@ fn a_release_is_recalled_with_everything_that_it_made() {
     push(7..10, 1);
 
     let of = |version: u32, rest: &str| format!("/hooks/twice/releases/{version}/{rest}");
-    let first = nobody.get(&of(1, "recall")).expect(200);
+    let first = anonymous.get(&of(1, "recall")).expect(200);
     assert_eq!(
         [
             &first["rows"],
@@ -75,7 +75,7 @@ fn a_release_is_recalled_with_everything_that_it_made() {
         "{first}"
     );
     assert_eq!(first["digest"], blackbox::world::digest(&one));
-    let second = nobody.get(&of(2, "recall")).expect(200);
+    let second = anonymous.get(&of(2, "recall")).expect(200);
     assert_eq!(
         [&second["rows"], &second["records"], &second["source_ref"]],
         [&json!(10), &json!(5), &json!("git:2")],
@@ -83,27 +83,27 @@ fn a_release_is_recalled_with_everything_that_it_made() {
     );
 
     // Every row says by its own note which program made it.
-    let rows = listed(&nobody, &of(1, "rows"), "");
+    let rows = listed(&anonymous, &of(1, "rows"), "");
     let ids: BTreeSet<i64> = rows.iter().map(|row| row["id"].as_i64().unwrap()).collect();
     assert_eq!((rows.len(), ids.len()), (14, 14));
     assert!(rows.iter().all(|row| row["note"] == "one"));
-    let current = listed(&nobody, &of(1, "rows"), "&current=true");
+    let current = listed(&anonymous, &of(1, "rows"), "&current=true");
     assert_eq!(current.len(), 10);
-    let early = listed(&nobody, &of(1, "rows"), &format!("&until={between}"));
-    let late = listed(&nobody, &of(1, "rows"), &format!("&since={between}"));
+    let early = listed(&anonymous, &of(1, "rows"), &format!("&until={between}"));
+    let late = listed(&anonymous, &of(1, "rows"), &format!("&since={between}"));
     assert_eq!((early.len(), late.len()), (10, 4));
     let run = rows[0]["run_id"].as_str().unwrap();
-    let of_run = listed(&nobody, &of(1, "rows"), &format!("&run={run}"));
+    let of_run = listed(&anonymous, &of(1, "rows"), &format!("&run={run}"));
     assert_eq!(
         of_run.len(),
         rows.iter().filter(|row| row["run_id"] == run).count()
     );
     assert_eq!(
-        nobody.get(&of(1, &format!("recall?run={run}"))).expect(200)["runs"],
+        anonymous.get(&of(1, &format!("recall?run={run}"))).expect(200)["runs"],
         1
     );
 
-    let records = listed(&nobody, &of(1, "records"), "");
+    let records = listed(&anonymous, &of(1, "records"), "");
     let srns: BTreeSet<&str> = records
         .iter()
         .map(|r| r["record_srn"].as_str().unwrap())
@@ -115,7 +115,7 @@ fn a_release_is_recalled_with_everything_that_it_made() {
             .all(|r| r["rows"] == 2 && r["schema_id"] == "twice@1.0.0")
     );
     for (path, lines) in [("rows.csv", 14), ("records.csv", 7)] {
-        let csv = nobody.get(&of(1, path));
+        let csv = anonymous.get(&of(1, path));
         assert_eq!((csv.status, csv.text.lines().count()), (200, lines + 1), "{path}");
     }
 
@@ -127,12 +127,12 @@ fn a_release_is_recalled_with_everything_that_it_made() {
         (of(1, "rows?current=maybe"), 422, "VALIDATION_ERROR"),
         (of(1, "rows?cursor=abc"), 422, "invalid_cursor"),
     ] {
-        nobody.get(&path).problem(status, code);
+        anonymous.get(&path).problem(status, code);
     }
-    let page = nobody.get(&of(1, "rows?limit=3")).expect(200);
+    let page = anonymous.get(&of(1, "rows?limit=3")).expect(200);
     let cursor = page["next_cursor"].as_str().unwrap();
     for other in [of(2, "rows"), of(1, "records")] {
-        nobody
+        anonymous
             .get(&format!("{other}?cursor={cursor}"))
             .problem(422, "invalid_cursor");
     }
@@ -143,7 +143,7 @@ fn a_release_is_recalled_with_everything_that_it_made() {
 fn a_reader_follows_a_public_row_and_learns_no_names() {
     let world = World::start();
     let server = world.serve("a");
-    let (admin, nobody) = (server.admin(), server.anonymous());
+    let (admin, anonymous) = (server.admin(), server.anonymous());
     let one = world.script("one", &twice("one"));
     admin
         .post("/conventions", &small("Twice", "twice", &[("twice", &one)]))
@@ -151,10 +151,10 @@ fn a_reader_follows_a_public_row_and_learns_no_names() {
     let run = admin.open("twice", 2);
     admin.push_lines(&run, "{\"source_id\": \"a\", \"metadata\": {\"label\": \"x\"}}\n");
     admin.finish(&run);
-    let row = nobody.get("/data/twice/twice").expect(200)["rows"][0].clone();
+    let row = anonymous.get("/data/twice/twice").expect(200)["rows"][0].clone();
     let path = format!("/data/twice/twice/rows/{}/trace", row["id"]);
     let me = "user:00000000-0000-7000-8000-0000000000a1";
-    for (client, name) in [(&nobody, Value::Null), (&admin, json!("Local Admin"))] {
+    for (client, name) in [(&anonymous, Value::Null), (&admin, json!("Local Admin"))] {
         let trace = client.get(&path).expect(200);
         for who in [
             &trace["release"]["built_by"],
@@ -165,18 +165,18 @@ fn a_reader_follows_a_public_row_and_learns_no_names() {
             assert_eq!((&who["id"], &who["name"]), (&json!(me), &name), "{who}");
         }
     }
-    let detail = nobody
+    let detail = anonymous
         .get(&format!("/hooks/runs/{}", row["run_id"].as_str().unwrap()))
         .expect(200);
     assert_eq!(
         (&detail["status"], &detail["failure"]),
         (&json!("passed"), &Value::Null)
     );
-    // Of a run that made nothing public, or that is not there, a stranger learns nothing; a token that does not hold is told so.
-    nobody
+    // A stranger learns nothing of a run that made nothing public or does not exist; an invalid token is refused.
+    anonymous
         .get("/hooks/runs/00000000-0000-7000-8000-0000000000a1")
         .problem(401, "missing_token");
-    nobody
+    anonymous
         .get(&format!("/hooks/runs/{}/logs", row["run_id"].as_str().unwrap()))
         .problem(401, "missing_token");
     admin

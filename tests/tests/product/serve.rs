@@ -10,7 +10,7 @@ use serde_json::Value;
 
 #[test]
 fn without_a_database_the_server_brings_its_own_and_keeps_it() {
-    // Whoever listens on PostgreSQL's port does not matter.
+    // It does not matter which process listens on PostgreSQL's port.
     let _squatter = TcpListener::bind("127.0.0.1:5432");
     let home = open_directory();
     let data = home.path().join("data");
@@ -35,17 +35,17 @@ fn without_a_database_the_server_brings_its_own_and_keeps_it() {
     // Killed, it leaves no PostgreSQL behind that would keep the next one from starting.
     server.kill();
     let server = Server::start(&data, &dev);
-    let Err(told) = Server::try_start(&data, &dev) else {
+    let Err(output) = Server::try_start(&data, &dev) else {
         panic!("two servers in one data directory")
     };
-    assert!(told.contains("in use by another hallmark"), "{told}");
+    assert!(output.contains("in use by another hallmark"), "{output}");
     assert!(server.terminate().success());
 }
 
 #[test]
-fn a_faulty_configuration_is_told_whole() {
+fn every_fault_of_a_configuration_is_reported() {
     let home = open_directory();
-    let Err(told) = Server::try_start(
+    let Err(output) = Server::try_start(
         &home.path().join("data"),
         &[
             ("HALLMARK_WORKER__CONCURRENCY", "0"),
@@ -61,17 +61,17 @@ fn a_faulty_configuration_is_told_whole() {
         "nonsense (from HALLMARK_NONSENSE)",
         "log.format",
     ] {
-        assert!(told.contains(part), "{part} is not in {told}");
+        assert!(output.contains(part), "{part} is not in {output}");
     }
-    let Err(told) = Server::try_start(
+    let Err(output) = Server::try_start(
         &home.path().join("data"),
-        &[("DATABASE_URL", "postgres://nobody:secret-word@127.0.0.1:1/x")],
+        &[("DATABASE_URL", "postgres://user:secret-word@127.0.0.1:1/x")],
     ) else {
         panic!("it started")
     };
     assert!(
-        told.contains("database.url") && !told.contains("secret-word"),
-        "{told}"
+        output.contains("database.url") && !output.contains("secret-word"),
+        "{output}"
     );
 }
 
@@ -124,10 +124,10 @@ fn readiness_and_metrics_tell_what_does_not_work() {
         assert_eq!(ready["components"][part]["status"], "ok", "{ready}");
     }
     // Nothing of the machine: no path, no address.
-    let told = ready["components"]["runner"]["detail"].as_str().unwrap();
+    let output = ready["components"]["runner"]["detail"].as_str().unwrap();
     assert!(
-        told.starts_with("local processes") && !told.contains('/'),
-        "{told}"
+        output.starts_with("local processes") && !output.contains('/'),
+        "{output}"
     );
     let broken = world.script("broken", "exit 3");
     admin
@@ -165,7 +165,10 @@ fn readiness_and_metrics_tell_what_does_not_work() {
         "osa_workers_total 2",
         "osa_db_pool_overflow 0",
     ] {
-        assert!(metrics.lines().any(|told| told == line), "{line}\nin\n{metrics}");
+        assert!(
+            metrics.lines().any(|output| output == line),
+            "{line}\nin\n{metrics}"
+        );
     }
 
     // Where hooks get their directories there is suddenly a file.

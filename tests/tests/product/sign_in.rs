@@ -19,6 +19,10 @@ pub(super) struct Orcid {
 }
 
 impl Orcid {
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
     pub(super) fn serve() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -148,7 +152,7 @@ pub(super) fn back(client: &Client, parameters: &[(&str, &str)], cookie: Option<
         .unwrap()
 }
 
-/// Signs somebody in; gives what the fragment of the last redirect holds.
+/// Signs a person in; returns the fragment of the last redirect.
 pub(super) fn sign_in(server: &Server, orcid: &Orcid, who: &str) -> Vec<(String, String)> {
     let browser = server.anonymous();
     let away = departed(orcid, &browser.get("/auth/login?provider=orcid"));
@@ -217,7 +221,7 @@ fn people_sign_in_refresh_and_sign_out() {
         "3 2"
     );
 
-    // A refresh token is good once; the second use ends everything that came of that sign-in, and of no other.
+    // A refresh token is single-use; reuse revokes that sign-in, and no other.
     let first = find(&ada, "refresh_token");
     let next = refresh(&server, &first).expect(200);
     assert_eq!(
@@ -232,9 +236,9 @@ fn people_sign_in_refresh_and_sign_out() {
             .status,
         200
     );
-    let told = refresh(&server, &first).expect(401);
+    let response = refresh(&server, &first).expect(401);
     assert_eq!(
-        told["detail"]["code"], "token_family_revoked",
+        response["detail"]["code"], "token_family_revoked",
         "osa-py reads detail.code"
     );
     assert_eq!(
@@ -273,7 +277,7 @@ fn people_sign_in_refresh_and_sign_out() {
         refresh(&server, &late).expect(401)["detail"]["code"],
         "refresh_token_expired"
     );
-    // Of the tokens themselves nothing is kept.
+    // The tokens themselves are not stored.
     assert_eq!(
         world.query("select count(*)::text from refresh_tokens where octet_length(token_hash) <> 32"),
         "0"
@@ -318,8 +322,8 @@ fn a_sign_in_is_bound_to_its_browser_and_sends_tokens_only_where_it_may() {
     let (world, orcid) = (World::start(), Orcid::serve());
     let server = serve(&world, &orcid, "a");
     let browser = server.anonymous();
-    let told = browser.get("/auth/login?provider=github").expect(400);
-    assert_eq!(told["detail"]["code"], "unknown_provider");
+    let response = browser.get("/auth/login?provider=github").expect(400);
+    assert_eq!(response["detail"]["code"], "unknown_provider");
     browser.get("/auth/login").problem(422, "VALIDATION_ERROR");
     for evil in [
         "https://evil.example/",
@@ -337,9 +341,9 @@ fn a_sign_in_is_bound_to_its_browser_and_sends_tokens_only_where_it_may() {
         let query = url::form_urlencoded::Serializer::new(String::new())
             .extend_pairs([("provider", "orcid"), ("redirect_uri", evil)])
             .finish();
-        let told = browser.get(&format!("/auth/login?{query}")).expect(422);
+        let response = browser.get(&format!("/auth/login?{query}")).expect(422);
         assert_eq!(
-            told["errors"][0]["loc"],
+            response["errors"][0]["loc"],
             json!(["query", "redirect_uri"]),
             "{evil}"
         );
@@ -360,7 +364,7 @@ fn a_sign_in_is_bound_to_its_browser_and_sends_tokens_only_where_it_may() {
         back(&browser, &[("code", &good)], Some(&away.cookie)),
         "oauth_state_missing",
     );
-    // Another browser, no cookie, somebody else's state, a state that was changed.
+    // Another browser, no cookie, another browser's state, a state that was changed.
     failed(
         back(&browser, &[("code", &good), ("state", &away.state)], None),
         "oauth_state_invalid",

@@ -45,13 +45,13 @@ fn a_device_is_let_in_by_a_person_and_fetches_its_tokens_once() {
         )
     };
     let refused = |answer: Answer, error: &str| {
-        let told: Value = answer.expect(400);
+        let response: Value = answer.expect(400);
         assert_eq!(
-            (&told["error"], &told["detail"]["code"]),
+            (&response["error"], &response["detail"]["code"]),
             (&json!(error), &json!(error)),
-            "osa-py reads error: {told}"
+            "osa-py reads error: {response}"
         );
-        assert!(told["error_description"].is_string());
+        assert!(response["error_description"].is_string());
     };
     refused(fetch(code, grant), "authorization_pending");
     refused(fetch(&"0".repeat(64), grant), "device_not_found");
@@ -94,7 +94,7 @@ fn a_device_is_let_in_by_a_person_and_fetches_its_tokens_once() {
             )
             .unwrap()
     };
-    // The form of somebody else's page brings no cookie, or not the one of its token.
+    // The form of another site's page brings no cookie, or not the one of its token.
     for (cookie, body) in [
         (None, format!("user_code={shown}")),
         (None, format!("user_code={shown}&form_token=")),
@@ -168,7 +168,7 @@ fn a_device_is_let_in_by_a_person_and_fetches_its_tokens_once() {
         "expired_token",
     );
 
-    // Where nobody can sign in, the pages are not there, and a token of the node still works.
+    // Where sign-in is not configured, the pages do not exist, and a token of the node still works.
     let bare = world.serve("bare");
     assert_eq!(
         bare.anonymous().get("/auth/device/verify").expect(404)["code"],

@@ -44,14 +44,14 @@ fn people_can_walk_from_the_front_page_to_every_trace() {
     );
     let admin = server.admin();
     // An archive without anything has a front page, too.
-    let nobody = server.anonymous();
-    assert_eq!(page(&nobody, "/").0, 200);
+    let anonymous = server.anonymous();
+    assert_eq!(page(&anonymous, "/").0, 200);
     admin.post("/conventions", &penguins()).expect(201);
     let run = admin.open("palmer-penguins", 100);
     push_penguins(&admin, &run).expect(200);
     admin.finish(&run);
 
-    let (status, front) = page(&nobody, "/");
+    let (status, front) = page(&anonymous, "/");
     assert_eq!(status, 200);
     for said in [
         "Birds &amp; &lt;more&gt;",
@@ -71,7 +71,7 @@ fn people_can_walk_from_the_front_page_to_every_trace() {
         if seen.len() > 120 || !seen.insert(path.clone()) || path.contains("/events") {
             continue;
         }
-        let answer = nobody.fetch("GET", &path, &[HTML], "").unwrap();
+        let answer = anonymous.fetch("GET", &path, &[HTML], "").unwrap();
         assert_eq!(answer.status, 200, "{path}");
         let kind = answer.header("content-type").to_owned();
         if kind.starts_with("text/html") && path != "/docs" {
@@ -89,12 +89,12 @@ fn people_can_walk_from_the_front_page_to_every_trace() {
     }
     assert!(traces > 5 && records > 5, "{traces} {records} of {seen:?}");
 
-    let (status, missing) = page(&nobody, "/data/palmer-penguins/%3Cb%3Enothing");
+    let (status, missing) = page(&anonymous, "/data/palmer-penguins/%3Cb%3Enothing");
     assert_eq!(status, 404);
     assert!(!missing.contains("<b>"), "{missing}");
-    assert_eq!(page(&nobody, "/data/palmer-penguins/records?limit=x").0, 422);
+    assert_eq!(page(&anonymous, "/data/palmer-penguins/records?limit=x").0, 422);
     let sorted = page(
-        &nobody,
+        &anonymous,
         "/data/palmer-penguins/records?sort=body_mass_g:desc&limit=5",
     )
     .1;
@@ -103,7 +103,7 @@ fn people_can_walk_from_the_front_page_to_every_trace() {
         .find(|link| link.contains("cursor="))
         .unwrap();
     assert!(next.contains("sort=") && next.contains("limit=5"), "{next}");
-    assert_eq!(page(&nobody, &next).0, 200);
+    assert_eq!(page(&anonymous, &next).0, 200);
 }
 
 // proves DAT-1
@@ -111,13 +111,13 @@ fn people_can_walk_from_the_front_page_to_every_trace() {
 fn programs_and_agents_get_what_the_contract_says() {
     let world = World::start();
     let server = world.serve_with("a", &[("OSA_NAME", "Birds"), ("OSA_DESCRIPTION", "Of birds")]);
-    let (admin, nobody) = (server.admin(), server.anonymous());
+    let (admin, anonymous) = (server.admin(), server.anonymous());
     admin.post("/conventions", &penguins()).expect(201);
     let run = admin.open("palmer-penguins", 400);
     push_penguins(&admin, &run).expect(200);
     admin.finish(&run);
 
-    let root = nobody.fetch("GET", "/", &[], "").unwrap();
+    let root = anonymous.fetch("GET", "/", &[], "").unwrap();
     let root: Value = serde_json::from_slice(&root.bytes).unwrap();
     let base = root["reference_base"]
         .as_str()
@@ -133,7 +133,7 @@ fn programs_and_agents_get_what_the_contract_says() {
             "schemas": ["palmer-penguins@1.0.0"],
         })
     );
-    let skill = nobody.fetch("GET", "/SKILL.md", &[], "").unwrap();
+    let skill = anonymous.fetch("GET", "/SKILL.md", &[], "").unwrap();
     assert_eq!(skill.header("content-type"), "text/markdown; charset=utf-8");
     let skill = skill.text();
     for said in [
@@ -146,7 +146,7 @@ fn programs_and_agents_get_what_the_contract_says() {
     ] {
         assert!(skill.contains(said), "{said} in {skill}");
     }
-    let described = nobody
+    let described = anonymous
         .fetch("GET", "/api/v1/data/palmer-penguins.md", &[], "")
         .unwrap();
     assert_eq!(described.header("content-type"), "text/markdown; charset=utf-8");
@@ -160,22 +160,22 @@ fn programs_and_agents_get_what_the_contract_says() {
     ] {
         assert!(described.contains(said), "{said} in {described}");
     }
-    nobody
+    anonymous
         .get("/data/no-such-schema.md")
         .problem(404, "schema_not_found");
 }
 
 // proves DAT-1
 #[test]
-fn figures_of_the_archive_are_told() {
+fn statistics_and_metrics_of_the_archive_are_served() {
     let world = World::start();
     let server = world.serve("a");
-    let (admin, nobody) = (server.admin(), server.anonymous());
+    let (admin, anonymous) = (server.admin(), server.anonymous());
     admin.post("/conventions", &penguins()).expect(201);
     let run = admin.open("palmer-penguins", 100);
     push_penguins(&admin, &run).expect(200);
     admin.finish(&run);
-    let stats = nobody.get("/stats").expect(200);
+    let stats = anonymous.get("/stats").expect(200);
     assert_eq!(
         [
             &stats["records"],
@@ -185,7 +185,7 @@ fn figures_of_the_archive_are_told() {
         ],
         [&json!(333), &json!(333), &json!(2.0), &json!(0)]
     );
-    let metrics = nobody.fetch("GET", "/metrics", &[], "").unwrap();
+    let metrics = anonymous.fetch("GET", "/metrics", &[], "").unwrap();
     assert!(
         metrics
             .header("content-type")

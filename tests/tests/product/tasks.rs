@@ -11,7 +11,7 @@ fn ids(page: &Value) -> Vec<&str> {
 
 // proves AUD-1, AUD-5
 #[test]
-fn a_task_is_made_once_per_key_by_anybody_who_is_known_and_found_by_who_made_it() {
+fn a_task_is_created_once_per_key_by_any_known_principal_and_found_by_its_creator() {
     let world = World::start();
     let server = world.serve_machines("a", &[]);
     let person = world.person(&server, 1, "depositor");
@@ -291,7 +291,7 @@ fn who_may_not_see_a_task_gets_404_and_who_may_not_operate_it_403() {
 #[test]
 fn a_batch_of_an_ingest_run_can_be_cancelled_and_its_run_ends_without_it() {
     let world = World::start();
-    // Nobody works, so that what is cut waits.
+    // No worker runs, so that the batches wait.
     let server = world.serve_with("a", &[("HALLMARK_WORKER__POLL_SECONDS", "0.2")]);
     let admin = server.admin();
     // A hook that takes its time.
@@ -338,7 +338,7 @@ fn a_batch_of_an_ingest_run_can_be_cancelled_and_its_run_ends_without_it() {
         world.query("select count(*)::text from ingest_records where outcome = 'published'"),
         "2"
     );
-    // The penguins are whole beside it: nobody asked for nothing.
+    // The penguins beside it are complete.
     admin.post("/conventions", &penguins()).expect(201);
     let run = admin.open("palmer-penguins", 100);
     push_penguins(&admin, &run);

@@ -1,7 +1,7 @@
 //! What clients saw, against what the database holds: is there one serial order of all calls, over all hooks, that agrees with
 //! every answer and with real time?
 //!
-//! Every check here is necessary: none can fail while the server is right, whatever the timing. A call that got no answer may have
+//! Every check here is necessary: none can fail while the server is right, with any timing. A call that got no answer may have
 //! been done at any time after it began, or never.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-/// What a call was told about the state of a hook.
+/// What a response said about the state of a hook.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Seen {
     /// This version is live.
@@ -162,7 +162,7 @@ pub(crate) fn check_contents(calls: &[Call], releases: &[Release]) {
                 submissions
                     .iter()
                     .any(|(call, answer)| answer.is_none() && call.client == row.builder),
-                "nobody was told of {row:?}, and no call of its builder went unanswered"
+                "no response named {row:?}, and no call of its builder went unanswered"
             ),
             more => panic!("{digest} was created more than once: {more:#?}"),
         }
@@ -170,7 +170,7 @@ pub(crate) fn check_contents(calls: &[Call], releases: &[Release]) {
     for release in releases {
         assert!(
             submitted.contains_key(&*release.digest),
-            "nobody submitted the whole of {release:?}"
+            "no call submitted the whole of {release:?}"
         );
     }
 }
@@ -268,7 +268,7 @@ fn window(one: &Move, calls: &[Call], releases: &[Release]) -> Window {
                 .iter()
                 .map(|call| call.start)
                 .min()
-                .unwrap_or_else(|| panic!("nobody asked for {one:?}")),
+                .unwrap_or_else(|| panic!("no call asked for {one:?}")),
             candidates
                 .iter()
                 .map(|call| call.end)
@@ -278,7 +278,7 @@ fn window(one: &Move, calls: &[Call], releases: &[Release]) -> Window {
     }
 }
 
-/// No more moves than calls that asked for them.
+/// At most as many moves as calls that asked for them.
 fn check_counts(moves: &[Move], calls: &[Call]) {
     let mut budget: BTreeMap<(&str, u32), i32> = BTreeMap::new();
     for call in calls {

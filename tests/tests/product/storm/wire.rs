@@ -19,7 +19,7 @@ pub(crate) struct Request {
 /// Why there is no answer.
 #[derive(Debug)]
 pub(crate) enum Broken {
-    /// Nothing was sent, so nothing can come of it.
+    /// Nothing was sent, so it has no effect.
     Unsent,
     /// What was sent may be done, now or later.
     Unanswered,
@@ -46,10 +46,10 @@ impl Request {
         let mut stream = TcpStream::connect(to).map_err(|_| Broken::Unsent)?;
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut answer = Vec::new();
-        let told = stream
+        let read = stream
             .write_all(&self.bytes(token))
             .and_then(|()| stream.read_to_end(&mut answer));
-        if let Err(error) = &told {
+        if let Err(error) = &read {
             let late = matches!(
                 error.kind(),
                 std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut
@@ -60,7 +60,7 @@ impl Request {
                 self.method, self.path
             );
         }
-        told.ok().and_then(|_| parsed(&answer)).ok_or(Broken::Unanswered)
+        read.ok().and_then(|_| parsed(&answer)).ok_or(Broken::Unanswered)
     }
 
     /// Sends the first `part` of it in 256ths, waits, and goes away without reading.

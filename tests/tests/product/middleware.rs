@@ -1,4 +1,4 @@
-//! HTTP manners: request ids, HEAD, conditional requests, compression, CORS, rate limits.
+//! HTTP middleware: request ids, HEAD, conditional requests, compression, CORS, rate limits.
 
 use std::io::Read as _;
 
@@ -33,7 +33,7 @@ fn with_record(options: &[(&str, &str)]) -> (World, blackbox::Server, String) {
 #[test]
 fn what_a_client_has_is_not_sent_again() {
     let (world, server, id) = with_record(&[]);
-    let nobody = server.anonymous();
+    let anonymous = server.anonymous();
     for (path, rule) in [
         (
             format!("/api/v1/data/records/{id}@1"),
@@ -43,11 +43,11 @@ fn what_a_client_has_is_not_sent_again() {
         ("/api/v1/hooks/pass/releases/1".to_owned(), "no-cache"),
         ("/api/v1/data/small".to_owned(), "no-cache"),
     ] {
-        let first = nobody.fetch("GET", &path, &[], "").unwrap();
+        let first = anonymous.fetch("GET", &path, &[], "").unwrap();
         let tag = first.header("etag").to_owned();
         assert!(tag.starts_with("W/\""), "{path} {tag}");
         assert_eq!(first.header("cache-control"), rule, "{path}");
-        let again = nobody
+        let again = anonymous
             .fetch("GET", &path, &[("if-none-match", &tag)], "")
             .unwrap();
         if path.ends_with("/small") && again.status == 200 {
@@ -56,7 +56,7 @@ fn what_a_client_has_is_not_sent_again() {
         }
         assert_eq!((again.status, again.bytes.len()), (304, 0), "{path}");
         assert_eq!(again.header("etag"), tag);
-        let other = nobody
+        let other = anonymous
             .fetch("GET", &path, &[("if-none-match", "\"other\"")], "")
             .unwrap();
         assert_eq!(other.status, 200, "{path}");
@@ -67,7 +67,7 @@ fn what_a_client_has_is_not_sent_again() {
     }
     // A yank is seen at once.
     let path = "/api/v1/hooks/pass/releases/1";
-    let before = nobody.fetch("GET", path, &[], "").unwrap();
+    let before = anonymous.fetch("GET", path, &[], "").unwrap();
     let admin = server.admin();
     let other = world.script("other", &format!("{PASS} # two"));
     admin
@@ -76,7 +76,7 @@ fn what_a_client_has_is_not_sent_again() {
             &json!({"image": format!("file:{}", other.display()), "digest": blackbox::world::digest(&other), "config": {}, "source_ref": "git:2"}),
         )
         .expect(201);
-    let after = nobody
+    let after = anonymous
         .fetch("GET", path, &[("if-none-match", before.header("etag"))], "")
         .unwrap();
     assert_eq!(after.status, 200);
@@ -87,7 +87,7 @@ fn what_a_client_has_is_not_sent_again() {
 #[test]
 fn head_is_get_without_the_content() {
     let (_world, server, id) = with_record(&[]);
-    let nobody = server.anonymous();
+    let anonymous = server.anonymous();
     for path in [
         format!("/api/v1/data/records/{id}@1"),
         "/api/v1/data/small/records".to_owned(),
@@ -97,8 +97,8 @@ fn head_is_get_without_the_content() {
         "/openapi.json".to_owned(),
     ] {
         let plain = [("accept-encoding", "identity")];
-        let get = nobody.fetch("GET", &path, &plain, "").unwrap();
-        let head = nobody.fetch("HEAD", &path, &plain, "").unwrap();
+        let get = anonymous.fetch("GET", &path, &plain, "").unwrap();
+        let head = anonymous.fetch("HEAD", &path, &plain, "").unwrap();
         assert_eq!((head.status, head.bytes.len()), (200, 0), "{path}");
         assert_eq!(head.header("content-type"), get.header("content-type"), "{path}");
         assert_eq!(head.header("etag"), get.header("etag"), "{path}");
@@ -111,11 +111,14 @@ fn head_is_get_without_the_content() {
         }
     }
     assert_eq!(
-        nobody.fetch("HEAD", "/api/v1/nothing", &[], "").unwrap().status,
+        anonymous
+            .fetch("HEAD", "/api/v1/nothing", &[], "")
+            .unwrap()
+            .status,
         404
     );
     assert_eq!(
-        nobody
+        anonymous
             .fetch("HEAD", "/api/v1/conventions/nothing-here", &[], "")
             .unwrap()
             .status,
@@ -127,13 +130,13 @@ fn head_is_get_without_the_content() {
 #[test]
 fn answers_are_compressed_as_the_client_likes() {
     let (_world, server, _) = with_record(&[]);
-    let nobody = server.anonymous();
+    let anonymous = server.anonymous();
     for path in [
         "/openapi.json",
         "/api/v1/data/small/records.csv",
         "/api/v1/data/small",
     ] {
-        let plain = nobody
+        let plain = anonymous
             .fetch("GET", path, &[("accept-encoding", "identity")], "")
             .unwrap();
         assert_eq!(plain.header("content-encoding"), "");
@@ -141,7 +144,7 @@ fn answers_are_compressed_as_the_client_likes() {
             plain.header("vary").to_lowercase().contains("accept-encoding"),
             "{path}"
         );
-        let gzip = nobody
+        let gzip = anonymous
             .fetch("GET", path, &[("accept-encoding", "gzip")], "")
             .unwrap();
         assert_eq!(gzip.header("content-encoding"), "gzip");
@@ -149,7 +152,7 @@ fn answers_are_compressed_as_the_client_likes() {
         flate2::read::GzDecoder::new(&gzip.bytes[..])
             .read_to_string(&mut text)
             .unwrap();
-        let zstd = nobody
+        let zstd = anonymous
             .fetch("GET", path, &[("accept-encoding", "gzip;q=0.5, zstd")], "")
             .unwrap();
         assert_eq!(zstd.header("content-encoding"), "zstd");
@@ -160,7 +163,7 @@ fn answers_are_compressed_as_the_client_likes() {
         }
     }
     // A table that is compressed already is not compressed again.
-    let twice = nobody
+    let twice = anonymous
         .fetch(
             "GET",
             "/api/v1/data/small/records.csv.gz",
@@ -176,9 +179,10 @@ fn answers_are_compressed_as_the_client_likes() {
 fn pages_of_named_origins_may_read_and_nothing_else() {
     let (_world, server, _) =
         with_record(&[("HALLMARK_HTTP__CORS_ORIGINS", "[\"https://lab.example.org\"]")]);
-    let nobody = server.anonymous();
-    let ask =
-        |method: &str, path: &str, headers: &[(&str, &str)]| nobody.fetch(method, path, headers, "").unwrap();
+    let anonymous = server.anonymous();
+    let ask = |method: &str, path: &str, headers: &[(&str, &str)]| {
+        anonymous.fetch(method, path, headers, "").unwrap()
+    };
     let lab = ("origin", "https://lab.example.org");
     let read = ask("GET", "/api/v1/data/small/records", &[lab]);
     assert_eq!(read.header("access-control-allow-origin"), lab.1);
@@ -234,19 +238,19 @@ fn pages_of_named_origins_may_read_and_nothing_else() {
 
 // proves DAT-1
 #[test]
-fn who_asks_too_often_is_told_when_to_come_back() {
+fn too_many_requests_are_refused_with_a_time_to_retry() {
     let (_world, server, _) = with_record(&[
         ("HALLMARK_HTTP__TABLE_POSTS_PER_MINUTE", "3"),
         ("HALLMARK_HTTP__CLIENT_HEADER", "X-Forwarded-For"),
     ]);
-    let nobody = server.anonymous();
+    let anonymous = server.anonymous();
     let post = |table: &str, client: &str| {
         let headers = [
             ("content-type", "application/json"),
             ("x-forwarded-for", client),
             ("x-request-id", "mine-1"),
         ];
-        nobody
+        anonymous
             .fetch("POST", &format!("/api/v1/data/small/{table}"), &headers, "{}")
             .unwrap()
     };
@@ -266,7 +270,7 @@ fn who_asks_too_often_is_told_when_to_come_back() {
     assert_eq!(post("records", "10.0.0.2").status, 200);
     assert_eq!(post("records", "10.9.9.9, 10.0.0.1").status, 429);
     assert_eq!(
-        nobody
+        anonymous
             .fetch(
                 "GET",
                 "/api/v1/data/small/records",
@@ -283,9 +287,11 @@ fn who_asks_too_often_is_told_when_to_come_back() {
 fn every_answer_has_its_request_id() {
     let world = World::start();
     let server = world.serve("a");
-    let nobody = server.anonymous();
+    let anonymous = server.anonymous();
     let id = |path: &str, given: &str| {
-        let answer = nobody.fetch("GET", path, &[("x-request-id", given)], "").unwrap();
+        let answer = anonymous
+            .fetch("GET", path, &[("x-request-id", given)], "")
+            .unwrap();
         answer.header("x-request-id").to_owned()
     };
     assert_eq!(id("/api/v1/health", "abc-123.X_y"), "abc-123.X_y");

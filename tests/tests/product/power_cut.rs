@@ -1,0 +1,40 @@
+//! What a power cut leaves in the directory of the embedded PostgreSQL.
+
+use std::time::{Duration, Instant};
+
+use blackbox::Server;
+use blackbox::world::open_directory;
+
+/// The processes that work in this directory.
+fn is_at_work(directory: &std::path::Path) -> bool {
+    let entries = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+    entries
+        .map(|entry| entry.path().join("cwd"))
+        .any(|cwd| std::fs::read_link(cwd).is_ok_and(|link| link == directory))
+}
+
+#[test]
+fn a_pid_file_that_a_power_cut_garbled_keeps_no_server_from_starting() {
+    let home = open_directory();
+    let data = home.path().join("data");
+    let dev = [("OSA_DEV_MODE", "true")];
+    Server::start(&data, &dev).kill();
+    let cluster = data.join("postgres/data");
+    let file = cluster.join("postmaster.pid");
+    for content in [&b""[..], b"\0\0\0\0\0\0\0\0", b"4\xff1", b"postgres\n1\n2\n"] {
+        let begun = Instant::now();
+        while is_at_work(&cluster) {
+            assert!(
+                begun.elapsed() < Duration::from_secs(30),
+                "PostgreSQL does not end"
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        std::fs::write(&file, content).unwrap();
+        let server = Server::start(&data, &dev);
+        assert_eq!(server.anonymous().get("/ready").expect(200)["status"], "ready");
+        let log = server.log();
+        assert!(log.contains("is empty or garbled, as after a power cut"), "{log}");
+        server.kill();
+    }
+}
