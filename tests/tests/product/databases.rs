@@ -141,6 +141,7 @@ fn no_setting_of_a_session_is_lost_on_the_way() {
 fn a_pooler_that_shares_sessions_is_refused_with_the_remedy() {
     for settings in [
         &[("pool_mode", "transaction")][..],
+        &[("pool_mode", "transaction"), ("server_round_robin", "1")],
         &[
             ("pool_mode", "transaction"),
             ("server_round_robin", "1"),

@@ -55,8 +55,19 @@ pub enum ConnectError {
 
 impl From<sqlx::Error> for ConnectError {
     fn from(error: sqlx::Error) -> Self {
-        Self::Unreachable(store_error(error))
+        if is(&error, NOT_PREPARED) {
+            Self::SharedSessions
+        } else {
+            Self::Unreachable(store_error(error))
+        }
     }
+}
+
+/// Returns whether the database reported an error with this SQLSTATE.
+fn is(error: &sqlx::Error, code: &str) -> bool {
+    error
+        .as_database_error()
+        .is_some_and(|error| error.code().as_deref() == Some(code))
 }
 
 /// Makes the settings of a new session.
@@ -104,7 +115,7 @@ pub(crate) async fn check_encoding(session: &mut PgConnection) -> Result<(), Con
 const UTF8: &str = "UTF8";
 
 /// How often it is tried whether a session is shared. In one try a pooler may happen to give each connection the
-/// session that it had before. A pooler that takes the session that was free for longest does so at most once in a row.
+/// session that it had before.
 const TRIES: usize = 4;
 
 /// Marks the session.
@@ -113,6 +124,8 @@ const MARK: &str = "select set_config('hallmark.session', gen_random_uuid()::tex
 const READ: &str = "select coalesce(current_setting('hallmark.session', true), '')";
 /// Reads the mark and keeps the session, for a transaction cannot move to another one.
 const READ_AND_KEEP: &str = "begin read only; select coalesce(current_setting('hallmark.session', true), '')";
+/// SQLSTATE `invalid_sql_statement_name`: a statement that was just prepared is not there.
+const NOT_PREPARED: &str = "26000";
 /// SQLSTATE `protocol_violation`, with which PgBouncer refuses transactions where each statement has a session of its
 /// own.
 const VIOLATION: &str = "08P01";
@@ -128,9 +141,7 @@ pub(crate) async fn check_sessions(
     for _ in 0..TRIES {
         let mark = text(first, MARK).await?;
         let beside = match text(second, READ_AND_KEEP).await {
-            Err(sqlx::Error::Database(error)) if error.code().is_some_and(|code| code == VIOLATION) => {
-                return Err(ConnectError::SharedSessions);
-            }
+            Err(error) if is(&error, VIOLATION) => return Err(ConnectError::SharedSessions),
             beside => beside?,
         };
         // The other one has the session, so the first may have to wait for one.
@@ -138,6 +149,10 @@ pub(crate) async fn check_sessions(
             return Err(ConnectError::SharedSessions);
         }
         sqlx::raw_sql("rollback").execute(&mut *second).await?;
+        // A pooler that takes the session that was free for longest, of two, would go on in the same order.
+        if text(second, READ).await? == mark {
+            return Err(ConnectError::SharedSessions);
+        }
     }
     Ok(())
 }
