@@ -68,7 +68,10 @@ fn problem<T>(answer: Result<ResponseValue<T>, Error<types::Problem>>) -> Result
 #[tokio::test]
 async fn a_lab_deploys_releases_rolls_back_and_reads() -> Result<()> {
     let (lab, stranger) = (lab()?, stranger()?);
-    let deployed = lab.deploy_convention(Some(false), &convention()?).await?.into_inner();
+    let deployed = lab
+        .deploy_convention(Some(false), &convention()?)
+        .await?
+        .into_inner();
     assert_eq!(deployed.slug, "rust-client");
     assert_eq!(deployed.releases[0].live_version, Some(1));
 
