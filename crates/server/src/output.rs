@@ -195,7 +195,7 @@ mod tests {
             }
         }
         assert!(put > 0 && begun.elapsed() < PATIENCE * 5, "{:?}", begun.elapsed());
-        let mut room = vec![0; 60_000];
+        let mut room = vec![0; 30_000];
         reader.read_exact(&mut room).unwrap();
         state.put(writer.as_fd(), b"after it\n").unwrap();
         drop(writer);
