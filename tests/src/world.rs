@@ -144,6 +144,13 @@ impl World {
             .unwrap();
     }
 
+    /// Does something behind the API's back, if the database lets it.
+    pub fn try_execute(&self, statement: &'static str) -> bool {
+        runtime()
+            .block_on(sqlx::raw_sql(statement).execute(&self.pool))
+            .is_ok()
+    }
+
     /// A transaction beside the servers', to be in their way.
     #[expect(clippy::disallowed_methods, reason = "no unit of work of ours; a test's own")]
     pub fn transaction(&self) -> Aside {

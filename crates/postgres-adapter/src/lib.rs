@@ -19,6 +19,7 @@ pub use ledger::claims::PgLedger;
 pub use ledger::notifier::PgNotifier;
 pub use store::migrate::{MigrateError, migrate};
 pub use store::pool::{PoolOptions, connect};
+pub use store::refusal::remember as disk_is_full;
 pub use store::session::ConnectError;
 pub use store::tx::PgStore;
 pub use work::queue::PgQueue;

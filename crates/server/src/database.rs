@@ -1,6 +1,6 @@
 //! The database: a configured one, or a private PostgreSQL in the data directory.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use pg_cluster::{Cluster, Options};
@@ -12,6 +12,25 @@ use crate::home::Home;
 
 /// How long a server waits while another one migrates.
 const MIGRATE_PATIENCE: Duration = Duration::from_secs(600);
+
+/// The name of the database in the private PostgreSQL.
+const NAME: &str = "hallmark";
+/// The first and the longest delay before a private PostgreSQL that ended is started again.
+const DELAYS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
+/// How long it must have run for the delays to begin anew.
+const RAN_WELL: Duration = Duration::from_secs(60);
+/// What PostgreSQL says when there is no room. Its own log may have no room for it.
+const NO_ROOM: &str = "No space left on device";
+/// PostgreSQL ends if it needs the next part of its write-ahead log, of 16 MiB, and there is less room, in bytes.
+const MIN_ROOM: u64 = 20 * 1024 * 1024;
+
+/// Returns how the private PostgreSQL is started.
+fn options(config: &Config, home: &Home) -> Options {
+    Options {
+        max_connections: config.max_connections + 20,
+        ..Options::new(home.join("postgres"))
+    }
+}
 
 /// An open, migrated database.
 pub(crate) struct Database {
@@ -26,27 +45,23 @@ impl Database {
         let (url, cluster) = match &config.database_url {
             Some(url) => (url.reveal().to_owned(), None),
             None => {
-                let max_connections = config.max_connections + 20;
-                let cluster = Cluster::start(Options {
-                    max_connections,
-                    ..Options::new(home.join("postgres"))
-                })
-                .await
-                .context("cannot start the embedded PostgreSQL")?;
+                let cluster = Cluster::start(options(config, home))
+                    .await
+                    .context("cannot start the embedded PostgreSQL")?;
                 cluster
-                    .ensure_database("hallmark")
+                    .ensure_database(NAME)
                     .await
                     .context("cannot create the database")?;
                 tracing::info!(directory = %cluster.directory().display(), version = cluster.major_version(), "embedded PostgreSQL is running");
-                (cluster.url("hallmark"), Some(cluster))
+                (cluster.url(NAME), Some(cluster))
             }
         };
-        let options = PoolOptions {
+        let pool_options = PoolOptions {
             url,
             max_connections: config.max_connections,
             acquire_timeout: Duration::from_secs(15),
         };
-        let pool = connect(&options).await.context(match &cluster {
+        let pool = connect(&pool_options).await.context(match &cluster {
             Some(_) => "the embedded PostgreSQL",
             None => "database.url",
         })?;
@@ -55,6 +70,57 @@ impl Database {
             .context("cannot migrate the database")?;
         tracing::info!(migrations = applied, "database is up to date");
         Ok(Self { pool, cluster })
+    }
+
+    /// Keeps the private PostgreSQL running: when it ends by itself, it is started again until that succeeds, and
+    /// requests are answered with 503 meanwhile. Returns why that is impossible; never if there is none.
+    pub(crate) async fn keep_running(&mut self, config: &Config, home: &Home) -> String {
+        let mut delay = DELAYS.0;
+        loop {
+            let Some(cluster) = &mut self.cluster else {
+                return std::future::pending().await;
+            };
+            let begun = Instant::now();
+            let ended = match cluster.wait().await {
+                Ok(status) => status.to_string(),
+                Err(error) => error.to_string(),
+            };
+            if begun.elapsed() > RAN_WELL {
+                delay = DELAYS.0;
+            }
+            let (url, last_words) = (cluster.url(NAME), cluster.log_tail());
+            remember_if_full(home, &last_words);
+            tracing::error!(
+                ended,
+                last_words,
+                "the embedded PostgreSQL ended unexpectedly; it is started again"
+            );
+            if let Some(old) = self.cluster.take()
+                && let Err(error) = old.stop().await
+            {
+                return error.to_string();
+            }
+            let cluster = loop {
+                tokio::time::sleep(delay).await;
+                delay = (delay * 2).min(DELAYS.1);
+                match Cluster::start(options(config, home)).await {
+                    Ok(cluster) => break cluster,
+                    Err(error) => {
+                        remember_if_full(home, &error.to_string());
+                        tracing::error!(
+                            error = &error as &dyn std::error::Error,
+                            "the embedded PostgreSQL does not start; that is tried again"
+                        );
+                    }
+                }
+            };
+            let is_elsewhere = cluster.url(NAME) != url;
+            self.cluster = Some(cluster);
+            if is_elsewhere {
+                return "it has another address now, because the path of its socket is too long".to_owned();
+            }
+            tracing::info!("the embedded PostgreSQL is running again");
+        }
     }
 
     /// Closes the pool and stops the private PostgreSQL.
@@ -68,5 +134,14 @@ impl Database {
                 .context("cannot stop the embedded PostgreSQL")?;
         }
         Ok(())
+    }
+}
+
+/// Remembers that PostgreSQL ended for lack of room, so that answers and `/ready` say so.
+fn remember_if_full(home: &Home, words: &str) {
+    let has_little = rustix::fs::statvfs(home.path())
+        .is_ok_and(|disk| disk.f_blocks > 0 && disk.f_bavail.saturating_mul(disk.f_frsize) < MIN_ROOM);
+    if has_little || words.contains(NO_ROOM) {
+        postgres_adapter::disk_is_full();
     }
 }

@@ -143,8 +143,8 @@ async fn run(
             // Without connections, serving ends at the moment of the stop.
             over = true;
         }
-        ended = ended_by_itself(database) => {
-            fault = Some(format!("the embedded PostgreSQL ended unexpectedly: {ended}"));
+        why = database.keep_running(config, home) => {
+            fault = Some(format!("the embedded PostgreSQL ended unexpectedly and cannot be started again: {why}"));
             stop.cancel();
         }
         () = stop.cancelled() => {}
@@ -270,22 +270,6 @@ fn worker(
         Arc::new(archive),
         Arc::clone(&with.metrics),
     ))
-}
-
-/// Waits until the embedded PostgreSQL ends; forever if there is none.
-async fn ended_by_itself(database: &mut Database) -> String {
-    match &mut database.cluster {
-        Some(cluster) => match cluster.wait().await {
-            // Its own last words name the reason, such as a full disk.
-            Ok(status) => format!(
-                "{status}; the end of its log {}:\n{}",
-                cluster.log().display(),
-                cluster.log_tail()
-            ),
-            Err(error) => error.to_string(),
-        },
-        None => std::future::pending().await,
-    }
 }
 
 /// Returns a future that cancels `stop` at the first SIGTERM or SIGINT.

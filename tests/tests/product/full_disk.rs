@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use blackbox::cluster::Cluster;
 use blackbox::fixtures::{PASS, READ_FILES, small};
+use blackbox::parties::until;
 use blackbox::small_disk::SmallDisk;
 use blackbox::{Server, World};
 use serde_json::{Value, json};
@@ -161,4 +162,61 @@ fn a_full_disk_of_the_database_is_named_and_its_work_is_complete_soon_after() {
     assert_eq!(ended["published_count"], ended["received_count"], "{ended}");
     assert!(ended["published_count"].as_u64().unwrap() >= 400);
     assert!(begun.elapsed() < Duration::from_secs(45), "{:?}", begun.elapsed());
+}
+
+// proves WC-1.8
+#[test]
+fn an_embedded_database_that_ends_for_lack_of_room_is_back_soon_after_there_is_some() {
+    let Some(disk) = SmallDisk::or_left_out(160) else {
+        return;
+    };
+    // The server's log is beside it.
+    let data = disk.path();
+    let server = Server::start(data, &[("OSA_DEV_MODE", "true")]);
+    let password = std::fs::read_to_string(data.join("postgres/password")).unwrap();
+    let socket = data.join("postgres/socket");
+    let embedded = World::at(&format!(
+        "postgres://hallmark:{}@localhost/hallmark?host={}",
+        password.trim(),
+        socket.to_str().unwrap().replace('/', "%2F")
+    ));
+    disk.fill();
+    // Its write-ahead log alone, until there is no room for the next part of it: then it ends.
+    while embedded
+        .try_execute("select pg_logical_emit_message(false, 'full', repeat(md5(random()::text), 300000))")
+    {
+    }
+    let begun = Instant::now();
+    loop {
+        let part = wait_for(&server, "db", "error");
+        if part["detail"]
+            .as_str()
+            .unwrap()
+            .starts_with("the disk of the database is full")
+        {
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(30), "{part}");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let refused = server.admin().get("/ingestions").problem(503, "disk_full");
+    assert!(
+        refused["message"].as_str().unwrap().contains("the database"),
+        "{refused}"
+    );
+    until("PostgreSQL has ended", || {
+        server
+            .log()
+            .contains("the embedded PostgreSQL ended unexpectedly")
+    });
+    disk.free();
+    let begun = Instant::now();
+    wait_for(&server, "db", "ok");
+    println!("ready {:?} after there was room", begun.elapsed());
+    let pass = disk.path().join("pass");
+    std::fs::write(&pass, format!("#!/bin/sh\n{PASS}\n")).unwrap();
+    let convention = small("Back", "back", &[("pass", &pass)]);
+    server.admin().post("/conventions", &convention).expect(201);
+    assert!(server.terminate().success());
+    std::fs::remove_file(data.with_extension("log")).unwrap();
 }

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use blackbox::Server;
 use blackbox::world::open_directory;
+use rustix::process::{Pid, Signal, kill_process};
 
 /// The processes that work in this directory.
 fn is_at_work(directory: &std::path::Path) -> bool {
@@ -37,4 +38,29 @@ fn a_pid_file_that_a_power_cut_garbled_keeps_no_server_from_starting() {
         assert!(log.contains("is empty or garbled, as after a power cut"), "{log}");
         server.kill();
     }
+}
+
+#[test]
+fn an_embedded_database_that_is_killed_is_started_again_under_its_server() {
+    let home = open_directory();
+    let data = home.path().join("data");
+    let server = Server::start(&data, &[("OSA_DEV_MODE", "true")]);
+    for _ in 0..2 {
+        let text = std::fs::read_to_string(data.join("postgres/data/postmaster.pid")).unwrap();
+        let postmaster: i32 = text.lines().next().unwrap().parse().unwrap();
+        kill_process(Pid::from_raw(postmaster).unwrap(), Signal::KILL).unwrap();
+        let begun = Instant::now();
+        let mut was_away = false;
+        loop {
+            let status = server.anonymous().get("/ready").status;
+            was_away |= status == 503;
+            if was_away && status == 200 {
+                break;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(30), "it does not come back");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+    server.anonymous().get("/conventions").expect(200);
+    assert!(server.terminate().success());
 }

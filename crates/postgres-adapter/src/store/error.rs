@@ -16,7 +16,7 @@ const UNAVAILABLE: &[&str] = &["08", "53", "57P", "57014", "25P03"];
 pub(crate) fn store_error(error: sqlx::Error) -> StoreError {
     match &error {
         sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) | sqlx::Error::Tls(_) => {
-            StoreError::Unavailable(error.into())
+            unavailable(error)
         }
         sqlx::Error::Database(db) => {
             let code = db.code().unwrap_or_default();
@@ -27,7 +27,7 @@ pub(crate) fn store_error(error: sqlx::Error) -> StoreError {
                 refusal::remember();
                 StoreError::full(Disk::Database, error)
             } else if UNAVAILABLE.iter().any(|prefix| code.starts_with(prefix)) {
-                StoreError::Unavailable(error.into())
+                unavailable(error)
             } else if let Some(reason) = refusal(&code, db.message()) {
                 StoreError::Refused {
                     reason,
@@ -63,4 +63,13 @@ fn refusal(code: &str, message: &str) -> Option<&'static str> {
         "22021" | "22P05" => "a text contains a character that the database cannot store",
         _ => return None,
     })
+}
+
+/// Returns the error of a database that cannot be reached. After it ran out of room, that is the reason.
+fn unavailable(error: sqlx::Error) -> StoreError {
+    if refusal::is_recent() {
+        StoreError::full(Disk::Database, error)
+    } else {
+        StoreError::Unavailable(error.into())
+    }
 }

@@ -17,8 +17,8 @@ use crate::registry::release_reads::ReleaseReads;
 use crate::store::error::store_error;
 use crate::store::refusal;
 
-/// How long a refused write counts where it cannot be tried again.
-const REFUSAL_COUNTS: Duration = Duration::from_secs(60);
+/// How long a check may take whether there is room.
+const ROOM_CHECK: Duration = Duration::from_millis(1500);
 
 /// Opens units of work, and is every query port.
 #[derive(Clone, Debug)]
@@ -123,22 +123,26 @@ impl Store for PgStore {
 
     #[tracing::instrument(name = "db.store.room", skip_all)]
     async fn room(&self) -> Result<(), StoreError> {
-        let Some(at) = refusal::last() else { return Ok(()) };
+        if !refusal::is_remembered() {
+            return Ok(());
+        }
         // Extends a table by more than a megabyte, as a batch does; with random values, because PostgreSQL compresses.
-        let written = sqlx::query!(
+        let writing = sqlx::query!(
             "create temporary table room_check on commit drop as
              select gen_random_uuid() as a, gen_random_uuid() as b from generate_series(1, 20000)"
         )
-        .execute(&self.pool)
-        .await;
+        .execute(&self.pool);
+        let written = tokio::time::timeout(ROOM_CHECK, writing).await;
+        let written = written.unwrap_or(Err(sqlx::Error::PoolTimedOut));
         match written.map_err(store_error) {
             Ok(_) => {
                 refusal::forget();
                 Ok(())
             }
+            // Also if the database cannot be reached since.
             Err(full @ StoreError::Full { .. }) => Err(full),
             // The role may lack the right to temporary tables, and then nothing can be tried.
-            Err(other) if at.elapsed() < REFUSAL_COUNTS => Err(StoreError::full(Disk::Database, other)),
+            Err(other) if refusal::is_recent() => Err(StoreError::full(Disk::Database, other)),
             Err(_) => Ok(()),
         }
     }
