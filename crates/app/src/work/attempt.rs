@@ -7,7 +7,6 @@
 //! attempt: it is let go after [`MAX_REPEATS`], and its task is given up after the last retry. A panic: it is caught, and
 //! the claim is let go. A server that stops: its claims are lost, as when it is killed.
 
-use std::error::Error as _;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
@@ -68,12 +67,12 @@ impl Attempt<'_> {
                 continue;
             }
             tracing::error!(error = &failure as &dyn std::error::Error, delegation = %claim.delegation, attempt = claim.attempt, "work failed; its claim is let go");
-            if failure.kind() == Kind::Bug {
+            // The reason is shown to those who asked for the work: the database's words are for the log.
+            break if failure.kind() == Kind::Bug {
                 self.metrics.unhandled_error();
-            }
-            break match failure.source() {
-                Some(cause) => format!("{failure}: {cause}"),
-                None => failure.to_string(),
+                "the server failed at it; see its log".to_owned()
+            } else {
+                failure.to_string()
             };
         };
         self.let_go(&why).await
