@@ -7,7 +7,7 @@ use crate::paths::{self, Path};
 
 /// The public address of an archive, which may lie below a path of its host: `https://example.org/labs/archive`.
 ///
-/// A [`Path`] cannot be displayed. Whoever writes a link, a redirect or a cookie needs a base, which puts its own path
+/// A [`Path`] cannot be displayed. A link, a redirect or a cookie needs a base, which puts its own path
 /// in front, so nothing that the archive sends can lead to the root of a host that it shares.
 ///
 /// ```

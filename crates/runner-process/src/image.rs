@@ -73,8 +73,8 @@ impl Hasher {
 
 /// Returns why the image could not be run, if so. Nothing of it is copied or run.
 ///
-/// What is told about a path is no more than its release needs: a file that is missing, that the server may not read or
-/// that is no file has one reason, and the digest of a file is not told.
+/// An error says no more about a path than its release needs: a file that is missing, that the server may not read or
+/// that is no file has one reason, and the digest of a file is not reported.
 pub(crate) fn examine(
     image: &str,
     digest: &Digest,

@@ -30,7 +30,7 @@ fn publish(server: &Server) {
     admin.finish(&run);
 }
 
-/// A reader in front of the proxy, who knows only what is told.
+/// A reader in front of the proxy, who knows only what the server sends.
 struct Reader {
     host: String,
     client: Client,

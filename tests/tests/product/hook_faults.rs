@@ -1,4 +1,4 @@
-//! Hooks that cannot run: what is refused at their release, and what is told of the others.
+//! Hooks that cannot run: what is refused at their release, and what is reported of the others.
 
 use std::time::{Duration, Instant};
 

@@ -175,14 +175,14 @@ fn a_fault_names_its_field_its_place_and_its_type() {
 fn manifests_and_documents_are_as_the_contract_has_them() {
     let world = World::start();
     let server = world.serve("a");
-    let (admin, nobody) = (server.admin(), server.anonymous());
+    let (admin, anonymous) = (server.admin(), server.anonymous());
     let pass = world.script("pass", PASS);
     let mut body = small("Ordered", "ordered", &[("zebra", &pass), ("ant", &pass)]);
     admin.post("/conventions", &body).expect(201);
     body["schema"]["version"] = json!("2.0.0");
     admin.post("/conventions", &body).expect(201);
 
-    let manifest = nobody.get("/data/ordered").expect(200);
+    let manifest = anonymous.get("/data/ordered").expect(200);
     let tables = manifest["table_resources"].as_array().unwrap();
     let names: Vec<&str> = tables.iter().map(|t| t["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["records", "zebra", "ant"]);
@@ -192,15 +192,19 @@ fn manifests_and_documents_are_as_the_contract_has_them() {
         assert_eq!(created["type"], "date", "{created}");
     }
     for path in ["/data/ordered/nothing", "/data/ordered/nothing.csv"] {
-        nobody.get(path).problem(404, "table_not_found");
+        anonymous.get(path).problem(404, "table_not_found");
     }
-    nobody
+    anonymous
         .get("/data/no-such-schema")
         .problem(404, "schema_not_found");
-    nobody.get("/schemas/ordered@9.0.0").problem(404, "NotFoundError");
-    nobody.get("/hooks/runs/releases").problem(404, "hook_not_found");
+    anonymous
+        .get("/schemas/ordered@9.0.0")
+        .problem(404, "NotFoundError");
+    anonymous
+        .get("/hooks/runs/releases")
+        .problem(404, "hook_not_found");
 
-    let text = |path: &str| nobody.fetch("GET", path, &[], "").unwrap().text();
+    let text = |path: &str| anonymous.fetch("GET", path, &[], "").unwrap().text();
     let described = text("/api/v1/data/ordered.md");
     assert!(
         described.starts_with("# Ordered (ordered@2.0.0)\n"),
@@ -218,9 +222,9 @@ fn manifests_and_documents_are_as_the_contract_has_them() {
 fn every_refusal_below_auth_has_the_error_object() {
     let world = World::start();
     let server = world.serve_with("a", &[("HALLMARK_HTTP__REQUESTS_PER_MINUTE", "8")]);
-    let nobody = server.anonymous();
+    let anonymous = server.anonymous();
     let send = |path: &str, content_type: &str, body: &str| {
-        nobody
+        anonymous
             .send("POST", path, Some(content_type), body.as_bytes())
             .unwrap()
     };

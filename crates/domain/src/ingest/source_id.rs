@@ -14,7 +14,7 @@ const MAX_PLAIN_NAME: usize = 200;
 /// How much of a longer encoded id its directory's name begins with, in bytes.
 const NAME_PREFIX: usize = 150;
 
-/// The id of a record in its source: whatever people have, a DOI, an ARK, a URL or a number. The container contract
+/// The id of a record in its source: a DOI, an ARK, a URL, a number. The container contract
 /// names a directory after it (WC-D11); see [`SourceId::directory_name`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SourceId(String);
