@@ -316,7 +316,26 @@ async fn any_number_of_servers_can_migrate_at_once() {
     let database = TestDatabase::new().await.unwrap();
     sqlx::raw_sql("drop schema public cascade; drop schema features cascade; drop schema metadata cascade; create schema public").execute(&database.pool).await.unwrap();
     let migrating = (0..6).map(|_| migrate(&database.pool, Duration::from_secs(60)));
+    let written = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations"))
+        .unwrap()
+        .filter(|file| {
+            file.as_ref()
+                .unwrap()
+                .file_name()
+                .to_string_lossy()
+                .ends_with(".up.sql")
+        })
+        .count();
     for result in futures::future::join_all(migrating).await {
-        assert_eq!(result.unwrap(), 35);
+        assert_eq!(result.unwrap(), written);
     }
+    let applied: i64 = sqlx::query_scalar("select count(*) from _sqlx_migrations where success")
+        .fetch_one(&database.pool)
+        .await
+        .unwrap();
+    assert_eq!(
+        usize::try_from(applied).unwrap(),
+        written,
+        "each was applied once"
+    );
 }
