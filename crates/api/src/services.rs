@@ -24,6 +24,8 @@ pub struct Services {
     pub read_health: ReadHealth,
     pub metrics: Arc<Metrics>,
     pub node: Node,
+    /// The threads on which whole tables are encoded.
+    pub stream_threads: tokio::runtime::Handle,
 }
 
 /// Identity of the node.

@@ -47,7 +47,7 @@ pub mod views {
         AttemptEntry, Claimed, Completion, DelegationEnd, DelegationStates, DelegationView, Message, Payload,
         Side, TaskFilter, TaskGrant, TaskView,
     };
-    pub use ports::registry::HookSummary;
+    pub use ports::registry::{HookSummary, HooksState};
 }
 
 /// The callee of the server's own work.

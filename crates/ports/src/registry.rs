@@ -7,5 +7,5 @@ mod schemas;
 
 pub use conventions::Conventions;
 pub use hooks::{Hooks, LockedHook};
-pub use queries::{HookSummary, RegistryQueries};
+pub use queries::{HookSummary, HooksState, RegistryQueries};
 pub use schemas::Schemas;

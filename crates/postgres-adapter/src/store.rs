@@ -6,6 +6,7 @@ pub(crate) mod file_store;
 pub(crate) mod migrate;
 pub(crate) mod pool;
 pub(crate) mod read_batcher;
+pub(crate) mod reading;
 pub(crate) mod refusal;
 pub(crate) mod rows;
 pub(crate) mod session;

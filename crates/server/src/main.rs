@@ -8,6 +8,7 @@ mod output;
 mod runners;
 mod serve;
 mod source;
+mod streams;
 mod telemetry;
 mod wiring;
 
@@ -19,6 +20,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::Config;
 use crate::source::{OSA_CONFIG_FILE, Source};
+use crate::streams::StreamThreads;
 
 /// Requests make many small allocations.
 #[global_allocator]
@@ -141,7 +143,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Serve(arguments) => {
             let config = arguments.config.read(arguments.listen.as_deref())?;
             telemetry::start(&config.log)?;
-            runtime.block_on(serve::serve(config))
+            let streams = StreamThreads::start()?;
+            runtime.block_on(serve::serve(config, streams.handle()))
         }
         Command::Migrate(arguments) => {
             let config = arguments.read(None)?;

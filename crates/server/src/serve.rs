@@ -15,6 +15,7 @@ use ports::{IdentityQueries as _, WorkerIdentity};
 use postgres_adapter::{PgNotifier, PgStore};
 use storage_adapter::BlobStore;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -33,8 +34,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const AFTER_ERROR: Duration = Duration::from_secs(1);
 
 /// Runs the server until it is asked to stop. Then it claims nothing new, finishes the requests and work in flight, and
-/// returns.
-pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
+/// returns. Whole tables are read and encoded on the threads of `streams`.
+pub(crate) async fn serve(config: Config, streams: &Handle) -> anyhow::Result<()> {
     for name in &config.without_effect {
         tracing::warn!(
             name,
@@ -50,7 +51,7 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
     tokio::spawn(stop_on_signal(stop.clone())?);
 
     let mut database = Database::open(&config, &home).await?;
-    let result = run(&config, &home, &mut database, runner, blobs, &stop).await;
+    let result = run(&config, &home, &mut database, (runner, blobs), streams, &stop).await;
     let closed = database.close().await;
     tracing::info!("stopped");
     result.and(closed)
@@ -60,11 +61,12 @@ async fn run(
     config: &Config,
     home: &Home,
     database: &mut Database,
-    runner: Runners,
-    blobs: BlobStore,
+    (runner, blobs): (Runners, BlobStore),
+    streams: &Handle,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
-    let store = PgStore::new(database.pool.clone(), config.domain.clone());
+    let store =
+        PgStore::new(database.pool.clone(), config.domain.clone()).with_stream_threads(streams.clone());
     if config.dev_mode {
         tracing::warn!("dev mode: every user of this machine can sign tokens of the local administrator");
     }
@@ -120,6 +122,7 @@ async fn run(
         runner: Arc::new(runner),
         metrics,
         stopping: stop.clone(),
+        stream_threads: streams.clone(),
     };
     let worker = worker(config, home, &store, &ledger, &work);
     let services = wiring::services(&store, &ledger, config.domain.clone(), identity, work, about);

@@ -23,6 +23,7 @@ use postgres_adapter::{PgLedger, PgNotifier, PgQueue, PgStore};
 use sqlx::PgPool;
 use storage_adapter::BlobStore;
 use time::OffsetDateTime;
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -213,6 +214,8 @@ pub(crate) struct Work {
     pub(crate) metrics: Arc<Metrics>,
     /// Cancelled when the server is asked to stop.
     pub(crate) stopping: CancellationToken,
+    /// The threads of whole tables.
+    pub(crate) stream_threads: Handle,
 }
 
 /// Public description of a server.
@@ -285,6 +288,7 @@ pub(crate) fn services(
             version: env!("CARGO_PKG_VERSION"),
             runner: about.runner,
         },
+        stream_threads: work.stream_threads,
     }
 }
 
@@ -305,6 +309,7 @@ pub(crate) fn openapi_document() -> anyhow::Result<String> {
             runner: Arc::new(Runners::none()),
             metrics: Arc::new(Metrics::new(0, Duration::ZERO, output::dropped)),
             stopping: CancellationToken::new(),
+            stream_threads: Handle::current(),
         },
         About::default(),
     )))

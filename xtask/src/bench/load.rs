@@ -62,6 +62,35 @@ impl Load {
     }
 }
 
+/// Sends a request, waits for its answer, pauses for as long as people do not notice, and so on for `time`; gives the
+/// median and the 99th percentile of the waiting, in milliseconds.
+pub(crate) fn latencies(
+    address: &str,
+    time: Duration,
+    status: u16,
+    request: impl Fn(usize) -> String,
+) -> Result<(f64, f64)> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_nodelay(true)?;
+    let (mut buffer, mut took) = (vec![0; 64 * 1024], Vec::new());
+    let begun = Instant::now();
+    while begun.elapsed() < time {
+        let sent = Instant::now();
+        stream.write_all(request(took.len()).as_bytes())?;
+        let told = answer(&mut stream, &mut buffer)?;
+        took.push(sent.elapsed().as_secs_f64() * 1e3);
+        ensure!(
+            told.get(9..12) == Some(status.to_string().as_bytes()),
+            "not answered with {status}: {}",
+            String::from_utf8_lossy(told)
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    took.sort_by(f64::total_cmp);
+    let at = |part: usize| took.get(took.len() * part / 100).copied().context("no answers");
+    Ok((at(50)?, at(99)?))
+}
+
 /// One whole answer.
 fn answer<'a>(stream: &mut TcpStream, buffer: &'a mut [u8]) -> Result<&'a [u8]> {
     let (mut read, mut whole) = (0, None);

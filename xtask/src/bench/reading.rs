@@ -1,8 +1,10 @@
 //! Reading: exports against `psql \copy` of the same query, pages of a small and of a large table, recall, and traces against `pgbench` with
 //! the same SQL.
 
+use std::cell::Cell;
 use std::io::Read as _;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -10,9 +12,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE;
 use serde_json::{Value, json};
 
-use super::load::Load;
+use super::load::{Load, latencies};
 use super::registry::{median, table};
-use crate::client::{Client, Server};
+use crate::client::{Client, Server, dev_token};
 use crate::demo;
 use crate::migrations::Throwaway;
 use crate::shell::{output, postgres_program, root, run as run_command, target};
@@ -28,7 +30,11 @@ const PER_RUN: u32 = 1000;
 /// Releases of the large table; each made the same part of it.
 const RELEASES: u32 = 20;
 
+/// How long each kind of request is sent beside streams.
+const LOAD_BESIDE: Duration = Duration::from_secs(6);
+
 struct Bench {
+    token: String,
     database: String,
     address: String,
     client: Client,
@@ -47,6 +53,7 @@ pub(crate) fn run() -> Result<()> {
         &[("DATABASE_URL", &database)],
     )?;
     let bench = Bench {
+        token: dev_token()?,
         address: server.url.trim_start_matches("http://").to_owned(),
         client: Client::new(&server.url)?,
         database,
@@ -54,11 +61,15 @@ pub(crate) fn run() -> Result<()> {
     };
     println!("\nreading, release build, medians of {TURNS} turns:");
     let begun = Instant::now();
-    bench.fill("small", 10_000, 1)?;
-    bench.fill("export", 1_000_000, 1)?;
-    bench.fill("large", 10_000_000, RELEASES)?;
+    bench.fill("small", 10_000, 1, false)?;
+    bench.fill("fair", 100_000, 1, false)?;
+    bench.fill("export", 1_000_000, 1, false)?;
+    bench.fill("nested", 2_100_000, 1, true)?;
+    bench.fill("large", 10_000_000, RELEASES, false)?;
     println!("  filled the tables in {:.0} s", begun.elapsed().as_secs_f64());
-    bench.export()?;
+    bench.fairness()?;
+    bench.export("export", 1_000_000)?;
+    bench.export("nested", 2_100_000)?;
     bench.pages()?;
     bench.recall()?;
     bench.trace()?;
@@ -82,9 +93,22 @@ impl Bench {
         )
     }
 
-    /// A schema and a hook of this name, whose table has so many rows, in equal parts of so many releases.
-    fn fill(&self, name: &str, rows: u32, releases: u32) -> Result<()> {
+    /// A schema and a hook of this name, whose table has so many rows, in equal parts of so many releases; with a
+    /// column of JSON if asked for.
+    fn fill(&self, name: &str, rows: u32, releases: u32, nested: bool) -> Result<()> {
         let column = |name: &str, kind: &str| json!({"name": name, "json_type": kind, "required": false});
+        let mut columns = vec![
+            column("energy", "number"),
+            column("count", "integer"),
+            column("note", "string"),
+            column("good", "boolean"),
+        ];
+        let (mut more, mut values) = ("", "");
+        if nested {
+            columns.push(column("detail", "object"));
+            more = ", detail";
+            values = ", jsonb_build_object('method', 'fit', 'peaks', jsonb_build_array(x, x / 3.0, x * 2), 'window', jsonb_build_object('from', x, 'to', x + 10))";
+        }
         let release = |n: u32| json!({"image": "file:/x", "digest": format!("sha256:{n:064x}"), "source_ref": format!("git:{n:07}")});
         let body = json!({
             "title": format!("Bench {name}"), "description": "d", "file_requirements": {"accepted_types": [], "max_count": 0},
@@ -94,9 +118,7 @@ impl Bench {
             ]},
             "hooks": [{
                 "name": name, "config": {}, "limits": {"timeout_seconds": 20, "memory": "256m", "cpu": "1"},
-                "feature": {"kind": "table", "cardinality": "many", "columns": [
-                    column("energy", "number"), column("count", "integer"), column("note", "string"), column("good", "boolean"),
-                ]},
+                "feature": {"kind": "table", "cardinality": "many", "columns": columns},
                 "release": release(1),
             }],
             "docs": {"purpose": "p", "example_questions": ["a?", "b?"], "examples": [{"question": "c?", "query": "q", "interpretation": "i"}]},
@@ -124,8 +146,8 @@ impl Bench {
                  now() - n * interval '1 millisecond' from things;
              insert into record_heads (record_id, srn, version) select id, 'urn:osa:localhost:rec:' || id || '@1', 1 from things;
              insert into metadata.{name}_v1 (record_srn, label, mass) select 'urn:osa:localhost:rec:' || id || '@1', 'label ' || n, n from things;
-             insert into features.{name} (record_srn, run_id, created_at, energy, count, note, good)
-               select 'urn:osa:localhost:rec:' || t.id || '@1', m.id, now(), sqrt(x), x, 'row ' || x, x % 2 = 0
+             insert into features.{name} (record_srn, run_id, created_at, energy, count, note, good{more})
+               select 'urn:osa:localhost:rec:' || t.id || '@1', m.id, now(), sqrt(x), x, 'row ' || x, x % 2 = 0{values}
                from generate_series(0, {rows} - 1) x join things t on t.n = x / {PER_RECORD} join made m on m.n = x / {PER_RUN} order by x;"
         ))?;
         self.psql("vacuum analyze records")?;
@@ -154,27 +176,107 @@ impl Bench {
         }
     }
 
-    fn export(&self) -> Result<()> {
-        let query = "select t.id, t.record_srn, t.run_id, t.created_at, t.energy, t.count, t.note, t.good
-             from features.export t join records r on r.srn = t.record_srn join record_heads h on h.srn = r.srn
-             where r.schema_id = 'export' and r.schema_version = any(array['1.0.0']) and t.superseded_by is null order by t.id";
+    fn export(&self, name: &str, rows: u32) -> Result<()> {
+        let detail = if name == "nested" { ", t.detail" } else { "" };
+        let query = format!(
+            "select t.id, t.record_srn, t.run_id, t.created_at, t.energy, t.count, t.note, t.good{detail}
+             from features.{name} t join records r on r.srn = t.record_srn join record_heads h on h.srn = r.srn
+             where r.schema_id = '{name}' and r.schema_version = any(array['1.0.0']) and t.superseded_by is null order by t.id"
+        );
         let copy = format!("\\copy ({}) to '/dev/null' csv header", query.replace('\n', " "));
+        let json = if detail.is_empty() {
+            ""
+        } else {
+            " with a column of JSON"
+        };
+        println!("  {rows} rows{json}");
         for (what, ending, aim) in [
-            ("CSV of 1,000,000 rows", "csv", 0.7),
-            ("gzipped CSV of the same", "csv.gz", 0.0),
-            ("Parquet of the same", "parquet", 0.0),
+            ("CSV", "csv", 0.7),
+            ("gzipped CSV", "csv.gz", 0.0),
+            ("Parquet", "parquet", 0.0),
         ] {
             let (mut ours, mut theirs) = (Vec::new(), Vec::new());
             for _ in 0..TURNS {
                 let begun = Instant::now();
-                let bytes = self.drain(&format!("/data/export/export.{ending}"))?;
+                let bytes = self.drain(&format!("/data/{name}/{name}.{ending}"))?;
                 ensure!(bytes > 1_000_000, "only {bytes} bytes");
-                ours.push(1_000_000.0 / begun.elapsed().as_secs_f64());
+                ours.push(f64::from(rows) / begun.elapsed().as_secs_f64());
                 let begun = Instant::now();
                 self.psql(&copy)?;
-                theirs.push(1_000_000.0 / begun.elapsed().as_secs_f64());
+                theirs.push(f64::from(rows) / begun.elapsed().as_secs_f64());
             }
             table(what, ("hallmark", ours), ("psql \\copy, same query", theirs), aim);
+        }
+        Ok(())
+    }
+
+    /// What others wait while whole tables are streamed, and what the streams lose by them.
+    fn fairness(&self) -> Result<()> {
+        let release = |n: usize| {
+            let body = json!({"image": "file:/x", "digest": format!("sha256:{:064x}", 1_000_000 + n), "source_ref": "git:1", "config": {}});
+            let body = body.to_string();
+            format!(
+                "POST /api/v1/hooks/small/releases?check=false HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+                self.token,
+                body.len()
+            )
+        };
+        let get = |path: &str| format!("GET /api/v1{path} HTTP/1.1\r\nHost: bench\r\n\r\n");
+        let released = Cell::new(0);
+        println!(
+            "  beside streams of 100,000 rows: p50 and p99 in ms (aims with 4: 10 for /health, 50 for the others)"
+        );
+        let mut alone = 0.0;
+        for (ending, streams) in [("csv", 0), ("csv", 1), ("csv", 4), ("parquet", 4), ("csv.gz", 4)] {
+            let over = AtomicBool::new(false);
+            let bytes = AtomicU64::new(0);
+            let begun = Instant::now();
+            let mut told = String::new();
+            std::thread::scope(|scope| -> Result<()> {
+                let running: Vec<_> = (0..streams)
+                    .map(|_| {
+                        scope.spawn(|| -> Result<()> {
+                            while !over.load(Ordering::Relaxed) {
+                                let read = self.drain(&format!("/data/fair/fair.{ending}"))?;
+                                bytes.fetch_add(read, Ordering::Relaxed);
+                            }
+                            Ok(())
+                        })
+                    })
+                    .collect();
+                let probes = [
+                    ("/health", LOAD_BESIDE, 200, 0),
+                    ("page of 50", LOAD_BESIDE, 200, 1),
+                    ("release", LOAD_BESIDE, 201, 2),
+                ];
+                for (what, time, status, kind) in probes {
+                    let measured = latencies(&self.address, time, status, |_| match kind {
+                        0 => get("/health"),
+                        1 => get("/data/small/small?limit=50"),
+                        _ => {
+                            released.set(released.get() + 1);
+                            release(released.get())
+                        }
+                    });
+                    let (p50, p99) = measured?;
+                    told += &format!("; {what} {p50:.1} {p99:.1}");
+                }
+                over.store(true, Ordering::Relaxed);
+                running.into_iter().try_for_each(|thread| {
+                    thread
+                        .join()
+                        .unwrap_or_else(|_| anyhow::bail!("a stream panicked"))
+                })
+            })?;
+            #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+            let rate = bytes.into_inner() as f64 / begun.elapsed().as_secs_f64() / 1e6;
+            if (ending, streams) == ("csv", 1) {
+                alone = rate;
+            }
+            println!(
+                "    {streams} of {ending}: {rate:.0} MB/s ({:.2} of one CSV){told}",
+                rate / alone
+            );
         }
         Ok(())
     }

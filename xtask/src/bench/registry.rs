@@ -134,7 +134,14 @@ impl Bench {
             ours.push(get("/hooks/b50_0a_7/releases/1")?);
             health.push(get("/health")?);
         }
-        table("reads", ("GET a release", ours), ("GET /health", health), 0.5);
+        table(
+            "reads",
+            ("GET a release", ours.clone()),
+            ("GET /health", health),
+            0.5,
+        );
+        let list: Result<Vec<f64>> = (0..TURNS).map(|_| get("/hooks")).collect();
+        table("lists", ("GET /hooks", list?), ("GET a release", ours), 0.3);
         Ok(())
     }
 }

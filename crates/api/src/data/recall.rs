@@ -158,7 +158,7 @@ impl RecallApi {
             .recall
             .stream(permit, (&chosen.hook, chosen.version), of, &chosen.filter)
             .await?;
-        whole(CsvTable::FORMAT, &columns, rows).map(CsvTable::from)
+        whole(CsvTable::FORMAT, &columns, rows, &self.0.stream_threads).map(CsvTable::from)
     }
 }
 

@@ -13,6 +13,9 @@ use poem::{Body, IntoResponse, Response};
 use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, Registry};
 use poem_openapi::types::Type;
 use poem_openapi::{ApiResponse, payload::Payload};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::Sender;
+use tracing::Instrument as _;
 
 use crate::http::problem::Problem;
 
@@ -182,8 +185,13 @@ impl ApiResponse for RenderedPage {
     }
 }
 
-/// Streams a whole table in `format`.
-pub(crate) fn whole(format: Format, columns: &[TableColumn], rows: RowStream) -> Result<Body, Problem> {
+/// Streams a whole table in `format`, encoded on these threads.
+pub(crate) fn whole(
+    format: Format,
+    columns: &[TableColumn],
+    rows: RowStream,
+    threads: &Handle,
+) -> Result<Body, Problem> {
     let pieces = match format {
         Format::Parquet => {
             let encoder = parquet::Parquet::new(columns).map_err(|error| {
@@ -197,10 +205,10 @@ pub(crate) fn whole(format: Format, columns: &[TableColumn], rows: RowStream) ->
                     "internal server error; the fault was logged",
                 )
             })?;
-            encoded(rows, encoder)
+            encoded(rows, encoder, threads)
         }
-        Format::CsvGz => encoded(rows, csv::CsvGz::new(columns)),
-        Format::Csv | Format::Page => encoded(rows, csv::Csv::new(columns)),
+        Format::CsvGz => encoded(rows, csv::CsvGz::new(columns), threads),
+        Format::Csv | Format::Page => encoded(rows, csv::Csv::new(columns), threads),
     };
     // A failure midway ends the connection without the final chunk, so the client sees the table as incomplete.
     Ok(Body::from_bytes_stream(pieces))
@@ -217,26 +225,70 @@ trait Encoder: Send + 'static {
     fn end(self) -> std::io::Result<Vec<u8>>;
 }
 
+/// The number of encoded chunks that wait for their way to the client.
+const AHEAD: usize = 2;
+
 /// Streams a table through an encoder, chunk by chunk.
-fn encoded(rows: RowStream, encoder: impl Encoder) -> Pieces {
-    futures::stream::try_unfold(Some((rows, encoder)), |going| async move {
-        let Some((mut rows, mut encoder)) = going else {
+///
+/// Encoding keeps a processor busy (a row group of Parquet for many milliseconds), so it happens on threads of its own,
+/// and those that answer requests only pass the bytes on.
+fn encoded(rows: RowStream, encoder: impl Encoder, threads: &Handle) -> Pieces {
+    let (sender, receiver) = tokio::sync::mpsc::channel(AHEAD);
+    let encoding = async move {
+        match encode(rows, encoder, &sender).await {
+            // The reader left.
+            Ok(None) => {}
+            Ok(Some(last)) => {
+                let _ = sender.send(Piece::Last(last)).await;
+            }
+            Err(error) => {
+                let _ = sender.send(Piece::Failed(error)).await;
+            }
+        }
+    };
+    drop(threads.spawn(encoding.in_current_span()));
+    futures::stream::try_unfold(Some(receiver), |receiver| async move {
+        let Some(mut receiver) = receiver else {
             return Ok(None);
         };
-        match rows.next().await {
-            Some(Ok(chunk)) => Ok(Some((encoder.rows(&chunk)?, Some((rows, encoder))))),
-            Some(Err(error)) => {
-                tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    "reading a table failed midway"
-                );
-                Err(std::io::Error::other("reading the table failed midway"))
-            }
-            None => Ok(Some((encoder.end()?, None))),
+        match receiver.recv().await {
+            Some(Piece::Next(bytes)) => Ok(Some((bytes, Some(receiver)))),
+            Some(Piece::Last(bytes)) => Ok(Some((bytes, None))),
+            Some(Piece::Failed(error)) => Err(error),
+            // Otherwise the client would take the rows so far for the whole table.
+            None => Err(std::io::Error::other("encoding the table broke off")),
         }
     })
     .try_filter(|piece| std::future::ready(!piece.is_empty()))
     .boxed()
+}
+
+/// What the encoding task says.
+enum Piece {
+    Next(Vec<u8>),
+    Last(Vec<u8>),
+    Failed(std::io::Error),
+}
+
+/// Returns the last bytes, after sending all before them; `None` if nobody takes them.
+async fn encode(
+    mut rows: RowStream,
+    mut encoder: impl Encoder,
+    to: &Sender<Piece>,
+) -> std::io::Result<Option<Vec<u8>>> {
+    while let Some(chunk) = rows.next().await {
+        let chunk = chunk.map_err(|error| {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "reading a table failed midway"
+            );
+            std::io::Error::other("reading the table failed midway")
+        })?;
+        if to.send(Piece::Next(encoder.rows(&chunk)?)).await.is_err() {
+            return Ok(None);
+        }
+    }
+    encoder.end().map(Some)
 }
 
 #[cfg(test)]

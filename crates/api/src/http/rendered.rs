@@ -1,6 +1,7 @@
-//! Pre-rendered JSON: immutable resources are rendered once and sent as they are.
+//! Pre-rendered JSON: what does not change is rendered once and sent as it is.
 
 use std::marker::PhantomData;
+use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use moka::sync::Cache;
@@ -92,6 +93,30 @@ impl Renderings {
         }
         let rendered = Rendered::new(&value());
         self.0.insert(key, rendered.body.clone());
+        rendered
+    }
+}
+
+/// The last rendering of a list that changes, with the state that it was read from.
+pub(crate) struct LastRendering<S>(Mutex<Option<(S, Bytes)>>);
+
+impl<S: PartialEq> LastRendering<S> {
+    /// Creates it without a rendering.
+    pub(crate) const fn new() -> Self {
+        Self(Mutex::new(None))
+    }
+
+    /// Returns the last rendering if it is of this state.
+    pub(crate) fn get<T: ToJSON>(&self, state: &S) -> Option<Rendered<T>> {
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (of, body) = last.as_ref()?;
+        (of == state).then(|| Rendered::from_bytes(body.clone()))
+    }
+
+    /// Renders `value`, which was read from this state, and keeps that.
+    pub(crate) fn put<T: ToJSON>(&self, state: S, value: &T) -> Rendered<T> {
+        let rendered = Rendered::new(value);
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((state, rendered.body.clone()));
         rendered
     }
 }

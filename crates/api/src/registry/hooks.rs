@@ -6,7 +6,7 @@ use std::sync::Arc;
 use app::Committed;
 use app::registry::ImageCheck;
 use app::registry::create_release::Released;
-use app::views::HookSummary;
+use app::views::{HookSummary, HooksState};
 use auth::act;
 use domain::registry::hook::HookRelease;
 use domain::{HookName, Invalid};
@@ -19,7 +19,7 @@ use crate::http::body::Body;
 use crate::http::gate::Gate;
 use crate::http::problem::{Problem, path};
 use crate::http::render::model_time;
-use crate::http::rendered::{Rendered, Renderings};
+use crate::http::rendered::{LastRendering, Rendered, Renderings};
 use crate::registry::wire::{WireFeature, WireLimits, WireYank};
 use crate::registry::wire_deploy::NewReleaseBody;
 use crate::services::Services;
@@ -30,11 +30,11 @@ pub(crate) enum Tag {
     Hooks,
 }
 
-pub(crate) struct HooksApi(Arc<Services>, Renderings);
+pub(crate) struct HooksApi(Arc<Services>, Renderings, LastRendering<HooksState>);
 
 impl HooksApi {
     pub(crate) fn new(services: &Arc<Services>) -> Self {
-        Self(Arc::clone(services), Renderings::new())
+        Self(Arc::clone(services), Renderings::new(), LastRendering::new())
     }
 }
 
@@ -223,7 +223,11 @@ impl HooksApi {
 
     /// List hooks, by name.
     #[oai(path = "/hooks", method = "get", operation_id = "listHooks")]
-    async fn list(&self, Gate(permit): Gate<act::ReadHooks>) -> Result<Json<HookList>, Problem> {
+    async fn list(&self, Gate(permit): Gate<act::ReadHooks>) -> Result<Rendered<HookList>, Problem> {
+        let read_hooks = &self.0.registry.read_hooks;
+        if let Some(rendered) = self.2.get(&read_hooks.state(&permit).await?) {
+            return Ok(rendered);
+        }
         let live = |r: HookRelease| LiveSummary {
             version: r.version.get(),
             digest: r.release.content.digest.to_string(),
@@ -235,17 +239,11 @@ impl HooksApi {
             feature: (&h.contract).into(),
             live_release: h.live.map(live),
         };
-        Ok(Json(HookList {
-            items: self
-                .0
-                .registry
-                .read_hooks
-                .list(permit)
-                .await?
-                .into_iter()
-                .map(item)
-                .collect(),
-        }))
+        let (state, hooks) = read_hooks.list(&permit).await?;
+        let list = HookList {
+            items: hooks.into_iter().map(item).collect(),
+        };
+        Ok(self.2.put(state, &list))
     }
 
     /// List the releases of a hook, newest first.

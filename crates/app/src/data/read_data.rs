@@ -192,7 +192,8 @@ impl ReadData {
         let rows = self
             .tables
             .data
-            .stream(&reading.table, &reading.query, reading.after)?;
+            .stream(&reading.table, &reading.query, reading.after)
+            .await?;
         Ok((reading.table.columns, rows))
     }
 

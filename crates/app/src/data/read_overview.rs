@@ -62,7 +62,7 @@ impl ReadOverview {
         Ok(Overview {
             conventions: self.registry.conventions().await?,
             schemas,
-            hooks: self.registry.hooks().await?,
+            hooks: self.registry.hooks().await?.1,
         })
     }
 

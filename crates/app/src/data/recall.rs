@@ -126,10 +126,13 @@ impl Recall {
         let (_, recalled, columns) = self.found(hook, version, filter).await?;
         Ok(match of {
             RecallOf::Rows => {
-                let rows = self.recall.recalled_rows_stream(&recalled, &columns)?;
+                let rows = self.recall.recalled_rows_stream(&recalled, &columns).await?;
                 (row_columns(columns), rows)
             }
-            RecallOf::Records => (record_columns(), self.recall.recalled_records_stream(&recalled)?),
+            RecallOf::Records => (
+                record_columns(),
+                self.recall.recalled_records_stream(&recalled).await?,
+            ),
         })
     }
 

@@ -6,7 +6,7 @@ use auth::{Permit, act};
 use domain::registry::hook::{HookError, HookRelease, LiveMove};
 use domain::{HookName, ReleaseVersion};
 use ports::RegistryQueries;
-use ports::registry::HookSummary;
+use ports::registry::{HookSummary, HooksState};
 use time::OffsetDateTime;
 
 use crate::failure::Failure;
@@ -22,10 +22,19 @@ impl ReadHooks {
         Self { registry }
     }
 
-    /// Returns every hook, by name.
+    /// Returns every hook, by name, and the state of the list.
     #[tracing::instrument(name = "app.read_hooks.list", skip_all)]
-    pub async fn list(&self, _permit: Permit<act::ReadHooks>) -> Result<Vec<HookSummary>, Failure> {
+    pub async fn list(
+        &self,
+        _permit: &Permit<act::ReadHooks>,
+    ) -> Result<(HooksState, Vec<HookSummary>), Failure> {
         Ok(self.registry.hooks().await?)
+    }
+
+    /// Returns the state of the list now: a list of the same state need not be read again.
+    #[tracing::instrument(name = "app.read_hooks.state", skip_all)]
+    pub async fn state(&self, _permit: &Permit<act::ReadHooks>) -> Result<HooksState, Failure> {
+        Ok(self.registry.hooks_state().await?)
     }
 
     /// Returns a hook and its releases, newest first.

@@ -215,7 +215,33 @@ pub fn double_survives(token: &str) -> bool {
     let Some((digits, written_power)) = written.split_once('e') else {
         return false;
     };
-    digits.replace('.', "") == significant && written_power.parse() == Ok(power)
+    written_power.parse() == Ok(power)
+        && (digits.replace('.', "") == significant || is_tie(double, significant))
+}
+
+/// Returns whether a double lies exactly in the middle between these significant digits and their neighbours: then both
+/// are as good, and programs print one or the other (1758585270956236.25 as …236.2 or as …236.3).
+fn is_tie(double: f64, significant: &str) -> bool {
+    let exact = format!("{:.*e}", MAX_DIGITS - 1, double.abs()).replace('.', "");
+    let Some((below, rest)) = exact.split_at_checked(significant.len()) else {
+        return false;
+    };
+    let half = rest
+        .strip_prefix('5')
+        .and_then(|rest| rest.split_once('e'))
+        .is_some_and(|(rest, _)| rest.bytes().all(|digit| digit == b'0'));
+    half && (below == significant || increment(below) == significant)
+}
+
+/// Adds one to the last of some decimal digits. A carry out of the first one is lost.
+fn increment(digits: &str) -> String {
+    let kept = digits.trim_end_matches('9');
+    let mut sum: Vec<u8> = kept.into();
+    if let Some(last) = sum.last_mut() {
+        *last += 1;
+    }
+    sum.resize(digits.len(), b'0');
+    sum.into_iter().map(char::from).collect()
 }
 
 #[cfg(test)]
@@ -265,6 +291,10 @@ mod tests {
             "1.7976931348623157e308",
             "100e-2",
             "0.00012300",
+            // In the middle between two numbers of 17 digits, of which one program writes this and another that one.
+            "1758585270956236.2",
+            "1758585270956236.3",
+            "-1.7585852709562363e15",
         ] {
             assert!(number_survives(kept), "{kept}");
             assert!(parse_exact(kept.as_bytes()).is_ok(), "{kept}");
@@ -280,6 +310,10 @@ mod tests {
             "1e-400",
             "3e-324",
             "1e99999999999999999999",
+            // Between the middle and its neighbour on the other side.
+            "1758585270956236.1",
+            "1758585270956236.4",
+            "1758585270956236.31",
         ] {
             assert!(!number_survives(lost), "{lost}");
             assert!(parse_exact(lost.as_bytes()).is_err(), "{lost}");

@@ -142,9 +142,9 @@ pub trait DataQueries: Send + Sync {
         after: Option<&PageKey>,
         limit: u32,
     ) -> Result<Vec<Vec<Cell>>, StoreError>;
-    /// Returns all rows after `after`, in bounded memory. [`StoreError::Unavailable`] if the maximum number of
-    /// streams is open already.
-    fn stream(
+    /// Returns all rows after `after`, in bounded memory. JSON is in it as text. While the maximum number of streams is
+    /// open it waits for its turn, the first first; [`StoreError::Unavailable`] if that does not come soon.
+    async fn stream(
         &self,
         table: &Table,
         query: &TableQuery,

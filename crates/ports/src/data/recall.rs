@@ -55,9 +55,12 @@ pub trait RecallQueries: Send + Sync {
         after: Option<&PageKey>,
         limit: u32,
     ) -> Result<Vec<Vec<Cell>>, StoreError>;
-    /// Returns all of these rows as a stream.
-    fn recalled_rows_stream(&self, recall: &Recall, columns: &[TableColumn])
-    -> Result<RowStream, StoreError>;
+    /// Returns all of these rows as a stream, as [`DataQueries::stream`](crate::DataQueries::stream) does.
+    async fn recalled_rows_stream(
+        &self,
+        recall: &Recall,
+        columns: &[TableColumn],
+    ) -> Result<RowStream, StoreError>;
     /// Returns at most `limit` records after `after`, ordered by run and SRN: `record_srn`, `schema_id`, `run_id`,
     /// its rows, those that were not superseded, and when they were written. A record is listed once for each run
     /// that made rows for it.
@@ -68,5 +71,5 @@ pub trait RecallQueries: Send + Sync {
         limit: u32,
     ) -> Result<Vec<Vec<Cell>>, StoreError>;
     /// Returns all of these records as a stream.
-    fn recalled_records_stream(&self, recall: &Recall) -> Result<RowStream, StoreError>;
+    async fn recalled_records_stream(&self, recall: &Recall) -> Result<RowStream, StoreError>;
 }

@@ -19,11 +19,18 @@ pub struct HookSummary {
     pub live: Option<HookRelease>,
 }
 
+/// The state that a list of hooks was read from. Two are equal as long as no hook came, and no contract and no live
+/// release changed, in between.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HooksState(pub String);
+
 /// Hooks and conventions.
 #[async_trait]
 pub trait RegistryQueries: Send + Sync {
-    /// Returns every hook, by name.
-    async fn hooks(&self) -> Result<Vec<HookSummary>, StoreError>;
+    /// Returns every hook, by name, and the state of the list.
+    async fn hooks(&self) -> Result<(HooksState, Vec<HookSummary>), StoreError>;
+    /// Returns the state of the list now, which costs less than the list.
+    async fn hooks_state(&self) -> Result<HooksState, StoreError>;
     /// Returns one hook.
     async fn hook(&self, name: &HookName) -> Result<Option<HookSummary>, StoreError>;
     /// Returns the releases of a hook, newest first.

@@ -77,13 +77,14 @@ impl RecallQueries for PgStore {
         rows.iter().map(|row| cells(row, &types)).collect()
     }
 
-    fn recalled_rows_stream(
+    #[tracing::instrument(name = "db.recall_queries.recalled_rows_stream", skip_all)]
+    async fn recalled_rows_stream(
         &self,
         recall: &Recall,
         columns: &[TableColumn],
     ) -> Result<RowStream, StoreError> {
         let sql = dynamic::recall_rows(recall, columns, None, None);
-        self.stream_of(sql, types(columns))
+        self.stream_of(sql, types(columns)).await
     }
 
     #[tracing::instrument(name = "db.recall_queries.recalled_records", skip_all)]
@@ -99,7 +100,9 @@ impl RecallQueries for PgStore {
         rows.iter().map(|row| cells(row, &OF_RECORDS)).collect()
     }
 
-    fn recalled_records_stream(&self, recall: &Recall) -> Result<RowStream, StoreError> {
+    #[tracing::instrument(name = "db.recall_queries.recalled_records_stream", skip_all)]
+    async fn recalled_records_stream(&self, recall: &Recall) -> Result<RowStream, StoreError> {
         self.stream_of(dynamic::recall_records(recall, None, None), OF_RECORDS.to_vec())
+            .await
     }
 }

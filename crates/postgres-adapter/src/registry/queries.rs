@@ -1,12 +1,13 @@
 //! Reads of hooks and conventions.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use async_trait::async_trait;
 use domain::registry::convention::Convention;
 use domain::registry::hook::{HookRelease, LiveMove};
 use domain::{ConventionSlug, HookName, ReleaseVersion, Schema, SchemaRef};
-use ports::registry::HookSummary;
+use ports::registry::{HookSummary, HooksState};
 use ports::{RegistryQueries, StoreError};
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -66,21 +67,26 @@ impl SchemaRow {
 }
 
 impl PgStore {
-    async fn summaries(&self, only: Option<&str>) -> Result<Vec<HookSummary>, StoreError> {
+    /// Returns the hooks, or one of them, and the state of their list.
+    async fn summaries(&self, only: Option<&str>) -> Result<(HooksState, Vec<HookSummary>), StoreError> {
         let hooks = sqlx::query!(
-            "select name, contract from hooks where $1::text is null or name = $1 order by name",
+            r#"select name, contract, live_release_id, md5(contract::text) as "contract_hash!"
+               from hooks where $1::text is null or name = $1 order by name"#,
             only
         )
         .fetch_all(&self.pool)
         .await
         .map_err(store_error)?;
-        let live = releases!(
-            "join hooks h on h.live_release_id = r.id where $1::text is null or h.name = $1",
-            only
-        )
-        .fetch_all(&self.pool)
-        .await
-        .map_err(store_error)?;
+        let parts = hooks
+            .iter()
+            .map(|row| (row.name.as_str(), row.live_release_id, row.contract_hash.as_str()));
+        let state = state(parts);
+        // By id, so that the list is that of its state even if a pointer moves in between.
+        let live: Vec<Uuid> = hooks.iter().filter_map(|row| row.live_release_id).collect();
+        let live = releases!("where r.id = any($1)", &live[..])
+            .fetch_all(&self.pool)
+            .await
+            .map_err(store_error)?;
         let mut live: BTreeMap<String, ReleaseRow> =
             live.into_iter().map(|row| (row.hook_name.clone(), row)).collect();
         let summary = |name: String, contract: Value, release: Option<ReleaseRow>| {
@@ -96,20 +102,64 @@ impl PgStore {
                 let release = live.remove(&row.name);
                 summary(row.name, row.contract, release)
             })
-            .collect()
+            .collect::<Result<_, _>>()
+            .map(|hooks| (state, hooks))
     }
+}
+
+/// Joins what a list of hooks depends on: each name, live release, and hash of the contract.
+fn state<'a>(hooks: impl Iterator<Item = (&'a str, Option<Uuid>, &'a str)>) -> HooksState {
+    let mut text = String::new();
+    for (name, live, contract) in hooks {
+        let live = live.unwrap_or_default().simple();
+        // Names contain no space.
+        let _ = write!(text, "{name} {live} {contract} ");
+    }
+    HooksState(text)
 }
 
 #[async_trait]
 impl RegistryQueries for PgStore {
     #[tracing::instrument(name = "db.registry_queries.hooks", skip_all)]
-    async fn hooks(&self) -> Result<Vec<HookSummary>, StoreError> {
+    async fn hooks(&self) -> Result<(HooksState, Vec<HookSummary>), StoreError> {
         self.summaries(None).await
+    }
+
+    #[tracing::instrument(name = "db.registry_queries.hooks_state", skip_all)]
+    async fn hooks_state(&self) -> Result<HooksState, StoreError> {
+        let pool = self.pool.clone();
+        let read = move |askers: Vec<()>| {
+            let pool = pool.clone();
+            async move {
+                let read = sqlx::query!(
+                    r#"select name, live_release_id, md5(contract::text) as "contract_hash!" from hooks order by name"#
+                )
+                .fetch_all(&pool)
+                .await;
+                match read {
+                    Ok(rows) => {
+                        let parts = rows
+                            .iter()
+                            .map(|row| (row.name.as_str(), row.live_release_id, row.contract_hash.as_str()));
+                        Some(vec![state(parts); askers.len()])
+                    }
+                    Err(error) => {
+                        tracing::debug!(%error, "the state of the hooks could not be read for all who asked");
+                        None
+                    }
+                }
+            }
+        };
+        match self.hooks_state.get((), read).await {
+            Some(state) => Ok(state),
+            // With the reason, for this caller.
+            None => Ok(self.summaries(None).await?.0),
+        }
     }
 
     #[tracing::instrument(name = "db.registry_queries.hook", skip_all, fields(hook = %name))]
     async fn hook(&self, name: &HookName) -> Result<Option<HookSummary>, StoreError> {
-        Ok(self.summaries(Some(name.as_str())).await?.pop())
+        Ok(self.summaries(Some(name.as_str())).await?.1.pop())
     }
 
     #[tracing::instrument(name = "db.registry_queries.releases", skip_all, fields(hook = %name))]

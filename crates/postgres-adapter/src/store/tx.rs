@@ -5,16 +5,19 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::NodeDomain;
+use ports::registry::HooksState;
 use ports::{
     Activity, Conventions, Delegations, Depositions, Disk, Features, Hooks, Identities, Ingests, Pulls,
     Records, Repos, Runs, Schemas, Sessions, Store, StoreError, Tasks, Tx,
 };
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use time::OffsetDateTime;
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use crate::registry::release_reads::ReleaseReads;
 use crate::store::error::store_error;
+use crate::store::read_batcher::ReadBatcher;
 use crate::store::refusal;
 
 /// How long a check may take whether there is room.
@@ -31,6 +34,9 @@ pub struct PgStore {
     pub(crate) reads: Arc<Semaphore>,
     /// Coalesced reads of releases.
     pub(crate) releases: Arc<ReleaseReads>,
+    /// Coalesced reads of what the list of hooks depends on.
+    pub(crate) hooks_state: Arc<ReadBatcher<(), HooksState>>,
+    threads: Option<Handle>,
 }
 
 impl PgStore {
@@ -43,7 +49,23 @@ impl PgStore {
             streams: Arc::new(Semaphore::new((most / 4).max(1))),
             reads: Arc::new(Semaphore::new((most / 2).max(1))),
             releases: Arc::default(),
+            hooks_state: Arc::default(),
+            threads: None,
         }
+    }
+
+    /// Reads streams on the threads of this runtime: whole tables keep a processor busy, and requests that are answered
+    /// in a moment should not wait behind them.
+    #[must_use]
+    pub fn with_stream_threads(self, threads: Handle) -> Self {
+        Self {
+            threads: Some(threads),
+            ..self
+        }
+    }
+
+    pub(crate) fn stream_threads(&self) -> Handle {
+        self.threads.clone().unwrap_or_else(Handle::current)
     }
 }
 

@@ -159,7 +159,7 @@ impl TableParams {
             .read_data
             .stream(permit, schema, feature, &self.asked);
         let (columns, rows) = read.await.map_err(|e| self.refusal(&e))?;
-        whole(format, &columns, rows)
+        whole(format, &columns, rows, &services.stream_threads)
     }
 
     /// Reads the table that a path names: `records` or a hook, with an optional suffix.

@@ -142,7 +142,9 @@ fn array<'a>(column: ColumnType, cells: impl Iterator<Item = &'a Cell>) -> Array
     match column {
         ColumnType::Text => built!(StringBuilder::new(), Cell::Text(text) => text),
         ColumnType::Uuid => built!(StringBuilder::new(), Cell::Uuid(id) => id.to_string()),
-        ColumnType::Json => built!(StringBuilder::new(), Cell::Json(value) => value.to_string()),
+        ColumnType::Json => {
+            built!(StringBuilder::new(), Cell::Text(text) => text, Cell::Json(value) => value.to_string())
+        }
         ColumnType::Number => built!(Float64Builder::new(), Cell::Number(number) => *number),
         ColumnType::Integer => built!(Int64Builder::new(), Cell::Integer(number) => *number),
         ColumnType::Boolean => built!(BooleanBuilder::new(), Cell::Boolean(truth) => *truth),
