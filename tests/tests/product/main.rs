@@ -21,6 +21,7 @@ mod depositions;
 mod depositions_curation;
 mod exactness;
 mod exports;
+mod fairness;
 mod faults;
 mod forged_tokens;
 mod full_disk;

@@ -201,10 +201,10 @@ fn counts_come_with_their_time() {
         .problem(422, "VALIDATION_ERROR");
 }
 
-/// A server with two records, each with a row of the hook `note`.
-fn with_notes() -> (World, blackbox::Server) {
+/// A server with these settings and two records, each with a row of the hook `note`.
+pub(super) fn with_notes(settings: &[(&str, &str)]) -> (World, blackbox::Server) {
     let world = World::start();
-    let server = world.serve("a");
+    let server = world.serve_with("a", settings);
     let admin = server.admin();
     let note = world.script("note", NOTE);
     admin
@@ -223,7 +223,7 @@ fn with_notes() -> (World, blackbox::Server) {
 #[test]
 fn a_table_that_breaks_off_looks_broken() {
     use std::io::Write as _;
-    let (world, server) = with_notes();
+    let (world, server) = with_notes(&[]);
     // More than lies in buffers on the way, so that the statement still runs when its connection ends.
     world.execute(
         "insert into features.note (record_srn, run_id, note, size)
@@ -263,7 +263,7 @@ fn a_table_that_breaks_off_looks_broken() {
 #[test]
 fn who_stops_reading_gets_no_part_for_the_whole() {
     use std::io::Write as _;
-    let (world, server) = with_notes();
+    let (world, server) = with_notes(&[]);
 
     // Of other tables a predicate asks for some row, with null, too: one record has a row with and one without a value, the other none.
     world.execute(

@@ -1,0 +1,100 @@
+//! No reader starves another: reads end when nobody waits for them, and whole tables wait for their turn.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use blackbox::World;
+use blackbox::parties::until;
+
+use super::reading_streams::with_notes;
+
+/// Sends a request whose answer is not read.
+fn asked(address: &str, path: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET /api/v1{path} HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    stream
+}
+
+// proves EDG-6
+#[test]
+fn a_read_that_nobody_waits_for_any_more_is_cancelled() {
+    let (world, server) = with_notes(&[]);
+    let address = server.url.strip_prefix("http://").unwrap();
+    for path in [
+        "/data/notes/note?limit=5",
+        "/data/notes/note?sort=size",
+        "/data/notes/note?limit=5&format=prov-json",
+        "/data/notes/note.csv",
+        "/data/notes/note.parquet",
+        "/data/notes/records?sort=label",
+        "/data/notes/records.csv.gz",
+        "/data/notes?counts=exact",
+        "/hooks/note/releases/1/recall",
+        "/hooks/note/releases/1/rows",
+        "/hooks/note/releases/1/records",
+        "/hooks/note/releases/1/rows.csv",
+        "/stats",
+        "/metrics",
+    ] {
+        // The read waits here, as long as another would compute.
+        let mut aside = world.transaction();
+        aside.execute(
+            "lock table features.note, metadata.notes_v1, records, record_heads, hook_runs in access exclusive mode",
+        );
+        let waiting = || {
+            world.query(
+                "select count(*)::text from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'",
+            )
+        };
+        let asked = asked(address, path);
+        until("it is read", || waiting() != "0");
+        let left = Instant::now();
+        drop(asked);
+        until("it is cancelled", || waiting() == "0");
+        // After 20 s it would have ended by itself.
+        assert!(left.elapsed() < Duration::from_secs(15), "{path}");
+        aside.commit();
+    }
+    // The server has all its connections again.
+    for _ in 0..3 {
+        server.anonymous().get("/data/notes/note?sort=size").expect(200);
+    }
+}
+
+/// The statements that read the table of `note` now.
+fn running(world: &World) -> String {
+    world.query(
+        "select count(*)::text from pg_stat_activity where datname = current_database() and state = 'active'
+         and query like '%from features.\"note\"%' and pid <> pg_backend_pid()",
+    )
+}
+
+// proves EDG-6
+#[test]
+fn whole_tables_beyond_the_limit_wait_for_their_turn() {
+    let (world, server) = with_notes(&[("HALLMARK_DATABASE__MAX_CONNECTIONS", "8")]);
+    world.execute(
+        "insert into features.note (record_srn, run_id, note, size)
+         select record_srn, run_id, md5(n::text) || md5((n + 1)::text), random() from features.note, generate_series(1, 150000) n",
+    );
+    let address = server.url.strip_prefix("http://").unwrap();
+    // A quarter of the connections. Their readers take the beginning only, and more is on the way than buffers hold.
+    let mut held: Vec<TcpStream> = (0..2).map(|_| asked(address, "/data/notes/note.csv")).collect();
+    for stream in &mut held {
+        stream.read_exact(&mut [0; 2000]).unwrap();
+    }
+    assert_eq!(running(&world), "2");
+    let anonymous = server.anonymous();
+    std::thread::scope(|scope| {
+        let third = scope.spawn(|| anonymous.fetch("GET", "/api/v1/data/notes/note.csv", &[], ""));
+        // Reads of another kind go on meanwhile, and later than the third.
+        for _ in 0..20 {
+            server.anonymous().get("/data/notes/note?limit=1").expect(200);
+        }
+        assert!(!third.is_finished(), "it waits");
+        drop(held.pop());
+        let whole = third.join().unwrap().unwrap();
+        assert_eq!((whole.status, whole.text().lines().count()), (200, 300_003));
+    });
+}
