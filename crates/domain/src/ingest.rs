@@ -2,6 +2,7 @@
 
 pub mod csv;
 pub mod pulled;
+pub mod refused;
 pub mod run;
 pub mod schedule;
 pub mod source_id;

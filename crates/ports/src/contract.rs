@@ -31,6 +31,7 @@ pub use identifying::{
 };
 pub use ingesting::{
     lines_are_taken_once, pins_stay_when_the_pointer_moves, records_are_versioned_and_rows_written_once,
+    refused_lines_are_stored_once_and_up_to_a_limit,
 };
 pub use pulling::a_pull_keeps_its_session_and_ends_the_run_when_there_is_no_more;
 pub use reading::what_was_current_is_read_as_it_was;
@@ -63,8 +64,8 @@ use crate::ingest::{IngestLine, LineResult, NewIngestRun, RecordEnd};
 use crate::ledger::{Deadline, Delegated, DelegationEnd, NewDelegation, NewTask, RequestKey};
 use crate::work::{NewRecord, RecordBatch};
 use crate::{
-    DataQueries, IdentityQueries, RecallQueries, RegistryQueries, Repos, Store, StoreError, UnitOfWork,
-    WorkQueue, WorkerIdentity,
+    DataQueries, IdentityQueries, IngestDetailQueries, IngestQueries, RecallQueries, RegistryQueries, Repos,
+    Store, StoreError, UnitOfWork, WorkQueue, WorkerIdentity,
 };
 
 /// What a contract runs on.
@@ -87,6 +88,10 @@ pub struct Subject<'a> {
     pub tasks: &'a dyn TaskQueries,
     /// Reads of the activity log.
     pub activity: &'a dyn ActivityQueries,
+    /// Reads of ingest runs.
+    pub ingests: &'a dyn IngestQueries,
+    /// Reads of ingest runs in detail.
+    pub ingest_detail: &'a dyn IngestDetailQueries,
 }
 
 const ADMIN: Actor = Actor::User(UserId::LOCAL_ADMIN);
@@ -319,6 +324,7 @@ macro_rules! for_each_store_contract {
         $run!(users_roles_and_accounts_are_stored);
         $run!(versions_have_no_gaps_under_concurrency);
         $run!(lines_are_taken_once);
+        $run!(refused_lines_are_stored_once_and_up_to_a_limit);
         $run!(records_are_versioned_and_rows_written_once);
         $run!(pins_stay_when_the_pointer_moves);
         $run!(what_was_current_is_read_as_it_was);

@@ -5,7 +5,9 @@ mod ingests;
 mod pulls;
 mod queries;
 
-pub use detail::{BatchHook, BatchView, IngestDetailQueries, IngestRecordView, PullView, RefusedLineView};
+pub use detail::{
+    BatchHook, BatchView, IngestDetailQueries, IngestRecordView, PullView, RefusalView, RefusedLineView,
+};
 pub use ingests::{
     BatchCounts, BatchRecord, BatchRun, IngestLine, Ingests, LineResult, LockedIngestRun, NewIngestRun,
     RecordEnd,

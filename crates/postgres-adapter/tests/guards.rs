@@ -32,6 +32,8 @@ async fn populated() -> TestDatabase {
         depositions: &store,
         tasks: &store,
         activity: &store,
+        ingests: &store,
+        ingest_detail: &store,
     })
     .await;
     database

@@ -249,6 +249,14 @@ impl CsvMapping {
         Invalid::unless_empty(faults)?;
         PushedRecord::new(id, metadata, checker)
     }
+
+    /// Returns the id that a refused row names, if the row has the header's columns and its id is valid.
+    pub fn id_in_row(&self, row: &[&str]) -> Option<SourceId> {
+        if row.len() != self.columns.len() {
+            return None;
+        }
+        self.source_id(row).ok()
+    }
 }
 
 impl CsvMapping {

@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use serde::Deserialize;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
@@ -205,6 +206,19 @@ impl PushedRecord {
             _ => Err(Invalid { faults }),
         }
     }
+
+    /// Returns the id that a refused line of JSON Lines names, if the line is JSON that names one.
+    pub fn id_in_json_line(line: &[u8]) -> Option<String> {
+        let named: NamedLine = serde_json::from_slice(line).ok()?;
+        named.source_id.or(named.id)
+    }
+}
+
+/// The keys of a line that name its record. A key that comes twice is an error, so no id is one of two.
+#[derive(Deserialize)]
+struct NamedLine {
+    source_id: Option<String>,
+    id: Option<String>,
 }
 
 /// Reason for refusing an operation on an ingest run.

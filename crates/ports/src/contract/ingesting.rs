@@ -1,5 +1,8 @@
 //! Ingest runs, records and pins.
 
+use domain::Invalid;
+use domain::ingest::refused::{RefusedLine, line_digest};
+
 use super::{
     ADMIN, Actor, Cell, HookRun, LineResult, NewRecord, NewTask, RecordBatch, RecordEnd, ReleaseId,
     ReleaseVersion, Repos, RunStatus, Subject, TaskId, TaskKind, UnitOfWork, contract, delegated, deployed,
@@ -38,6 +41,67 @@ pub async fn lines_are_taken_once(subject: &Subject<'_>) {
     assert_eq!(uow.ingests().waiting(run_id(1)).await.unwrap(), 2);
     let locked = uow.ingests().lock(run_id(1)).await.unwrap().unwrap();
     assert_eq!((locked.received, locked.next_batch), (2, 0));
+}
+
+fn refused(line: u64, text: &str) -> RefusedLine {
+    let reason = Invalid::value(format!("is not a record: {text}")).of_field("metadata");
+    RefusedLine::new(line, Some(text), line_digest([text.as_bytes()]), reason)
+}
+
+/// A refused line is stored and counted once, however often it is sent; beyond the limit, lines are counted only, and
+/// nothing is stored without its unit of work (EDG-3).
+pub async fn refused_lines_are_stored_once_and_up_to_a_limit(subject: &Subject<'_>) {
+    deployed(subject).await;
+    assert_eq!(opened(subject, 1).await, None);
+    let run = run_id(1);
+    let figures = async || {
+        let view = subject.ingests.run(run).await.unwrap().unwrap();
+        (
+            view.refused,
+            subject.ingest_detail.stored_refusals(run).await.unwrap(),
+        )
+    };
+    let mut uow = UnitOfWork::begin(subject.store).await.unwrap();
+    uow.ingests().lock(run).await.unwrap().unwrap();
+    let upload = uow.ingests().next_upload(run, &ADMIN).await.unwrap();
+    uow.ingests()
+        .add_refused(run, upload, &[refused(2, "a"), refused(4, "b")], 3)
+        .await
+        .unwrap();
+    drop(uow);
+    assert_eq!(figures().await, (0, 0));
+
+    let first = [refused(2, "a"), refused(4, "b")];
+    let again = [refused(2, "a"), refused(4, "c"), refused(7, "a")];
+    for lines in [&first[..], &again[..]] {
+        let mut uow = UnitOfWork::begin(subject.store).await.unwrap();
+        uow.ingests().lock(run).await.unwrap().unwrap();
+        let upload = uow.ingests().next_upload(run, &ADMIN).await.unwrap();
+        uow.ingests().add_refused(run, upload, lines, 3).await.unwrap();
+        uow.commit(()).await.unwrap().into_inner();
+    }
+    assert_eq!(figures().await, (4, 3));
+    let page = subject.ingest_detail.refused_lines(run, None, 2).await.unwrap();
+    let after = page[1].place;
+    let rest = subject
+        .ingest_detail
+        .refused_lines(run, Some(after), 2)
+        .await
+        .unwrap();
+    let found: Vec<_> = page
+        .iter()
+        .chain(&rest)
+        .map(|found| (found.upload, found.pull, found.line, found.source_id.as_deref()))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            (Some(1), None, 2, Some("a")),
+            (Some(1), None, 4, Some("b")),
+            (Some(2), None, 4, Some("c")),
+        ]
+    );
+    assert_eq!(page[0].faults, first[0].faults);
 }
 
 /// Publishes a batch with one record, and its rows under `run`. Returns the SRN as text.

@@ -36,7 +36,8 @@ async fn pulled(subject: &Subject<'_>, pull: u64, session: Option<&Map<String, V
     uow.commit(()).await.unwrap().into_inner();
 }
 
-/// The next pull begins with the last session that was stored, and the run takes no more records after the last pull (PIP-2, WC-D27).
+/// The next pull begins with the last session that was stored, and the run takes no more records after the last pull
+/// (PIP-2, WC-D27). Refused lines of its pulls are listed in their order (EDG-3).
 pub async fn a_pull_keeps_its_session_and_ends_the_run_when_there_is_no_more(subject: &Subject<'_>) {
     deployed(subject).await;
     let run = NewIngestRun {
@@ -73,6 +74,22 @@ pub async fn a_pull_keeps_its_session_and_ends_the_run_when_there_is_no_more(sub
         (locked.pulls, locked.session, locked.ingestion_finished),
         (2, Some(session), true)
     );
+    let view = subject.ingests.run(run_id(90)).await.unwrap().unwrap();
+    let stored = subject.ingest_detail.stored_refusals(run_id(90)).await.unwrap();
+    assert_eq!((view.refused, stored), (2, 2));
+    let (mut found, mut after) = (Vec::new(), None);
+    while let Some(line) = subject
+        .ingest_detail
+        .refused_lines(run_id(90), after, 1)
+        .await
+        .unwrap()
+        .pop()
+    {
+        after = Some(line.place);
+        found.push((line.upload, line.pull, line.line, line.faults[0].message.clone()));
+    }
+    let why = "is no record".to_owned();
+    assert_eq!(found, [(None, Some(0), 3, why.clone()), (None, Some(1), 3, why)]);
     assert!(uow.pulls().abort(run_id(90), "cancelled", "why").await.is_ok());
     uow.commit(()).await.unwrap().into_inner();
     let mut uow = UnitOfWork::begin(subject.store).await.unwrap();

@@ -1,6 +1,7 @@
 //! Reads of an ingest run in detail: its batches with their hooks, its records, its pulls.
 
 use async_trait::async_trait;
+use domain::ingest::refused::LineFault;
 use domain::{Actor, HookName, HookRun, IngestRunId, ReleaseId, ReleaseVersion, RunId, TaskId};
 use time::OffsetDateTime;
 
@@ -95,6 +96,25 @@ pub struct RefusedLineView {
     pub reason: String,
 }
 
+/// A refused line of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RefusalView {
+    /// Its place in the list of the run's refused lines.
+    pub place: i64,
+    /// The number of its upload, if it was pushed.
+    pub upload: Option<u32>,
+    /// The number of its pull, if it was pulled.
+    pub pull: Option<u64>,
+    /// Its number in the upload or in `records.jsonl`, from 1.
+    pub line: u64,
+    /// The id that it names.
+    pub source_id: Option<String>,
+    /// What is wrong with it.
+    pub faults: Vec<LineFault>,
+    /// When it was refused.
+    pub refused_at: OffsetDateTime,
+}
+
 /// Reads of ingest runs in detail. Pages use keyset pagination on the number.
 #[async_trait]
 pub trait IngestDetailQueries: Send + Sync {
@@ -123,6 +143,16 @@ pub trait IngestDetailQueries: Send + Sync {
     ) -> Result<Vec<PullView>, StoreError>;
     /// Returns the lines of a pull that are not records, as far as they were stored.
     async fn refusals(&self, run: IngestRunId, pull: u64) -> Result<Vec<RefusedLineView>, StoreError>;
+    /// Returns the stored refused lines of a run, of its pushes or of its pulls, in the order in which they were stored,
+    /// at most `most` after the place `after`.
+    async fn refused_lines(
+        &self,
+        run: IngestRunId,
+        after: Option<i64>,
+        most: u32,
+    ) -> Result<Vec<RefusalView>, StoreError>;
+    /// Returns how many refused lines of a run are stored.
+    async fn stored_refusals(&self, run: IngestRunId) -> Result<u64, StoreError>;
     /// Returns the task of a hook run, and who created it.
     async fn task_of_run(&self, run: RunId) -> Result<Option<(TaskId, Actor)>, StoreError>;
 }

@@ -1,6 +1,7 @@
 //! Ingest runs, their lines and batches.
 
 use async_trait::async_trait;
+use domain::ingest::refused::RefusedLine;
 use domain::ingest::run::PushedRecord;
 use domain::{
     Actor, ConventionSlug, HookName, IngestMode, IngestRunId, IngestStatus, RecordSrn, Schema, SchemaRef,
@@ -160,6 +161,16 @@ pub trait Ingests: Send {
         upload: u32,
         lines: &[IngestLine],
     ) -> Result<Vec<LineResult>, StoreError>;
+    /// Stores refused lines of an upload of a locked run, ordered by line, and adds them to the run's count. A line that
+    /// the run has stored with the same number and digest is neither stored nor counted again. Beyond `most` stored
+    /// lines of the run, lines are counted only.
+    async fn add_refused(
+        &mut self,
+        run: IngestRunId,
+        upload: u32,
+        lines: &[RefusedLine],
+        most: u32,
+    ) -> Result<(), StoreError>;
     /// Returns how many lines of a locked run wait for a batch.
     async fn waiting(&mut self, run: IngestRunId) -> Result<u64, StoreError>;
     /// Forms the batch `batch` of `task` from the oldest waiting lines of a locked run: at most `most` lines and a

@@ -23,7 +23,7 @@ pub struct IngestRunView {
     pub pulls: u64,
     /// How many records the pulls returned.
     pub pulled: u64,
-    /// How many of their lines are not records.
+    /// How many lines of its pushes or pulls were refused.
     pub refused: u64,
     /// Pulls only what changed after this.
     pub since: Option<OffsetDateTime>,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use domain::{Actor, HookRun, IngestRunId, ReleaseId, RunCounts, RunId, TaskId};
-use ports::ingest::{BatchHook, BatchView, IngestRecordView, PullView, RefusedLineView};
+use ports::ingest::{BatchHook, BatchView, IngestRecordView, PullView, RefusalView, RefusedLineView};
 use ports::{IngestDetailQueries, StoreError};
 use uuid::Uuid;
 
@@ -142,6 +142,21 @@ impl IngestDetailQueries for PgStore {
                 })
             })
             .collect()
+    }
+
+    #[tracing::instrument(name = "db.ingest_detail_queries.refused_lines", skip_all, fields(ingest_run = %run))]
+    async fn refused_lines(
+        &self,
+        run: IngestRunId,
+        after: Option<i64>,
+        most: u32,
+    ) -> Result<Vec<RefusalView>, StoreError> {
+        self.refused_lines_of(run, after, most).await
+    }
+
+    #[tracing::instrument(name = "db.ingest_detail_queries.stored_refusals", skip_all, fields(ingest_run = %run))]
+    async fn stored_refusals(&self, run: IngestRunId) -> Result<u64, StoreError> {
+        self.stored_refusals_of(run).await
     }
 
     #[tracing::instrument(name = "db.ingest_detail_queries.task_of_run", skip_all, fields(run = %run))]

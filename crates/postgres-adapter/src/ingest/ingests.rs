@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
+use domain::ingest::refused::RefusedLine;
 use domain::{
     Actor, ConventionSlug, IngestRunId, RecordId, Schema, SchemaRef, ServiceAccountId, SourceId, TaskId,
     UserId,
@@ -255,6 +256,17 @@ impl Ingests for PgTx {
             }
         };
         Ok(lines.iter().map(judge).collect())
+    }
+
+    #[tracing::instrument(name = "db.ingests.add_refused", skip_all, fields(ingest_run = %run))]
+    async fn add_refused(
+        &mut self,
+        run: IngestRunId,
+        upload: u32,
+        lines: &[RefusedLine],
+        most: u32,
+    ) -> Result<(), StoreError> {
+        self.insert_refused(run, upload, lines, most).await
     }
 
     #[tracing::instrument(name = "db.ingests.waiting", skip_all, fields(ingest_run = %run))]

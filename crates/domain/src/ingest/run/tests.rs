@@ -68,6 +68,33 @@ fn csv_rows_become_typed_records_and_null_values_are_left_out() {
     assert!(mapping.record(&["Gentoo", "7"], &checker).is_err());
 }
 
+// proves EDG-3
+#[test]
+fn a_refused_line_names_its_id_if_that_can_be_read() {
+    for (line, id) in [
+        (r#"{"source_id": "a", "metadata": {"x": 1e-400}}"#, Some("a")),
+        (r#"{"id": "a", "more": [{}]}"#, Some("a")),
+        (r#"{"source_id": "..", "id": "a"}"#, Some("..")),
+        (r#"{"source_id": "a", "source_id": "b"}"#, None),
+        (r#"{"source_id": 3}"#, None),
+        (r#"{"source_id": "a""#, None),
+        ("[]", None),
+    ] {
+        assert_eq!(
+            PushedRecord::id_in_json_line(line.as_bytes()).as_deref(),
+            id,
+            "{line}"
+        );
+    }
+    let fields = fields();
+    let refs: Vec<_> = fields.iter().collect();
+    let mapping = CsvMapping::new(&header(&["id", "species"]), &refs, &CsvOptions::default()).unwrap();
+    let id = |row: &[&str]| mapping.id_in_row(row).map(|id| id.to_string());
+    assert_eq!(id(&["a", ""]).as_deref(), Some("a"));
+    assert_eq!(id(&["", "x"]), None);
+    assert_eq!(id(&["a"]), None, "its columns are not those of the header");
+}
+
 #[test]
 fn a_header_names_every_column_that_cannot_be_placed() {
     let fields = fields();
