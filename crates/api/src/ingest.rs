@@ -7,6 +7,7 @@ use crate::services::Services;
 pub(crate) mod ingest_detail;
 pub(crate) mod ingestions;
 pub(crate) mod push;
+pub(crate) mod refusals;
 pub(crate) mod wire;
 
 /// The API structs of this context.

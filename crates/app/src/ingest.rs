@@ -11,6 +11,7 @@ pub(crate) mod pulled;
 pub(crate) mod pulls;
 pub mod push_decoder;
 pub mod push_records;
+pub mod push_report;
 pub mod read_ingest_detail;
 pub mod read_ingestions;
 pub mod schedule_ingestions;

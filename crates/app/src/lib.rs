@@ -41,7 +41,8 @@ pub mod views {
     pub use ports::deposit::{DepositionFile, DepositionView, ValidationResult, ValidationView};
     pub use ports::identity::{RoleAssignment, ServiceAccountView, UserProfile};
     pub use ports::ingest::{
-        BatchHook, BatchView, IngestRecordView, IngestRunView, PullView, ReasonCount, RefusedLineView,
+        BatchHook, BatchView, IngestRecordView, IngestRunView, PullView, ReasonCount, RefusalView,
+        RefusedLineView,
     };
     pub use ports::ledger::{
         AttemptEntry, Claimed, Completion, DelegationEnd, DelegationStates, DelegationView, Message, Payload,

@@ -1,4 +1,4 @@
-//! Below `/ingestions/{id}`: cancellation, and the results of batches, records and pulls.
+//! Below `/ingestions/{id}`: cancellation, and the results of batches, lines and pulls.
 
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ use crate::http::gate::Gate;
 use crate::http::problem::{Problem, path};
 use crate::http::query::{Limit, bounded, page_size};
 use crate::http::render::{LogText, model_time};
+use crate::ingest::refusals::IngestRefusalList;
 use crate::ingest::wire::{PAGE, RunSummary, Tag};
 use crate::ledger::tasks::{CancelBody, MAX_REASON};
 use crate::registry::hook_runs::RunDetail;
@@ -262,6 +263,34 @@ impl IngestDetailApi {
             items: page.items.into_iter().map(Into::into).collect(),
             next_cursor: page.next,
         }))
+    }
+
+    /// List the lines of a run that were refused, each with its faults.
+    ///
+    /// These are lines of its pushes, or of its ingester's pulls, that are no records of the run. Records that a hook
+    /// rejected are listed with the records. A line that is pushed again is listed once, if it has the same number.
+    #[oai(
+        path = "/ingestions/:id/refusals",
+        method = "get",
+        operation_id = "listIngestRefusals"
+    )]
+    async fn refusals(
+        &self,
+        Gate(permit): Gate<act::ReadIngestions>,
+        id: Path<String>,
+        /// `next_cursor` of the previous page.
+        cursor: Query<Option<String>>,
+        /// Maximum number of lines per page (1–1000, default 50).
+        limit: Query<Option<Limit>>,
+    ) -> Result<Json<IngestRefusalList>, Problem> {
+        let run = path("id", &id.0)?;
+        let most = page_size(limit.0, PAGE);
+        let read = &self.0.ingest.read_ingest_detail;
+        let found = read
+            .refusals(permit, run, cursor.0.as_deref(), most)
+            .await
+            .map_err(|e| Problem::of_error(&e, "query"))?;
+        Ok(Json(found.into()))
     }
 
     /// List the pulls of a run: each call of the ingester and its result.

@@ -155,8 +155,9 @@ impl IngestionsApi {
 
     /// Push records into an open run.
     ///
-    /// May be called repeatedly. Invalid lines are reported by number and do not fail the rest. Repeated lines change
-    /// nothing, so a client can retry an interrupted push with the same body.
+    /// May be called repeatedly. Invalid lines are reported by number and do not fail the rest; the run keeps them, see
+    /// `/ingestions/{id}/refusals`. Repeated lines change nothing, so a client can retry an interrupted push with the
+    /// same body.
     #[oai(
         path = "/ingestions/:id/records",
         method = "post",
@@ -171,13 +172,14 @@ impl IngestionsApi {
         body: PushBody,
     ) -> Result<Json<Pushed>, Problem> {
         let run = path("id", &id.0)?;
+        let dry_run = query.0.dry_run.unwrap_or(false);
         let (format, body) = body.read_as(query.0, request)?;
         let stream = Box::pin(body.into_bytes_stream());
         Ok(Json(
             self.0
                 .ingest
                 .push_records
-                .run(permit, run, format, stream)
+                .run(permit, run, format, dry_run, stream)
                 .await?
                 .into(),
         ))

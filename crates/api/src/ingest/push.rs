@@ -1,14 +1,15 @@
 //! A push: its body in each of its forms, its parameters and its report.
 
 use app::ingest::push_decoder::PushFormat;
-use app::ingest::push_records::{PushReport, RefusedLine};
+use app::ingest::push_report::PushReport;
 use domain::Invalid;
 use domain::ingest::csv::{CsvOptions, Dialect};
+use domain::ingest::refused::RefusedLine;
 use poem::{Body as RawBody, Request, RequestBody};
 use poem_openapi::payload::{Binary, ParsePayload, Payload};
 use poem_openapi::registry::MetaSchemaRef;
 use poem_openapi::{ApiRequest, Object};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::http::problem::Problem;
 use crate::http::query::refused;
@@ -112,7 +113,7 @@ fn list(text: Option<String>) -> Vec<String> {
 }
 
 query_params! {
-    /// How a push in CSV is read.
+    /// How a push is read.
     pub(crate) struct PushQuery {
         /// CSV only: comma-separated columns that identify a record; their values are joined by `:`. Default: the
         /// column `source_id` or `id`.
@@ -122,6 +123,8 @@ query_params! {
         /// CSV only: the character between two cells, `comma`, `tab`, `semicolon` or `pipe`. A parameter `delimiter` of
         /// the content type means the same.
         delimiter: Option<String>,
+        /// Only check: every line is judged as in a push, and nothing is stored or counted. At most 100000 new records.
+        pub(crate) dry_run: Option<bool>,
     }
 }
 
@@ -156,20 +159,45 @@ pub(crate) struct LineFault {
     rule: String,
 }
 
+impl From<domain::ingest::refused::LineFault> for LineFault {
+    fn from(fault: domain::ingest::refused::LineFault) -> Self {
+        Self {
+            loc: fault.loc,
+            msg: fault.message,
+            rule: fault.rule,
+        }
+    }
+}
+
 /// A refused line.
 #[derive(Debug, Object)]
 #[oai(rename = "RefusedLine")]
 pub(crate) struct Refused {
     /// Line number in the body, from 1. For CSV: the line on which the row begins.
     line: u64,
+    /// The source id that the line names; `null` if it cannot be read.
+    source_id: Option<String>,
+    /// What is wrong with it, at most 20 faults.
     errors: Vec<LineFault>,
 }
 
-/// The result of a push.
+impl From<RefusedLine> for Refused {
+    fn from(line: RefusedLine) -> Self {
+        Self {
+            line: line.line,
+            source_id: line.source_id,
+            errors: line.faults.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+/// The result of a push. Of a dry run: what the result of the push would be.
 #[derive(Debug, Object)]
 #[oai(rename = "PushReport")]
 pub(crate) struct Pushed {
-    /// Number of this upload in its run.
+    /// Whether nothing was stored, because `dry_run` was requested.
+    dry_run: bool,
+    /// Number of this upload in its run, from 1; 0 in a dry run.
     upload: u32,
     /// Lines that are new in this run.
     accepted: u64,
@@ -179,37 +207,20 @@ pub(crate) struct Pushed {
     repeated: u64,
     /// Refused lines.
     refused: u64,
-    /// The first 1000 refused lines.
+    /// The first 1000 refused lines. `/ingestions/{id}/refusals` has those of the whole run.
     refused_lines: Vec<Refused>,
 }
 
 impl From<PushReport> for Pushed {
     fn from(report: PushReport) -> Self {
-        let fault = |f: domain::Fault| {
-            let step = |loc: domain::Loc| match loc {
-                domain::Loc::Key(name) | domain::Loc::Item { index: None, name } => Value::String(name),
-                domain::Loc::Index(index)
-                | domain::Loc::Item {
-                    index: Some(index), ..
-                } => json!(index),
-            };
-            LineFault {
-                loc: f.loc.into_iter().map(step).collect(),
-                msg: f.message,
-                rule: f.rule.to_owned(),
-            }
-        };
-        let refused = |line: RefusedLine| Refused {
-            line: line.line,
-            errors: line.faults.into_iter().map(fault).collect(),
-        };
         Self {
+            dry_run: report.dry_run,
             upload: report.upload,
             accepted: report.accepted,
             unchanged: report.unchanged,
             repeated: report.repeated,
             refused: report.refused,
-            refused_lines: report.refused_lines.into_iter().map(refused).collect(),
+            refused_lines: report.refused_lines.into_iter().map(Into::into).collect(),
         }
     }
 }

@@ -32,7 +32,7 @@ pub(crate) struct RunSummary {
     pulls: u64,
     /// Number of records that the ingester returned.
     pulled_count: u64,
-    /// Number of its lines that were not valid records; `/pulls/{pull}` states the reasons.
+    /// Number of lines of its pushes or pulls that were refused; `/ingestions/{id}/refusals` states the reasons.
     refused_count: u64,
     published_count: u64,
     rejected_count: u64,

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use domain::ingest::pulled::{PulledRecord, content_hash_with_files};
+use domain::ingest::refused::MAX_STORED_OF_A_PULL;
 use domain::registry::schema::MetadataChecker;
 use domain::{FieldDefinition, SourceId};
 use ports::ingest::IngestLine;
@@ -10,7 +11,7 @@ use ports::{Blobs, PullAttempt, PutError, RecordFile, RunnerError, StoreError};
 use serde_json::{Map, Value};
 
 /// The maximum number of refused lines that are listed. All of them are counted.
-pub(crate) const MAX_TOLD: usize = 1000;
+pub(crate) const MAX_TOLD: usize = MAX_STORED_OF_A_PULL as usize;
 /// The maximum total size of the files of one pull, in bytes: the limit that runners set on a work directory. The
 /// length of a sparse file can exceed the space that it occupies.
 const MAX_FILE_BYTES: u64 = 2 * 1024 * 1024 * 1024;

@@ -1,14 +1,16 @@
 //! Decodes a stream of bytes into records, one line at a time and in bounded memory.
 
 mod delimited;
+mod refusal;
 mod table;
 
 use domain::ingest::csv::CsvOptions;
+use domain::ingest::refused::line_digest;
 use domain::ingest::run::{MAX_LINE_BYTES, PushedRecord};
 use domain::registry::schema::MetadataChecker;
 use domain::{FieldDefinition, Invalid};
 
-pub use self::table::DecodedLine;
+pub use self::refusal::{DecodedLine, Refusal};
 use self::table::Table;
 
 /// The form of a push.
@@ -72,7 +74,8 @@ impl PushDecoder {
 struct JsonLines {
     line: Vec<u8>,
     number: u64,
-    oversized: bool,
+    /// The hash of the beginning of a line that is too long.
+    oversized: Option<[u8; 32]>,
 }
 
 impl JsonLines {
@@ -82,11 +85,13 @@ impl JsonLines {
             let (text, ends) = part
                 .strip_suffix(b"\n")
                 .map_or((part, false), |text| (text, true));
-            if self.line.len() + text.len() > MAX_LINE_BYTES {
-                self.oversized = true;
-                self.line.clear();
-            } else if !self.oversized {
-                self.line.extend_from_slice(text);
+            if self.oversized.is_none() {
+                let room = MAX_LINE_BYTES - self.line.len();
+                self.line.extend_from_slice(&text[..room.min(text.len())]);
+                if text.len() > room {
+                    self.oversized = Some(line_digest([self.line.as_slice()]));
+                    self.line.clear();
+                }
             }
             if ends {
                 self.number += 1;
@@ -95,13 +100,22 @@ impl JsonLines {
                 } else {
                     &self.line
                 };
-                if self.oversized {
-                    found.push((self.number, Err(too_long())));
+                if let Some(digest) = self.oversized.take() {
+                    let refusal = Refusal {
+                        source_id: None,
+                        digest,
+                        reason: too_long(),
+                    };
+                    found.push((self.number, Err(refusal)));
                 } else if !text.iter().all(u8::is_ascii_whitespace) {
-                    found.push((self.number, PushedRecord::from_json_line(text, checker)));
+                    let record = PushedRecord::from_json_line(text, checker).map_err(|reason| Refusal {
+                        source_id: PushedRecord::id_in_json_line(text),
+                        digest: line_digest([text]),
+                        reason,
+                    });
+                    found.push((self.number, record));
                 }
                 self.line.clear();
-                self.oversized = false;
             }
         }
         found

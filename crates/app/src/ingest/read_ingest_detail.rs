@@ -7,7 +7,7 @@ use domain::data::page::PageScope;
 use domain::ingest::run::IngestError;
 use domain::{Actor, IngestRunId, Invalid};
 use ports::data::PageKey;
-use ports::ingest::{BatchView, IngestRecordView, PullView, RefusedLineView};
+use ports::ingest::{BatchView, IngestRecordView, IngestRunView, PullView, RefusalView, RefusedLineView};
 use ports::{Blobs, ByteStream, IngestDetailQueries, IngestQueries, StoreError};
 
 use crate::access::task::Asker;
@@ -17,6 +17,17 @@ use crate::page::Page;
 
 /// The possible outcomes of records.
 pub const OUTCOMES: [&str; 4] = ["published", "unchanged", "rejected", "errored"];
+
+/// Refused lines of a run.
+#[derive(Clone, Debug)]
+pub struct Refusals {
+    /// A page of those that are stored.
+    pub page: Page<RefusalView>,
+    /// How many lines of the run were refused.
+    pub refused: u64,
+    /// How many of them are stored.
+    pub stored: u64,
+}
 
 /// Reads ingest runs in detail.
 pub struct ReadIngestDetail {
@@ -39,9 +50,13 @@ impl ReadIngestDetail {
         }
     }
 
-    async fn known(&self, run: IngestRunId) -> Result<Actor, Failure> {
+    async fn found(&self, run: IngestRunId) -> Result<IngestRunView, Failure> {
         let found = self.ingests.run(run).await?;
-        Ok(found.ok_or(IngestError::UnknownRun(run))?.opened_by)
+        Ok(found.ok_or(IngestError::UnknownRun(run))?)
+    }
+
+    async fn known(&self, run: IngestRunId) -> Result<Actor, Failure> {
+        Ok(self.found(run).await?.opened_by)
     }
 
     /// Returns at most `most` batches ordered by number, after the end of the page `cursor`.
@@ -79,6 +94,26 @@ impl ReadIngestDetail {
         let after = number(&scope, cursor)?;
         let items = self.detail.records(run, outcome, after, most).await?;
         Ok(page(&scope, items, most, |record| record.seq))
+    }
+
+    /// Returns the refused lines of a run that are stored, of its pushes or of its pulls, in their order.
+    #[tracing::instrument(name = "app.read_ingest_detail.refusals", skip_all, fields(ingest_run = %run))]
+    pub async fn refusals(
+        &self,
+        _permit: Permit<act::ReadIngestions>,
+        run: IngestRunId,
+        cursor: Option<&str>,
+        most: u32,
+    ) -> Result<Refusals, Failure> {
+        let scope = PageScope::of(&["refusals", &run.to_string()]);
+        let refused = self.found(run).await?.refused;
+        let after = number(&scope, cursor)?;
+        let items = self.detail.refused_lines(run, after, most).await?;
+        Ok(Refusals {
+            page: page(&scope, items, most, |refusal| refusal.place),
+            refused,
+            stored: self.detail.stored_refusals(run).await?,
+        })
     }
 
     /// Returns pulls ordered by number.

@@ -11,6 +11,7 @@
 
 use domain::Invalid;
 use domain::ingest::csv::Dialect;
+use domain::ingest::refused::line_digest;
 use domain::ingest::run::MAX_LINE_BYTES;
 
 /// The maximum number of columns.
@@ -38,6 +39,8 @@ pub(super) struct CellFault {
     pub(super) column: Option<usize>,
     /// The violated rule.
     pub(super) rule: Invalid,
+    /// A hash of what was read of the row's first line, or of the whole row if that is at fault.
+    pub(super) digest: [u8; 32],
 }
 
 /// How lines end in this text.
@@ -352,17 +355,20 @@ impl Delimited {
 
     fn row(&mut self, rows: &mut Vec<Row>) {
         let mut begin = 0;
+        let raw = &self.pending[self.begin..self.at];
         let cells = self.ends.iter().enumerate().map(|(column, end)| {
             let cell = &self.out[begin..*end];
             begin = *end;
             let text = std::str::from_utf8(cell).map_err(|_| CellFault {
                 column: Some(column),
                 rule: Invalid::value("is not UTF-8"),
+                digest: line_digest([raw]),
             })?;
             if text.contains('\0') {
                 return Err(CellFault {
                     column: Some(column),
                     rule: Invalid::value("must not contain the character NUL"),
+                    digest: line_digest([raw]),
                 });
             }
             Ok(text.to_owned())
@@ -372,9 +378,7 @@ impl Delimited {
             line: self.row_line,
             last_line: self.line,
             cells,
-            raw: self
-                .first_break
-                .map(|_| self.pending[self.begin..self.at].to_vec()),
+            raw: self.first_break.map(|_| raw.to_vec()),
         });
         self.restart(self.at, self.line + 1);
     }
@@ -410,6 +414,8 @@ impl Delimited {
     /// Reports the current row as refused, and goes on after its first line.
     fn refuse(&mut self, column: Option<usize>, rule: String, rows: &mut Vec<Row>) {
         let (line, last_line) = (self.row_line, self.line);
+        let first_line = self.begin..self.first_break.unwrap_or(self.at);
+        let digest = line_digest([&self.pending[first_line]]);
         let mut refused = |rule: String, last_line: u64| {
             rows.push(Row {
                 line,
@@ -417,6 +423,7 @@ impl Delimited {
                 cells: Err(CellFault {
                     column,
                     rule: Invalid::value(rule),
+                    digest,
                 }),
                 raw: None,
             });

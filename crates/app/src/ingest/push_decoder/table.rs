@@ -2,13 +2,12 @@
 
 use domain::Invalid;
 use domain::ingest::csv::{CsvMapping, CsvOptions};
+use domain::ingest::refused::line_digest;
 use domain::ingest::run::PushedRecord;
 use domain::registry::schema::{MetadataChecker, shortened};
 
 use super::delimited::{CellFault, Delimited, Row};
-
-/// A decoded line: its number, from 1, and the record or what is wrong with it.
-pub type DecodedLine = (u64, Result<PushedRecord, Invalid>);
+use super::refusal::{DecodedLine, Refusal};
 
 /// Fewer columns than this occur in prose too often to tell a text of several lines from rows.
 const MIN_AMBIGUOUS_COLUMNS: usize = 3;
@@ -56,7 +55,9 @@ impl Table {
                 self.header = Some(self.read_header(row, checker).map_err(|e| e.of_field("header"))?);
                 continue;
             };
-            let record = self.record(&row, header, mapping, checker);
+            let record = self
+                .record(&row, header, mapping, checker)
+                .map_err(|reason| refusal(&row, mapping, reason));
             found.push((row.line, record));
         }
         Ok(found)
@@ -87,7 +88,7 @@ impl Table {
     ) -> Result<PushedRecord, Invalid> {
         let cells = match &row.cells {
             Ok(cells) => cells,
-            Err(CellFault { column, rule }) => {
+            Err(CellFault { column, rule, .. }) => {
                 let named = column.map(|column| match header.get(column) {
                     Some(name) => format!("column {} ({})", column + 1, shortened(name)),
                     None => format!("column {}", column + 1),
@@ -146,5 +147,23 @@ impl Table {
         columns >= MIN_AMBIGUOUS_COLUMNS
             && lines.next().is_some_and(|first| first.len() == columns)
             && lines.all(|cells| cells.len() == columns && mapping.record(&cells, checker).is_ok())
+    }
+}
+
+fn refusal(row: &Row, mapping: &CsvMapping, reason: Invalid) -> Refusal {
+    match &row.cells {
+        Ok(cells) => {
+            let cells: Vec<&str> = cells.iter().map(String::as_str).collect();
+            Refusal {
+                source_id: mapping.id_in_row(&cells).map(|id| id.to_string()),
+                digest: line_digest(cells.iter().map(|cell| cell.as_bytes())),
+                reason,
+            }
+        }
+        Err(fault) => Refusal {
+            source_id: None,
+            digest: fault.digest,
+            reason,
+        },
     }
 }

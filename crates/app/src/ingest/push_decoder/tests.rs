@@ -21,17 +21,32 @@ fn fields() -> Vec<FieldDefinition> {
 /// A line's number, and its source id or fault.
 type Outcome = (u64, Result<String, String>);
 
-fn read(format: PushFormat, pieces: &[&[u8]]) -> Result<Vec<Outcome>, Invalid> {
+fn decoded(format: PushFormat, pieces: &[&[u8]]) -> Result<Vec<DecodedLine>, Invalid> {
     let mut decoder = PushDecoder::new(format, &fields());
     let mut lines = Vec::new();
     for piece in pieces {
         lines.extend(decoder.feed(piece)?);
     }
     lines.extend(decoder.finish()?);
-    let outcome = |line: Result<PushedRecord, Invalid>| {
-        line.map(|r| r.source_id.to_string()).map_err(|e| e.to_string())
+    Ok(lines)
+}
+
+fn read(format: PushFormat, pieces: &[&[u8]]) -> Result<Vec<Outcome>, Invalid> {
+    let outcome = |line: Result<PushedRecord, Refusal>| {
+        line.map(|r| r.source_id.to_string())
+            .map_err(|e| e.reason.to_string())
     };
+    let lines = decoded(format, pieces)?;
     Ok(lines.into_iter().map(|(n, line)| (n, outcome(line))).collect())
+}
+
+/// The refused lines of a push, each with its number.
+fn refusals(format: PushFormat, text: &str) -> Vec<(u64, Refusal)> {
+    let lines = decoded(format, &[text.as_bytes()]).unwrap();
+    lines
+        .into_iter()
+        .filter_map(|(n, line)| Some((n, line.err()?)))
+        .collect()
 }
 
 fn csv() -> PushFormat {
@@ -141,6 +156,45 @@ fn a_stray_quote_is_refused_where_it_is_and_swallows_no_other_row() {
     }
 }
 
+// proves EDG-3
+#[test]
+fn a_refused_line_is_known_again_and_another_one_is_not_taken_for_it() {
+    let head = "id,mass,text\n";
+    let digests = |format: PushFormat, text: &str| -> Vec<[u8; 32]> {
+        refusals(format, text)
+            .into_iter()
+            .map(|(_, r)| r.digest)
+            .collect()
+    };
+    // A number, a missing column, a stray quote that nothing closes, a NUL.
+    let bad = "a,x,1\nb,2\nc,3,\"open\nd,4,\0\n";
+    let first = digests(csv(), &format!("{head}{bad}"));
+    assert_eq!(first.len(), 4);
+    // The same lines, in a file that goes on differently.
+    let again = digests(csv(), &format!("{head}{bad}e,5,fine\nf,x,6\n"));
+    assert_eq!(again[..4], first);
+    assert_eq!(again.len(), 5);
+    let other = digests(
+        csv(),
+        &format!("{head}{}", bad.replace('x', "y").replace("open", "Open")),
+    );
+    assert_ne!(other[0], first[0]);
+    assert_eq!(other[1], first[1]);
+    assert_ne!(other[2], first[2]);
+
+    let json = |text: &str| digests(PushFormat::JsonLines, text);
+    assert_eq!(json("{}\n[]\n"), json("{}\n[]"));
+    assert_ne!(json("{}\n"), json("[]\n"));
+    let named = refusals(
+        PushFormat::JsonLines,
+        "{\"id\":\"a\",\"metadata\":{\"mass\":\"x\"}}",
+    );
+    assert_eq!(named[0].1.source_id.as_deref(), Some("a"));
+    let named = refusals(csv(), &format!("{head}{bad}"));
+    let ids: Vec<_> = named.iter().map(|(_, r)| r.source_id.as_deref()).collect();
+    assert_eq!(ids, [Some("a"), None, None, None]);
+}
+
 // proves EDG-1
 #[test]
 fn any_line_end_counts_lines_and_a_stray_one_is_refused() {
@@ -240,9 +294,9 @@ proptest! {
     #[test]
     fn how_the_bytes_are_cut_into_pieces_makes_no_difference(file in "(\u{feff})?(id,text,mass\r?\n|id,text,mass\r)?([a-c\",\r\n0-9]{0,60})", cut in 1_usize..7) {
         for format in [csv(), PushFormat::JsonLines] {
-            let whole = read(format.clone(), &[file.as_bytes()]);
+            let whole = decoded(format.clone(), &[file.as_bytes()]);
             let pieces: Vec<&[u8]> = file.as_bytes().chunks(cut).collect();
-            prop_assert_eq!(whole, read(format, &pieces));
+            prop_assert_eq!(whole, decoded(format, &pieces));
         }
     }
 
