@@ -38,6 +38,7 @@ mod quakes;
 mod reading;
 mod reading_streams;
 mod recall;
+mod refusals;
 mod registry;
 mod serve;
 mod short_breaks;

@@ -186,6 +186,29 @@ mkdir "$OSA_FILES/link"; ln -s /etc/passwd "$OSA_FILES/link/passwd""#,
             "{reported:?}"
         );
     }
+    // The run lists them, too, in pages.
+    let list = format!("/ingestions/{run}/refusals?limit=4");
+    let first = admin.get(&list).expect(200);
+    assert_eq!(
+        (
+            &first["refused_count"],
+            &first["stored_count"],
+            &first["truncated"]
+        ),
+        (&json!(6), &json!(6), &json!(false))
+    );
+    let next = first["next_cursor"].as_str().unwrap();
+    let second = admin.get(&format!("{list}&cursor={next}")).expect(200);
+    let lines: Vec<(&Value, &str, &Value)> = [&first, &second]
+        .iter()
+        .flat_map(|page| page["items"].as_array().unwrap())
+        .map(|l| (&l["line"], l["source_id"].as_str().unwrap_or("-"), &l["pull"]))
+        .collect();
+    let pull = json!(0);
+    let same: Vec<_> = expected.iter().map(|(line, id, _)| (json!(line), *id)).collect();
+    let same: Vec<_> = same.iter().map(|(line, id)| (line, *id, &pull)).collect();
+    assert_eq!(lines, same);
+    assert_eq!(second["next_cursor"], Value::Null);
     admin
         .get(&format!("/ingestions/{run}/pulls/1"))
         .problem(404, "NotFoundError");
