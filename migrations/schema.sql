@@ -497,6 +497,17 @@ CREATE TABLE public.ingest_pulls (
     finished_at timestamp with time zone DEFAULT now() NOT NULL
 );
 
+CREATE TABLE public.ingest_push_refusals (
+    ingest_run_id uuid NOT NULL,
+    place bigint NOT NULL,
+    upload bigint NOT NULL,
+    line bigint NOT NULL,
+    digest bytea NOT NULL,
+    source_id text,
+    faults jsonb NOT NULL,
+    refused_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
 CREATE TABLE public.ingest_records (
     ingest_run_id uuid NOT NULL,
     source_id text NOT NULL,
@@ -801,6 +812,12 @@ ALTER TABLE ONLY public.ingest_files
 
 ALTER TABLE ONLY public.ingest_pulls
     ADD CONSTRAINT ingest_pulls_pkey PRIMARY KEY (ingest_run_id, pull);
+
+ALTER TABLE ONLY public.ingest_push_refusals
+    ADD CONSTRAINT ingest_push_refusals_ingest_run_id_line_digest_key UNIQUE (ingest_run_id, line, digest);
+
+ALTER TABLE ONLY public.ingest_push_refusals
+    ADD CONSTRAINT ingest_push_refusals_pkey PRIMARY KEY (ingest_run_id, place);
 
 ALTER TABLE ONLY public.ingest_records
     ADD CONSTRAINT ingest_records_pkey PRIMARY KEY (ingest_run_id, source_id);
@@ -1146,6 +1163,9 @@ ALTER TABLE ONLY public.ingest_pulls
 
 ALTER TABLE ONLY public.ingest_pulls
     ADD CONSTRAINT ingest_pulls_task_id_fkey FOREIGN KEY (task_id) REFERENCES public.tasks(id);
+
+ALTER TABLE ONLY public.ingest_push_refusals
+    ADD CONSTRAINT ingest_push_refusals_ingest_run_id_upload_fkey FOREIGN KEY (ingest_run_id, upload) REFERENCES public.ingest_uploads(ingest_run_id, upload);
 
 ALTER TABLE ONLY public.ingest_records
     ADD CONSTRAINT ingest_records_ingest_run_id_fkey FOREIGN KEY (ingest_run_id) REFERENCES public.ingest_runs(id);
