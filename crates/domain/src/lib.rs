@@ -46,8 +46,8 @@ pub use names::{ColumnName, ConventionSlug, HookName, NodeDomain, SchemaId};
 pub use registry::convention::{Convention, ConventionDocs, ConventionExample, Curation, IngesterDefinition};
 pub use registry::digest::Digest;
 pub use registry::hook::{
-    Cardinality, ColumnDef, FeatureContract, Hook, HookRelease, JsonType, LiveMove, NewRelease, Reason,
-    ReleaseContent, Yank,
+    Cardinality, ColumnDef, FeatureContract, Hook, HookRelease, ImageLocation, JsonType, LiveMove, Locations,
+    NewRelease, Reason, ReleaseContent, Yank,
 };
 pub use registry::limits::{CpuLimit, Limits, MemoryLimit};
 pub use registry::schema::{FieldCardinality, FieldConstraints, FieldDefinition, FieldType, Schema};

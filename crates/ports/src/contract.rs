@@ -36,8 +36,9 @@ pub use ingesting::{
 pub use pulling::a_pull_keeps_its_session_and_ends_the_run_when_there_is_no_more;
 pub use reading::what_was_current_is_read_as_it_was;
 pub use registry::{
-    a_failed_statement_forbids_commit, dropped_work_leaves_nothing, moves_and_yanks_are_stored,
-    releases_are_found_by_content, versions_have_no_gaps_under_concurrency,
+    a_failed_statement_forbids_commit, a_release_is_used_from_its_newest_location,
+    dropped_work_leaves_nothing, moves_and_yanks_are_stored, releases_are_found_by_content,
+    versions_have_no_gaps_under_concurrency,
 };
 
 pub use tasks::{
@@ -319,6 +320,7 @@ macro_rules! for_each_store_contract {
         $run!(a_failed_statement_forbids_commit);
         $run!(releases_are_found_by_content);
         $run!(moves_and_yanks_are_stored);
+        $run!(a_release_is_used_from_its_newest_location);
         $run!(refresh_tokens_are_single_use);
         $run!(devices_are_bounded_and_authorized_once);
         $run!(users_roles_and_accounts_are_stored);

@@ -66,6 +66,7 @@ async fn what_is_immutable_can_be_neither_changed_nor_deleted() {
         "delegation_attempts",
         "hook_live_moves",
         "hook_release_yanks",
+        "hook_release_locations",
         "supersessions",
     ] {
         let column: String = sqlx::query_scalar(
@@ -203,6 +204,65 @@ async fn a_pointer_is_where_its_history_says_and_never_on_a_yanked_release() {
     }
     let both = format!("begin; {}; {point}; commit", entry(next, live, other, now));
     sqlx::raw_sql(AssertSqlSafe(both)).execute(pool).await.unwrap();
+}
+
+// proves REG-8
+#[tokio::test]
+async fn a_location_follows_the_one_before_it_and_is_another_image() {
+    let database = populated().await;
+    let pool = &database.pool;
+    let first = "(select id from hook_releases where hook_name = 'shape' order by version limit 1)";
+    let admin = "'00000000-0000-7000-8000-0000000000a1'";
+    let entry = |release: &str, position: &str, image: &str, by: &str, at: &str| {
+        format!(
+            "insert into hook_release_locations (hook_name, release_id, position, image, registered_by_user_id, registered_at) values ('shape', {release}, {position}, '{image}', {by}, {at})"
+        )
+    };
+    let now = "clock_timestamp()";
+    for (why, statement, state) in [
+        (
+            "a second first one",
+            entry(first, "1", "file:/a", admin, now),
+            "23514",
+        ),
+        ("a gap", entry(first, "3", "file:/a", admin, now), "23514"),
+        (
+            "the location in use",
+            format!(
+                "insert into hook_release_locations (hook_name, release_id, position, image, registered_by_user_id) select hook_name, id, 2, image, {admin} from hook_releases where id = {first}"
+            ),
+            "23514",
+        ),
+        (
+            "before its release",
+            entry(first, "2", "file:/a", admin, "'2001-01-01'"),
+            "23514",
+        ),
+        ("of nobody", entry(first, "2", "file:/a", "null", now), "23514"),
+        (
+            "of no release",
+            entry("gen_random_uuid()", "2", "file:/a", admin, now),
+            "23503",
+        ),
+    ] {
+        assert_eq!(refusal(pool, &statement).await, state, "{why}: {statement}");
+    }
+    for good in [
+        entry(first, "2", "file:/a", admin, now),
+        // Moved back.
+        entry(first, "3", "file:/b", admin, now),
+        entry(first, "4", "file:/a", admin, now),
+    ] {
+        sqlx::raw_sql(AssertSqlSafe(good)).execute(pool).await.unwrap();
+    }
+    assert_eq!(
+        refusal(pool, &entry(first, "5", "file:/a", admin, now)).await,
+        "23514"
+    );
+    assert_eq!(
+        refusal(pool, "update hook_release_locations set image = 'file:/c'").await,
+        "23001"
+    );
 }
 
 // proves REG-4

@@ -48,10 +48,10 @@ fn a_read_that_nobody_waits_for_any_more_is_cancelled() {
             )
         };
         let asked = asked(address, path);
-        until("it is read", || waiting() != "0");
+        until(&format!("{path} is read"), || waiting() != "0");
         let left = Instant::now();
         drop(asked);
-        until("it is cancelled", || waiting() == "0");
+        until(&format!("{path} is cancelled"), || waiting() == "0");
         // After 20 s it would have ended by itself.
         assert!(left.elapsed() < Duration::from_secs(15), "{path}");
         aside.commit();

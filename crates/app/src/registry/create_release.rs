@@ -1,4 +1,5 @@
-//! `POST /hooks/{name}/releases`: a new release, or the existing one of the same content (REG-2, REG-3, REG-4).
+//! `POST /hooks/{name}/releases`: a new release, or the existing one of the same content, perhaps with a new location
+//! of its image (REG-2, REG-3, REG-4, REG-8).
 
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use ports::{Committed, Ids, Store, UnitOfWork};
 
 use crate::failure::Failure;
 use crate::registry::hook_limiter::HookLimiter;
-use crate::registry::image_check::{ImageCheck, Images, refuse};
+use crate::registry::image_check::{ImageCheck, Images};
 pub use crate::registry::locked_hook::Released;
 use crate::registry::locked_hook::{lock, release_under_lock};
 use crate::retry::retried;
@@ -32,7 +33,7 @@ impl CreateRelease {
         }
     }
 
-    /// Submits a release. A new one is refused if its image is looked at and cannot be run.
+    /// Submits a release. A new one, or a new location, is refused if the image is looked at and cannot be run.
     #[tracing::instrument(name = "app.create_release", skip_all, fields(hook = %hook))]
     pub async fn run(
         &self,
@@ -56,10 +57,7 @@ impl CreateRelease {
     ) -> Result<Committed<Released>, Failure> {
         let mut uow = UnitOfWork::begin(&*self.store).await?;
         let locked = lock(&mut *uow, grant, Some(release.content.key())).await?;
-        if locked.same.is_none() {
-            refuse(finding)?;
-        }
-        let released = release_under_lock(&mut *uow, &*self.ids, grant, &locked, release).await?;
+        let released = release_under_lock(&mut *uow, &*self.ids, grant, &locked, release, finding).await?;
         Ok(uow.commit(released).await?)
     }
 }

@@ -31,6 +31,8 @@ pub struct DeployedHook {
     pub version: ReleaseVersion,
     /// Whether it is new.
     pub created: bool,
+    /// Whether its image has a new location (REG-8).
+    pub located: bool,
     /// Which version is live.
     pub live: Option<ReleaseVersion>,
 }
@@ -71,7 +73,7 @@ impl Deploy {
     }
 
     /// Deploys a convention. The same plan again changes nothing. A new release is refused if its image is looked at and
-    /// cannot be run, and so is a new ingester.
+    /// cannot be run, and so are a new location of a release and a new ingester.
     #[tracing::instrument(name = "app.deploy", skip_all)]
     pub async fn run(
         &self,
@@ -198,21 +200,20 @@ impl Deploy {
                     .update_descriptions(&hook.name, &hook.contract)
                     .await?;
             }
-            if locked.same.is_none() {
-                refuse(finding.as_ref())?;
-            }
             let released = release_under_lock(
                 repos,
                 &*self.ids,
                 &permit.over_hook(&hook.name)?,
                 &locked,
                 &hook.release,
+                finding.as_ref(),
             )
             .await?;
             done.push(DeployedHook {
                 name: hook.name.clone(),
                 version: released.release.version,
                 created: released.created,
+                located: released.located,
                 live: released.live,
             });
         }

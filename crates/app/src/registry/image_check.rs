@@ -1,8 +1,8 @@
 //! Looking at images when they are released, so that an image that cannot run is refused to those who can correct it.
 //!
-//! A release whose content exists is not refused: its image was checked when it was new, and nothing changes. That is
-//! known only under the hook's lock, and no file is read under it. So an image is looked at before, and the finding
-//! counts only if the release turns out to be new.
+//! A release whose content exists at this location is not refused: its image was checked when it was new, and nothing
+//! changes. That is known only under the hook's lock, and no file is read under it. So an image is looked at before, and
+//! the finding counts only if the release or its location turns out to be new.
 
 use std::sync::Arc;
 
@@ -94,7 +94,7 @@ impl Images {
     }
 }
 
-/// Refuses a new release for what is wrong with its image.
+/// Refuses a new release, location or ingester for what is wrong with its image.
 pub(crate) fn refuse(finding: Option<&Invalid>) -> Result<(), Failure> {
     match finding {
         Some(invalid) => Err(invalid.clone().into()),

@@ -6,12 +6,13 @@
 
 use auth::HookGrant;
 use domain::registry::hook::{HookError, HookRelease};
-use domain::{Event, NewRelease, Reason, ReleaseId, ReleaseVersion};
+use domain::{Event, Invalid, NewRelease, Reason, ReleaseId, ReleaseVersion};
 use ports::registry::LockedHook;
 use ports::{Ids, Repos, StoreError};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
+use crate::registry::image_check::refuse;
 
 /// The result of submitting a release; all of it was true under the hook's lock.
 #[derive(Clone, Debug)]
@@ -20,6 +21,8 @@ pub struct Released {
     pub release: HookRelease,
     /// Whether it is new.
     pub created: bool,
+    /// Whether its image has a new location (REG-8). A new release's first location is none.
+    pub located: bool,
     /// Which version is live.
     pub live: Option<ReleaseVersion>,
 }
@@ -54,25 +57,34 @@ pub(crate) async fn release_of(
     Ok(release.ok_or_else(unknown)?)
 }
 
-/// Submits a release of a hook whose row this unit of work has locked with the release's content.
+/// Submits a release of a hook whose row this unit of work has locked with the release's content. `finding` is what is
+/// wrong with its image: it counts for a new release and for a new location.
 pub(crate) async fn release_under_lock(
     repos: &mut dyn Repos,
     ids: &dyn Ids,
     grant: &HookGrant,
     locked: &LockedHook,
     release: &NewRelease,
+    finding: Option<&Invalid>,
 ) -> Result<Released, Failure> {
     let hook = grant.hook();
     if let Some(same) = locked.same {
         let found = repos.hooks().find_version(hook, same).await?;
-        let release = found
+        let mut existing = found
             .ok_or_else(|| StoreError::corrupt("hook_releases", "a release that was just found is gone"))?;
+        let located = existing.locations.adds(&release.image);
+        if located {
+            refuse(finding)?;
+            locate_under_lock(repos, grant, &mut existing, &release.image).await?;
+        }
         return Ok(Released {
-            release,
+            release: existing,
             created: false,
+            located,
             live: live_version(locked),
         });
     }
+    refuse(finding)?;
     let version = match locked.last {
         None => ReleaseVersion::FIRST,
         Some(last) => {
@@ -92,8 +104,41 @@ pub(crate) async fn release_under_lock(
     Ok(Released {
         release,
         created: true,
+        located: false,
         live: Some(version),
     })
+}
+
+/// Registers another location of a release of a hook whose row this unit of work has locked. The digest stays what
+/// runs, so the pointer and a yank do not matter.
+async fn locate_under_lock(
+    repos: &mut dyn Repos,
+    grant: &HookGrant,
+    release: &mut HookRelease,
+    image: &str,
+) -> Result<(), Failure> {
+    let (hook, version) = (grant.hook(), release.version);
+    let in_use = release.release.image.clone();
+    if release.locations.is_full() {
+        return Err(HookError::LocationsExhausted {
+            hook: hook.clone(),
+            version,
+            in_use,
+        }
+        .into());
+    }
+    let location = repos
+        .hooks()
+        .add_location(hook, release.id, image, grant.actor())
+        .await?;
+    release.relocate(location);
+    let payload = json!({
+        "hook_name": hook.as_str(), "version": version.get(), "digest": release.release.content.digest.as_str(),
+        "location": release.locations.number(), "image": image, "previous_image": in_use,
+    });
+    let located = hook_event(grant, "HookReleaseLocated", payload);
+    repos.activity().append(&located).await?;
+    Ok(())
 }
 
 /// Makes a release of a hook live whose row this unit of work has locked. A release that is already live stays,

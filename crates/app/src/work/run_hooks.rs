@@ -155,6 +155,7 @@ impl RunHooks {
         let run = HookRun {
             id: pin.run,
             release: pin.release.id,
+            location: pin.release.locations.number(),
             status: execution.status(),
             started_at,
             finished_at: unit.at + unit.begun.elapsed(),

@@ -12,14 +12,18 @@ use crate::data::activity::Actor;
 use crate::data::cell::{ColumnType, has_nul};
 use crate::ids::ReleaseId;
 use crate::json::canonical_json;
-use crate::kind::{Coded, Fault, Invalid, Kind, Loc};
-use crate::names::{ColumnName, HookName, NameError};
+use crate::kind::{Fault, Invalid, Loc};
+use crate::names::{ColumnName, HookName};
 use crate::registry::digest::Digest;
 use crate::registry::limits::Limits;
 use crate::registry::version::ReleaseVersion;
 
+mod error;
 mod history;
+mod locations;
+pub use error::HookError;
 pub use history::{LiveMove, MAX_REASON_BYTES, Reason, Yank};
+pub use locations::{ImageLocation, Locations, MAX_LOCATIONS};
 
 /// Maximum number of columns of a feature table.
 pub const MAX_COLUMNS: usize = 500;
@@ -210,7 +214,7 @@ pub struct Hook {
 }
 
 /// The content that identifies a release of a hook: digest, config and limits (REG-3). `source_ref` and the image's
-/// name are not part of it.
+/// location are not part of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReleaseContent {
     /// Digest of the image.
@@ -294,8 +298,10 @@ pub struct HookRelease {
     pub hook: HookName,
     /// Version number of the release.
     pub version: ReleaseVersion,
-    /// The submitted release.
+    /// The submitted release. Its `image` is the location in use.
     pub release: NewRelease,
+    /// Every location of its image (REG-8).
+    pub locations: Locations,
     /// Who released it (REG-7).
     pub built_by: Actor,
     /// When it was released.
@@ -304,87 +310,19 @@ pub struct HookRelease {
     pub yanked: Option<Yank>,
 }
 
-/// Reason for a refusal by the registry.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum HookError {
-    /// The request breaks a rule.
-    #[error(transparent)]
-    Invalid(#[from] Invalid),
-    /// The name is not valid for a hook.
-    #[error(transparent)]
-    Name(#[from] NameError),
-    /// The hook does not exist.
-    #[error("there is no hook {0}")]
-    UnknownHook(HookName),
-    /// The hook has no such release.
-    #[error("hook {hook} has no release {version}")]
-    UnknownVersion {
-        /// The hook.
-        hook: HookName,
-        /// Version in the request.
-        version: u32,
-    },
-    /// The hook exists with another contract (REG-1).
-    #[error("hook {hook} already exists with another output contract, which cannot change: {}", .differences.join("; "))]
-    ContractDiffers {
-        /// The hook.
-        hook: HookName,
-        /// Each difference, relative to the existing contract.
-        differences: Vec<String>,
-    },
-    /// A yanked release cannot become live.
-    #[error("release {version} of hook {hook} is yanked and cannot become live: {reason}")]
-    Yanked {
-        /// The hook.
-        hook: HookName,
-        /// The release.
-        version: ReleaseVersion,
-        /// Reason for the yank.
-        reason: String,
-    },
-    /// The live release can only be yanked together with a replacement.
-    #[error("release {version} of hook {hook} is live; specify its replacement in fallback_version")]
-    YankedLive {
-        /// The hook.
-        hook: HookName,
-        /// The release.
-        version: ReleaseVersion,
-    },
-    /// All numbers that PostgreSQL's `integer` can represent are used up.
-    #[error("hook {0} has used up its version numbers")]
-    VersionsExhausted(HookName),
-}
+impl HookRelease {
+    /// Adds the next location of the image, which is in use from now on.
+    pub fn relocate(&mut self, next: ImageLocation) {
+        self.release.image.clone_from(&next.image);
+        self.locations.push(next);
+    }
 
-impl Coded for HookError {
-    fn kind(&self) -> Kind {
-        match self {
-            Self::Invalid(_) => Kind::Invalid,
-            Self::Name(e) => e.kind(),
-            Self::UnknownHook(_) | Self::UnknownVersion { .. } => Kind::NotFound,
-            Self::ContractDiffers { .. }
-            | Self::VersionsExhausted(_)
-            | Self::Yanked { .. }
-            | Self::YankedLive { .. } => Kind::Conflict,
-        }
-    }
-    fn code(&self) -> &'static str {
-        match self {
-            Self::Invalid(e) => e.code(),
-            Self::Name(e) => e.code(),
-            Self::UnknownHook(_) => "hook_not_found",
-            Self::UnknownVersion { .. } => "release_not_found",
-            Self::ContractDiffers { .. } => "ConflictError",
-            Self::Yanked { .. } => "release_yanked",
-            Self::YankedLive { .. } => "release_is_live",
-            Self::VersionsExhausted(_) => "versions_exhausted",
-        }
-    }
-    fn faults(&self) -> &[Fault] {
-        match self {
-            Self::Invalid(e) => e.faults(),
-            Self::Name(e) => e.faults(),
-            _ => &[],
-        }
+    /// Returns the location that a run of this release read its image from, given its number. Each run's location was
+    /// there before it.
+    pub fn location_of_run(&self, number: u32) -> &ImageLocation {
+        self.locations
+            .get(number)
+            .unwrap_or_else(|| self.locations.in_use())
     }
 }
 

@@ -75,6 +75,8 @@ pub struct HookRun {
     pub id: RunId,
     /// The executed release.
     pub release: ReleaseId,
+    /// Number of the release's location that the image was read from, from 1 (REG-8).
+    pub location: u32,
     /// Final status of the run.
     pub status: RunStatus,
     /// When the run started, by the database's clock.

@@ -145,6 +145,7 @@ pub(super) async fn published(
     let hook_run = HookRun {
         id: pin.run,
         release: pin.release.id,
+        location: pin.release.locations.number(),
         status: RunStatus::Passed,
         started_at: now,
         finished_at: now,

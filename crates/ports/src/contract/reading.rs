@@ -58,6 +58,7 @@ async fn computed_again(subject: &Subject<'_>, srn: &RecordSrn, run: u128, rows:
         .insert(&HookRun {
             id: pin.run,
             release: pin.release.id,
+            location: pin.release.locations.number(),
             status: RunStatus::Passed,
             started_at: at,
             finished_at: at,

@@ -2,7 +2,7 @@
 
 use super::{
     ADMIN, Actor, Reason, ReleaseId, ReleaseVersion, StoreError, Subject, UnitOfWork, UserId, contract,
-    deployed, hook, id, join_all, release, released,
+    delegated, deployed, hook, id, join_all, plan, release, released,
 };
 
 /// Work that is dropped without a commit leaves nothing, tables included (DEP-1).
@@ -191,4 +191,88 @@ pub async fn moves_and_yanks_are_stored(subject: &Subject<'_>) {
     let _ = uow.commit(()).await.unwrap();
     let (read, _) = registry.release(&hook(), first.version).await.unwrap().unwrap();
     assert_eq!(read.yanked, None);
+}
+
+/// Locations are numbered in the order of their writers, even if these are concurrent and some give up. Every read of
+/// the release has all of them and uses the newest, also through a pin that was made before (REG-8).
+pub async fn a_release_is_used_from_its_newest_location(subject: &Subject<'_>) {
+    deployed(subject).await;
+    let (first, registry) = (ReleaseId::from_uuid(id(1)), subject.registry);
+    let task = delegated(subject, 7, "unit").await;
+    let mut uow = UnitOfWork::begin(subject.store).await.unwrap();
+    uow.runs()
+        .pin_live(task, &plan().slug, &plan().schema.reference)
+        .await
+        .unwrap();
+    let _ = uow.commit(()).await.unwrap();
+    // Read before, so that what is remembered of it is old afterwards.
+    let (before, _) = registry
+        .release(&hook(), ReleaseVersion::FIRST)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        (before.locations.number(), before.release.image.as_str()),
+        (1, "file:/x")
+    );
+    assert_eq!(
+        (&before.locations.in_use().by, before.locations.in_use().at),
+        (&ADMIN, before.built_at)
+    );
+
+    let key = release('a', "1g").content.key();
+    let locate = |n: u32| async move {
+        let mut uow = UnitOfWork::begin(subject.store).await.unwrap();
+        let locked = uow.hooks().lock(&hook(), Some(key)).await.unwrap().unwrap();
+        assert_eq!(locked.same, Some(ReleaseVersion::FIRST));
+        let image = format!("file:/moved/{n}");
+        let stored = uow
+            .hooks()
+            .add_location(&hook(), first, &image, &ADMIN)
+            .await
+            .unwrap();
+        assert_eq!((stored.image.as_str(), &stored.by), (image.as_str(), &ADMIN));
+        let read = uow
+            .hooks()
+            .find_version(&hook(), ReleaseVersion::FIRST)
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!((read.locations.in_use(), &read.release.image), (&stored, &image));
+        if n.is_multiple_of(3) {
+            return None;
+        }
+        let number = read.locations.number();
+        Some((uow.commit(number).await.unwrap().into_inner(), image))
+    };
+    let mut kept: Vec<(u32, String)> = join_all((0..9).map(locate)).await.into_iter().flatten().collect();
+    kept.sort();
+    let numbers: Vec<u32> = kept.iter().map(|(number, _)| *number).collect();
+    assert_eq!(numbers, (2..=7).collect::<Vec<_>>());
+
+    let (after, live) = registry
+        .release(&hook(), ReleaseVersion::FIRST)
+        .await
+        .unwrap()
+        .unwrap();
+    let all: Vec<&str> = after.locations.all().map(|l| l.image.as_str()).collect();
+    let expected: Vec<&str> = std::iter::once("file:/x")
+        .chain(kept.iter().map(|(_, image)| image.as_str()))
+        .collect();
+    assert_eq!((all, live), (expected, true));
+    assert_eq!(after.release.image, kept[5].1);
+    assert_eq!(
+        (&after.release.content, after.built_at),
+        (&before.release.content, before.built_at)
+    );
+    let times: Vec<_> = after.locations.all().map(|l| l.at).collect();
+    assert!(times.is_sorted(), "{times:?}");
+    assert_eq!(registry.releases(&hook()).await.unwrap(), [after.clone()]);
+
+    let mut uow = UnitOfWork::begin(subject.store).await.unwrap();
+    let pins = uow.runs().pins(task).await.unwrap();
+    assert_eq!(
+        pins[0].release, after,
+        "what is pinned is the release, not its location"
+    );
 }

@@ -1,7 +1,7 @@
 //! Hooks, their releases and live pointers.
 
 use async_trait::async_trait;
-use domain::registry::hook::HookRelease;
+use domain::registry::hook::{HookRelease, ImageLocation};
 use domain::{Actor, Event, FeatureContract, HookName, NewRelease, Reason, ReleaseId, ReleaseVersion, Yank};
 
 use crate::error::StoreError;
@@ -59,6 +59,15 @@ pub trait Hooks: Send {
         built_by: &Actor,
         log: &Event,
     ) -> Result<HookRelease, StoreError>;
+    /// Registers the next location of a release's image (REG-8). The caller has checked that it is another one than that
+    /// in use. Returns it as stored, with the database's time. Every later read of the release uses it.
+    async fn add_location(
+        &mut self,
+        name: &HookName,
+        release: ReleaseId,
+        image: &str,
+        by: &Actor,
+    ) -> Result<ImageLocation, StoreError>;
     /// Moves the pointer to an existing release, and records the move as the next one in the hook's history.
     async fn move_live(
         &mut self,

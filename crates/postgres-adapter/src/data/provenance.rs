@@ -43,6 +43,7 @@ struct RunRow {
     passed: Option<i64>,
     rejected: Option<i64>,
     errored: Option<i64>,
+    location: i64,
 }
 
 impl RunRow {
@@ -51,6 +52,7 @@ impl RunRow {
         Ok(HookRun {
             id: RunId::from_uuid(self.id),
             release: domain::ReleaseId::from_uuid(self.release_id),
+            location: small(TABLE, self.location)?,
             status: parsed(TABLE, &self.status)?,
             started_at: self.started_at,
             finished_at: self.finished_at,
@@ -112,7 +114,7 @@ impl Tracing<'_> {
     async fn run_of(&mut self, id: RunId) -> Result<Option<HookRun>, StoreError> {
         let row = sqlx::query_as!(
             RunRow,
-            "select id, release_id, status, started_at, finished_at, duration_s, oom_retries, worker, log_ref, failure, passed, rejected, errored from hook_runs where id = $1",
+            "select id, release_id, status, started_at, finished_at, duration_s, oom_retries, worker, log_ref, failure, passed, rejected, errored, location from hook_runs where id = $1",
             id.as_uuid()
         )
         .fetch_optional(&mut *self.conn)
@@ -342,8 +344,8 @@ impl ProvenanceQueries for PgStore {
             values,
             newest,
         } = traced;
-        // Everything from here on is immutable, except the state of the task and the pointer, so several statements
-        // are consistent.
+        // Everything from here on is immutable, except the state of the task and the pointer, and what is added since
+        // (locations, yanks), so several statements are consistent.
         let run = tracing
             .run_of(RunId::from_uuid(run))
             .await?

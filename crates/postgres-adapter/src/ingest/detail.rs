@@ -181,7 +181,8 @@ impl PgStore {
         const TABLE: &str = "hook_runs";
         let rows = sqlx::query!(
             r#"select p.task_id, p.run_id, p.hook_name, p.release_id, l.version, r.status as "status?", r.started_at as "started_at?", r.finished_at as "finished_at?",
-                 r.duration_s as "duration_s?", r.oom_retries as "oom_retries?", r.worker as "worker?", r.log_ref, r.failure, r.passed, r.rejected, r.errored
+                 r.duration_s as "duration_s?", r.oom_retries as "oom_retries?", r.worker as "worker?", r.log_ref, r.failure, r.passed, r.rejected, r.errored,
+                 r.location as "location?"
                from release_pins p join hook_releases l on l.id = p.release_id left join hook_runs r on r.id = p.run_id
                where p.task_id = any($1) order by p.task_id, p.position"#,
             tasks
@@ -195,17 +196,18 @@ impl PgStore {
                 row.status,
                 row.started_at.zip(row.finished_at),
                 row.duration_s.zip(row.oom_retries),
-                row.worker,
+                row.worker.zip(row.location),
             );
             let outcome = match ended {
                 (
                     Some(status),
                     Some((started_at, finished_at)),
                     Some((duration_s, oom_retries)),
-                    Some(worker),
+                    Some((worker, location)),
                 ) => Some(HookRun {
                     id: RunId::from_uuid(row.run_id),
                     release: ReleaseId::from_uuid(row.release_id),
+                    location: small(TABLE, location)?,
                     status: parsed(TABLE, &status)?,
                     started_at,
                     finished_at,

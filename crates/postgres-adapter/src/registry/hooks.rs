@@ -2,7 +2,7 @@
 //! no gaps and every answer is true at the commit (REG-2, REG-3).
 
 use async_trait::async_trait;
-use domain::registry::hook::HookRelease;
+use domain::registry::hook::{HookRelease, ImageLocation, Locations};
 use domain::{
     Actor, Event, FeatureContract, HookName, NewRelease, Reason, ReleaseId, ReleaseVersion, ServiceAccountId,
     UserId, Yank,
@@ -167,9 +167,45 @@ impl Hooks for PgTx {
             hook: name.clone(),
             version,
             release: release.clone(),
+            locations: Locations::new(ImageLocation {
+                image: release.image.clone(),
+                by: built_by.clone(),
+                at: built_at,
+            }),
             built_by: built_by.clone(),
             built_at,
             yanked: None,
+        })
+    }
+
+    #[tracing::instrument(name = "db.hooks.add_location", skip_all, fields(hook = %name, release = %release))]
+    async fn add_location(
+        &mut self,
+        name: &HookName,
+        release: ReleaseId,
+        image: &str,
+        by: &Actor,
+    ) -> Result<ImageLocation, StoreError> {
+        let at = sqlx::query_scalar!(
+            r#"with last as (select position, registered_at from hook_release_locations where release_id = $2 order by position desc limit 1)
+             insert into hook_release_locations (hook_name, release_id, position, image, registered_by_user_id, registered_by_service_account_id, registered_at)
+             select $1, id, coalesce((select position from last), 1) + 1, $3, $4, $5,
+               greatest(clock_timestamp(), coalesce((select registered_at from last), built_at))
+             from hook_releases where id = $2
+             returning registered_at as "registered_at!""#,
+            name.as_str(),
+            release.as_uuid(),
+            image,
+            by.user().map(UserId::as_uuid),
+            by.service_account().map(ServiceAccountId::as_uuid),
+        )
+        .fetch_one(self.conn())
+        .await
+        .map_err(|e| self.fail(e))?;
+        Ok(ImageLocation {
+            image: image.to_owned(),
+            by: by.clone(),
+            at,
         })
     }
 

@@ -1,5 +1,5 @@
-//! Reads of single releases, of which many are concurrent: the immutable part of a release is cached, and reads of
-//! whether it is live or yanked are coalesced.
+//! Reads of single releases, of which many are concurrent: a release is cached as it was read, and reads of whether it
+//! is live, yanked or has more locations since are coalesced.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -27,7 +27,8 @@ type Read = Option<(HookRelease, bool)>;
 
 /// Reads of single releases.
 pub(crate) struct ReleaseReads {
-    /// The immutable part (the database refuses changes), without yanks.
+    /// What the database does not let change, without yanks. Locations are only added, so their number tells whether
+    /// those that are cached are all.
     known: Cache<Key, Arc<HookRelease>>,
     waiting: Arc<ReadBatcher<Key, Read>>,
 }
@@ -42,8 +43,9 @@ impl Default for ReleaseReads {
     fn default() -> Self {
         let size = |_: &Key, release: &Arc<HookRelease>| {
             let config = serde_json::to_string(&release.release.content.config).map_or(0, |text| text.len());
+            let locations: usize = release.locations.all().map(|l| 100 + l.image.len()).sum();
             // A map in memory takes several times the size of its text.
-            u32::try_from(1000 + 4 * config).unwrap_or(u32::MAX)
+            u32::try_from(1000 + locations + 4 * config).unwrap_or(u32::MAX)
         };
         Self {
             known: Cache::builder().max_capacity(MAX_BYTES).weigher(size).build(),
@@ -118,6 +120,11 @@ async fn read_all(
         )
         .await?;
         for (place, release) in old {
+            let all = states.locations.get(&release.id.as_uuid()).copied().unwrap_or(1);
+            if i64::from(release.locations.number()) != all {
+                new.push((place, &keys[place]));
+                continue;
+            }
             let mut release = HookRelease::clone(&release);
             release.yanked = states.yanks.get(&release.id.as_uuid()).cloned();
             let live = states.live.get(release.hook.as_str()) == Some(&release.id.as_uuid());
@@ -151,13 +158,15 @@ async fn read_all(
     Ok(reads)
 }
 
-/// The mutable part of releases, of one snapshot.
+/// What may have changed of releases, of one snapshot.
 #[derive(Default)]
 struct States {
     /// The live release of each hook.
     live: BTreeMap<String, Uuid>,
     /// The releases that are yanked.
     yanks: BTreeMap<Uuid, Yank>,
+    /// How many locations there are, of releases that have more than one.
+    locations: BTreeMap<Uuid, i64>,
 }
 
 async fn states(
@@ -165,15 +174,17 @@ async fn states(
     hooks: &[String],
     releases: &[Uuid],
 ) -> Result<States, StoreError> {
-    // Two look-ups by primary key in one statement, so that both are of one snapshot.
+    // Three look-ups by primary key in one statement, so that all are of one snapshot.
     let rows = sqlx::query!(
         r#"select name as "hook?", live_release_id as "release_id?", null::text as "reason?", null::uuid as "user_id?",
-             null::uuid as "service_account_id?", null::timestamptz as "at?"
+             null::uuid as "service_account_id?", null::timestamptz as "at?", null::bigint as "locations?"
            from hooks where name = any($1)
            union all
-           select null, y.release_id, y.reason, y.changed_by_user_id, y.changed_by_service_account_id, y.changed_at
+           select null, y.release_id, y.reason, y.changed_by_user_id, y.changed_by_service_account_id, y.changed_at, null
            from hook_release_yanks y where y.release_id = any($2) and y.yanked
-             and not exists (select 1 from hook_release_yanks later where later.release_id = y.release_id and later.change > y.change)"#,
+             and not exists (select 1 from hook_release_yanks later where later.release_id = y.release_id and later.change > y.change)
+           union all
+           select null, release_id, null, null, null, null, max(position) from hook_release_locations where release_id = any($2) group by release_id"#,
         hooks,
         releases
     )
@@ -182,9 +193,10 @@ async fn states(
     .map_err(store_error)?;
     let mut states = States::default();
     for row in rows {
-        match (row.hook, row.release_id, row.at) {
-            (Some(hook), Some(id), _) => drop(states.live.insert(hook, id)),
-            (None, Some(id), Some(at)) => {
+        match (row.hook, row.release_id, row.at, row.locations) {
+            (Some(hook), Some(id), ..) => drop(states.live.insert(hook, id)),
+            (None, Some(id), None, Some(number)) => drop(states.locations.insert(id, number)),
+            (None, Some(id), Some(at), _) => {
                 let by = actor(row.user_id, row.service_account_id);
                 let reason = row.reason.unwrap_or_default();
                 states.yanks.insert(id, Yank { reason, by, at });

@@ -2,12 +2,13 @@
 
 use std::str::FromStr;
 
-use domain::registry::hook::{HookRelease, NewRelease, ReleaseContent, Yank};
+use domain::registry::hook::{HookRelease, ImageLocation, Locations, NewRelease, ReleaseContent, Yank};
 use domain::{Actor, Limits, ReleaseId, ReleaseVersion, ServiceAccountId, UserId};
 use ports::StoreError;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
-use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use time::{OffsetDateTime, UtcOffset};
 use uuid::Uuid;
 
 /// Parses a stored text.
@@ -70,7 +71,7 @@ pub(crate) fn actor(user: Option<Uuid>, service_account: Option<Uuid>) -> Actor 
 }
 
 /// `query_as!` of releases: what follows `FROM hook_releases r`, and its arguments. Every read of a release goes
-/// through here, so that none can omit a yank.
+/// through here, so that none can omit a yank, or use a location of before.
 macro_rules! releases {
     ($tail:tt $(, $argument:expr)* $(,)?) => {
         sqlx::query_as!(
@@ -79,6 +80,9 @@ macro_rules! releases {
                  r.built_by_user_id, r.built_by_service_account_id, r.built_at,
                  y.reason as "yank_reason?", y.changed_by_user_id as "yanked_by_user_id?",
                  y.changed_by_service_account_id as "yanked_by_service_account_id?", y.changed_at as "yanked_at?",
+                 (select jsonb_agg(jsonb_build_object('image', l.image, 'user', l.registered_by_user_id,
+                                                      'service_account', l.registered_by_service_account_id, 'at', l.registered_at) order by l.position)
+                  from hook_release_locations l where l.release_id = r.id) as "later_locations?",
                  exists (select 1 from hooks where name = r.hook_name and live_release_id = r.id) as "live!"
                from hook_releases r
                left join lateral (select yanked, reason, changed_by_user_id, changed_by_service_account_id, changed_at
@@ -90,11 +94,33 @@ macro_rules! releases {
 }
 pub(crate) use releases;
 
-/// A row of `hook_releases`, with its yank.
+/// An element of `later_locations`.
+#[derive(serde::Deserialize)]
+struct LaterLocation {
+    image: String,
+    user: Option<Uuid>,
+    service_account: Option<Uuid>,
+    at: String,
+}
+
+impl LaterLocation {
+    fn location(self) -> Result<ImageLocation, StoreError> {
+        let at = OffsetDateTime::parse(&self.at, &Rfc3339)
+            .map_err(|e| StoreError::corrupt("hook_release_locations", e))?;
+        Ok(ImageLocation {
+            image: self.image,
+            by: actor(self.user, self.service_account),
+            at: at.to_offset(UtcOffset::UTC),
+        })
+    }
+}
+
+/// A row of `hook_releases`, with its locations and its yank.
 pub(crate) struct ReleaseRow {
     pub(crate) id: Uuid,
     pub(crate) hook_name: String,
     pub(crate) version: i32,
+    /// The first location of its image.
     pub(crate) image: String,
     pub(crate) digest: String,
     pub(crate) config: Value,
@@ -107,6 +133,8 @@ pub(crate) struct ReleaseRow {
     pub(crate) yanked_by_user_id: Option<Uuid>,
     pub(crate) yanked_by_service_account_id: Option<Uuid>,
     pub(crate) yanked_at: Option<OffsetDateTime>,
+    /// The locations after the first, in order; `None` if there is none.
+    pub(crate) later_locations: Option<Value>,
     /// Whether it is live, in the snapshot of the read.
     pub(crate) live: bool,
 }
@@ -114,12 +142,23 @@ pub(crate) struct ReleaseRow {
 impl ReleaseRow {
     pub(crate) fn release(self) -> Result<HookRelease, StoreError> {
         const TABLE: &str = "hook_releases";
+        let built_by = actor(self.built_by_user_id, self.built_by_service_account_id);
+        let mut locations = Locations::new(ImageLocation {
+            image: self.image,
+            by: built_by.clone(),
+            at: self.built_at,
+        });
+        if let Some(later) = self.later_locations {
+            for location in document::<Vec<LaterLocation>>("hook_release_locations", later)? {
+                locations.push(location.location()?);
+            }
+        }
         Ok(HookRelease {
             id: ReleaseId::from_uuid(self.id),
             hook: parsed(TABLE, &self.hook_name)?,
             version: release_version(self.version)?,
             release: NewRelease {
-                image: self.image,
+                image: locations.in_use().image.clone(),
                 content: ReleaseContent {
                     digest: parsed(TABLE, &self.digest)?,
                     config: object(TABLE, self.config)?,
@@ -127,7 +166,8 @@ impl ReleaseRow {
                 },
                 source_ref: self.source_ref,
             },
-            built_by: actor(self.built_by_user_id, self.built_by_service_account_id),
+            locations,
+            built_by,
             built_at: self.built_at,
             yanked: self.yanked_at.map(|at| Yank {
                 reason: self.yank_reason.unwrap_or_default(),

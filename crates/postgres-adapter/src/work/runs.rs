@@ -84,7 +84,7 @@ impl Runs for PgTx {
         .fetch_all(self.conn())
         .await
         .map_err(|e| self.fail(e))?;
-        // Pins and releases never change, so the two statements are consistent.
+        // Pins and releases never change, except that a release gets locations: the one in use now is what runs.
         let mut releases: BTreeMap<_, _> = releases.into_iter().map(|row| (row.id, row)).collect();
         pins.into_iter()
             .map(|pin| {
@@ -103,8 +103,8 @@ impl Runs for PgTx {
     #[tracing::instrument(name = "db.runs.insert", skip_all)]
     async fn insert(&mut self, run: &HookRun) -> Result<(), StoreError> {
         sqlx::query!(
-            "insert into hook_runs (id, release_id, status, started_at, finished_at, duration_s, oom_retries, worker, log_ref, failure, passed, rejected, errored)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) on conflict do nothing",
+            "insert into hook_runs (id, release_id, status, started_at, finished_at, duration_s, oom_retries, worker, log_ref, failure, passed, rejected, errored, location)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) on conflict do nothing",
             run.id.as_uuid(),
             run.release.as_uuid(),
             run.status.as_str(),
@@ -118,6 +118,7 @@ impl Runs for PgTx {
             run.counts.map(|c| signed(c.passed)),
             run.counts.map(|c| signed(c.rejected)),
             run.counts.map(|c| signed(c.errored)),
+            i64::from(run.location),
         )
         .execute(self.conn())
         .await

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use async_trait::async_trait;
-use domain::registry::hook::{HookRelease, NewRelease, ReleaseContent};
+use domain::registry::hook::{HookRelease, ImageLocation, Locations, NewRelease, ReleaseContent};
 use domain::work::outcome::HookOutput;
 use domain::{
     Actor, Cardinality, Digest, FeatureContract, Limits, ReleaseId, ReleaseVersion, RunId, TaskId, UserId,
@@ -125,6 +125,11 @@ async fn run_from(
                 content,
                 source_ref: "git:1".into(),
             },
+            locations: Locations::new(ImageLocation {
+                image: "file:/x".into(),
+                by: Actor::User(UserId::LOCAL_ADMIN),
+                at: OffsetDateTime::UNIX_EPOCH,
+            }),
             built_by: Actor::User(UserId::LOCAL_ADMIN),
             built_at: OffsetDateTime::UNIX_EPOCH,
             yanked: None,
