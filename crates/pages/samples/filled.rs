@@ -4,7 +4,8 @@ use pages::{
     Column, ConventionEntry, Count, ErrorPage, FieldValue, FrontPage, HookEntry, LiveRelease, Node,
     RecordFeature, RecordPage, RowOf, Sample, SchemaDoc, SchemaEntry, SchemaExample, SchemaFeature, Skill,
     SkillConvention, SkillDataset, SkillFeature, Source, TableEntry, TableKind, TablePage, TableRow, Totals,
-    TracePage, TracedDelegation, TracedRecord, TracedRelease, TracedRow, TracedRun, TracedTask, Who, Yanked,
+    TracePage, TracedDelegation, TracedLocation, TracedRecord, TracedRelease, TracedRow, TracedRun,
+    TracedTask, Who, Yanked,
 };
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -83,6 +84,14 @@ fn who(text: &str) -> Who {
         id: text.to_owned(),
         name: Some(text.to_owned()),
         authority: Some(text.to_owned()),
+    }
+}
+
+fn location(text: &str) -> TracedLocation {
+    TracedLocation {
+        image: text.to_owned(),
+        by: text.to_owned(),
+        at: AT,
     }
 }
 
@@ -247,12 +256,14 @@ pub(crate) fn trace(text: &str) -> TracePage {
             duration_s: 1e9,
             oom_retries: 3,
             worker: t(),
+            image: t(),
         },
         release: TracedRelease {
             id: t(),
             hook: t(),
             version: 4,
             image: t(),
+            locations: vec![location(text), location(text)],
             digest: t(),
             config: json!({ text: text }),
             limits: vec![(t(), t()), (t(), t())],

@@ -1,8 +1,8 @@
 //! Where rows of the archive of earthquakes come from.
 
 use pages::{
-    Source, TracePage, TracedDelegation, TracedRecord, TracedRelease, TracedRow, TracedRun, TracedTask, Who,
-    Yanked,
+    Source, TracePage, TracedDelegation, TracedLocation, TracedRecord, TracedRelease, TracedRow, TracedRun,
+    TracedTask, Who, Yanked,
 };
 use serde_json::json;
 use time::macros::datetime;
@@ -72,12 +72,18 @@ pub(crate) fn ingest_trace() -> TracePage {
             duration_s: 12.3,
             oom_retries: 1,
             worker: "quakes-2/ingest-0".to_owned(),
+            image: "ghcr.io/quakes/energy:1.4.0".to_owned(),
         },
         release: TracedRelease {
             id: "0190f3c2-1111-7d21-b1f0-3a2a0a7b6c10".to_owned(),
             hook: "quake_energy".to_owned(),
             version: 3,
             image: "ghcr.io/quakes/energy:1.4.0".to_owned(),
+            locations: vec![TracedLocation {
+                image: "ghcr.io/quakes/energy:1.4.0".to_owned(),
+                by: builder().id,
+                at: BUILT,
+            }],
             digest: DIGEST.to_owned(),
             config: json!({"relation": "Gutenberg-Richter", "cutoff": 2.5}),
             limits: [("timeout_seconds", "60"), ("memory", "256m"), ("cpu", "1")]

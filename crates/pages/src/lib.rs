@@ -45,7 +45,8 @@ pub use model::{
 };
 pub use parts::{CONTENT_SECURITY_POLICY, HTML, MARKDOWN, STYLESHEET};
 pub use provenance::{
-    TracePage, TracedDelegation, TracedRecord, TracedRelease, TracedRow, TracedRun, TracedTask, Yanked,
+    TracePage, TracedDelegation, TracedLocation, TracedRecord, TracedRelease, TracedRow, TracedRun,
+    TracedTask, Yanked,
 };
 pub use record::record_page;
 pub use schema_doc::schema_md;

@@ -37,6 +37,8 @@ pub struct TracedRun {
     pub oom_retries: u32,
     /// Which worker ran it.
     pub worker: String,
+    /// The location that its image was read from.
+    pub image: String,
 }
 
 /// When, by whom and why a release was withdrawn.
@@ -50,6 +52,17 @@ pub struct Yanked {
     pub at: OffsetDateTime,
 }
 
+/// A location of a release's image.
+#[derive(Clone, Debug)]
+pub struct TracedLocation {
+    /// The location.
+    pub image: String,
+    /// Who registered it: `user:<id>` or `service_account:<id>`.
+    pub by: String,
+    /// When it was registered.
+    pub at: OffsetDateTime,
+}
+
 /// The release that ran.
 #[derive(Clone, Debug)]
 pub struct TracedRelease {
@@ -59,8 +72,10 @@ pub struct TracedRelease {
     pub hook: String,
     /// Its number.
     pub version: u32,
-    /// Its image.
+    /// The location of its image that is in use.
     pub image: String,
+    /// Every location of its image, in order.
+    pub locations: Vec<TracedLocation>,
     /// Its image's digest.
     pub digest: String,
     /// Its config, a JSON object.

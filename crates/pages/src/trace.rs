@@ -117,6 +117,7 @@ fn run_facts(run: &TracedRun) -> Markup {
             dt { "Finished" } dd { (time(run.finished_at)) ", after " (duration(run.duration_s)) }
             dt { "Out-of-memory retries" } dd { (run.oom_retries) }
             dt { "Worker" } dd { (code(&run.worker)) }
+            dt { "Image read from" } dd { (code(&run.image)) }
         }
     }
 }
@@ -135,6 +136,12 @@ fn release_facts(base: &BaseUrl, release: &TracedRelease) -> Markup {
                 }
             }
             dt { "Image" } dd { (code(&release.image)) }
+            @if release.locations.len() > 1 {
+                dt { "Locations" }
+                dd { ol class="links" { @for location in &release.locations {
+                    li { (code(&location.image)) ", since " (time(location.at)) ", by " (code(&location.by)) }
+                } } }
+            }
             dt { "Digest" } dd { (code(&release.digest)) }
             dt { "Built from" } dd { (linked(&release.source_ref)) }
             dt { "Built by" } dd { (who(&release.built_by)) }

@@ -71,7 +71,7 @@ pub(crate) async fn resolve(
         None => String::new(),
     };
     Err(unusable(format!(
-        "no image {pinned} and none with the id {digest} is on the engine, and it could not be pulled ({why}){elsewhere}; push or build the released image, or release what is there"
+        "no image {pinned} and none with the id {digest} is on the engine, and it could not be pulled ({why}){elsewhere}; push or build the released image, release it again from where it is now, or release what is there"
     )))
 }
 

@@ -146,7 +146,7 @@ pub(crate) fn verified_copy(
     let path = path_of(image).map_err(unusable)?;
     let mut hasher = hasher_of(digest).map_err(unusable)?;
     let show = path.display();
-    let mut original = open(&path).map_err(|e| unusable(format!("{show} cannot be opened ({e}); put the image there, or release the hook with the path where it is")))?;
+    let mut original = open(&path).map_err(|e| unusable(format!("{show} cannot be opened ({e}); put the image there, or release it again, with the same config and limits, from the path where it is")))?;
     let about = original
         .metadata()
         .map_err(|e| unusable(format!("{show} cannot be examined ({e})")))?;
@@ -165,7 +165,7 @@ pub(crate) fn verified_copy(
     let found = hasher.finish();
     if found != digest.as_str() {
         return Err(unusable(format!(
-            "{show} has the digest {found}, the release says {digest}; put the released file back, or release what is there"
+            "{show} has the digest {found}, the release says {digest}; put the released file back, release that file from the path where it is now, or release what is there"
         )));
     }
     startable(&start_of(copy)?, &show.to_string(), sees).map_err(unusable)

@@ -7,7 +7,7 @@ use poem_openapi::Object;
 use serde_json::Value;
 
 use crate::http::render::model_time;
-use crate::registry::wire::{WireLimits, WireYank};
+use crate::registry::wire::{WireLimits, WireLocation, WireYank, locations};
 
 /// An actor.
 #[derive(Debug, Object)]
@@ -54,6 +54,10 @@ struct TraceRun {
     duration_s: f64,
     oom_retries: u32,
     worker: String,
+    /// Number of the release's location that the image was read from, from 1.
+    location: u32,
+    /// That location.
+    image: String,
 }
 
 /// The release that ran.
@@ -62,7 +66,10 @@ struct TraceRelease {
     id: String,
     hook_name: String,
     version: u32,
+    /// The location of the image that is in use now.
     image: String,
+    /// Every location of the image, in order: the last one is in use.
+    locations: Vec<WireLocation>,
     digest: String,
     config: BTreeMap<String, Value>,
     limits: WireLimits,
@@ -238,6 +245,8 @@ impl From<RowTrace> for RowTraceBody {
                 duration_s: run.duration_s,
                 oom_retries: run.oom_retries,
                 worker: run.worker,
+                location: run.location,
+                image: release.location_of_run(run.location).image.clone(),
             },
             release: TraceRelease {
                 id: release.id.to_string(),
@@ -246,6 +255,7 @@ impl From<RowTrace> for RowTraceBody {
                 hook_name: release.hook.into(),
                 version: release.version.get(),
                 image: release.release.image,
+                locations: locations(&release.locations),
                 digest: release.release.content.digest.to_string(),
                 limits: (&release.release.content.limits).into(),
                 config: release.release.content.config.into_iter().collect(),

@@ -69,7 +69,10 @@ impl<T: ToJSON> ApiResponse for Rendered<T> {
 }
 
 /// A cache of rendered immutable resources. The key identifies everything that was rendered.
-pub(crate) struct Renderings(Cache<(Uuid, bool), Bytes>);
+pub(crate) struct Renderings(Cache<Key, Bytes>);
+
+/// A release's id, whether it is live, and the number of its locations.
+type Key = (Uuid, bool, u32);
 
 impl Renderings {
     /// Approximate maximum size, in bytes.
@@ -77,7 +80,7 @@ impl Renderings {
 
     /// Creates an empty cache.
     pub(crate) fn new() -> Self {
-        let size = |_: &(Uuid, bool), body: &Bytes| u32::try_from(body.len() + 200).unwrap_or(u32::MAX);
+        let size = |_: &Key, body: &Bytes| u32::try_from(body.len() + 200).unwrap_or(u32::MAX);
         Self(
             Cache::builder()
                 .max_capacity(Self::MAX_BYTES)
@@ -87,7 +90,7 @@ impl Renderings {
     }
 
     /// Returns the cached rendering under this key, or renders and caches `value`.
-    pub(crate) fn get<T: ToJSON>(&self, key: (Uuid, bool), value: impl FnOnce() -> T) -> Rendered<T> {
+    pub(crate) fn get<T: ToJSON>(&self, key: Key, value: impl FnOnce() -> T) -> Rendered<T> {
         if let Some(body) = self.0.get(&key) {
             return Rendered::from_bytes(body);
         }

@@ -38,6 +38,8 @@ struct DeployedHook {
     version: u32,
     /// Whether this deploy created the version.
     created: bool,
+    /// Whether this deploy added a location of the image to an existing version.
+    location_added: bool,
     /// The live version; another one if an operator rolled back.
     live_version: Option<u32>,
 }
@@ -73,6 +75,7 @@ impl From<Committed<Deployed>> for DeployResponse {
             name: h.name.into(),
             version: h.version.get(),
             created: h.created,
+            location_added: h.located,
             live_version: h.live.map(domain::ReleaseVersion::get),
         };
         Self::Created(Json(DeployedConvention {
@@ -197,8 +200,8 @@ impl ConventionsApi {
     async fn deploy(
         &self,
         Gate(permit): Gate<act::DeployConvention>,
-        /// Whether the server looks at images of the form `file:` and refuses new releases that cannot run (default
-        /// `true`). Use `false` if the hooks run on other machines.
+        /// Whether the server looks at images of the form `file:` and refuses new releases and locations that
+        /// cannot run (default `true`). Use `false` if the hooks run on other machines.
         check: Query<Option<bool>>,
         body: Body<DeployBody>,
     ) -> Result<DeployResponse, Problem> {

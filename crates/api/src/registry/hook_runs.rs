@@ -23,6 +23,8 @@ pub(crate) struct HookRunsApi(pub(crate) Arc<Services>);
 pub(crate) struct RunDetail {
     id: String,
     release_id: String,
+    /// Number of the release's location that the image was read from, from 1.
+    location: u32,
     /// `passed`, `failed` or `error`.
     status: String,
     started_at: String,
@@ -49,6 +51,7 @@ impl From<HookRun> for RunDetail {
         Self {
             id: run.id.to_string(),
             release_id: run.release.to_string(),
+            location: run.location,
             status: run.status.as_str().to_owned(),
             started_at: model_time(run.started_at),
             finished_at: model_time(run.finished_at),

@@ -20,7 +20,7 @@ use crate::http::gate::Gate;
 use crate::http::problem::{Problem, path};
 use crate::http::render::model_time;
 use crate::http::rendered::{LastRendering, Rendered, Renderings};
-use crate::registry::wire::{WireFeature, WireLimits, WireYank};
+use crate::registry::wire::{WireFeature, WireLimits, WireLocation, WireYank, locations};
 use crate::registry::wire_deploy::NewReleaseBody;
 use crate::services::Services;
 
@@ -45,6 +45,12 @@ struct SubmittedRelease {
     version: u32,
     id: String,
     digest: String,
+    /// The location of the image that is in use.
+    image: String,
+    /// Every location of the image, in order: the last one is in use.
+    locations: Vec<WireLocation>,
+    /// Whether this request registered the last location. The location of a new release is part of it.
+    location_added: bool,
     source_ref: String,
     built_at: String,
     /// Whether this version is live.
@@ -55,7 +61,8 @@ struct SubmittedRelease {
 
 #[derive(Debug, ApiResponse)]
 enum SubmitResponse {
-    /// The hook already has a release with this digest, config and limits; nothing changed.
+    /// The hook already has a release with this digest, config and limits. If the image has another location than the
+    /// one in use, the location was added; otherwise nothing changed.
     #[oai(status = 200)]
     Existing(Json<SubmittedRelease>),
     /// The new release, which is live.
@@ -68,6 +75,7 @@ impl From<Committed<Released>> for SubmitResponse {
         let Released {
             release,
             created,
+            located,
             live,
         } = done.into_inner();
         let body = Json(SubmittedRelease {
@@ -76,6 +84,9 @@ impl From<Committed<Released>> for SubmitResponse {
             version: release.version.get(),
             id: release.id.to_string(),
             digest: release.release.content.digest.to_string(),
+            image: release.release.image,
+            locations: locations(&release.locations),
+            location_added: located,
             source_ref: release.release.source_ref,
             built_at: model_time(release.built_at),
             yanked: release.yanked.map(Into::into),
@@ -116,7 +127,10 @@ struct HookList {
 struct ReleaseItem {
     version: u32,
     digest: String,
+    /// The location of the image that is in use.
     image: String,
+    /// Every location of the image, in order: the last one is in use.
+    locations: Vec<WireLocation>,
     source_ref: String,
     /// Who released it: `user:<id>` or `service_account:<id>`.
     built_by: String,
@@ -139,7 +153,10 @@ struct ReleaseDetail {
     hook_name: String,
     version: u32,
     id: String,
+    /// The location of the image that is in use.
     image: String,
+    /// Every location of the image, in order: the last one is in use.
+    locations: Vec<WireLocation>,
     digest: String,
     config: BTreeMap<String, Value>,
     limits: WireLimits,
@@ -159,6 +176,7 @@ impl ReleaseDetail {
             version: release.version.get(),
             id: release.id.to_string(),
             image: release.release.image,
+            locations: locations(&release.locations),
             digest: release.release.content.digest.to_string(),
             limits: (&release.release.content.limits).into(),
             config: release.release.content.config.into_iter().collect(),
@@ -195,7 +213,8 @@ pub(crate) fn version(text: &str) -> Result<u32, Problem> {
 impl HooksApi {
     /// Submit a release.
     ///
-    /// New content becomes the next version and is live at once. For existing content the response is its release.
+    /// New content becomes the next version and is live at once. For existing content the response is its release. If
+    /// `image` is another location than the one in use, the location is added to the release and is used from then on.
     #[oai(
         path = "/hooks/:name/releases",
         method = "post",
@@ -205,8 +224,8 @@ impl HooksApi {
         &self,
         Gate(permit): Gate<act::WriteHooks>,
         name: Path<String>,
-        /// Whether the server looks at an image of the form `file:` and refuses a new release that cannot run (default
-        /// `true`). Use `false` if the hooks run on other machines.
+        /// Whether the server looks at an image of the form `file:` and refuses a new release or location that
+        /// cannot run (default `true`). Use `false` if the hooks run on other machines.
         check: Query<Option<bool>>,
         body: Body<NewReleaseBody>,
     ) -> Result<SubmitResponse, Problem> {
@@ -263,6 +282,7 @@ impl HooksApi {
             version: r.version.get(),
             digest: r.release.content.digest.to_string(),
             image: r.release.image,
+            locations: locations(&r.locations),
             source_ref: r.release.source_ref,
             built_by: r.built_by.to_string(),
             built_at: model_time(r.built_at),
@@ -295,12 +315,12 @@ impl HooksApi {
             .read_hooks
             .release(permit, &name, version(&number.0)?)
             .await?;
-        // A release is immutable; its live state and its yank are not, and the cached rendering covers only the live
-        // state.
+        // A release is immutable; its live state, its locations and its yank are not, and the key of the cached
+        // rendering covers all but the yank.
         if release.yanked.is_some() {
             return Ok(Rendered::new(&ReleaseDetail::new(release, live)));
         }
-        let key = (release.id.as_uuid(), live);
+        let key = (release.id.as_uuid(), live, release.locations.number());
         Ok(self.1.get(key, || ReleaseDetail::new(release, live)))
     }
 }

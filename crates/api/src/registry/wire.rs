@@ -253,6 +253,27 @@ impl From<&Limits> for WireLimits {
     }
 }
 
+/// A location of a release's image.
+#[derive(Clone, Debug, Object)]
+#[oai(rename = "ImageLocation")]
+pub(crate) struct WireLocation {
+    /// A registry reference, or `file:<path>` for the process runner.
+    image: String,
+    /// Who registered it: `user:<id>` or `service_account:<id>`.
+    registered_by: String,
+    registered_at: String,
+}
+
+/// Converts the locations of a release, in order: that in use is the last.
+pub(crate) fn locations(locations: &domain::Locations) -> Vec<WireLocation> {
+    let location = |l: &domain::ImageLocation| WireLocation {
+        image: l.image.clone(),
+        registered_by: l.by.to_string(),
+        registered_at: crate::http::render::model_time(l.at),
+    };
+    locations.all().map(location).collect()
+}
+
 /// Details of a yank.
 #[derive(Clone, Debug, Object)]
 #[oai(rename = "Yank")]

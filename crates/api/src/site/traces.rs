@@ -1,7 +1,7 @@
 //! The page of a row's trace.
 
 use app::views::{Identity, RowTrace, TraceDelegation, TraceSource, TraceTask};
-use domain::NodeDomain;
+use domain::{ImageLocation, NodeDomain};
 use pages::{FieldValue, Source, Who};
 use serde_json::Value;
 
@@ -67,6 +67,14 @@ fn task(t: TraceTask) -> pages::TracedTask {
     }
 }
 
+fn location(location: &ImageLocation) -> pages::TracedLocation {
+    pages::TracedLocation {
+        image: location.image.clone(),
+        by: location.by.to_string(),
+        at: location.at,
+    }
+}
+
 /// Builds the trace page of a row, as the public sees it.
 pub(super) async fn trace(
     services: &Services,
@@ -111,12 +119,14 @@ pub(super) async fn trace(
             duration_s: run.duration_s,
             oom_retries: run.oom_retries,
             worker: run.worker,
+            image: release.location_of_run(run.location).image.clone(),
         },
         release: pages::TracedRelease {
             id: release.id.to_string(),
             hook: release.hook.into(),
             version: release.version.get(),
             image: release.release.image,
+            locations: release.locations.all().map(location).collect(),
             digest: release.release.content.digest.to_string(),
             limits: vec![
                 ("timeout".into(), format!("{} s", limits.timeout_seconds)),

@@ -59,20 +59,23 @@ impl Hooks {
                         shown(&release["version"]),
                         state,
                         short(&release["digest"]),
+                        shown(&release["image"]),
                         shown(&release["source_ref"]),
                         shown(&release["built_by"]),
                         shown(&release["built_at"]),
                     ]
                 });
             table(
-                ["version", "state", "digest", "source", "built by", "built at"],
+                [
+                    "version", "state", "digest", "image", "source", "built by", "built at",
+                ],
                 rows,
             )
         })
     }
 }
 
-/// Release a hook. New content becomes live at once.
+/// Release a hook. New content becomes live at once; existing content at another location is used from there.
 #[derive(Debug, Args)]
 pub(crate) struct Release {
     /// Name of the hook.
@@ -156,13 +159,17 @@ impl Release {
             } else {
                 "not live"
             };
-            format!(
+            let mut text = format!(
                 "{} release {}, {live}: {} from {}",
                 shown(&answer["hook_name"]),
                 shown(&answer["version"]),
                 shown(&answer["digest"]),
                 shown(&answer["source_ref"])
-            )
+            );
+            if answer["location_added"] == true {
+                text.push_str(&format!("; location added: {}", shown(&answer["image"])));
+            }
+            text
         })
     }
 }
