@@ -119,6 +119,19 @@ fn keys_tokens_releases_and_pointers_from_the_command_line() {
     );
     // The same again is the same release.
     assert_eq!(printed(&run(&as_machine, &release)), text);
+    // From elsewhere it is, too, and is used from there.
+    let copy = world.home.path().join("copy");
+    std::fs::copy(&other, &copy).unwrap();
+    let mut from_copy = release;
+    from_copy[3] = copy.to_str().unwrap();
+    let added = format!(
+        "; location added: file:{}\n",
+        copy.canonicalize().unwrap().display()
+    );
+    assert_eq!(
+        printed(&run(&as_machine, &from_copy)),
+        format!("{}{added}", text.trim_end())
+    );
     let detail = server.anonymous().get("/hooks/shape/releases/2").expect(200);
     assert_eq!(
         (&detail["config"]["k"], &detail["limits"]["memory"]),

@@ -40,6 +40,7 @@ mod reading_streams;
 mod recall;
 mod refusals;
 mod registry;
+mod release_locations;
 mod serve;
 mod short_breaks;
 mod sign_in;
