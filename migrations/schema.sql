@@ -70,6 +70,26 @@ BEGIN
   RETURN NULL;
 END $$;
 
+CREATE FUNCTION public.check_release_location() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+  last_position bigint;
+  last_image    text;
+  last_at       timestamptz;
+BEGIN
+  SELECT l.position, l.image, l.registered_at INTO last_position, last_image, last_at
+  FROM hook_release_locations l WHERE l.release_id = NEW.release_id ORDER BY l.position DESC LIMIT 1;
+  IF NOT FOUND THEN
+    SELECT 1, r.image, r.built_at INTO last_position, last_image, last_at FROM hook_releases r WHERE r.id = NEW.release_id;
+  END IF;
+  -- Of a release that does not exist everything is null here; the foreign key refuses that.
+  IF NEW.position <> last_position + 1 OR NEW.image = last_image OR NEW.registered_at < last_at THEN
+    RAISE EXCEPTION 'a location of a release of hook % does not follow the one before it', NEW.hook_name USING ERRCODE = 'check_violation';
+  END IF;
+  RETURN NEW;
+END $$;
+
 CREATE FUNCTION public.keep_lease() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -406,6 +426,18 @@ CREATE TABLE public.hook_live_moves (
     CONSTRAINT ck_hook_live_moves_one_mover CHECK ((num_nonnulls(moved_by_user_id, moved_by_service_account_id) <= 1))
 );
 
+CREATE TABLE public.hook_release_locations (
+    hook_name text NOT NULL,
+    release_id uuid NOT NULL,
+    "position" bigint NOT NULL,
+    image text NOT NULL,
+    registered_by_user_id uuid,
+    registered_by_service_account_id uuid,
+    registered_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT ck_hook_release_locations_one_actor CHECK ((num_nonnulls(registered_by_user_id, registered_by_service_account_id) = 1)),
+    CONSTRAINT ck_hook_release_locations_position CHECK (("position" > 1))
+);
+
 CREATE TABLE public.hook_release_yanks (
     hook_name text NOT NULL,
     release_id uuid NOT NULL,
@@ -451,6 +483,7 @@ CREATE TABLE public.hook_runs (
     passed bigint,
     rejected bigint,
     errored bigint,
+    location bigint DEFAULT 1 NOT NULL,
     CONSTRAINT ck_hook_runs_oom_retries CHECK (((oom_retries >= 0) AND (oom_retries <= 3))),
     CONSTRAINT ck_hook_runs_status CHECK ((status = ANY (ARRAY['passed'::text, 'failed'::text, 'error'::text])))
 );
@@ -792,6 +825,9 @@ ALTER TABLE ONLY public.hook_checkpoints
 ALTER TABLE ONLY public.hook_live_moves
     ADD CONSTRAINT hook_live_moves_pkey PRIMARY KEY (hook_name, move);
 
+ALTER TABLE ONLY public.hook_release_locations
+    ADD CONSTRAINT hook_release_locations_pkey PRIMARY KEY (release_id, "position");
+
 ALTER TABLE ONLY public.hook_release_yanks
     ADD CONSTRAINT hook_release_yanks_pkey PRIMARY KEY (release_id, change);
 
@@ -1050,6 +1086,10 @@ CREATE TRIGGER tr_hook_live_moves_immutable BEFORE DELETE OR UPDATE OR TRUNCATE 
 
 CREATE CONSTRAINT TRIGGER tr_hook_live_moves_is_pointer AFTER INSERT ON public.hook_live_moves DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.check_live_pointer();
 
+CREATE TRIGGER tr_hook_release_locations_follow BEFORE INSERT ON public.hook_release_locations FOR EACH ROW EXECUTE FUNCTION public.check_release_location();
+
+CREATE TRIGGER tr_hook_release_locations_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON public.hook_release_locations FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+
 CREATE TRIGGER tr_hook_release_yanks_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON public.hook_release_yanks FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 
 CREATE CONSTRAINT TRIGGER tr_hook_release_yanks_not_live AFTER INSERT ON public.hook_release_yanks DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.check_live_pointer();
@@ -1127,6 +1167,15 @@ ALTER TABLE ONLY public.hook_live_moves
 
 ALTER TABLE ONLY public.hook_live_moves
     ADD CONSTRAINT hook_live_moves_moved_by_user_id_fkey FOREIGN KEY (moved_by_user_id) REFERENCES public.users(id);
+
+ALTER TABLE ONLY public.hook_release_locations
+    ADD CONSTRAINT hook_release_locations_hook_name_release_id_fkey FOREIGN KEY (hook_name, release_id) REFERENCES public.hook_releases(hook_name, id);
+
+ALTER TABLE ONLY public.hook_release_locations
+    ADD CONSTRAINT hook_release_locations_registered_by_service_account_id_fkey FOREIGN KEY (registered_by_service_account_id) REFERENCES public.service_accounts(id);
+
+ALTER TABLE ONLY public.hook_release_locations
+    ADD CONSTRAINT hook_release_locations_registered_by_user_id_fkey FOREIGN KEY (registered_by_user_id) REFERENCES public.users(id);
 
 ALTER TABLE ONLY public.hook_release_yanks
     ADD CONSTRAINT hook_release_yanks_changed_by_service_account_id_fkey FOREIGN KEY (changed_by_service_account_id) REFERENCES public.service_accounts(id);

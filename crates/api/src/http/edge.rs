@@ -1,4 +1,5 @@
-//! The layer around the router: every error response has our body, and every started handler runs to its end.
+//! The layer around the router: every error response has our body, and every started handler that may write runs to its
+//! end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use poem_openapi::error::{
     ContentTypeError, ParseParamError, ParsePathError as OaiPathError, ParseRequestPayloadError,
 };
 use tokio::sync::Mutex;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
 
 use crate::http::aliases;
@@ -24,8 +26,9 @@ use crate::http::middleware::REQUEST_ID;
 use crate::http::problem::{Problem, ProblemJson, is_auth};
 use crate::http::request_log::Counting;
 
-/// Turns framework errors and panics into problems, and detaches handlers from their connection. Otherwise a client
-/// that resets the connection would drop the handler in the middle of a transaction.
+/// Turns framework errors and panics into problems, and detaches handlers that may write from their connection.
+/// Otherwise a client that resets the connection would drop the handler in the middle of a transaction. Reads end with
+/// their connection.
 #[derive(Clone)]
 pub(crate) struct Edge {
     /// The methods of every path.
@@ -79,10 +82,17 @@ impl<E: Endpoint + 'static> Endpoint for EdgeEndpoint<E> {
         );
         let counting = Counting::of(&span);
         let begun = std::time::Instant::now();
+        let is_read = !auth && is_read(request.method(), operation);
         let unread = share_body(&mut request);
         let inner = Arc::clone(&self.0);
         let handler = async move { inner.call(request).await.map(IntoResponse::into_response) };
-        let answer = tokio::spawn(handler.instrument(span.clone())).await;
+        let running = tokio::spawn(handler.instrument(span.clone()));
+        let answer = if is_read {
+            // Nothing is lost when it ends with its caller, and what the database computes for it ends as well.
+            AbortOnDropHandle::new(running).await
+        } else {
+            running.await
+        };
         let mut response = match answer {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => of_framework(error, auth),
@@ -118,6 +128,12 @@ impl<E: Endpoint + 'static> Endpoint for EdgeEndpoint<E> {
         );
         Ok(response)
     }
+}
+
+/// Returns whether a request only reads. A query of a table has a body, and is a read all the same.
+fn is_read(method: &Method, operation: &str) -> bool {
+    let queries = ["records_post_", "feature_post"];
+    matches!(*method, Method::GET | Method::HEAD) || queries.iter().any(|query| operation.starts_with(query))
 }
 
 /// Returns the redirect target of an API path with a trailing slash (WC-1). Only our own paths: `//elsewhere/` would
