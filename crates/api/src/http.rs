@@ -4,6 +4,8 @@ pub(crate) mod aliases;
 pub(crate) mod allow;
 pub(crate) mod base_path;
 pub(crate) mod body;
+pub(crate) mod body_clock;
+pub(crate) mod client;
 pub(crate) mod edge;
 pub(crate) mod gate;
 pub(crate) mod listen;

@@ -19,7 +19,8 @@ use poem_openapi::OpenApiService;
 
 use crate::http::query_params::Expanded;
 
-pub use http::listen::serve;
+pub use http::body_clock::BodyLimits;
+pub use http::listen::{ConnectionLimits, serve};
 pub use http::middleware::{HttpOptions, Origins};
 pub use http::request_log::DatabaseUse;
 pub use http::spec::openapi_document;
@@ -35,6 +36,12 @@ type Apis = (
     ledger::Apis,
     system::SystemApi,
 );
+
+/// What the interactive docs may do: their scripts and styles are in the page, and they call this server only. No page
+/// may show them in a frame, where a click could be led to a request.
+const DOCS_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
+                           img-src 'self' data:; font-src data:; connect-src 'self'; base-uri 'none'; \
+                           form-action 'none'; frame-ancestors 'none'";
 
 fn service(services: &Arc<Services>) -> OpenApiService<Expanded<Apis>, ()> {
     let apis = (
@@ -76,7 +83,13 @@ pub fn routes(services: Services, http: HttpOptions) -> impl Endpoint<Output = p
         )
         .at(
             paths::API_DOCS.route(),
-            poem::get(poem::endpoint::make_sync(move |_| poem::web::Html(docs.clone()))),
+            poem::get(poem::endpoint::make_sync(move |_| {
+                poem::Response::builder()
+                    .content_type("text/html; charset=utf-8")
+                    .header("Content-Security-Policy", DOCS_POLICY)
+                    .header("X-Frame-Options", "DENY")
+                    .body(docs.clone())
+            })),
         );
     site::add(route, &services)
         .nest("/api/v1", service)
@@ -85,6 +98,7 @@ pub fn routes(services: Services, http: HttpOptions) -> impl Endpoint<Output = p
             allowed,
             metrics: Arc::clone(&services.metrics),
             base: services.node.base.clone(),
+            body: http.body,
         })
         .with(http::middleware::Layers::new(http))
         .with(http::base_path::BasePath(services.node.base.clone()))

@@ -5,7 +5,7 @@ mod http;
 pub(crate) mod value;
 
 use crate::config::value::LenientBool;
-use crate::config::value::{Secret, url};
+use crate::config::value::{Secret, seconds, url};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,6 +14,7 @@ use api::{BaseUrl, NotABaseUrl};
 use domain::NodeDomain;
 
 pub(crate) use crate::config::auth::AuthConfig;
+pub(crate) use crate::config::http::ConnectionConfig;
 use crate::source::{ConfigFaults, Source};
 
 /// The secret with which osa-py signs local tokens (WC-3). It is public, so it is accepted in dev mode and on loopback
@@ -43,6 +44,8 @@ pub(crate) struct Config {
     pub(crate) seed_local_admin: bool,
     /// Settings of the HTTP middleware.
     pub(crate) http: api::HttpOptions,
+    /// Limits of connections.
+    pub(crate) connections: ConnectionConfig,
     pub(crate) auth: AuthConfig,
     pub(crate) worker: WorkerConfig,
     pub(crate) sandbox: Sandbox,
@@ -120,19 +123,6 @@ impl Config {
     /// Reads the configuration, or returns every fault in it.
     pub(crate) fn read(mut source: Source) -> Result<Self, ConfigFaults> {
         let s = &mut source;
-        let seconds = |s: &mut Source, key: &str, default: f64| {
-            let given: Option<f64> = s.parsed(key, "must be a number of seconds");
-            let value = given.unwrap_or(default);
-            Duration::try_from_secs_f64(value)
-                .ok()
-                .filter(|d| !d.is_zero() && *d <= Duration::from_secs(86_400 * 7))
-                .unwrap_or_else(|| {
-                    s.fault(format!(
-                        "{key}: must be more than 0 and at most one week, in seconds"
-                    ));
-                    Duration::from_secs(1)
-                })
-        };
         let worker = WorkerConfig {
             concurrency: s
                 .parsed("worker.concurrency", "must be a number from 1 to 256")
@@ -176,6 +166,7 @@ impl Config {
                 .parsed::<LenientBool>("seed_local_admin", "must be true or false")
                 .is_some_and(|t| t.0),
             http: crate::config::http::read(s),
+            connections: ConnectionConfig::read(s),
             auth: AuthConfig::read(s),
             worker,
             sandbox: s

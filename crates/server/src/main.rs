@@ -3,6 +3,7 @@
 mod commands;
 mod config;
 mod database;
+mod descriptors;
 mod home;
 mod output;
 mod runners;

@@ -23,6 +23,7 @@ use uuid::Uuid;
 
 use crate::config::Config;
 use crate::database::Database;
+use crate::descriptors::connection_limits;
 use crate::home::Home;
 use crate::output;
 use crate::runners::Runners;
@@ -132,6 +133,7 @@ async fn run(
     let serving = api::serve(
         listener,
         api::routes(services, config.http.clone()),
+        connection_limits(config),
         async move { stopped.cancelled().await },
         config.worker.drain,
     );

@@ -11,7 +11,7 @@ use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use pages::BaseUrl;
 use poem::error::{MethodNotAllowedError, NotFoundError, ParsePathError, SizedLimitError};
-use poem::http::{HeaderValue, Method, StatusCode, Uri, header};
+use poem::http::{HeaderValue, Method, StatusCode, Uri, Version, header};
 use poem::{Body, Endpoint, IntoResponse, Middleware, Request, Response, Result};
 use poem_openapi::error::{
     ContentTypeError, ParseParamError, ParsePathError as OaiPathError, ParseRequestPayloadError,
@@ -22,6 +22,8 @@ use tracing::Instrument as _;
 
 use crate::http::aliases;
 use crate::http::allow::Allowed;
+use crate::http::body_clock::{BodyClock, BodyLimits};
+use crate::http::listen::Connection;
 use crate::http::middleware::REQUEST_ID;
 use crate::http::problem::{Problem, ProblemJson, is_auth};
 use crate::http::request_log::Counting;
@@ -36,6 +38,8 @@ pub(crate) struct Edge {
     pub(crate) metrics: Arc<Metrics>,
     /// The address that redirects begin with.
     pub(crate) base: BaseUrl,
+    /// The time that bodies may take.
+    pub(crate) body: BodyLimits,
 }
 
 pub(crate) struct EdgeEndpoint<E>(Arc<E>, Edge);
@@ -55,6 +59,7 @@ impl<E: Endpoint + 'static> Endpoint for EdgeEndpoint<E> {
             allowed,
             metrics,
             base,
+            body,
         } = &self.1;
         let auth = is_auth(request.uri().path());
         if let Some(bare) = without_slash(request.uri()) {
@@ -83,7 +88,9 @@ impl<E: Endpoint + 'static> Endpoint for EdgeEndpoint<E> {
         let counting = Counting::of(&span);
         let begun = std::time::Instant::now();
         let is_read = !auth && is_read(request.method(), operation);
-        let unread = share_body(&mut request);
+        let version = request.version();
+        let clock = BodyClock::default();
+        let unread = share_body(&mut request, &clock, *body);
         let inner = Arc::clone(&self.0);
         let handler = async move { inner.call(request).await.map(IntoResponse::into_response) };
         let running = tokio::spawn(handler.instrument(span.clone()));
@@ -107,6 +114,9 @@ impl<E: Endpoint + 'static> Endpoint for EdgeEndpoint<E> {
                 ProblemJson(problem.into_body()).into_response()
             }
         };
+        if clock.is_late() && !response.status().is_success() {
+            response = late(auth, version);
+        }
         if response.status() == StatusCode::METHOD_NOT_ALLOWED
             && let Ok(methods) = HeaderValue::from_str(methods)
         {
@@ -115,7 +125,9 @@ impl<E: Endpoint + 'static> Endpoint for EdgeEndpoint<E> {
         if response.status() == StatusCode::INTERNAL_SERVER_ERROR {
             metrics.unhandled_error();
         }
-        drain(unread).await;
+        if !clock.is_late() {
+            drain(unread).await;
+        }
         let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         let used = counting.used();
         tracing::info!(
@@ -152,13 +164,15 @@ fn without_slash(uri: &Uri) -> Option<String> {
 
 type Unread = Arc<Mutex<BoxStream<'static, std::io::Result<Bytes>>>>;
 
-/// Shares the request's body, so that the unread rest can be drained afterwards.
-fn share_body(request: &mut Request) -> Option<Unread> {
+/// Shares the request's body, which is timed, so that the unread rest can be drained afterwards.
+fn share_body(request: &mut Request, clock: &BodyClock, limits: BodyLimits) -> Option<Unread> {
     let body = request.take_body();
     if body.is_empty() {
         return None;
     }
-    let shared: Unread = Arc::new(Mutex::new(body.into_bytes_stream().boxed()));
+    let connection = request.data::<Arc<Connection>>().map(Arc::clone);
+    let pieces = clock.timed(body.into_bytes_stream().boxed(), limits, connection);
+    let shared: Unread = Arc::new(Mutex::new(pieces));
     let pieces = futures::stream::unfold(Arc::clone(&shared), |shared| async move {
         let piece = shared.lock().await.next().await;
         piece.map(|piece| (piece, shared))
@@ -185,6 +199,24 @@ async fn drain(unread: Option<Unread>) {
     };
     // The outcome, including a timeout, makes no difference to the response.
     let _ = tokio::time::timeout(Duration::from_secs(2), reading).await;
+}
+
+/// Returns the response to a request whose body came too slowly. The rest of the body may come later, so the connection
+/// ends with it (RFC 9110 15.5.9). HTTP/2 ends only the stream, without a header for that.
+fn late(auth: bool, version: Version) -> Response {
+    let problem = Problem::new(
+        StatusCode::REQUEST_TIMEOUT,
+        "request_timeout",
+        "the body of the request did not arrive in time",
+    );
+    let problem = if auth { problem.for_auth() } else { problem };
+    let mut response = ProblemJson(problem.into_body()).into_response();
+    if version < Version::HTTP_2 {
+        response
+            .headers_mut()
+            .insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 /// Returns the type of a fault in a parameter (WC-2). The framework states the reason as text only, which begins with

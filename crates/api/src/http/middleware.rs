@@ -1,10 +1,13 @@
 //! HTTP middleware around all routes: request ids, HEAD, entity tags and conditional requests (RFC 9110 8.8.3, 13),
-//! compression both ways, CORS for reads (Fetch standard, 3.2), rate limits with `Retry-After` (RFC 6585 4, RFC 9110 10.2.3).
+//! compression both ways, CORS for reads (Fetch standard, 3.2), rate limits with `Retry-After` (RFC 6585 4, RFC 9110
+//! 10.2.3), places per client, and `nosniff` (Fetch standard, 3.6).
 
 mod compression;
 mod cors;
+mod cost;
 mod decompression;
 mod limits;
+mod places;
 mod tags;
 
 use std::sync::Arc;
@@ -12,13 +15,19 @@ use std::sync::Arc;
 use poem::http::{HeaderValue, Method, StatusCode, header};
 use poem::{Body, Endpoint, IntoResponse, Middleware, Request, Response, Result};
 
+use crate::http::body_clock::BodyLimits;
+use crate::http::client::Client;
 use crate::http::problem::{Problem, ProblemJson};
 
 pub use cors::Origins;
+use cost::Cost;
 use limits::Limits;
+use places::{Places, held};
 
 /// Header with the id of a request.
 pub(crate) const REQUEST_ID: &str = "x-request-id";
+/// When a client without a free place may try again, in seconds.
+const RETRY_SECONDS: u64 = 5;
 /// Maximum length of a request id from outside.
 const MAX_ID: usize = 128;
 
@@ -27,30 +36,41 @@ const MAX_ID: usize = 128;
 pub struct HttpOptions {
     /// Origins whose pages may read; none by default.
     pub origins: Origins,
-    /// Maximum number of POST queries per client, table and minute; `None` means no limit.
+    /// Maximum number of queries (by POST, or with a filter) per client, table and minute; `None` means no limit.
     pub table_posts_per_minute: Option<std::num::NonZeroU32>,
     /// Maximum number of requests per client and minute; `None` means no limit.
     pub requests_per_minute: Option<std::num::NonZeroU32>,
     /// Header in which a proxy names its client; the last entry counts. `None` means the address of the connection.
     pub client_header: Option<String>,
+    /// Maximum number of concurrent queries and other reads that may scan a table, per client; `None` means no limit.
+    pub queries_per_client: Option<std::num::NonZeroU32>,
+    /// Maximum number of whole tables that a client may read at once; `None` means no limit.
+    pub streams_per_client: Option<std::num::NonZeroU32>,
+    /// Time limits of the bodies of requests.
+    pub body: BodyLimits,
 }
 
 /// The outermost middleware layer.
-pub(crate) struct Layers(Arc<HttpOptions>, Arc<Limits>);
+pub(crate) struct Layers(Arc<HttpOptions>, Arc<Limits>, Arc<Places>);
 
 impl Layers {
     pub(crate) fn new(options: HttpOptions) -> Self {
-        let limits = Limits::new(&options);
-        Self(Arc::new(options), Arc::new(limits))
+        let (limits, places) = (Limits::new(&options), Places::new(&options));
+        Self(Arc::new(options), Arc::new(limits), Arc::new(places))
     }
 }
 
-pub(crate) struct LayersEndpoint<E>(E, Arc<HttpOptions>, Arc<Limits>);
+pub(crate) struct LayersEndpoint<E>(E, Arc<HttpOptions>, Arc<Limits>, Arc<Places>);
 
 impl<E: Endpoint<Output = Response> + 'static> Middleware<E> for Layers {
     type Output = LayersEndpoint<E>;
     fn transform(&self, endpoint: E) -> Self::Output {
-        LayersEndpoint(endpoint, Arc::clone(&self.0), Arc::clone(&self.1))
+        LayersEndpoint(
+            endpoint,
+            Arc::clone(&self.0),
+            Arc::clone(&self.1),
+            Arc::clone(&self.2),
+        )
     }
 }
 
@@ -59,7 +79,10 @@ impl<E: Endpoint<Output = Response> + 'static> Endpoint for LayersEndpoint<E> {
 
     async fn call(&self, mut request: Request) -> Result<Response> {
         let id = request_id(&mut request);
-        let (options, limits) = (&self.1, &self.2);
+        let (options, limits, places) = (&self.1, &self.2, &self.3);
+        let client = Client::of(&request, options.client_header.as_deref());
+        let cost = Cost::of(&request);
+        request.set_data(client.clone());
         let asked = cors::CorsRequest::of(&request, &options.origins);
         let head = request.method() == Method::HEAD;
         let read = head || request.method() == Method::GET;
@@ -68,15 +91,29 @@ impl<E: Endpoint<Output = Response> + 'static> Endpoint for LayersEndpoint<E> {
         let path = request.uri().path().to_owned();
         let mut response = if let Some(answer) = asked.preflight() {
             answer
-        } else if let Err(wait) = limits.check(&request, options.client_header.as_deref()) {
-            too_many(wait, &path)
+        } else if let Err(wait) = limits.check(&request, &client, cost) {
+            let what = "too many requests of this kind per minute";
+            too_many(what, wait.as_secs() + 1, &path)
         } else if let Err(refused) = decompression::unpack(&mut request) {
             *refused
         } else {
             if head {
                 request.set_method(Method::GET);
             }
-            self.0.call(request).await?
+            match places.take(&client, cost.work).await {
+                Ok(place) => {
+                    // The handler goes on without its client, and then with its place.
+                    if let Some(place) = &place {
+                        request.set_data(Arc::clone(place));
+                    }
+                    held(self.0.call(request).await?, cost.work, place)
+                }
+                Err(_) => too_many(
+                    "this client reads as much as it may at once",
+                    RETRY_SECONDS,
+                    &path,
+                ),
+            }
         };
         if read && response.status() == StatusCode::OK {
             response = tags::tagged(response, &path, tag.as_ref()).await;
@@ -88,6 +125,11 @@ impl<E: Endpoint<Output = Response> + 'static> Endpoint for LayersEndpoint<E> {
                 .headers_mut()
                 .insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
         }
+        // What a browser would take for a page or a script is one only if its type says so.
+        response.headers_mut().insert(
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        );
         asked.allow(&mut response);
         response = if head {
             without_body(response, encoding).await
@@ -123,12 +165,11 @@ fn request_id(request: &mut Request) -> String {
     id
 }
 
-fn too_many(wait: std::time::Duration, path: &str) -> Response {
-    let seconds = wait.as_secs() + 1;
+fn too_many(what: &str, seconds: u64, path: &str) -> Response {
     let problem = Problem::new(
         StatusCode::TOO_MANY_REQUESTS,
         "rate_limited",
-        format!("too many requests of this kind per minute; try again in {seconds} s"),
+        format!("{what}; try again in {seconds} s"),
     )
     .on(path);
     let mut response = ProblemJson(problem.into_body()).into_response();

@@ -123,6 +123,7 @@ problems! {
     403 Forbidden "The caller lacks the required permission.",
     404 NotFound "The resource does not exist.",
     405 MethodNotAllowed "The path does not support this method.",
+    408 TooSlow "The request did not arrive in time.",
     409 Conflict "The request conflicts with the current state.",
     413 TooLarge "The body is too large.",
     415 UnsupportedMediaType "The content type of the body is not supported.",

@@ -123,7 +123,23 @@ pub enum Filter {
     Not(Box<Self>),
 }
 
+/// Columns of the server with an index: by the value of one of them a table finds its rows without looking at others.
+const KEYS: [&str; 3] = ["id", "srn", "record_srn"];
+
 impl Filter {
+    /// Returns whether only rows with listed keys match, so that a table finds them without looking at all its rows.
+    pub fn is_by_key(&self) -> bool {
+        match self {
+            Self::Predicate { column, op, .. } => {
+                matches!(column, FilterColumn::Implicit(name) if KEYS.contains(&name.as_str()))
+                    && matches!(op, FilterOp::Eq | FilterOp::In)
+            }
+            Self::And(operands) => operands.iter().any(Self::is_by_key),
+            Self::Or(operands) => !operands.is_empty() && operands.iter().all(Self::is_by_key),
+            Self::Not(_) => false,
+        }
+    }
+
     /// Returns whether a predicate uses the record's metadata.
     pub fn asks_metadata(&self) -> bool {
         match self {

@@ -10,6 +10,7 @@ use ports::{LineageQueries, RowSetsOf, StoreError};
 use sqlx::Row as _;
 use uuid::Uuid;
 
+use crate::store::reading::Reach;
 use crate::dynamic;
 use crate::store::error::store_error;
 use crate::store::rows::{actor, count, hash, parsed, releases, small};
@@ -26,7 +27,12 @@ fn schema(table: &'static str, id: &str, version: &str) -> Result<SchemaRef, Sto
 impl LineageQueries for PgStore {
     #[tracing::instrument(name = "db.lineage_queries.row_sets", skip_all, fields(hook = %hook))]
     async fn row_sets(&self, hook: &HookName, of: &RowSetsOf, most: u32) -> Result<Vec<RowSet>, StoreError> {
-        let rows = self.bounded(dynamic::row_sets(hook, of, most)).await?;
+        let reach = if matches!(of, RowSetsOf::Release(_)) {
+            Reach::Table
+        } else {
+            Reach::Rows
+        };
+        let rows = self.bounded(reach, dynamic::row_sets(hook, of, most)).await?;
         let set = |row: &sqlx::postgres::PgRow| -> Result<RowSet, StoreError> {
             let text = |index: usize| row.try_get::<String, _>(index).map_err(store_error);
             let (superseded_by, rows): (Option<Uuid>, i64) = (

@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 use crate::data::json_text::JsonText;
 use crate::dynamic;
 use crate::store::error::store_error;
-use crate::store::reading::LONG;
+use crate::store::reading::{LONG, Reach};
 use crate::store::rows::{count, document, parsed};
 use crate::store::tx::PgStore;
 
@@ -147,7 +147,10 @@ impl DataQueries for PgStore {
         limit: u32,
     ) -> Result<Vec<Vec<Cell>>, StoreError> {
         let rows = self
-            .bounded(dynamic::select_rows(table, query, after, Some(limit)))
+            .bounded(
+                Reach::of(query),
+                dynamic::select_rows(table, query, after, Some(limit)),
+            )
             .await?;
         let types = dynamic::types(table);
         rows.iter().map(|row| cells(row, &types)).collect()
@@ -168,7 +171,7 @@ impl DataQueries for PgStore {
     async fn counts(&self, table: &Table, query: &TableQuery) -> Result<TableCounts, StoreError> {
         let mut sql = dynamic::count_rows(table, query);
         let rows = self
-            .until_left(LONG, move |connection| {
+            .until_left(Reach::Table, LONG, move |connection| {
                 Box::pin(async move { sql.build().fetch_all(connection).await.map_err(store_error) })
             })
             .await?;

@@ -10,6 +10,7 @@ use sqlx::postgres::PgRow;
 use crate::data::queries::cells;
 use crate::dynamic;
 use crate::store::error::store_error;
+use crate::store::reading::Reach;
 use crate::store::rows::count;
 use crate::store::tx::PgStore;
 
@@ -46,7 +47,7 @@ fn number(row: Option<&PgRow>, index: usize) -> Result<u64, StoreError> {
 impl RecallQueries for PgStore {
     #[tracing::instrument(name = "db.recall_queries.recall_counts", skip_all)]
     async fn recall_counts(&self, recall: &Recall) -> Result<RecallCounts, StoreError> {
-        let counts = self.bounded(dynamic::recall_counts(recall)).await?;
+        let counts = self.bounded(Reach::Table, dynamic::recall_counts(recall)).await?;
         let row = counts.first();
         let time = |index: usize| {
             row.map(|row| row.try_get(index).map_err(store_error))
@@ -72,7 +73,7 @@ impl RecallQueries for PgStore {
         limit: u32,
     ) -> Result<Vec<Vec<Cell>>, StoreError> {
         let sql = dynamic::recall_rows(recall, columns, after, Some(limit));
-        let rows = self.bounded(sql).await?;
+        let rows = self.bounded(Reach::Table, sql).await?;
         let types = types(columns);
         rows.iter().map(|row| cells(row, &types)).collect()
     }
@@ -95,7 +96,7 @@ impl RecallQueries for PgStore {
         limit: u32,
     ) -> Result<Vec<Vec<Cell>>, StoreError> {
         let rows = self
-            .bounded(dynamic::recall_records(recall, after, Some(limit)))
+            .bounded(Reach::Table, dynamic::recall_records(recall, after, Some(limit)))
             .await?;
         rows.iter().map(|row| cells(row, &OF_RECORDS)).collect()
     }

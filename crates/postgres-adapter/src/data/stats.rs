@@ -10,7 +10,7 @@ use sqlx::{PgConnection, Row as _};
 
 use crate::dynamic;
 use crate::store::error::store_error;
-use crate::store::reading::LONG;
+use crate::store::reading::{LONG, Reach};
 use crate::store::rows::{count, parsed};
 use crate::store::tx::PgStore;
 
@@ -41,13 +41,13 @@ fn sample(family: &'static str, labels: &[(&'static str, &str)], value: f64) -> 
 impl StatsQueries for PgStore {
     #[tracing::instrument(name = "db.stats_queries.stats", skip_all)]
     async fn stats(&self) -> Result<Stats, StoreError> {
-        self.until_left(LONG, |connection| Box::pin(stats(connection)))
+        self.until_left(Reach::Table, LONG, |connection| Box::pin(stats(connection)))
             .await
     }
 
     #[tracing::instrument(name = "db.stats_queries.samples", skip_all)]
     async fn samples(&self) -> Result<Vec<Sample>, StoreError> {
-        self.until_left(LONG, |connection| Box::pin(samples(connection)))
+        self.until_left(Reach::Table, LONG, |connection| Box::pin(samples(connection)))
             .await
     }
 

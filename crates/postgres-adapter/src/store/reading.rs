@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use domain::data::filter::Filter;
 use domain::{Cell, ColumnType};
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, Stream, StreamExt as _, TryStreamExt as _};
 use ports::StoreError;
-use ports::data::RowStream;
+use ports::data::{RowStream, TableQuery};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgRow;
 use sqlx::{Connection as _, PgConnection, PgPool, Postgres, QueryBuilder, Row as _};
@@ -39,7 +40,28 @@ const MAX_TIME: &str = "30s";
 /// The timeout of counts for which no reader waits alone: everybody is told the last one meanwhile.
 pub(crate) const LONG: &str = "30min";
 /// The maximum time that a stream waits for its reader.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How much of a table a read looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// A few rows, along an index.
+    Rows,
+    /// Perhaps all of it.
+    Table,
+}
+
+impl Reach {
+    /// Of a page of this query.
+    pub(crate) fn of(query: &TableQuery) -> Self {
+        let by_key = query.filter.as_ref().map(Filter::is_by_key);
+        match by_key {
+            Some(true) => Self::Rows,
+            None if query.sort.is_empty() && query.as_of.is_none() => Self::Rows,
+            _ => Self::Table,
+        }
+    }
+}
 
 /// Why a read on a connection ended without a result for its caller.
 enum Ended {
@@ -75,10 +97,17 @@ impl PgStore {
     /// caller drops the returned future.
     pub(crate) async fn until_left<T: Send + 'static>(
         &self,
+        reach: Reach,
         timeout: &'static str,
         read: impl for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let place = place(&self.reads, MAX_WAIT, "too many concurrent reads").await?;
+        let busy = "too many concurrent reads";
+        // First the place that fewer have: who waits for it holds none of the others.
+        let scan = match reach {
+            Reach::Rows => None,
+            Reach::Table => Some(place(&self.scans, MAX_WAIT, busy).await?),
+        };
+        let places = (scan, place(&self.reads, MAX_WAIT, busy).await?);
         let (mut result, caller) = oneshot::channel();
         let pool = self.pool.clone();
         // A task of its own outlives the caller, and a `begin` in it is never dropped half-way (see `tx.rs`).
@@ -101,7 +130,7 @@ impl PgStore {
                 }
                 Err(Ended::Left(backend)) => cancel(&pool, backend, connection).await,
             }
-            drop(place);
+            drop(places);
         };
         drop(tokio::spawn(reading.in_current_span()));
         let broken = || StoreError::Internal("a read broke off".into());
@@ -109,8 +138,12 @@ impl PgStore {
     }
 
     /// Returns the rows of a statement that may scan a whole table: within [`MAX_TIME`], or [`StoreError::TooSlow`].
-    pub(crate) async fn bounded(&self, mut sql: QueryBuilder<Postgres>) -> Result<Vec<PgRow>, StoreError> {
-        self.until_left(MAX_TIME, move |connection| {
+    pub(crate) async fn bounded(
+        &self,
+        reach: Reach,
+        mut sql: QueryBuilder<Postgres>,
+    ) -> Result<Vec<PgRow>, StoreError> {
+        self.until_left(reach, MAX_TIME, move |connection| {
             Box::pin(async move {
                 sql.build().fetch_all(connection).await.map_err(|error| {
                     let late =

@@ -30,8 +30,10 @@ pub struct PgStore {
     pub(crate) node: NodeDomain,
     /// Streams hold a connection while their readers read, so only a part of the pool is theirs.
     pub(crate) streams: Arc<Semaphore>,
-    /// Reads may scan a whole table for their full timeout, so only a part of the pool is theirs, too.
+    /// Reads may take their full timeout, so only a part of the pool is theirs, too.
     pub(crate) reads: Arc<Semaphore>,
+    /// Reads that may scan a whole table have only a part of the places of reads, so that those of a few rows find one.
+    pub(crate) scans: Arc<Semaphore>,
     /// Coalesced reads of releases.
     pub(crate) releases: Arc<ReleaseReads>,
     /// Coalesced reads of what the list of hooks depends on.
@@ -48,6 +50,7 @@ impl PgStore {
             node,
             streams: Arc::new(Semaphore::new((most / 4).max(1))),
             reads: Arc::new(Semaphore::new((most / 2).max(1))),
+            scans: Arc::new(Semaphore::new((most / 4).max(1))),
             releases: Arc::default(),
             hooks_state: Arc::default(),
             threads: None,

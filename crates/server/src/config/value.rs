@@ -1,4 +1,6 @@
-//! Types of settings: secrets, lenient booleans and URLs.
+//! Types of settings: secrets, lenient booleans, times and URLs.
+
+use std::time::Duration;
 
 use url::Url;
 
@@ -44,4 +46,19 @@ pub(crate) fn url(s: &mut Source, key: &str) -> Option<Url> {
         s.fault(format!("{key}: must be an http or https URL"));
     }
     url
+}
+
+/// Reads a time in seconds, of at most a week.
+pub(crate) fn seconds(s: &mut Source, key: &str, default: f64) -> Duration {
+    let given: Option<f64> = s.parsed(key, "must be a number of seconds");
+    let value = given.unwrap_or(default);
+    Duration::try_from_secs_f64(value)
+        .ok()
+        .filter(|d| !d.is_zero() && *d <= Duration::from_secs(86_400 * 7))
+        .unwrap_or_else(|| {
+            s.fault(format!(
+                "{key}: must be more than 0 and at most one week, in seconds"
+            ));
+            Duration::from_secs(1)
+        })
 }

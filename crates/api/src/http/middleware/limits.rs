@@ -10,9 +10,10 @@ use governor::clock::{Clock as _, DefaultClock};
 use governor::state::keyed::HashMapStateStore;
 use governor::{Quota, RateLimiter};
 use poem::Request;
-use poem::http::Method;
 
 use super::HttpOptions;
+use super::cost::Cost;
+use crate::http::client::Client;
 
 type Buckets = RateLimiter<u64, HashMapStateStore<u64>, DefaultClock>;
 
@@ -41,21 +42,18 @@ impl Limits {
         }
     }
 
-    /// Takes one token from the client's buckets, or returns how long the client must wait.
-    pub(super) fn check(&self, request: &Request, client_header: Option<&str>) -> Result<(), Duration> {
+    /// Takes one token from the client's buckets, or returns how long the client must wait. A query costs the same as
+    /// POST and as GET.
+    pub(super) fn check(&self, request: &Request, client: &Client, cost: Cost) -> Result<(), Duration> {
         if self.posts.is_none() && self.all.is_none() {
             return Ok(());
         }
         self.sweep();
-        let client = client(request, client_header);
-        let path = request.uri().path();
         if let Some(all) = &self.all {
-            self.take(all, &client, "")?;
+            self.take(all, &client.0, "")?;
         }
         match &self.posts {
-            Some(posts) if request.method() == Method::POST && path.starts_with("/api/v1/data/") => {
-                self.take(posts, &client, path)
-            }
+            Some(posts) if cost.is_query => self.take(posts, &client.0, request.uri().path()),
             _ => Ok(()),
         }
     }
@@ -76,19 +74,4 @@ impl Limits {
             }
         }
     }
-}
-
-/// Returns the client: as the proxy names it, if a header is configured, else the address of the connection.
-fn client(request: &Request, client_header: Option<&str>) -> String {
-    let named = client_header
-        .and_then(|name| request.headers().get_all(name).iter().next_back())
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.rsplit(',').next())
-        .map(|last| last.trim().to_owned());
-    named.unwrap_or_else(|| {
-        request.remote_addr().as_socket_addr().map_or_else(
-            || request.remote_addr().to_string(),
-            |address| address.ip().to_string(),
-        )
-    })
 }

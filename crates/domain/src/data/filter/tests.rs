@@ -316,3 +316,34 @@ fn an_integer_column_takes_a_number_with_a_fraction() {
     assert_eq!(listed, (FilterOp::In, expected));
     assert!(matches!(asked("neq", json!(4.5)), Filter::Or(both) if both.len() == 2));
 }
+
+// proves ISO-5
+#[test]
+fn a_filter_by_key_lists_the_keys_of_what_may_match() {
+    let of = |column: FilterColumn, op| Filter::Predicate {
+        column,
+        column_type: ColumnType::Text,
+        op,
+        value: FilterValue::One(Cell::Text("x".to_owned())),
+    };
+    let key = || of(FilterColumn::Implicit("record_srn".to_owned()), FilterOp::Eq);
+    let other = || of(FilterColumn::Metadata("species".to_owned()), FilterOp::Eq);
+    for by_key in [
+        key(),
+        Filter::And(vec![other(), key()]),
+        Filter::Or(vec![key(), Filter::And(vec![key(), other()])]),
+    ] {
+        assert!(by_key.is_by_key(), "{by_key:?}");
+    }
+    for scan in [
+        other(),
+        Filter::Or(vec![key(), other()]),
+        Filter::Or(vec![]),
+        Filter::And(vec![]),
+        Filter::Not(Box::new(key())),
+        of(FilterColumn::Implicit("record_srn".to_owned()), FilterOp::Neq),
+        of(FilterColumn::Implicit("created_at".to_owned()), FilterOp::Eq),
+    ] {
+        assert!(!scan.is_by_key(), "{scan:?}");
+    }
+}
