@@ -203,18 +203,34 @@ fn only_its_owner_changes_a_draft_and_the_conventions_rules_hold() {
     upload(&owner, &files, "mine.txt", b"mine").expect(200);
     for (who, reads) in [(&other, false), (&curator, true), (&admin, true)] {
         let answer = who.get(&path);
+        // To who may not read it, it is one that is not there.
+        let (status, code) = if reads {
+            (403, "access_denied")
+        } else {
+            (404, "NotFoundError")
+        };
         if reads {
             answer.expect(200);
             assert_eq!(who.send_raw(&format!("{files}/mine.txt")).1, b"mine");
         } else {
-            answer.problem(403, "access_denied");
-            who.get(&format!("{files}/mine.txt"))
-                .problem(403, "access_denied");
+            let refused = answer.problem(status, code);
+            let nothing = srn.rsplit_once(':').unwrap().0.to_owned() + ":0000000000000000";
+            let unknown = who.get(&format!("/depositions/{nothing}")).problem(404, code);
+            assert_eq!(
+                refused["message"]
+                    .as_str()
+                    .unwrap()
+                    .replace(srn.rsplit(':').next().unwrap(), "-"),
+                unknown["message"]
+                    .as_str()
+                    .unwrap()
+                    .replace("0000000000000000", "-")
+            );
+            who.get(&format!("{files}/mine.txt")).problem(status, code);
         }
-        upload(who, &files, "mine.txt", b"theirs").problem(403, "access_denied");
-        who.delete(&format!("{files}/mine.txt"))
-            .problem(403, "access_denied");
-        submit(who, &srn).problem(403, "access_denied");
+        upload(who, &files, "mine.txt", b"theirs").problem(status, code);
+        who.delete(&format!("{files}/mine.txt")).problem(status, code);
+        submit(who, &srn).problem(status, code);
         who.send(
             "PATCH",
             &format!("{path}/metadata"),
@@ -222,7 +238,7 @@ fn only_its_owner_changes_a_draft_and_the_conventions_rules_hold() {
             &b"{}"[..],
         )
         .unwrap()
-        .problem(403, "access_denied");
+        .problem(status, code);
     }
     assert_eq!(owner.send_raw(&format!("{files}/mine.txt")).1, b"mine");
     // The directory goes with its last file.

@@ -30,11 +30,18 @@ impl DepositionAsker {
             .ok_or(DepositionError::NotAllowed(DepositionUse::Write))
     }
 
-    pub(crate) fn need(&self, what: DepositionUse, owner: UserId) -> Result<(), DepositionError> {
-        if may(what, owner, self.actor.user(), self.is_curator) {
-            Ok(())
-        } else {
-            Err(DepositionError::NotAllowed(what))
+    /// Refuses a use of a deposition of this owner. To who may not even read it, it does not exist (AUT-8).
+    pub(crate) fn need(
+        &self,
+        what: DepositionUse,
+        id: &DepositionId,
+        owner: UserId,
+    ) -> Result<(), DepositionError> {
+        let may = |what| may(what, owner, self.actor.user(), self.is_curator);
+        match (may(what), may(DepositionUse::Read)) {
+            (true, _) => Ok(()),
+            (false, true) => Err(DepositionError::NotAllowed(what)),
+            (false, false) => Err(DepositionError::Unknown(id.to_string())),
         }
     }
 }
@@ -55,7 +62,7 @@ pub(crate) async fn lock(
 ) -> Result<LockedDeposition, Failure> {
     let locked = repos.depositions().lock(id).await?;
     let locked = locked.ok_or_else(|| DepositionError::Unknown(id.to_string()))?;
-    asker.need(what, locked.owner)?;
+    asker.need(what, id, locked.owner)?;
     if locked.status != status {
         return Err(DepositionError::State {
             status: locked.status,

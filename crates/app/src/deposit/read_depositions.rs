@@ -63,7 +63,7 @@ impl ReadDepositions {
         let id = id_of(srn, &self.node)?;
         let found = self.depositions.deposition(&id).await?;
         let found = found.ok_or_else(|| DepositionError::Unknown(id.to_string()))?;
-        DepositionAsker::of(permit).need(DepositionUse::Read, found.owner)?;
+        DepositionAsker::of(permit).need(DepositionUse::Read, &id, found.owner)?;
         Ok((found, self.depositions.deposition_files(&id).await?))
     }
 
@@ -115,7 +115,7 @@ impl ReadDepositions {
         let found = found.ok_or_else(unknown)?;
         let asker = DepositionAsker::of(&permit);
         asker
-            .need(DepositionUse::Read, found.owner)
+            .need(DepositionUse::Read, &found.deposition, found.owner)
             .map_err(|_| unknown())?;
         Ok(found)
     }

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use auth::{Permit, act};
 use domain::ingest::run::IngestError;
 use domain::ledger::delegation::preview;
-use domain::{Actor, IngestRunId, IngestStatus, TaskStatus};
+use domain::{IngestRunId, IngestStatus, TaskStatus};
 use ports::ingest::IngestRunView;
 use ports::{Committed, IngestQueries, Store, StoreError, UnitOfWork, WorkQueue};
 
+use crate::access::task::Asker;
 use crate::failure::Failure;
-use crate::ingest::ending::end_run;
+use crate::ingest::ending::{end_run, need_opener};
 use crate::retry::retried;
 
 /// Cancels ingest runs.
@@ -40,12 +41,13 @@ impl CancelIngestion {
         run: IngestRunId,
         reason: Option<&str>,
     ) -> Result<IngestRunView, Failure> {
-        let actor = permit.actor();
+        let asker = Asker::of(&permit);
+        let actor = &asker.actor;
         let why = match reason {
             Some(reason) => format!("cancelled by {actor}: {reason}"),
             None => format!("cancelled by {actor}"),
         };
-        let was = retried!(self.attempt(&actor, run, &preview(&why)))?.into_inner();
+        let was = retried!(self.attempt(&asker, run, &preview(&why)))?.into_inner();
         self.queue.notify_cancelled();
         let view = self.ingests.run(run).await?.ok_or(IngestError::UnknownRun(run))?;
         if !was.is_active() && view.failure_kind.as_deref() != Some(CANCELLED) {
@@ -58,12 +60,12 @@ impl CancelIngestion {
     /// new work out, and checked again. Returns the state in which the run was found.
     async fn attempt(
         &self,
-        actor: &Actor,
+        asker: &Asker,
         run: IngestRunId,
         why: &str,
     ) -> Result<Committed<IngestStatus>, Failure> {
         let mut uow = UnitOfWork::begin(&*self.store).await?;
-        uow.activity().acting(actor).await?;
+        uow.activity().acting(&asker.actor).await?;
         let open = uow.pulls().open_delegations(run).await?;
         uow.delegations()
             .cancel(&open, why, TaskStatus::Cancelled)
@@ -73,11 +75,12 @@ impl CancelIngestion {
             .lock(run)
             .await?
             .ok_or(IngestError::UnknownRun(run))?;
+        need_opener(asker, run, &locked, "cancel")?;
         if !uow.pulls().open_delegations(run).await?.is_empty() {
             // A batch was cut or a pull queued in between; a retry finds it.
             return Err(StoreError::Contended("the run got more work meanwhile".into()).into());
         }
-        end_run(&mut uow, run, CANCELLED, why, actor).await?;
+        end_run(&mut uow, run, CANCELLED, why, &asker.actor).await?;
         Ok(uow.commit(locked.status).await?)
     }
 }

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use auth::{Permit, act};
 use domain::ingest::run::IngestError;
-use domain::{Actor, IngestMode, IngestRunId};
+use domain::{IngestMode, IngestRunId};
 use ports::ingest::IngestRunView;
 use ports::{Committed, IngestQueries, Store, UnitOfWork, WorkQueue};
 
+use crate::access::task::Asker;
 use crate::failure::Failure;
 use crate::ingest::batches::cut_batches;
-use crate::ingest::ending::completed_event;
+use crate::ingest::ending::{completed_event, need_opener};
 use crate::retry::retried;
 
 /// Closes ingest runs.
@@ -38,27 +39,28 @@ impl CloseIngestion {
         permit: Permit<act::WriteIngestions>,
         run: IngestRunId,
     ) -> Result<IngestRunView, Failure> {
-        let actor = permit.actor();
-        if retried!(self.attempt(&actor, run))?.into_inner() > 0 {
+        let asker = Asker::of(&permit);
+        if retried!(self.attempt(&asker, run))?.into_inner() > 0 {
             self.queue.notify();
         }
         Ok(self.ingests.run(run).await?.ok_or(IngestError::UnknownRun(run))?)
     }
 
-    async fn attempt(&self, actor: &Actor, run: IngestRunId) -> Result<Committed<u32>, Failure> {
+    async fn attempt(&self, asker: &Asker, run: IngestRunId) -> Result<Committed<u32>, Failure> {
         let mut uow = UnitOfWork::begin(&*self.store).await?;
         let locked = uow
             .ingests()
             .lock(run)
             .await?
             .ok_or(IngestError::UnknownRun(run))?;
+        need_opener(asker, run, &locked, "close")?;
         if locked.mode == IngestMode::Pull {
             return Err(IngestError::NotPushed(run).into());
         }
         if locked.ingestion_finished || !locked.status.is_active() {
             return Ok(uow.commit(0).await?);
         }
-        let cut = cut_batches(&mut *uow, run, &locked, actor, true).await?;
+        let cut = cut_batches(&mut *uow, run, &locked, &asker.actor, true).await?;
         uow.ingests().close(run).await?;
         let done = uow.ingests().complete_if_done(run).await?;
         if let Some(published) = done {

@@ -3,11 +3,29 @@
 use domain::ingest::run::IngestError;
 use domain::{Actor, Event, IngestRunId};
 use ports::UnitOfWork;
+use ports::ingest::LockedIngestRun;
 use serde_json::json;
 
+use crate::access::task::Asker;
 use crate::failure::Failure;
 use crate::ingest::batches::BatchParams;
 use crate::ingest::pulls::queue_next_pull;
+
+/// Refuses to end a run that another party opened: whoever may push could else cut off the pushes of all others. Admins
+/// may end every run, and everyone who may ingest one that the server opened itself.
+pub(crate) fn need_opener(
+    asker: &Asker,
+    run: IngestRunId,
+    locked: &LockedIngestRun,
+    what: &'static str,
+) -> Result<(), IngestError> {
+    let own = locked.opened_by == asker.actor || locked.opened_by == Actor::System;
+    if own || asker.manages_all {
+        Ok(())
+    } else {
+        Err(IngestError::NotOpener { run, what })
+    }
+}
 
 /// Ends a run early if it is active. Returns whether it was.
 pub(crate) async fn end_run(

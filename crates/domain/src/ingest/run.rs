@@ -277,6 +277,16 @@ pub enum IngestError {
     /// The run was closed and accepts no more records.
     #[error("ingest run {0} is closed and accepts no more records")]
     Closed(IngestRunId),
+    /// Another party opened the run.
+    #[error(
+        "ingest run {run} was opened by another party; to {what} it you need to be its opener, or the role admin"
+    )]
+    NotOpener {
+        /// The ingest run.
+        run: IngestRunId,
+        /// The operation.
+        what: &'static str,
+    },
 }
 
 impl Coded for IngestError {
@@ -291,6 +301,7 @@ impl Coded for IngestError {
             Self::AlreadyRunning { .. } | Self::Closed(_) | Self::NotPushed(_) | Self::Over { .. } => {
                 Kind::Conflict
             }
+            Self::NotOpener { .. } => Kind::Forbidden,
         }
     }
     fn code(&self) -> &'static str {
@@ -305,6 +316,7 @@ impl Coded for IngestError {
             Self::Over { .. } => "ingest_over",
             Self::AlreadyRunning { .. } => "ingest_already_running",
             Self::Closed(_) => "ingest_closed",
+            Self::NotOpener { .. } => "access_denied",
         }
     }
     fn faults(&self) -> &[Fault] {

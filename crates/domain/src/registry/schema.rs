@@ -12,6 +12,7 @@ use crate::kind::{Fault, Invalid, Loc};
 use crate::names::ColumnName;
 use crate::registry::version::SchemaRef;
 
+mod address;
 mod shown;
 
 /// Maximum number of fields of a schema. PostgreSQL allows 1600 columns; 500 leaves room for every later minor version.
@@ -319,11 +320,9 @@ impl MetadataChecker {
                 }
                 Some(value) => match Cell::from_json(value, field.field_type.column()) {
                     Ok(cell) => {
-                        if let Some(rule) = field
-                            .constraints
-                            .as_ref()
-                            .and_then(|c| broken_constraint(&cell, c, pattern.as_ref()))
-                        {
+                        let constraints = field.constraints.as_ref();
+                        let broken = constraints.and_then(|c| broken_constraint(&cell, c, pattern.as_ref()));
+                        if let Some(rule) = broken.or_else(|| broken_type(&cell, field.field_type)) {
                             faults.push(Fault::value([name.into()], rule));
                         }
                         cell
@@ -349,6 +348,14 @@ impl MetadataChecker {
             }
         }
         Invalid::unless_empty(faults).map(|()| cells)
+    }
+}
+
+/// Returns the rule of its type that a value breaks, beyond the type of its column.
+fn broken_type(cell: &Cell, field_type: FieldType) -> Option<String> {
+    match cell {
+        Cell::Text(text) if field_type == FieldType::Url => address::broken_rule(text),
+        _ => None,
     }
 }
 

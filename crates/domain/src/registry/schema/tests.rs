@@ -94,3 +94,16 @@ fn differences_name_fields_both_ways_and_order() {
     assert_eq!(one.differences(&schema("1.0.0", vec![b, a.clone()])), ["(order)"]);
     assert_eq!(one.differences(&schema("1.0.0", vec![a])), ["b"]);
 }
+
+// proves ISO-5
+#[test]
+fn a_url_is_no_program() {
+    let links = schema("1.0.0", vec![field("link", FieldType::Url, false)]);
+    let checked = |value: &str| {
+        let metadata = json!({"link": value}).as_object().unwrap().clone();
+        MetadataChecker::new(&links.fields).check(&metadata).map(|_| ())
+    };
+    assert_eq!(checked("https://example.org"), Ok(()));
+    let fault = &checked("javascript:alert(1)").unwrap_err().faults[0];
+    assert_eq!(fault.field(), "link");
+}
