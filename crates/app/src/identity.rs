@@ -87,7 +87,7 @@ impl Identity {
             )),
             sign_in: SignIn::new(ports.store.clone(), Arc::clone(&tokens), options.sign_in),
             refresh_session: RefreshSession::new(ports.store.clone(), Arc::clone(&tokens)),
-            end_session: EndSession::new(ports.store.clone()),
+            end_session: EndSession::new(ports.store.clone(), Arc::clone(&principals)),
             open_device: OpenDevice::new(ports.store.clone(), Arc::clone(&tokens)),
             fetch_device_tokens: FetchDeviceTokens::new(ports.store.clone(), tokens),
             grant_role: GrantRole::new(ports.store.clone(), ports.ids.clone(), Arc::clone(&principals)),

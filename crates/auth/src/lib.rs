@@ -20,7 +20,7 @@ mod role;
 mod verify;
 
 pub use error::AuthError;
-pub use mint::{Minter, SIGN_IN_SECONDS, SignInState};
+pub use mint::{Minter, SIGN_IN_SECONDS, SignInState, TokenIds};
 pub use principal::{Action, HookGrant, Permit, Principal, Requirement, Who};
 pub use role::Role;
 pub use verify::{

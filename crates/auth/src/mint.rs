@@ -25,6 +25,15 @@ impl fmt::Debug for Minter {
     }
 }
 
+/// The ids in a user's access token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokenIds {
+    /// Makes the token unique.
+    pub jti: Uuid,
+    /// The sign-in that it ends with; `None` if it ends only with its lifetime.
+    pub session: Option<Uuid>,
+}
+
 /// The OAuth state of a sign-in (WC-1.10): its origin and its continuation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SignInState {
@@ -51,20 +60,23 @@ impl Minter {
         }
     }
 
-    /// Mints a user's access token (WC-3), valid from `now` for `lifetime` seconds; `jti` makes it unique.
+    /// Mints a user's access token (WC-3), valid from `now` for `lifetime` seconds.
     pub fn user_token(
         &self,
         user: UserId,
         provider: &str,
         external_id: &str,
-        jti: Uuid,
+        ids: TokenIds,
         now: i64,
         lifetime: i64,
     ) -> String {
-        let claims = json!({
+        let mut claims = json!({
             "sub": user.to_string(), "provider": provider, "external_id": external_id, "aud": "authenticated",
-            "iat": now, "exp": now + lifetime, "jti": jti.simple().to_string(),
+            "iat": now, "exp": now + lifetime, "jti": ids.jti.simple().to_string(),
         });
+        if let Some(session) = ids.session {
+            claims["sid"] = session.to_string().into();
+        }
         // Signing a JSON value with a secret cannot fail. Every reader would refuse an empty token.
         jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.sign).unwrap_or_default()
     }
@@ -104,12 +116,16 @@ mod tests {
     // proves AUT-1
     #[test]
     fn what_is_minted_is_a_users_token_here_and_nowhere_else() {
-        let token = Minter::new(SECRET).user_token(UserId::LOCAL_ADMIN, "local", "x", Uuid::nil(), 1000, 60);
+        let ids = TokenIds {
+            jti: Uuid::nil(),
+            session: Some(Uuid::max()),
+        };
+        let token = Minter::new(SECRET).user_token(UserId::LOCAL_ADMIN, "local", "x", ids, 1000, 60);
         let verifier = Verifier::new(SECRET, "https://n", vec![]).unwrap();
         let Ok(Credential::User(user)) = verifier.verify(&token, 1010) else {
             panic!("a user")
         };
-        assert_eq!(user.id(), UserId::LOCAL_ADMIN);
+        assert_eq!((user.id(), user.session()), (UserId::LOCAL_ADMIN, ids.session));
         assert!(verifier.verify(&token, 2000).is_err());
         let other = Verifier::new(
             b"another secret of more than thirty-two bytes",

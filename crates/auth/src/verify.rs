@@ -146,7 +146,19 @@ impl Verifier {
         let id = text(claims, "sub").and_then(|sub| sub.parse::<UserId>().ok());
         let id = id.ok_or(AuthError::InvalidToken("the subject is not a user id"))?;
         let part = |name: &str| text(claims, name).unwrap_or_default().to_owned();
-        Ok(VerifiedUser::new(id, part("provider"), part("external_id")))
+        let session = match claims.get("sid") {
+            None => None,
+            Some(sid) => {
+                let sid = sid.as_str().and_then(|sid| sid.parse().ok());
+                Some(sid.ok_or(AuthError::InvalidToken("the session is not a session id"))?)
+            }
+        };
+        Ok(VerifiedUser::new(
+            id,
+            part("provider"),
+            part("external_id"),
+            session,
+        ))
     }
 
     fn machine(

@@ -26,8 +26,8 @@ pub use delegating::{
 };
 pub use depositing::a_submission_is_frozen_and_comes_back_with_reasons;
 pub use identifying::{
-    devices_are_bounded_and_authorized_once, refresh_tokens_are_single_use,
-    users_roles_and_accounts_are_stored,
+    a_client_has_a_bound_of_pending_devices, devices_are_bounded_and_authorized_once,
+    refresh_tokens_are_single_use, users_roles_and_accounts_are_stored,
 };
 pub use ingesting::{
     lines_are_taken_once, pins_stay_when_the_pointer_moves, records_are_versioned_and_rows_written_once,
@@ -322,6 +322,7 @@ macro_rules! for_each_store_contract {
         $run!(moves_and_yanks_are_stored);
         $run!(a_release_is_used_from_its_newest_location);
         $run!(refresh_tokens_are_single_use);
+        $run!(a_client_has_a_bound_of_pending_devices);
         $run!(devices_are_bounded_and_authorized_once);
         $run!(users_roles_and_accounts_are_stored);
         $run!(versions_have_no_gaps_under_concurrency);

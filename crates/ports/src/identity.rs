@@ -12,4 +12,4 @@ pub use keys::{KeyDocument, KeySource};
 pub use provider::{ExternalIdentity, IdentityProvider, IdentityProviderError};
 pub use queries::{Disabled, IdentityQueries, RoleAssignment, ServiceAccountView, UserProfile};
 pub use randomness::Randomness;
-pub use sessions::{DeviceRequest, RefreshToken, Sessions};
+pub use sessions::{DeviceBounds, DeviceRequest, RefreshToken, Sessions};

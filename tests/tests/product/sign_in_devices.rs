@@ -145,12 +145,21 @@ fn a_device_is_let_in_by_a_person_and_fetches_its_tokens_once() {
         (302, Some("/api/v1/auth/device/complete"))
     );
     assert_eq!(browser.get("/auth/device/complete").status, 200);
-    assert!(
-        browser
-            .get("/auth/device/error?error_description=%3Cb%3E")
-            .text
-            .contains("&lt;b&gt;")
-    );
+    // The page says what the server says, and nothing that a link puts into its mouth.
+    for (told, shown) in [
+        ("call+555", "The sign-in failed."),
+        (
+            "the+identity+provider+refused+the+sign-in",
+            "the identity provider refused the sign-in",
+        ),
+    ] {
+        let page = browser
+            .get(&format!("/auth/device/error?error_description={told}"))
+            .text;
+        assert!(page.contains(shown) && !page.contains("call 555"), "{page}");
+    }
+    let page = browser.get("/auth/device/verify?error_message=call+555").text;
+    assert!(!page.contains("call 555"), "{page}");
 
     let tokens = fetch(code, grant).expect(200);
     let me = server

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use app::Committed;
 use app::identity::open_device::{DEVICE_INTERVAL, DEVICE_LIFETIME};
 use app::identity::tokens::Tokens;
 use auth::act;
@@ -11,6 +10,7 @@ use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi, Tags};
 
 use crate::http::body::Body;
+use crate::http::client::Client;
 use crate::http::gate::Gate;
 use crate::http::problem::Problem;
 use crate::services::Services;
@@ -69,12 +69,6 @@ impl From<Tokens> for TokenPair {
 struct LoggedOut {
     /// Always true.
     success: bool,
-}
-
-impl From<Committed<()>> for LoggedOut {
-    fn from(_: Committed<()>) -> Self {
-        Self { success: true }
-    }
 }
 
 /// Sign-in configuration of the node.
@@ -151,21 +145,20 @@ impl AuthSessionApi {
         Ok(Json(tokens.into_inner().into()))
     }
 
-    /// End the session of a refresh token.
+    /// End the session of a refresh token, and with it its access tokens, on every server within 5 s.
     #[oai(path = "/auth/logout", method = "post", operation_id = "logOut")]
     async fn logout(
         &self,
         Gate(permit): Gate<act::SignIn>,
         body: Body<RefreshBody>,
     ) -> Result<Json<LoggedOut>, Problem> {
-        let ended = self
-            .0
+        self.0
             .identity
             .end_session
             .run(permit, &body.0.refresh_token)
             .await
             .map_err(|e| Problem::from(e).for_auth())?;
-        Ok(Json(ended.into()))
+        Ok(Json(LoggedOut { success: true }))
     }
 
     /// Get the sign-in configuration of this node.
@@ -183,16 +176,20 @@ impl AuthSessionApi {
     }
 
     /// Start a device authorization (RFC 8628).
+    ///
+    /// A client has at most 50 pending codes: each further one takes the place of its oldest.
     #[oai(path = "/auth/device", method = "post", operation_id = "openDevice")]
     async fn open_device(
         &self,
         Gate(permit): Gate<act::SignIn>,
+        request: &poem::Request,
     ) -> Result<Json<DeviceAuthorization>, Problem> {
+        let client = request.data::<Client>().map_or("", |client| client.0.as_str());
         let codes = self
             .0
             .identity
             .open_device
-            .run(permit)
+            .run(permit, client)
             .await
             .map_err(|e| Problem::from(e).for_auth())?
             .into_inner();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ::pages::paths;
-use app::identity::sign_in::{Departure, Landing, Return};
+use app::identity::sign_in::{Departure, Landing, REASONS, Return};
 use auth::{SIGN_IN_SECONDS, act};
 use domain::kind::Coded as _;
 use poem::http::StatusCode;
@@ -25,6 +25,15 @@ use crate::services::Services;
 const FORM_COOKIE: &str = "hallmark_device_form";
 /// Time limit for typing a code, in seconds.
 const FORM_SECONDS: i64 = 900;
+
+/// The form of the device page was not of this browser.
+const OTHER_FORM: &str = "This form has expired or was opened in another browser. Type the code again.";
+/// What the device page says about a code. It shows no other text that its address has.
+const FORM_REASONS: [&str; 3] = [
+    OTHER_FORM,
+    "The code is not a valid device code.",
+    "The code was used or has expired; request a new one on the device.",
+];
 
 /// The cookie that binds a sign-in to the browser that started it (WC-D28).
 const COOKIE_NAME: &str = "hallmark_sign_in";
@@ -193,13 +202,12 @@ impl AuthSignInApi {
         code: Query<Option<String>>,
         state: Query<Option<String>>,
         error: Query<Option<String>>,
-        error_description: Query<Option<String>>,
+        #[oai(name = "error_description")] _description: Query<Option<String>>,
     ) -> Result<Redirect, Problem> {
         let back = Return {
             code: code.0,
             state: state.0,
             error: error.0,
-            error_description: error_description.0,
             nonce: cookie_of(request, COOKIE_NAME),
         };
         let landing = self
@@ -229,7 +237,11 @@ impl AuthSignInApi {
         let token = self.0.identity.sign_in.form_token();
         let cookie = self.named_cookie(FORM_COOKIE, "Strict", &token, FORM_SECONDS);
         let code = code.0.as_deref().unwrap_or_default();
-        let page = pages::device_code(&self.0.node.base, code, &token, error_message.0.as_deref());
+        let error = error_message
+            .0
+            .as_deref()
+            .filter(|text| FORM_REASONS.contains(text));
+        let page = pages::device_code(&self.0.node.base, code, &token, error);
         Ok(Page::of(page, Some(cookie)))
     }
 
@@ -244,18 +256,16 @@ impl AuthSignInApi {
         let typed = &body.0.user_code;
         let shown = cookie_of(request, FORM_COOKIE).filter(|token| !token.is_empty());
         if shown.is_none() || shown != body.0.form_token {
-            let back = query(&[(
-                "error_message",
-                "This form has expired or was opened in another browser. Type the code again.",
-            )]);
+            let back = query(&[("error_message", OTHER_FORM)]);
             return Ok(self.ask_again(&back));
         }
         match self.0.identity.sign_in.begin_device(&permit, typed).await {
             Ok(departure) => Ok(self.depart(departure)),
             Err(e) if e.kind() == domain::Kind::Invalid => {
                 let why = e.faults().first().map_or_else(String::new, |f| f.message.clone());
+                let why = format!("The code {why}.");
                 let shown: String = typed.chars().take(20).collect();
-                let back = query(&[("code", &shown), ("error_message", &format!("The code {why}."))]);
+                let back = query(&[("code", &shown), ("error_message", &why)]);
                 Ok(self.ask_again(&back))
             }
             Err(e) => Err(unknown_provider(&e)),
@@ -284,7 +294,11 @@ impl AuthSignInApi {
         Page::of(
             pages::message(
                 "The device was not signed in",
-                error_description.0.as_deref().unwrap_or("The sign-in failed."),
+                error_description
+                    .0
+                    .as_deref()
+                    .filter(|text| REASONS.contains(text))
+                    .unwrap_or("The sign-in failed."),
             ),
             None,
         )

@@ -160,10 +160,14 @@ impl ReadLineage {
             sets,
             hooks: [hook.clone()].into(),
         };
-        let mut lineage = self.whole(&Reader::of(permit), begun).await?;
+        let reader = Reader::of(permit);
+        let mut lineage = self.whole(&reader, begun).await?;
         if lineage.releases.is_empty() {
             // It has made nothing yet, but it exists.
             lineage.releases = self.ports.lineage.lineage_releases(&[release.id]).await?;
+            for release in &mut lineage.releases {
+                reader.redact_image(&mut release.image);
+            }
         }
         Ok(lineage)
     }
@@ -211,13 +215,19 @@ impl ReadLineage {
         let mut runs: BTreeSet<RunId> = begun.runs.iter().copied().collect();
         runs.extend(begun.sets.iter().map(|set| set.run));
         runs.extend(begun.sets.iter().filter_map(|set| set.superseded_by));
-        let runs = lineage
+        let mut runs = lineage
             .lineage_runs(&runs.into_iter().collect::<Vec<_>>())
             .await?;
         let releases: BTreeSet<_> = runs.iter().map(|run| run.release).collect();
-        let releases = lineage
+        let mut releases = lineage
             .lineage_releases(&releases.into_iter().collect::<Vec<_>>())
             .await?;
+        for run in &mut runs {
+            reader.redact_worker(&mut run.worker);
+        }
+        for release in &mut releases {
+            reader.redact_image(&mut release.image);
+        }
         let tasks: BTreeSet<_> = runs.iter().filter_map(|run| run.task).collect();
         let tasks = lineage
             .lineage_tasks(&tasks.into_iter().collect::<Vec<_>>())

@@ -8,6 +8,7 @@ use domain::{Actor, HookRun, RunId};
 use ports::ProvenanceQueries;
 use ports::data::{Identity, RowTrace};
 
+use crate::data::machine::{without_host, without_path};
 use crate::data::read_data::ReadData;
 use crate::failure::Failure;
 
@@ -28,12 +29,16 @@ impl ReadProvenance {
     #[tracing::instrument(name = "app.read_provenance", skip_all, fields(run = %id))]
     pub async fn run(&self, permit: Permit<act::ReadHookRuns>, id: RunId) -> Result<HookRun, Failure> {
         let all = permit.principal().may::<act::ReadAllHookRuns>();
+        let reader = Reader::of(&permit);
         let found = self.provenance.run(id).await?;
         if all {
             return Ok(found.ok_or(ProvenanceError::UnknownRun(id))?);
         }
         match found {
-            Some(run) if self.provenance.has_rows(run.id).await? => Ok(HookRun { failure: None, ..run }),
+            Some(mut run) if self.provenance.has_rows(run.id).await? => {
+                reader.redact_worker(&mut run.worker);
+                Ok(HookRun { failure: None, ..run })
+            }
             _ => {
                 permit.also::<act::ReadAllHookRuns>()?;
                 Err(ProvenanceError::UnknownRun(id).into())
@@ -62,6 +67,12 @@ impl ReadProvenance {
         for identity in people(&mut trace) {
             reader.redact(identity);
         }
+        reader.redact_worker(&mut trace.run.worker);
+        reader.redact_image(&mut trace.release.release.image);
+        let delegations = trace.task.iter_mut().flat_map(|task| &mut task.delegations);
+        for worker in delegations.filter_map(|delegation| delegation.worker.as_mut()) {
+            reader.redact_worker(worker);
+        }
         Ok(trace)
     }
 }
@@ -83,7 +94,7 @@ fn people(trace: &mut RowTrace) -> Vec<&mut Identity> {
 }
 
 /// What a reader may know about people: curators see everyone's name, others only their own. Others see ids, which
-/// permitted readers can resolve.
+/// permitted readers can resolve. And about machines: who is not signed in sees no host name and no path.
 pub(crate) struct Reader {
     own: Actor,
     all: bool,
@@ -100,6 +111,20 @@ impl Reader {
     /// Returns whether the reader may see who this is.
     pub(crate) fn may_name(&self, actor: &Actor) -> bool {
         self.all || !matches!(actor, Actor::User(_)) || self.own == *actor
+    }
+
+    /// Removes the name of the host from that of a worker if the reader is not signed in.
+    pub(crate) fn redact_worker(&self, worker: &mut String) {
+        if self.own == Actor::System {
+            *worker = without_host(worker);
+        }
+    }
+
+    /// Removes the path of a file from an image if the reader is not signed in.
+    pub(crate) fn redact_image(&self, image: &mut String) {
+        if self.own == Actor::System {
+            *image = without_path(image);
+        }
     }
 
     /// Removes a person's name if the reader may not see it. A service account is not a person.

@@ -40,6 +40,12 @@ impl Authenticate {
         };
         match self.verify(token).await? {
             Credential::User(user) => {
+                // A token ends with its sign-in, not only with its own lifetime.
+                if let Some(session) = user.session()
+                    && !self.principals.is_session_open(session).await?
+                {
+                    return Err(AuthError::InvalidToken("the session has ended").into());
+                }
                 let roles = self.principals.roles(user.id()).await?;
                 Ok(Principal::user(user, roles.iter().copied()))
             }

@@ -119,12 +119,9 @@ async fn keys(source: &dyn KeySource) -> Result<Vec<IssuerKey>, String> {
     let reason = |e: KeyError| e.to_string();
     match source.read().await? {
         KeyDocument::Pem { kid, text } => Ok(vec![IssuerKey::from_pem(kid, &text).map_err(reason)?]),
-        // A valid document without usable keys means that the issuer has none, or none now: withdrawn keys must not
-        // stay.
-        KeyDocument::Jwks(text) => match IssuerKey::from_jwks(&text) {
-            Err(KeyError::NoKey) => Ok(Vec::new()),
-            keys => keys.map_err(reason),
-        },
+        // A document without usable keys is a mistake like one that cannot be read: an issuer that withdraws a key
+        // publishes another. One that is not trusted any more is removed from the configuration.
+        KeyDocument::Jwks(text) => IssuerKey::from_jwks(&text).map_err(reason),
     }
 }
 
@@ -135,6 +132,8 @@ mod tests {
 
     const KEY: &str =
         r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+
+    const OTHER: &str = r#"{"keys":[{"kid":"new","kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
 
     /// Responses of an issuer, one after the other. The last one repeats forever.
     struct Scripted(Vec<Result<&'static str, &'static str>>, AtomicUsize);
@@ -163,18 +162,21 @@ mod tests {
                 Ok("{}"),
                 Ok("nonsense"),
                 Ok("{\"keys\":[]}"),
+                Ok(OTHER),
             ],
             AtomicUsize::new(0),
         ));
         let keys = IssuerKeys::new("i".into(), vec![source.clone()], Duration::ZERO, Duration::MAX);
-        for _ in 0..4 {
+        for _ in 0..5 {
             assert!(keys.refresh().await);
             assert_eq!(keys.ring().len(), 1);
         }
-        assert_eq!(source.1.load(Ordering::SeqCst), 4);
-        // A valid document without keys is not a failure.
+        assert_eq!(source.1.load(Ordering::SeqCst), 5);
+        // A key that another one replaced does not stay.
         keys.refresh().await;
-        assert!(keys.ring().is_empty());
+        assert_eq!(keys.ring().len(), 1);
+        let read = keys.read.lock().await;
+        assert_eq!(read.good[0][0].kid.as_deref(), Some("new"));
     }
 
     // proves AUT-7

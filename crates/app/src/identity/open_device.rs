@@ -6,6 +6,7 @@ use std::time::Duration;
 use auth::{Permit, act};
 use domain::identity::SessionError;
 use domain::registry::digest::hex;
+use ports::identity::DeviceBounds;
 use ports::{Committed, Store, UnitOfWork};
 
 use crate::failure::Failure;
@@ -16,8 +17,12 @@ use crate::retry::retried;
 pub const DEVICE_LIFETIME: Duration = Duration::from_secs(900);
 /// The polling interval of a device, in seconds.
 pub const DEVICE_INTERVAL: u64 = 5;
-/// The maximum number of pending devices. The route is public, so it is bounded.
-const MAX_WAITING: u32 = 5000;
+/// The maximum numbers of pending devices. The route is public, so they are bounded; and one client must not shut it for
+/// others, so its own oldest ones make way first.
+const BOUNDS: DeviceBounds = DeviceBounds {
+    per_client: 50,
+    total: 20_000,
+};
 /// No vowels and no characters that look alike (WC-1.10).
 const ALPHABET: &[u8; 27] = b"BCDFGHJKLMNPQRSTVWXZ2346789";
 
@@ -42,19 +47,25 @@ impl OpenDevice {
         Self { store, tokens }
     }
 
-    /// Stores a request and returns its codes.
+    /// Stores a request of this client, which is an address or what a proxy calls its client, and returns its codes.
     #[tracing::instrument(name = "app.open_device", skip_all)]
-    pub async fn run(&self, _permit: Permit<act::SignIn>) -> Result<Committed<DeviceCodes>, Failure> {
+    pub async fn run(
+        &self,
+        _permit: Permit<act::SignIn>,
+        client: &str,
+    ) -> Result<Committed<DeviceCodes>, Failure> {
+        // Only equality matters; the address itself is not stored.
+        let client = hash(client);
         // There are 280 thousand million codes; the second try covers a collision.
         for _ in 0..2 {
-            if let Some(codes) = retried!(self.attempt())? {
+            if let Some(codes) = retried!(self.attempt(client))? {
                 return Ok(codes);
             }
         }
         Err(SessionError::TooManyDevices.into())
     }
 
-    async fn attempt(&self) -> Result<Option<Committed<DeviceCodes>>, Failure> {
+    async fn attempt(&self, client: [u8; 32]) -> Result<Option<Committed<DeviceCodes>>, Failure> {
         let codes = DeviceCodes {
             device_code: hex(&self.tokens.randomness.bytes()),
             user_code: self.user_code(),
@@ -65,8 +76,9 @@ impl OpenDevice {
             .store_device(
                 hash(&codes.device_code),
                 &codes.user_code,
+                client,
                 DEVICE_LIFETIME,
-                MAX_WAITING,
+                BOUNDS,
             )
             .await?;
         if stored {

@@ -10,6 +10,7 @@ use auth::Role;
 use domain::{ServiceAccountId, UserId};
 use moka::future::Cache;
 use ports::{IdentityQueries, StoreError};
+use uuid::Uuid;
 
 /// The TTL of an answer, counted from before the query. The guarantee is that a change is seen within 5 s.
 const FRESH: Duration = Duration::from_secs(4);
@@ -26,11 +27,12 @@ struct Answer<T> {
     value: T,
 }
 
-/// Roles of users and states of service accounts.
+/// Roles of users, and states of service accounts and of sign-ins.
 pub struct Principals {
     identities: Arc<dyn IdentityQueries>,
     users: Cache<UserId, Answer<Arc<[Role]>>>,
     accounts: Cache<ServiceAccountId, Answer<bool>>,
+    sessions: Cache<Uuid, Answer<bool>>,
     /// How often an entry was invalidated: an answer whose query was running meanwhile does not count as fresh.
     forgotten: AtomicU64,
 }
@@ -43,6 +45,7 @@ impl Principals {
             users: Cache::builder().max_capacity(MOST).time_to_live(FRESH).build(),
             forgotten: AtomicU64::new(0),
             accounts: Cache::builder().max_capacity(MOST).time_to_live(FRESH).build(),
+            sessions: Cache::builder().max_capacity(MOST).time_to_live(FRESH).build(),
         }
     }
 
@@ -62,6 +65,12 @@ impl Principals {
         let account = ServiceAccountId::of(issuer, subject);
         let load = || self.identities.see_service_account(issuer, subject);
         self.answer(&self.accounts, account, load).await
+    }
+
+    /// Returns whether a sign-in was neither ended nor revoked.
+    pub async fn is_session_open(&self, session: Uuid) -> Result<bool, StoreError> {
+        let load = || self.identities.is_session_open(session);
+        self.answer(&self.sessions, session, load).await
     }
 
     /// Returns the cached answer if it is fresh, else the result of `load`. Coalesces concurrent requests for one key
@@ -103,6 +112,12 @@ impl Principals {
     pub async fn forget_user(&self, user: UserId) {
         self.forgotten.fetch_add(1, Ordering::SeqCst);
         self.users.invalidate(&user).await;
+    }
+
+    /// Invalidates the entry of this sign-in, which was ended here.
+    pub async fn forget_session(&self, session: Uuid) {
+        self.forgotten.fetch_add(1, Ordering::SeqCst);
+        self.sessions.invalidate(&session).await;
     }
 
     /// Invalidates the entry of this service account, which was changed here.
@@ -163,6 +178,10 @@ mod tests {
             self.asked.fetch_add(1, Ordering::SeqCst);
             Ok(subject != "disabled")
         }
+        async fn is_session_open(&self, family: Uuid) -> Result<bool, StoreError> {
+            self.asked.fetch_add(1, Ordering::SeqCst);
+            Ok(family.is_nil() && *self.role.lock().unwrap() == "curator")
+        }
         async fn roles(&self, _: UserId) -> Result<Option<Vec<RoleAssignment>>, StoreError> {
             Ok(None)
         }
@@ -217,6 +236,20 @@ mod tests {
         principals.forget_account(ServiceAccountId::of("i", "s")).await;
         assert!(principals.is_enabled("i", "s").await.unwrap());
         assert_eq!(database.asked(), 5);
+    }
+
+    // proves AUT-1
+    #[tokio::test]
+    async fn a_sign_in_that_was_ended_here_is_over_at_once() {
+        let (database, principals) = counting();
+        for _ in 0..10 {
+            assert!(principals.is_session_open(Uuid::nil()).await.unwrap());
+            assert!(!principals.is_session_open(Uuid::max()).await.unwrap());
+        }
+        assert_eq!(database.asked(), 2);
+        *database.role.lock().unwrap() = "none";
+        principals.forget_session(Uuid::nil()).await;
+        assert!(!principals.is_session_open(Uuid::nil()).await.unwrap());
     }
 
     #[tokio::test]

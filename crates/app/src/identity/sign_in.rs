@@ -55,8 +55,6 @@ pub struct Return {
     pub state: Option<String>,
     /// The provider's error code.
     pub error: Option<String>,
-    /// The same in words.
-    pub error_description: Option<String>,
     /// The content of the cookie.
     pub nonce: Option<String>,
 }
@@ -83,6 +81,36 @@ pub enum Landing {
         /// The same in words.
         description: String,
     },
+}
+
+const DENIED: &str = "the identity provider was not allowed to sign you in";
+const REFUSED: &str = "the identity provider refused the sign-in";
+const CODE_OVER: &str = "the device's code was used or has expired; request a new one on the device";
+const NO_STATE: &str = "the response of the identity provider has no state";
+const OTHER_BROWSER: &str = "this sign-in was not begun in this browser, or it took longer than five minutes";
+const NO_CODE: &str = "the response of the identity provider has no code";
+const NO_PROVIDER: &str = "this node no longer has an identity provider";
+const TOO_MANY: &str = "too many concurrent sign-ins; try again";
+const NOT_IDENTIFIED: &str = "the identity provider could not identify you; try again";
+
+/// Every reason in words for which a sign-in fails. A page shows no other text that its address has: a link with any
+/// text would let anyone speak in the node's name.
+pub const REASONS: [&str; 9] = [
+    DENIED,
+    REFUSED,
+    CODE_OVER,
+    NO_STATE,
+    OTHER_BROWSER,
+    NO_CODE,
+    NO_PROVIDER,
+    TOO_MANY,
+    NOT_IDENTIFIED,
+];
+
+/// Returns the provider's error code if it has the form of one (RFC 6749 4.1.2.1).
+fn provider_code(error: &str) -> &str {
+    let fits = (1..=40).contains(&error.len()) && error.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+    if fits { error } else { "oauth_error" }
 }
 
 /// Signs people in.
@@ -218,50 +246,31 @@ impl SignIn {
             })
         };
         let Some(state) = &back.state else {
-            return failed(
-                false,
-                "oauth_state_missing",
-                "the response of the identity provider has no state",
-            );
+            return failed(false, "oauth_state_missing", NO_STATE);
         };
         let now = self.tokens.clock.now().unix_timestamp();
         // A valid state of another browser is not this browser's sign-in.
         let state = self.tokens.minter.read_state(state, now);
         let Some(state) = state.filter(|s| back.nonce.as_deref() == Some(&s.nonce)) else {
-            return failed(
-                false,
-                "oauth_state_invalid",
-                "this sign-in was not begun in this browser, or it took longer than five minutes",
-            );
+            return failed(false, "oauth_state_invalid", OTHER_BROWSER);
         };
         let device = state.user_code.is_some();
         if let Some(error) = &back.error {
-            let description = back
-                .error_description
-                .as_deref()
-                .unwrap_or("the identity provider refused the sign-in");
-            return failed(device, error, description);
+            // What the provider says in words comes through the browser, so it may be anyone's text.
+            return if error == "access_denied" {
+                failed(device, error, DENIED)
+            } else {
+                failed(device, provider_code(error), REFUSED)
+            };
         }
         let Some(code) = &back.code else {
-            return failed(
-                device,
-                "missing_code",
-                "the response of the identity provider has no code",
-            );
+            return failed(device, "missing_code", NO_CODE);
         };
         let Some(provider) = &self.options.provider else {
-            return failed(
-                device,
-                "unknown_provider",
-                "this node no longer has an identity provider",
-            );
+            return failed(device, "unknown_provider", NO_PROVIDER);
         };
         let Ok(_asking) = self.asking.try_acquire() else {
-            return failed(
-                device,
-                "idp_unavailable",
-                "too many concurrent sign-ins; try again",
-            );
+            return failed(device, "idp_unavailable", TOO_MANY);
         };
         let verifier = self.tokens.minter.code_verifier(&state.nonce);
         let identity = match provider
@@ -275,11 +284,7 @@ impl SignIn {
                     IdentityProviderError::Refused => "oauth_error",
                     IdentityProviderError::Unavailable(_) => "idp_unavailable",
                 };
-                return failed(
-                    device,
-                    code,
-                    "the identity provider could not identify you; try again",
-                );
+                return failed(device, code, NOT_IDENTIFIED);
             }
         };
         Ok(retried!(self.land(&state, &identity, provider.name()))?.into_inner())
@@ -342,8 +347,7 @@ impl SignIn {
             _ => Landing::Failed {
                 device: true,
                 error: "expired_token".to_owned(),
-                description: "the device's code was used or has expired; request a new one on the device"
-                    .to_owned(),
+                description: CODE_OVER.to_owned(),
             },
         };
         Ok(uow.commit(landing).await?)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use auth::Minter;
+use auth::{Minter, TokenIds};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ports::identity::UserProfile;
@@ -73,7 +73,10 @@ impl TokenMaker {
             user.id,
             &user.provider,
             &user.external_id,
-            self.ids.new_id(),
+            TokenIds {
+                jti: self.ids.new_id(),
+                session: Some(family),
+            },
             self.clock.now().unix_timestamp(),
             i64::try_from(seconds).unwrap_or(i64::MAX),
         );

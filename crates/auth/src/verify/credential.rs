@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use domain::{ServiceAccountId, UserId};
+use uuid::Uuid;
 
 /// Verified credentials of a user or a machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,15 +20,28 @@ pub struct VerifiedUser {
     id: UserId,
     provider: String,
     external_id: String,
+    session: Option<Uuid>,
 }
 
 impl VerifiedUser {
-    pub(super) const fn new(id: UserId, provider: String, external_id: String) -> Self {
+    pub(super) const fn new(
+        id: UserId,
+        provider: String,
+        external_id: String,
+        session: Option<Uuid>,
+    ) -> Self {
         Self {
             id,
             provider,
             external_id,
+            session,
         }
+    }
+
+    /// Returns the sign-in that the token belongs to, with which it ends. Tokens that were minted without a sign-in
+    /// have none.
+    pub const fn session(&self) -> Option<Uuid> {
+        self.session
     }
 
     /// Returns the user's id.

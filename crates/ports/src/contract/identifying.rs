@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::ServiceAccountId;
 
 use super::{ADMIN, Subject, UnitOfWork, UserId, id};
-use crate::identity::UserProfile;
+use crate::identity::{DeviceBounds, UserProfile};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -117,25 +117,34 @@ pub async fn refresh_tokens_are_single_use(subject: &Subject<'_>) {
     assert!(uow.sessions().lock_token([2; 32]).await.unwrap().unwrap().expired);
     uow.sessions().use_token([1; 32]).await.unwrap();
     assert!(uow.sessions().lock_token([1; 32]).await.unwrap().unwrap().used);
+    assert!(subject.identities.is_session_open(id(80)).await.unwrap());
     uow.sessions().revoke_family(id(80), "x").await.unwrap();
     assert!(uow.sessions().lock_token([2; 32]).await.unwrap().unwrap().revoked);
+    let _ = uow.commit(()).await.unwrap();
+    assert!(!subject.identities.is_session_open(id(80)).await.unwrap());
+    assert!(!subject.identities.is_session_open(id(81)).await.unwrap());
 }
 
 /// A device's code is reserved once, the number of pending requests is bounded, and a user approves a pending request
 /// (RFC 8628).
 pub async fn devices_are_bounded_and_authorized_once(subject: &Subject<'_>) {
     let user = signed_in(subject).await.id;
+    let bounds = DeviceBounds {
+        per_client: 9,
+        total: 2,
+    };
     let mut uow = UnitOfWork::begin(subject.store).await.unwrap();
-    assert!(uow.sessions().store_device([1; 32], "A", HOUR, 2).await.unwrap());
-    assert!(
-        !uow.sessions().store_device([2; 32], "A", HOUR, 2).await.unwrap(),
-        "the code is taken"
-    );
-    assert!(uow.sessions().store_device([3; 32], "B", HOUR, 2).await.unwrap());
-    assert!(
-        !uow.sessions().store_device([4; 32], "C", HOUR, 2).await.unwrap(),
-        "two are waiting"
-    );
+    for (hash, code, stored, why) in [
+        (1, "A", true, "the first"),
+        (2, "A", false, "the code is taken"),
+        (3, "B", true, "the second"),
+        (4, "C", false, "two are waiting"),
+    ] {
+        let asked = uow
+            .sessions()
+            .store_device([hash; 32], code, [hash; 32], HOUR, bounds);
+        assert_eq!(asked.await.unwrap(), stored, "{why}");
+    }
     assert_eq!(uow.sessions().lock_user_code("X").await.unwrap(), None);
     let waiting = uow.sessions().lock_user_code("A").await.unwrap().unwrap();
     assert!(waiting.user.is_none() && !waiting.consumed && !waiting.expired);
@@ -155,4 +164,28 @@ pub async fn devices_are_bounded_and_authorized_once(subject: &Subject<'_>) {
             .consumed
     );
     assert_eq!(uow.sessions().lock_device([4; 32]).await.unwrap(), None);
+}
+
+/// A client's pending requests beyond its bound make way for its newest, and for none of another client.
+pub async fn a_client_has_a_bound_of_pending_devices(subject: &Subject<'_>) {
+    let bounds = DeviceBounds {
+        per_client: 2,
+        total: 100,
+    };
+    let (crowd, other) = ([7; 32], [8; 32]);
+    for (hash, client) in [(1, other), (2, crowd), (3, crowd), (4, crowd), (5, crowd)] {
+        let mut uow = UnitOfWork::begin(subject.store).await.unwrap();
+        let code = format!("CODE-{hash}");
+        let stored = uow
+            .sessions()
+            .store_device([hash; 32], &code, client, HOUR, bounds)
+            .await;
+        assert!(stored.unwrap());
+        let _ = uow.commit(()).await.unwrap();
+    }
+    let mut uow = UnitOfWork::begin(subject.store).await.unwrap();
+    for (hash, waits) in [(1, true), (2, false), (3, false), (4, true), (5, true)] {
+        let found = uow.sessions().lock_device([hash; 32]).await.unwrap();
+        assert_eq!(found.is_some(), waits, "{hash}");
+    }
 }

@@ -66,6 +66,8 @@ pub trait IdentityQueries: Send + Sync {
     /// Records that a service account was seen (AUT-3), at most about once a minute per account. Returns whether it
     /// is enabled.
     async fn see_service_account(&self, issuer: &str, subject: &str) -> Result<bool, StoreError>;
+    /// Returns whether a sign-in, which is a family of refresh tokens, exists and was not revoked.
+    async fn is_session_open(&self, family: Uuid) -> Result<bool, StoreError>;
     /// Returns a service account.
     async fn service_account(&self, id: ServiceAccountId) -> Result<Option<ServiceAccountView>, StoreError>;
     /// Returns at most `most` service accounts after this id, ordered by id.

@@ -36,6 +36,15 @@ pub struct DeviceRequest {
     pub expired: bool,
 }
 
+/// Maximum numbers of pending requests of devices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeviceBounds {
+    /// Of one client.
+    pub per_client: u32,
+    /// Of all clients.
+    pub total: u32,
+}
+
 /// Refresh tokens and devices, in a unit of work. Only hashes of secrets are stored; times are by the database's
 /// clock.
 #[async_trait]
@@ -56,14 +65,16 @@ pub trait Sessions: Send {
     async fn use_token(&mut self, hash: [u8; 32]) -> Result<(), StoreError>;
     /// Revokes a family. A revoked family stays revoked.
     async fn revoke_family(&mut self, family: Uuid, why: &str) -> Result<(), StoreError>;
-    /// Stores a device's request, and deletes expired ones. Returns `false` if the code is in use, or if `most`
-    /// requests are pending.
+    /// Stores a device's request, and deletes expired ones. If the client has as many pending requests as it may, its
+    /// oldest ones are deleted: they make way for its own new one, and no other client's does. Returns `false` if the
+    /// code is in use, or if as many requests of all clients are pending as may be.
     async fn store_device(
         &mut self,
         hash: [u8; 32],
         user_code: &str,
+        client: [u8; 32],
         lifetime: Duration,
-        most: u32,
+        bounds: DeviceBounds,
     ) -> Result<bool, StoreError>;
     /// Returns the request with this user code, and locks its row.
     async fn lock_user_code(&mut self, user_code: &str) -> Result<Option<DeviceRequest>, StoreError>;

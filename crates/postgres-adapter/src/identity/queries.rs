@@ -158,6 +158,17 @@ impl IdentityQueries for PgStore {
         }
     }
 
+    #[tracing::instrument(name = "db.identity_queries.is_session_open", skip_all)]
+    async fn is_session_open(&self, family: Uuid) -> Result<bool, StoreError> {
+        sqlx::query_scalar!(
+            r#"select exists (select 1 from refresh_token_families where id = $1 and revoked_at is null) as "open!""#,
+            family
+        )
+        .fetch_one(&self.pool)
+        .await
+        .map_err(store_error)
+    }
+
     #[tracing::instrument(name = "db.identity_queries.service_account", skip_all, fields(service_account = %id))]
     async fn service_account(&self, id: ServiceAccountId) -> Result<Option<ServiceAccountView>, StoreError> {
         let row = sqlx::query_as!(

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::UserId;
-use ports::identity::{DeviceRequest, RefreshToken};
+use ports::identity::{DeviceBounds, DeviceRequest, RefreshToken};
 use ports::{Sessions, StoreError};
 use uuid::Uuid;
 
@@ -136,8 +136,9 @@ impl Sessions for PgTx {
         &mut self,
         hash: [u8; 32],
         user_code: &str,
+        client: [u8; 32],
         lifetime: Duration,
-        most: u32,
+        bounds: DeviceBounds,
     ) -> Result<bool, StoreError> {
         sqlx::query!("select pg_advisory_xact_lock($1)", DEVICES)
             .execute(self.conn())
@@ -148,15 +149,27 @@ impl Sessions for PgTx {
             .execute(self.conn())
             .await
             .map_err(|e| self.fail(e))?;
+        // The oldest ones of this client, beyond those that leave room for one more.
+        sqlx::query!(
+            "delete from device_authorizations where device_code_hash in (
+               select device_code_hash from device_authorizations where client_hash = $1 and status = 'pending' and expires_at > now()
+               order by created_at desc, device_code_hash offset $2)",
+            client.as_slice(),
+            i64::from(bounds.per_client.saturating_sub(1))
+        )
+        .execute(self.conn())
+        .await
+        .map_err(|e| self.fail(e))?;
         let done = sqlx::query!(
-            "insert into device_authorizations (device_code_hash, user_code, expires_at)
-             select $1, $2, now() + make_interval(secs => $3)
-             where (select count(*) from device_authorizations where expires_at > now() and status = 'pending') < $4
+            "insert into device_authorizations (device_code_hash, user_code, client_hash, expires_at)
+             select $1, $2, $3, now() + make_interval(secs => $4)
+             where (select count(*) from device_authorizations where expires_at > now() and status = 'pending') < $5
              on conflict do nothing",
             hash.as_slice(),
             user_code,
+            client.as_slice(),
             lifetime.as_secs_f64(),
-            i64::from(most)
+            i64::from(bounds.total)
         )
         .execute(self.conn())
         .await

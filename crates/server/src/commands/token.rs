@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, bail};
-use auth::Minter;
+use auth::{Minter, TokenIds};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::Args;
@@ -64,7 +64,10 @@ impl MintToken {
                     UserId::LOCAL_ADMIN,
                     "local",
                     "admin@osa.local",
-                    Uuid::new_v4(),
+                    TokenIds {
+                        jti: Uuid::new_v4(),
+                        session: None,
+                    },
                     now,
                     self.lifetime,
                 )
