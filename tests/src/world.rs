@@ -114,6 +114,7 @@ impl World {
             ("DATABASE_URL", self.url.as_str()),
             ("HALLMARK_WORKER__POLL_SECONDS", "0.2"),
             ("HALLMARK_HTTP__TABLE_POSTS_PER_MINUTE", "0"),
+            ("HALLMARK_LIMITS__LEDGER_PER_MINUTE", "0"),
         ];
         // `cargo xtask ci` runs the tests of hooks a second time, without bubblewrap.
         let sandbox = std::env::var("HALLMARK_TEST_SANDBOX").ok();

@@ -46,6 +46,11 @@ impl Server {
         command
             .env("OSA_DEV_MODE", "true")
             .env("HALLMARK_HTTP__TABLE_POSTS_PER_MINUTE", "0")
+            .env("HALLMARK_LIMITS__LEDGER_PER_MINUTE", "0")
+            .env("HALLMARK_LIMITS__INGEST_RUNS_PER_CALLER", "0")
+            .env("HALLMARK_HTTP__QUERIES_PER_CLIENT", "0")
+            .env("HALLMARK_HTTP__STREAMS_PER_CLIENT", "0")
+            .env("HALLMARK_HTTP__CONNECTIONS_PER_ADDRESS", "0")
             .envs(settings.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

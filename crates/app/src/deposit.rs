@@ -35,7 +35,11 @@ impl Deposit {
     /// Creates the use cases over these adapters.
     pub fn new(ports: &Ports) -> Self {
         Self {
-            create_deposition: CreateDeposition::new(ports.store.clone(), ports.ids.clone()),
+            create_deposition: CreateDeposition::new(
+                ports.store.clone(),
+                ports.ids.clone(),
+                ports.limits.drafts,
+            ),
             edit_deposition: EditDeposition::new(
                 ports.store.clone(),
                 ports.blobs.clone(),

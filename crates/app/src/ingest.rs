@@ -44,6 +44,7 @@ impl Ingest {
                 ports.ids.clone(),
                 ports.queue.clone(),
                 ports.ingests.clone(),
+                ports.limits.open_runs,
             ),
             push_records: PushRecords::new(ports.store.clone(), ports.queue.clone()),
             close_ingestion: CloseIngestion::new(

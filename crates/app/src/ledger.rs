@@ -52,7 +52,12 @@ impl Ledger {
     /// Creates the use cases over these adapters. A claim is lost after `silence` without a heartbeat.
     pub fn new(ports: &Ports, silence: Duration) -> Self {
         Self {
-            create_task: CreateTask::new(ports.store.clone(), ports.tasks.clone(), ports.ids.clone()),
+            create_task: CreateTask::new(
+                ports.store.clone(),
+                ports.tasks.clone(),
+                ports.ids.clone(),
+                ports.limits,
+            ),
             read_tasks: ReadTasks::new(ports.tasks.clone()),
             update_task: UpdateTask::new(ports.store.clone(), ports.tasks.clone()),
             cancel_task: CancelTask::new(ports.store.clone(), ports.tasks.clone(), ports.notifier.clone()),
@@ -62,6 +67,7 @@ impl Ledger {
                 ports.tasks.clone(),
                 ports.ledger_queries.clone(),
                 ports.notifier.clone(),
+                ports.limits,
             ),
             claim_delegations: ClaimDelegations::new(
                 ports.ledger.clone(),

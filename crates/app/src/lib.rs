@@ -15,6 +15,7 @@ pub mod work;
 
 mod cached;
 mod cursor;
+pub mod limits;
 mod log_head;
 pub mod metrics;
 mod own_tasks;
@@ -25,6 +26,7 @@ mod request_hash;
 mod retry;
 
 pub use failure::Failure;
+pub use limits::CallerLimits;
 pub use metrics::Metrics;
 pub use port_set::Ports;
 pub use ports::Committed;

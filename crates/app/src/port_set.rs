@@ -10,7 +10,9 @@ use ports::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// One adapter per port, and the node's domain, which SRNs are made of.
+use crate::limits::CallerLimits;
+
+/// One adapter per port, the node's domain, which SRNs are made of, and the limits of callers.
 #[derive(Clone)]
 #[expect(missing_docs, reason = "each field is the port that its type names")]
 pub struct Ports {
@@ -38,11 +40,19 @@ pub struct Ports {
     pub randomness: Arc<dyn Randomness>,
     pub stopping: CancellationToken,
     pub node: NodeDomain,
+    /// How much each caller may ask for.
+    pub limits: CallerLimits,
 }
 
 impl Ports {
     /// Collects every port that `store` implements, and the others one by one.
-    pub fn new<S>(store: Arc<S>, ledger: LedgerPorts, machine: MachinePorts, node: NodeDomain) -> Self
+    pub fn new<S>(
+        store: Arc<S>,
+        ledger: LedgerPorts,
+        machine: MachinePorts,
+        node: NodeDomain,
+        limits: CallerLimits,
+    ) -> Self
     where
         S: Store
             + RegistryQueries
@@ -84,6 +94,7 @@ impl Ports {
             randomness: machine.randomness,
             stopping: machine.stopping,
             node,
+            limits,
         }
     }
 }

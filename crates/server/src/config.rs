@@ -2,6 +2,7 @@
 
 pub(crate) mod auth;
 mod http;
+mod limits;
 pub(crate) mod value;
 
 use crate::config::value::LenientBool;
@@ -47,6 +48,8 @@ pub(crate) struct Config {
     /// Limits of connections.
     pub(crate) connections: ConnectionConfig,
     pub(crate) auth: AuthConfig,
+    /// How much each caller may ask for.
+    pub(crate) limits: app::CallerLimits,
     pub(crate) worker: WorkerConfig,
     pub(crate) sandbox: Sandbox,
     /// Selection of the runners for hooks and ingesters.
@@ -168,6 +171,7 @@ impl Config {
             http: crate::config::http::read(s),
             connections: ConnectionConfig::read(s),
             auth: AuthConfig::read(s),
+            limits: crate::config::limits::read(s),
             worker,
             sandbox: s
                 .parsed("runner.sandbox", "must be auto or never")

@@ -117,6 +117,7 @@ async fn run(
         name: config.name.clone(),
         description: config.description.clone(),
         runner: runner.describe(),
+        limits: config.limits,
     };
     let work = wiring::Work {
         blobs: Arc::new(blobs),

@@ -14,7 +14,7 @@ use app::identity::{IdentityOptions, IssuerKeys, Lifetimes};
 use app::ingest::Ingest;
 use app::port_set::{LedgerPorts, MachinePorts};
 use app::registry::Registry;
-use app::{Metrics, OWN_WORKERS, Ports, ReadHealth};
+use app::{CallerLimits, Metrics, OWN_WORKERS, Ports, ReadHealth};
 use auth::{Minter, TrustedIssuer, Verifier};
 use domain::NodeDomain;
 use identity_adapter::{InlinePem, JwksFile, JwksUrl, Orcid, OrcidOptions, PemFile};
@@ -218,12 +218,14 @@ pub(crate) struct Work {
     pub(crate) stream_threads: Handle,
 }
 
-/// Public description of a server.
+/// Description of a server, which is public but for its limits.
 #[derive(Default)]
 pub(crate) struct About {
     pub(crate) name: String,
     pub(crate) description: String,
     pub(crate) runner: String,
+    /// How much each caller may ask for.
+    pub(crate) limits: CallerLimits,
 }
 
 /// Creates the use cases of the API over a store.
@@ -254,6 +256,7 @@ pub(crate) fn services(
             stopping: work.stopping,
         },
         domain.clone(),
+        about.limits,
     );
     Services {
         registry: Registry::new(&ports),

@@ -1,5 +1,6 @@
 //! `POST /depositions`: a new draft.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use auth::{Permit, act};
@@ -17,12 +18,14 @@ use crate::retry::retried;
 pub struct CreateDeposition {
     store: Arc<dyn Store>,
     ids: Arc<dyn Ids>,
+    /// The maximum number of a user's drafts.
+    most: Option<NonZeroU32>,
 }
 
 impl CreateDeposition {
-    /// Creates the use case over these ports.
-    pub fn new(store: Arc<dyn Store>, ids: Arc<dyn Ids>) -> Self {
-        Self { store, ids }
+    /// Creates the use case over these ports. A user may have at most `most` drafts; `None` means no limit.
+    pub fn new(store: Arc<dyn Store>, ids: Arc<dyn Ids>, most: Option<NonZeroU32>) -> Self {
+        Self { store, ids, most }
     }
 
     /// Creates a draft that the caller owns.
@@ -49,6 +52,11 @@ impl CreateDeposition {
         let mut uow = UnitOfWork::begin(&*self.store).await?;
         if uow.conventions().find(convention).await?.is_none() {
             return Err(DepositionError::UnknownConvention(convention.clone()).into());
+        }
+        if let Some(most) = self.most.map(NonZeroU32::get)
+            && uow.depositions().drafts(owner, most).await? >= most
+        {
+            return Err(DepositionError::TooManyDrafts(most).into());
         }
         uow.depositions().create(id, convention, owner).await?;
         let payload = json!({"deposition_id": id.as_str(), "convention_id": convention.as_str(), "owner_id": owner.to_string()});

@@ -1,5 +1,6 @@
 //! `POST /ingestions`: opens an ingest run; one active run per convention, which the database decides (WC-D32).
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use auth::{Permit, act};
@@ -34,21 +35,25 @@ pub struct OpenIngestion {
     ids: Arc<dyn Ids>,
     queue: Arc<dyn WorkQueue>,
     ingests: Arc<dyn IngestQueries>,
+    /// The maximum number of a caller's active runs.
+    most: Option<NonZeroU32>,
 }
 
 impl OpenIngestion {
-    /// Creates the use case over this store.
+    /// Creates the use case over this store. A caller may have at most `most` active runs; `None` means no limit.
     pub fn new(
         store: Arc<dyn Store>,
         ids: Arc<dyn Ids>,
         queue: Arc<dyn WorkQueue>,
         ingests: Arc<dyn IngestQueries>,
+        most: Option<NonZeroU32>,
     ) -> Self {
         Self {
             store,
             ids,
             queue,
             ingests,
+            most,
         }
     }
 
@@ -109,6 +114,11 @@ impl OpenIngestion {
             .ok_or_else(|| IngestError::UnknownConvention(slug.clone()))?;
         if request.mode == IngestMode::Pull && convention.ingester.is_none() {
             return Err(IngestError::NoIngester(slug.clone()).into());
+        }
+        if let Some(most) = self.most.map(NonZeroU32::get)
+            && uow.ingests().open_runs(actor, most).await? >= most
+        {
+            return Err(IngestError::TooManyRuns(most).into());
         }
         let run = NewIngestRun {
             id: IngestRunId::from_uuid(self.ids.new_id()),

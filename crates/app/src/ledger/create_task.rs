@@ -1,5 +1,6 @@
 //! `POST /tasks`.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use auth::{Permit, act};
@@ -10,6 +11,7 @@ use ports::{Committed, Ids, Store, TaskQueries, UnitOfWork};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
+use crate::limits::{CallerLimits, Rate, is_visitor};
 use crate::request_hash::request_hash;
 use crate::retry::retried;
 
@@ -40,12 +42,25 @@ pub struct CreateTask {
     store: Arc<dyn Store>,
     tasks: Arc<dyn TaskQueries>,
     ids: Arc<dyn Ids>,
+    rate: Rate,
+    visitor_per_day: Option<NonZeroU32>,
 }
 
 impl CreateTask {
-    /// Creates the use case over these ports.
-    pub fn new(store: Arc<dyn Store>, tasks: Arc<dyn TaskQueries>, ids: Arc<dyn Ids>) -> Self {
-        Self { store, tasks, ids }
+    /// Creates the use case over these ports, within these limits.
+    pub fn new(
+        store: Arc<dyn Store>,
+        tasks: Arc<dyn TaskQueries>,
+        ids: Arc<dyn Ids>,
+        limits: CallerLimits,
+    ) -> Self {
+        Self {
+            store,
+            tasks,
+            ids,
+            rate: Rate::new(limits.ledger_per_minute),
+            visitor_per_day: limits.visitor_per_day,
+        }
     }
 
     /// Creates it, or finds the task that the caller created with this key before. The same key with another request
@@ -61,6 +76,11 @@ impl CreateTask {
             return Err(rule.of_field("kind").into());
         }
         let actor = permit.actor();
+        self.rate.take(&actor).map_err(|most| TaskError::TooMany {
+            most,
+            period: "minute",
+        })?;
+        let most_today = self.visitor_per_day.filter(|_| is_visitor(permit.principal()));
         let hash = request_hash(
             &json!({"kind": request.kind.as_str(), "name": request.name, "params": request.params}),
         );
@@ -75,7 +95,7 @@ impl CreateTask {
                 hash,
             }),
         };
-        let (id, is_new) = retried!(self.attempt(&actor, &new, hash))?.into_inner();
+        let (id, is_new) = retried!(self.attempt(&actor, &new, hash, most_today))?.into_inner();
         let (view, _) = self
             .tasks
             .task(id, &actor)
@@ -89,9 +109,17 @@ impl CreateTask {
         actor: &Actor,
         new: &NewTask,
         hash: [u8; 32],
+        most_today: Option<NonZeroU32>,
     ) -> Result<Committed<(TaskId, bool)>, Failure> {
         let mut uow = UnitOfWork::begin(&*self.store).await?;
         if uow.tasks().create(new).await? {
+            if let (Some(most), Some(user)) = (most_today.map(NonZeroU32::get), actor.user()) {
+                // The new one is among them.
+                let beyond = most.saturating_add(1);
+                if uow.tasks().created_today(user, beyond).await? >= beyond {
+                    return Err(TaskError::TooMany { most, period: "day" }.into());
+                }
+            }
             return Ok(uow.commit((new.id, true)).await?);
         }
         let key = new.request.as_ref().and_then(|request| request.key.as_deref());

@@ -1,5 +1,6 @@
 //! `POST /delegations`: the durable fact that a task was delegated to a callee (LED-1, LED-3).
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use crate::access::delegation::{party, viewed};
 use crate::access::task::{Asker, need, seen};
 use crate::failure::Failure;
 use crate::ledger::create_task::Created;
+use crate::limits::{CallerLimits, Rate, is_visitor};
 use crate::request_hash::request_hash;
 use crate::retry::retried;
 
@@ -56,27 +58,40 @@ impl DelegationRequest {
     }
 }
 
+/// A request with what was found out about it.
+struct Checked<'a> {
+    request: &'a DelegationRequest,
+    hash: [u8; 32],
+    /// How many delegations the caller may create in a day.
+    most_today: Option<NonZeroU32>,
+}
+
 /// Delegates.
 pub struct Delegate {
     store: Arc<dyn Store>,
     tasks: Arc<dyn TaskQueries>,
     ledger: Arc<dyn LedgerQueries>,
     notifier: Arc<dyn Notifier>,
+    rate: Rate,
+    visitor_per_day: Option<NonZeroU32>,
 }
 
 impl Delegate {
-    /// Creates the use case over these ports.
+    /// Creates the use case over these ports, within these limits.
     pub fn new(
         store: Arc<dyn Store>,
         tasks: Arc<dyn TaskQueries>,
         ledger: Arc<dyn LedgerQueries>,
         notifier: Arc<dyn Notifier>,
+        limits: CallerLimits,
     ) -> Self {
         Self {
             store,
             tasks,
             ledger,
             notifier,
+            rate: Rate::new(limits.ledger_per_minute),
+            visitor_per_day: limits.visitor_per_day,
         }
     }
 
@@ -93,8 +108,24 @@ impl Delegate {
     ) -> Result<Created<DelegationView>, Failure> {
         let asker = Asker::of(&permit);
         let caller = party(&permit)?;
+        // Before anything is looked up: the answer must not depend on what others did.
+        if let Some(owner) = request.id.namespace().filter(|owner| *owner != caller) {
+            return Err(DelegationError::OthersId(owner.to_string()).into());
+        }
+        self.rate
+            .take(&asker.actor)
+            .map_err(|most| DelegationError::TooMany {
+                most,
+                period: "minute",
+            })?;
+        let most_today = self.visitor_per_day.filter(|_| is_visitor(permit.principal()));
         let hash = request.hash();
-        let (id, is_new) = retried!(self.attempt(&asker, &caller, &request, hash))?.into_inner();
+        let checked = Checked {
+            request: &request,
+            hash,
+            most_today,
+        };
+        let (id, is_new) = retried!(self.attempt(&asker, &caller, &checked))?.into_inner();
         if is_new {
             self.notifier.notify(&work_topic(request.callee.as_str()));
         }
@@ -106,8 +137,11 @@ impl Delegate {
         &self,
         asker: &Asker,
         caller: &Party,
-        request: &DelegationRequest,
-        hash: [u8; 32],
+        &Checked {
+            request,
+            hash,
+            most_today,
+        }: &Checked<'_>,
     ) -> Result<Committed<(DelegationId, bool)>, Failure> {
         let mut uow = UnitOfWork::begin(&*self.store).await?;
         // A repeated request finds the delegation that it created, even if its task or its parent changed meanwhile.
@@ -119,6 +153,11 @@ impl Delegate {
         if let Some(id) = existing {
             let id = same(&mut uow, &id, caller, request, hash).await?;
             return Ok(uow.commit((id, false)).await?);
+        }
+        if let Some(most) = most_today.map(NonZeroU32::get)
+            && uow.delegations().created_today(caller.as_str(), most).await? >= most
+        {
+            return Err(DelegationError::TooMany { most, period: "day" }.into());
         }
         uow.activity().acting(&asker.actor).await?;
         let nesting = match &request.parent {

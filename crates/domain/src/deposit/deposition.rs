@@ -209,6 +209,9 @@ pub enum DepositionError {
         DepositionUse::Curate => "only a curator who is not its owner may decide on a deposition",
     })]
     NotAllowed(DepositionUse),
+    /// The owner has as many drafts as they may.
+    #[error("you have {0} drafts, as many as a user may have; submit some of them before you begin another")]
+    TooManyDrafts(u32),
     /// The status does not allow this.
     #[error("the deposition is {}; {needs}", status.as_str())]
     State {
@@ -228,7 +231,7 @@ impl Coded for DepositionError {
             | Self::UnknownFile(_)
             | Self::UnknownValidation(_) => Kind::NotFound,
             Self::NotAllowed(_) => Kind::Forbidden,
-            Self::State { .. } => Kind::Conflict,
+            Self::State { .. } | Self::TooManyDrafts(_) => Kind::Conflict,
         }
     }
     fn code(&self) -> &'static str {
@@ -240,6 +243,7 @@ impl Coded for DepositionError {
             | Self::UnknownValidation(_) => "NotFoundError",
             Self::NotAllowed(_) => "access_denied",
             Self::State { .. } => "InvalidStateError",
+            Self::TooManyDrafts(_) => "too_many_drafts",
         }
     }
     fn faults(&self) -> &[Fault] {

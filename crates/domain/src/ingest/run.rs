@@ -277,6 +277,11 @@ pub enum IngestError {
     /// The run was closed and accepts no more records.
     #[error("ingest run {0} is closed and accepts no more records")]
     Closed(IngestRunId),
+    /// The caller has as many active runs as it may.
+    #[error(
+        "you have {0} active ingest runs, as many as a caller may have; close some of them before you open another"
+    )]
+    TooManyRuns(u32),
     /// Another party opened the run.
     #[error(
         "ingest run {run} was opened by another party; to {what} it you need to be its opener, or the role admin"
@@ -298,9 +303,11 @@ impl Coded for IngestError {
             | Self::UnknownPull { .. }
             | Self::NoLog { .. }
             | Self::NoIngester(_) => Kind::NotFound,
-            Self::AlreadyRunning { .. } | Self::Closed(_) | Self::NotPushed(_) | Self::Over { .. } => {
-                Kind::Conflict
-            }
+            Self::AlreadyRunning { .. }
+            | Self::Closed(_)
+            | Self::NotPushed(_)
+            | Self::TooManyRuns(_)
+            | Self::Over { .. } => Kind::Conflict,
             Self::NotOpener { .. } => Kind::Forbidden,
         }
     }
@@ -316,6 +323,7 @@ impl Coded for IngestError {
             Self::Over { .. } => "ingest_over",
             Self::AlreadyRunning { .. } => "ingest_already_running",
             Self::Closed(_) => "ingest_closed",
+            Self::TooManyRuns(_) => "too_many_ingest_runs",
             Self::NotOpener { .. } => "access_denied",
         }
     }

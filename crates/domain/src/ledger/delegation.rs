@@ -61,6 +61,14 @@ impl DelegationId {
         text.parse()
     }
 
+    /// Returns the party that alone may choose this id: the one that it begins with, before a colon. Other ids are
+    /// free to whoever chooses them first.
+    pub fn namespace(&self) -> Option<Party> {
+        let (kind, rest) = self.0.split_once(':')?;
+        let (id, _) = rest.split_once(':')?;
+        format!("{kind}:{id}").parse().ok()
+    }
+
     /// Returns the id of the n-th retry of this delegation's task.
     #[must_use]
     pub fn retry(&self, retry: u32) -> Self {
@@ -243,11 +251,22 @@ pub enum DelegationError {
         /// Its last attempt.
         last: i64,
     },
-    /// The id or the key was used for another request.
+    /// The id or the key was used for another request. Whose it was, the answer does not tell.
     #[error("the {what} was used for another delegation, with another body")]
     OtherRequest {
         /// `delegation_id` or `idempotency_key`.
         what: &'static str,
+    },
+    /// The id lies in the namespace of another party.
+    #[error("ids that begin with {0}: belong to that party; choose another delegation_id")]
+    OthersId(String),
+    /// The caller created as many as it may.
+    #[error("a caller may create at most {most} delegations in a {period}; try again later")]
+    TooMany {
+        /// The maximum.
+        most: u32,
+        /// `minute` or `day`.
+        period: &'static str,
     },
     /// The caller does not hold the parent.
     #[error(
@@ -301,14 +320,16 @@ impl Coded for DelegationError {
     fn kind(&self) -> Kind {
         match self {
             Self::UnknownDelegation(_) => Kind::NotFound,
-            Self::NotAllowed { .. } => Kind::Forbidden,
+            Self::NotAllowed { .. } | Self::OthersId(_) => Kind::Forbidden,
+            Self::TooMany { .. } => Kind::TooMany,
             _ => Kind::Conflict,
         }
     }
     fn code(&self) -> &'static str {
         match self {
             Self::UnknownDelegation(_) => "delegation_not_found",
-            Self::NotAllowed { .. } => "access_denied",
+            Self::NotAllowed { .. } | Self::OthersId(_) => "access_denied",
+            Self::TooMany { .. } => "rate_limited",
             Self::NotHeld { .. } => "delegation_not_held",
             Self::OtherRequest { .. } => "idempotency_conflict",
             Self::ParentNotHeld(_) => "parent_not_held",
@@ -384,5 +405,23 @@ mod tests {
         assert_eq!([1, 2, 3].map(|n| backoff(n).as_secs()), [2, 4, 8]);
         assert_eq!(backoff(9), Duration::from_secs(300));
         assert_eq!(backoff(u32::MAX), Duration::from_secs(300));
+    }
+
+    // proves ISO-5
+    #[test]
+    fn an_id_that_begins_with_a_party_belongs_to_it() {
+        let party = "user:00000000-0000-7000-8000-0000000000a1";
+        let of = |text: &str| DelegationId::chosen(text).unwrap().namespace();
+        assert_eq!(of(&format!("{party}:nightly:2")), Some(party.parse().unwrap()));
+        assert_eq!(
+            of("user:00000000-0000-7000-8000-0000000000A1:x"),
+            Some(party.parse().unwrap()),
+            "in any spelling"
+        );
+        for free in [party, "nightly", "user:x:y", "a:b:c", ":", ""] {
+            if let Ok(id) = DelegationId::chosen(free) {
+                assert_eq!(id.namespace(), None, "{free}");
+            }
+        }
     }
 }

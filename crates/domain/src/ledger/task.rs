@@ -178,6 +178,14 @@ pub enum TaskError {
         /// The delegation.
         delegation: String,
     },
+    /// The caller created as many as it may.
+    #[error("a caller may create at most {most} tasks in a {period}; try again later")]
+    TooMany {
+        /// The maximum.
+        most: u32,
+        /// `minute` or `day`.
+        period: &'static str,
+    },
     /// The grantee has no permission on it.
     #[error("task {task} is not shared with {grantee}")]
     NotShared {
@@ -193,6 +201,7 @@ impl Coded for TaskError {
         match self {
             Self::UnknownTask(_) | Self::NotShared { .. } => Kind::NotFound,
             Self::NotAllowed { .. } => Kind::Forbidden,
+            Self::TooMany { .. } => Kind::TooMany,
             Self::Over { .. } | Self::OtherRequest(_) | Self::OwnWork(_) | Self::Delegated { .. } => {
                 Kind::Conflict
             }
@@ -202,6 +211,7 @@ impl Coded for TaskError {
         match self {
             Self::UnknownTask(_) => "task_not_found",
             Self::NotAllowed { .. } => "access_denied",
+            Self::TooMany { .. } => "rate_limited",
             Self::Over { .. } => "task_over",
             Self::OtherRequest(_) => "idempotency_conflict",
             Self::OwnWork(_) => "task_of_server",

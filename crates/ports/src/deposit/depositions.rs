@@ -69,6 +69,8 @@ pub trait Depositions: Send {
         convention: &ConventionSlug,
         owner: UserId,
     ) -> Result<(), StoreError>;
+    /// Returns how many drafts this user has, counting no further than `most`.
+    async fn drafts(&mut self, owner: UserId, most: u32) -> Result<u32, StoreError>;
     /// Locks a deposition until the end of the unit of work.
     async fn lock(&mut self, id: &DepositionId) -> Result<Option<LockedDeposition>, StoreError>;
     /// Replaces the metadata of a locked deposition.

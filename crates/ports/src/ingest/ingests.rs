@@ -148,6 +148,8 @@ pub trait Ingests: Send {
     async fn schema(&mut self, run: IngestRunId) -> Result<Option<Schema>, StoreError>;
     /// Opens a run. Returns `Some(active)` if the convention has an active one (WC-D32), which the database decides.
     async fn open(&mut self, run: &NewIngestRun) -> Result<Option<IngestRunId>, StoreError>;
+    /// Returns how many active runs this caller opened, counting no further than `most`.
+    async fn open_runs(&mut self, opener: &Actor, most: u32) -> Result<u32, StoreError>;
     /// Locks a run until the end of the unit of work.
     async fn lock(&mut self, run: IngestRunId) -> Result<Option<LockedIngestRun>, StoreError>;
     /// Numbers a new upload of a locked run, from 1, and stores who sends it.

@@ -180,6 +180,8 @@ pub struct DelegationFacts {
 pub trait Delegations: Send {
     /// Stores and queues a new delegation, and marks its task as waiting (LED-3).
     async fn create(&mut self, delegation: &NewDelegation) -> Result<Delegated, StoreError>;
+    /// Returns how many delegations this caller created within the last day, counting no further than `most`.
+    async fn created_today(&mut self, caller: &str, most: u32) -> Result<u32, StoreError>;
     /// Locks a delegation that `callee` holds, under this attempt if one is named, in its state until the end of the
     /// unit of work. Returns the nesting of a delegation below it.
     async fn hold_parent(

@@ -1,7 +1,7 @@
 //! Tasks, as far as they belong to the transaction of their cause or effect.
 
 use async_trait::async_trait;
-use domain::{Actor, TaskId, TaskKind, TaskStatus};
+use domain::{Actor, TaskId, TaskKind, TaskStatus, UserId};
 use serde_json::Value;
 
 use crate::error::StoreError;
@@ -52,6 +52,8 @@ pub struct LockedTask {
 pub trait Tasks: Send {
     /// Inserts a new task. Returns `false` and changes nothing if it exists, by its id or by its creator's key.
     async fn create(&mut self, task: &NewTask) -> Result<bool, StoreError>;
+    /// Returns how many tasks this user created within the last day, counting no further than `most`.
+    async fn created_today(&mut self, creator: UserId, most: u32) -> Result<u32, StoreError>;
     /// Returns the task that this creator made with this key, with the hash of its request.
     async fn find_request(
         &mut self,

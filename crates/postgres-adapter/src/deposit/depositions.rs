@@ -38,6 +38,19 @@ impl Depositions for PgTx {
         .map_err(|e| self.fail(e))
     }
 
+    #[tracing::instrument(name = "db.depositions.drafts", skip_all, fields(user = %owner))]
+    async fn drafts(&mut self, owner: UserId, most: u32) -> Result<u32, StoreError> {
+        let number = sqlx::query_scalar!(
+            r#"select count(*) as "n!" from (select 1 as one from depositions where owner_user_id = $1 and status = 'draft' limit $2) d"#,
+            owner.as_uuid(),
+            i64::from(most)
+        )
+        .fetch_one(self.conn())
+        .await
+        .map_err(|e| self.fail(e))?;
+        Ok(u32::try_from(number).unwrap_or(most))
+    }
+
     #[tracing::instrument(name = "db.depositions.lock", skip_all, fields(deposition = %id))]
     async fn lock(&mut self, id: &DepositionId) -> Result<Option<LockedDeposition>, StoreError> {
         const TABLE: &str = "depositions";

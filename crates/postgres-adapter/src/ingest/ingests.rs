@@ -108,6 +108,22 @@ impl Ingests for PgTx {
         }
     }
 
+    #[tracing::instrument(name = "db.ingests.open_runs", skip_all)]
+    async fn open_runs(&mut self, opener: &Actor, most: u32) -> Result<u32, StoreError> {
+        // Along the index of active runs, of which a convention has at most one.
+        let number = sqlx::query_scalar!(
+            r#"select count(*) as "n!" from (select 1 as one from ingest_runs where status in ('pending', 'running')
+                 and (opened_by_user_id = $1 or opened_by_service_account_id = $2) limit $3) r"#,
+            opener.user().map(UserId::as_uuid),
+            opener.service_account().map(ServiceAccountId::as_uuid),
+            i64::from(most)
+        )
+        .fetch_one(self.conn())
+        .await
+        .map_err(|e| self.fail(e))?;
+        Ok(u32::try_from(number).unwrap_or(most))
+    }
+
     #[tracing::instrument(name = "db.ingests.lock", skip_all, fields(ingest_run = %run))]
     async fn lock(&mut self, run: IngestRunId) -> Result<Option<LockedIngestRun>, StoreError> {
         let row = sqlx::query!(

@@ -25,6 +25,19 @@ const LOOKS: usize = 3;
 
 #[async_trait]
 impl Delegations for PgTx {
+    #[tracing::instrument(name = "db.delegations.created_today", skip_all)]
+    async fn created_today(&mut self, caller: &str, most: u32) -> Result<u32, StoreError> {
+        let number = sqlx::query_scalar!(
+            r#"select count(*) as "n!" from (select 1 as one from delegations where caller_id = $1 and created_at > now() - interval '1 day' limit $2) d"#,
+            caller,
+            i64::from(most)
+        )
+        .fetch_one(self.conn())
+        .await
+        .map_err(|e| self.fail(e))?;
+        Ok(u32::try_from(number).unwrap_or(most))
+    }
+
     #[tracing::instrument(name = "db.delegations.create", skip_all)]
     async fn create(&mut self, delegation: &NewDelegation) -> Result<Delegated, StoreError> {
         if let Some(task) = delegation.task {

@@ -41,6 +41,19 @@ impl Tasks for PgTx {
         .map_err(|e| self.fail(e))
     }
 
+    #[tracing::instrument(name = "db.tasks.created_today", skip_all, fields(user = %creator))]
+    async fn created_today(&mut self, creator: UserId, most: u32) -> Result<u32, StoreError> {
+        let number = sqlx::query_scalar!(
+            r#"select count(*) as "n!" from (select 1 as one from tasks where creator_user_id = $1 and created_at > now() - interval '1 day' limit $2) t"#,
+            creator.as_uuid(),
+            i64::from(most)
+        )
+        .fetch_one(self.conn())
+        .await
+        .map_err(|e| self.fail(e))?;
+        Ok(u32::try_from(number).unwrap_or(most))
+    }
+
     #[tracing::instrument(name = "db.tasks.find_request", skip_all)]
     async fn find_request(
         &mut self,
