@@ -11,6 +11,7 @@ mod background_loops;
 mod bad_input;
 mod below_a_path;
 mod broken_output;
+mod callers;
 mod commands;
 mod crash;
 mod databases;

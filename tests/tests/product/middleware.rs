@@ -265,6 +265,14 @@ fn too_many_requests_are_refused_with_a_time_to_retry() {
     assert_eq!(body["code"], "rate_limited");
     assert_eq!(full.header("content-type"), "application/problem+json");
     assert_eq!(full.header("x-request-id"), "mine-1");
+    // A filter costs the same by GET.
+    let get = |path: &str| {
+        let client = [("x-forwarded-for", "10.0.0.1")];
+        anonymous.fetch("GET", path, &client, "").unwrap().status
+    };
+    let filter = "filter=%7B%22kind%22%3A%22predicate%22%2C%22field%22%3A%22metadata.label%22%2C%22op%22%3A%22eq%22%2C%22value%22%3A%22a%22%7D";
+    assert_eq!(get(&format!("/api/v1/data/small/records?{filter}")), 429);
+    assert_eq!(get(&format!("/data/small/records?{filter}")), 200);
     // Another table, another client, and reads are not held up by it. What a client writes before the proxy's entry does not count.
     assert_eq!(post("pass", "10.0.0.1").status, 200);
     assert_eq!(post("records", "10.0.0.2").status, 200);

@@ -246,10 +246,13 @@ fn people_sign_in_refresh_and_sign_out() {
         "token_family_revoked"
     );
     let bobs = find(&bob, "refresh_token");
-    let bobs = refresh(&server, &bobs).expect(200)["refresh_token"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let bobs = refresh(&server, &bobs).expect(200);
+    let access = bobs["access_token"].as_str().map(str::to_owned);
+    let of_bob = server.with_token(access.clone());
+    of_bob.get("/auth/me").expect(200);
+    let elsewhere = serve(&world, &orcid, "elsewhere");
+    elsewhere.with_token(access.clone()).get("/auth/me").expect(200);
+    let bobs = bobs["refresh_token"].as_str().unwrap().to_owned();
     assert_eq!(
         server
             .anonymous()
@@ -261,6 +264,14 @@ fn people_sign_in_refresh_and_sign_out() {
         refresh(&server, &bobs).expect(401)["detail"]["code"],
         "token_family_revoked"
     );
+    // The access tokens of that sign-in end with it: here at once, on another server soon.
+    assert_eq!(
+        of_bob.get("/auth/me").expect(401)["detail"]["code"],
+        "invalid_token"
+    );
+    blackbox::parties::until("another server knows it", || {
+        elsewhere.with_token(access.clone()).get("/auth/me").status == 401
+    });
     for nonsense in ["", "x", "dev-no-refresh"] {
         assert_eq!(
             refresh(&server, nonsense).expect(401)["detail"]["code"],

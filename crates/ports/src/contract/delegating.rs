@@ -31,6 +31,12 @@ pub async fn delegations_are_inserted_once(subject: &Subject<'_>) {
         ..delegation("d3", None, Some("k"))
     };
     assert_eq!(uow.delegations().create(&other).await.unwrap(), Delegated::New);
+    for (caller, most, counted) in [("another", 10, 1), ("another", 0, 0), ("other", 10, 0)] {
+        assert_eq!(
+            uow.delegations().created_today(caller, most).await.unwrap(),
+            counted
+        );
+    }
     uow.commit(()).await.unwrap().into_inner();
 }
 

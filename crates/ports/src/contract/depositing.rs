@@ -24,6 +24,13 @@ pub async fn a_submission_is_frozen_and_comes_back_with_reasons(subject: &Subjec
         .create(&deposition, &plan().slug, UserId::LOCAL_ADMIN)
         .await
         .unwrap();
+    for (owner, most, drafts) in [
+        (UserId::LOCAL_ADMIN, 10, 1),
+        (UserId::LOCAL_ADMIN, 0, 0),
+        (UserId::from_uuid(id(79)), 10, 0),
+    ] {
+        assert_eq!(uow.depositions().drafts(owner, most).await.unwrap(), drafts);
+    }
     uow.depositions()
         .set_metadata(&deposition, &metadata(1.0))
         .await

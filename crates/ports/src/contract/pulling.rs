@@ -1,6 +1,6 @@
 //! Pulls of ingest runs.
 
-use domain::{IngestMode, TaskId, TaskKind};
+use domain::{Actor, IngestMode, TaskId, TaskKind};
 use serde_json::{Map, Value};
 
 use super::{ADMIN, NewIngestRun, NewTask, Subject, UnitOfWork, deployed, json, plan, run_id};
@@ -55,6 +55,8 @@ pub async fn a_pull_keeps_its_session_and_ends_the_run_when_there_is_no_more(sub
     assert!(!uow.pulls().has_run(&plan().slug, None).await.unwrap());
     assert_eq!(uow.ingests().open(&run).await.unwrap(), None);
     assert!(uow.pulls().has_run(&plan().slug, None).await.unwrap());
+    assert_eq!(uow.ingests().open_runs(&ADMIN, 10).await.unwrap(), 1);
+    assert_eq!(uow.ingests().open_runs(&Actor::System, 10).await.unwrap(), 0);
     uow.commit(()).await.unwrap().into_inner();
 
     let session = json!({"at": 2}).as_object().unwrap().clone();

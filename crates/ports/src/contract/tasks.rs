@@ -32,6 +32,10 @@ pub async fn tasks_are_created_once_and_found_by_their_creator(subject: &Subject
         Some((task(80, None).id, [7; 32]))
     );
     assert_eq!(uow.tasks().find_request(&Actor::System, "k").await.unwrap(), None);
+    let creator = ADMIN.user().unwrap();
+    for (most, counted) in [(10, 1), (1, 1), (0, 0)] {
+        assert_eq!(uow.tasks().created_today(creator, most).await.unwrap(), counted);
+    }
     uow.commit(()).await.unwrap().into_inner();
 
     let mut uow = UnitOfWork::begin(subject.store).await.unwrap();

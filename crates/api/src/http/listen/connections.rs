@@ -16,7 +16,7 @@ use super::framing::Framing;
 use crate::http::client::network;
 
 /// A request whose body is awaited makes way only after this long without a byte of it.
-const STALLED_BODY: Duration = Duration::from_secs(1);
+const STALLED_BODY: Duration = Duration::from_millis(200);
 /// A client that reads its response makes way only after this long without taking a byte of it.
 const STALLED_READER: Duration = Duration::from_secs(10);
 /// Shortest time between two looks at the clocks of a connection.
