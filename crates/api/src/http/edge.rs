@@ -170,7 +170,7 @@ fn share_body(request: &mut Request, clock: &BodyClock, limits: BodyLimits) -> O
     if body.is_empty() {
         return None;
     }
-    let connection = request.data::<Arc<Connection>>().map(Arc::clone);
+    let connection = request.data::<Arc<Connection>>().cloned();
     let pieces = clock.timed(body.into_bytes_stream().boxed(), limits, connection);
     let shared: Unread = Arc::new(Mutex::new(pieces));
     let pieces = futures::stream::unfold(Arc::clone(&shared), |shared| async move {

@@ -5,6 +5,7 @@
 //! truncated table for a complete one.
 
 mod answers;
+mod connection;
 mod connections;
 mod framing;
 mod served;
@@ -29,9 +30,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use connections::Connection;
-pub use connections::ConnectionLimits;
-use connections::{Admitted, Connections, Overdue};
+pub(crate) use connection::Connection;
+pub use connection::ConnectionLimits;
+use connection::Overdue;
+use connections::{Admitted, Connections};
 use served::Served;
 use socket::Socket;
 
@@ -58,7 +60,13 @@ pub async fn serve<E>(
     let graceful = GracefulShutdown::new();
     let builder = builder(&limits);
     let connections = Arc::new(Connections::new(limits));
-    let sockets = Arc::new(Semaphore::new(limits.total.get().saturating_add(LEAVING)));
+    let sockets = Arc::new(Semaphore::new(
+        limits
+            .total
+            .get()
+            .saturating_add(LEAVING)
+            .min(Semaphore::MAX_PERMITS),
+    ));
     let over = CancellationToken::new();
     let mut stop = std::pin::pin!(stop);
     loop {

@@ -267,7 +267,10 @@ pub async fn a_release_is_used_from_its_newest_location(subject: &Subject<'_>) {
     );
     let times: Vec<_> = after.locations.all().map(|l| l.at).collect();
     assert!(times.is_sorted(), "{times:?}");
-    assert_eq!(registry.releases(&hook()).await.unwrap(), [after.clone()]);
+    assert_eq!(
+        registry.releases(&hook()).await.unwrap(),
+        std::slice::from_ref(&after)
+    );
 
     let mut uow = UnitOfWork::begin(subject.store).await.unwrap();
     let pins = uow.runs().pins(task).await.unwrap();

@@ -10,9 +10,9 @@ use ports::{LineageQueries, RowSetsOf, StoreError};
 use sqlx::Row as _;
 use uuid::Uuid;
 
-use crate::store::reading::Reach;
 use crate::dynamic;
 use crate::store::error::store_error;
+use crate::store::reading::Reach;
 use crate::store::rows::{actor, count, hash, parsed, releases, small};
 use crate::store::tx::PgStore;
 

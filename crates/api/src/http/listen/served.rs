@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 use hyper::body::{Body, Frame, SizeHint};
 
-use super::connections::InFlight;
+use super::connection::InFlight;
 
 /// A body of a response. hyper drops it once it has written its end, or the connection has failed.
 pub(super) struct Served<B> {

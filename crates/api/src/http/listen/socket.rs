@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::answers::raw;
-use super::connections::Connection;
+use super::connection::Connection;
 
 /// The response to a head that came too late.
 static LATE: LazyLock<Vec<u8>> = LazyLock::new(|| {

@@ -41,7 +41,9 @@ impl Cost {
             .is_some_and(|rest| rest.contains("/releases/"));
         let posted = of_api && *method == Method::POST;
         let filtered = (of_api || of_site) && has(uri, &["filter"]);
-        let whole = (of_api || of_release) && WHOLE.iter().any(|suffix| path.ends_with(suffix));
+        // The router reads a percent-encoded name of a table like any other.
+        let name = decoded(path.rsplit('/').next().unwrap_or_default());
+        let whole = (of_api || of_release) && WHOLE.iter().any(|suffix| name.ends_with(suffix.as_bytes()));
         let sorted = (of_api || of_site) && has(uri, &["sort", "as_of", "counts"]);
         let recalled = of_release && RECALL.iter().any(|suffix| path.ends_with(suffix));
         let work = if whole {
@@ -56,6 +58,24 @@ impl Cost {
             is_query: posted || filtered,
         }
     }
+}
+
+/// Returns a segment of a path without percent-encoding.
+fn decoded(segment: &str) -> Vec<u8> {
+    let digit = |byte: Option<&u8>| byte.and_then(|byte| char::from(*byte).to_digit(16));
+    let (bytes, mut plain, mut at) = (segment.as_bytes(), Vec::with_capacity(segment.len()), 0);
+    while let Some(byte) = bytes.get(at) {
+        let encoded = if *byte == b'%' {
+            let (high, low) = (digit(bytes.get(at + 1)), digit(bytes.get(at + 2)));
+            high.zip(low)
+                .and_then(|(high, low)| u8::try_from(16 * high + low).ok())
+        } else {
+            None
+        };
+        plain.push(encoded.unwrap_or(*byte));
+        at += if encoded.is_some() { 3 } else { 1 };
+    }
+    plain
 }
 
 /// Returns whether the query string has one of these parameters, with a value.
@@ -92,7 +112,7 @@ mod tests {
         for cheap in ["", "?filter=", "?limit=1000&cursor=x"] {
             assert_eq!(of(Method::GET, &format!("{table}{cheap}")), (Work::Little, false));
         }
-        for whole in [".csv", ".csv.gz", ".parquet"] {
+        for whole in [".csv", ".csv.gz", ".parquet", "%2Ecsv", ".c%73v", "%2e%70arquet"] {
             assert_eq!(of(Method::GET, &format!("{table}{whole}")), (Work::Stream, false));
             assert_eq!(of(Method::POST, &format!("{table}{whole}")), (Work::Stream, true));
         }
