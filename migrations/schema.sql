@@ -394,6 +394,7 @@ CREATE TABLE public.device_authorizations (
     user_id uuid,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     expires_at timestamp with time zone NOT NULL,
+    client_hash bytea,
     CONSTRAINT ck_device_authorizations_hash CHECK ((octet_length(device_code_hash) = 32)),
     CONSTRAINT ck_device_authorizations_status CHECK ((status = ANY (ARRAY['pending'::text, 'authorized'::text, 'consumed'::text]))),
     CONSTRAINT ck_device_authorizations_user CHECK (((status = 'pending'::text) = (user_id IS NULL)))
