@@ -113,7 +113,8 @@ impl Framing {
     /// Returns the place after a whole line.
     fn after(&mut self, line: &[u8], head: &mut impl FnMut(bool)) -> Place {
         match self.place {
-            Place::Between if line.is_empty() => Place::Between,
+            // RFC 9112 2.2: an empty line before a request is ignored; after a body it ends the trailer.
+            Place::Between | Place::Trailer if line.is_empty() => Place::Between,
             Place::Between | Place::Head if line == HTTP_2 => Place::Over,
             Place::Between => Place::Head,
             Place::Head if line.is_empty() => {
@@ -138,7 +139,6 @@ impl Framing {
                 None => Place::Over,
             },
             Place::ChunkEnd => Place::ChunkSize,
-            Place::Trailer if line.is_empty() => Place::Between,
             place => place,
         }
     }
