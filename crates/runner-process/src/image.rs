@@ -1,6 +1,6 @@
 //! A private copy of the image, created only if its bytes match the release's digest (PIP-5).
 
-use std::fs::{File, OpenOptions, Permissions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{Read, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -71,27 +71,64 @@ impl Hasher {
     }
 }
 
+/// Which images this server runs.
+#[derive(Clone, Copy)]
+pub(crate) struct Policy<'a> {
+    /// The directories below which they lie. `None`: anywhere.
+    pub(crate) dirs: Option<&'a [PathBuf]>,
+    /// Their maximum size, in bytes.
+    pub(crate) most: u64,
+    /// Whether a hook sees this file of the machine.
+    pub(crate) sees: &'a dyn Fn(&Path) -> bool,
+}
+
+impl Policy<'_> {
+    /// Opens an image, if it may be run. The error is for the server's log: to a caller, all reasons are one, because
+    /// they say what is on the machine.
+    fn open(&self, path: &Path) -> Result<File, String> {
+        let reason = |error: std::io::Error| error.to_string();
+        // Links are followed once, so they cannot lead out of the directories.
+        let real = fs::canonicalize(path).map_err(reason)?;
+        let is_below = |dir: &PathBuf| fs::canonicalize(dir).is_ok_and(|dir| real.starts_with(dir));
+        if !self.dirs.is_none_or(|dirs| dirs.iter().any(is_below)) {
+            return Err("it is not below a directory of runner.image_dirs".to_owned());
+        }
+        let file = open(&real).map_err(reason)?;
+        let about = file.metadata().map_err(reason)?;
+        if !about.is_file() {
+            return Err("it is not a regular file".to_owned());
+        }
+        if about.len() > self.most {
+            return Err(format!("it has more than {} bytes", self.most));
+        }
+        Ok(file)
+    }
+}
+
+/// Returns the one reason for an image that is missing, that this server may not run, or that has other bytes
+/// (ISO-4). The log has the true one.
+fn not_this(path: &Path, digest: &Digest, reason: &str) -> String {
+    // Escaped: the path is of the caller.
+    tracing::info!(image = ?path, reason, "an image cannot be used");
+    let path = path.display();
+    format!(
+        "{path} is not an image that this server runs as {digest}: it is not a readable file below a directory of runner.image_dirs, is too large, or has another digest; put the released file there, release it again (with the same config and limits) from the path where it is now, or release what is there with its own digest"
+    )
+}
+
 /// Returns why the image could not be run, if so. Nothing of it is copied or run.
 ///
-/// An error says no more about a path than its release needs: a file that is missing, that the server may not read or
-/// that is no file has one reason, and the digest of a file is not reported.
+/// An error says nothing about a file whose digest the caller does not know (ISO-4).
 pub(crate) fn examine(
     image: &str,
     digest: &Digest,
-    most: u64,
-    sees: &dyn Fn(&Path) -> bool,
+    policy: Policy<'_>,
     abandoned: &dyn Fn() -> bool,
 ) -> Result<(), String> {
     let path = path_of(image)?;
     let mut hasher = hasher_of(digest)?;
-    let show = path.display();
-    let no_file =
-        || format!("{show} is not a file that the server can read; put the image there before its release");
-    let mut file = open(&path).map_err(|_| no_file())?;
-    let about = file.metadata().map_err(|_| no_file())?;
-    if !about.is_file() {
-        return Err(no_file());
-    }
+    let no_file = |reason: &str| not_this(&path, digest, reason);
+    let mut file = policy.open(&path).map_err(|reason| no_file(&reason))?;
     let mut start = Vec::new();
     let mut buffer = vec![0; BUFFER];
     let mut length = 0;
@@ -99,7 +136,9 @@ pub(crate) fn examine(
         if abandoned() {
             return Err("the request was abandoned".to_owned());
         }
-        let count = file.read(&mut buffer).map_err(|_| no_file())?;
+        let count = file
+            .read(&mut buffer)
+            .map_err(|error| no_file(&error.to_string()))?;
         if count == 0 {
             break;
         }
@@ -107,17 +146,16 @@ pub(crate) fn examine(
             start.extend_from_slice(&buffer[..count.min(MAX_START)]);
         }
         length += count as u64;
-        if length > most {
-            return Err(too_large(&show.to_string(), most));
+        if length > policy.most {
+            return Err(no_file("it has grown too large"));
         }
         hasher.update(&buffer[..count]);
     }
-    if hasher.finish() != digest.as_str() {
-        return Err(format!(
-            "{show} has another digest than {digest}; release it with the digest of the file"
-        ));
+    let found = hasher.finish();
+    if found != digest.as_str() {
+        return Err(no_file(&format!("it has the digest {found}")));
     }
-    startable(&start, &show.to_string(), sees)
+    startable(&start, &path.display().to_string(), policy.sees)
 }
 
 fn hasher_of(digest: &Digest) -> Result<Hasher, String> {
@@ -129,46 +167,31 @@ fn hasher_of(digest: &Digest) -> Result<Hasher, String> {
     })
 }
 
-fn too_large(show: &str, most: u64) -> String {
-    format!("{show} has more than {most} bytes, the maximum of this server")
-}
-
 /// Copies the image to `copy` while hashing it, so that what is run are the very bytes that were verified: replacing
 /// the original at any time changes nothing. The copy is executable and not writable.
 pub(crate) fn verified_copy(
     image: &str,
     digest: &Digest,
-    most: u64,
+    policy: Policy<'_>,
     copy: &Path,
-    sees: &dyn Fn(&Path) -> bool,
 ) -> Result<(), ImageError> {
     let unusable = ImageError::Unusable;
     let path = path_of(image).map_err(unusable)?;
     let mut hasher = hasher_of(digest).map_err(unusable)?;
-    let show = path.display();
-    let mut original = open(&path).map_err(|e| unusable(format!("{show} cannot be opened ({e}); put the image there, or release it again, with the same config and limits, from the path where it is")))?;
-    let about = original
-        .metadata()
-        .map_err(|e| unusable(format!("{show} cannot be examined ({e})")))?;
-    if !about.is_file() {
-        return Err(unusable(format!(
-            "{show} is not a regular file; the image must be one executable file"
-        )));
-    }
+    let no_file = |reason: &str| unusable(not_this(&path, digest, reason));
+    let mut original = policy.open(&path).map_err(|reason| no_file(&reason))?;
     let written = {
         let _lock = writing();
-        write_copy(&mut original, &mut hasher, most, copy)?
+        write_copy(&mut original, &mut hasher, policy.most, copy)?
     };
-    if written > most {
-        return Err(unusable(too_large(&show.to_string(), most)));
+    if written > policy.most {
+        return Err(no_file("it has grown too large"));
     }
     let found = hasher.finish();
     if found != digest.as_str() {
-        return Err(unusable(format!(
-            "{show} has the digest {found}, the release says {digest}; put the released file back, release that file from the path where it is now, or release what is there"
-        )));
+        return Err(no_file(&format!("it has the digest {found}")));
     }
-    startable(&start_of(copy)?, &show.to_string(), sees).map_err(unusable)
+    startable(&start_of(copy)?, &path.display().to_string(), policy.sees).map_err(unusable)
 }
 
 /// Copies at most one byte more than `most`, and returns how many.
@@ -242,7 +265,15 @@ mod tests {
 
     /// Examines an image where a hook sees everything.
     fn examined(image: &str, digest: &Digest) -> Result<(), String> {
-        examine(image, digest, 1000, &|_| true, &|| false)
+        examine(image, digest, anywhere(&|_| true), &|| false)
+    }
+
+    fn anywhere(sees: &dyn Fn(&Path) -> bool) -> Policy<'_> {
+        Policy {
+            dirs: None,
+            most: 1000,
+            sees,
+        }
     }
 
     // proves PIP-5
@@ -267,11 +298,7 @@ mod tests {
                 .contains("neither an ELF program")
         );
         let (large, large_digest) = file(dir.path(), "large", &[b'x'; 1001]);
-        assert!(
-            examined(&large, &large_digest)
-                .unwrap_err()
-                .contains("more than 1000 bytes")
-        );
+        assert!(examined(&large, &large_digest).unwrap_err().contains("too large"));
         let (odd, odd_digest) = file(dir.path(), "odd", b"#!/no/such/shell\n");
         assert!(
             examined(&odd, &odd_digest)
@@ -285,22 +312,65 @@ mod tests {
                 .unwrap_err()
                 .contains("no absolute path")
         );
-        let unseen = examine(&good, &digest, 1000, &|_| false, &|| false).unwrap_err();
+        let unseen = examine(&good, &digest, anywhere(&|_| false), &|| false).unwrap_err();
         assert!(unseen.contains("not visible in the sandbox"), "{unseen}");
-        assert!(examine(&good, &digest, 1000, &|_| true, &|| true).is_err());
+        assert!(examine(&good, &digest, anywhere(&|_| true), &|| true).is_err());
     }
 
+    // proves ISO-4
     #[test]
-    fn a_path_that_is_no_readable_file_has_one_reason() {
+    fn what_a_caller_may_not_know_of_a_file_has_one_reason() {
         let dir = tempfile::tempdir().unwrap();
-        let (_, digest) = file(dir.path(), "any", b"#!/bin/sh\n");
-        let why = |path: &Path| {
-            let why = examined(&format!("file:{}", path.display()), &digest).unwrap_err();
-            why.replace(&path.display().to_string(), "P")
+        let (ours, theirs) = (dir.path().join("images"), dir.path().join("theirs"));
+        fs::create_dir(&ours).unwrap();
+        fs::create_dir(&theirs).unwrap();
+        let (good, digest) = file(&ours, "good", b"#!/bin/sh\n");
+        let (secret, secret_digest) = file(&theirs, "secret", b"#!/bin/sh\n# secret\n");
+        file(&ours, "large", &[b'x'; 1001]);
+        std::os::unix::fs::symlink(theirs.join("secret"), ours.join("link")).unwrap();
+        std::os::unix::fs::symlink("good", ours.join("alias")).unwrap();
+        let dirs = [dir.path().join("missing"), ours.clone()];
+        let sees = |_: &Path| true;
+        let policy = Policy {
+            dirs: Some(&dirs),
+            ..anywhere(&sees)
         };
-        let missing = why(&dir.path().join("missing"));
-        assert_eq!(missing, why(dir.path()));
-        assert_eq!(missing, why(Path::new("/dev/null")));
-        assert_eq!(missing, why(&dir.path().join("any/below")));
+        let run = |image: &str, digest: &Digest| {
+            let copy = dir.path().join(uuid::Uuid::new_v4().to_string());
+            match verified_copy(image, digest, policy, &copy) {
+                Ok(()) => Ok(()),
+                Err(ImageError::Unusable(why)) => Err(why),
+                Err(ImageError::Copy(error)) => panic!("{error}"),
+            }
+        };
+        for image in [good.clone(), format!("file:{}", ours.join("alias").display())] {
+            assert_eq!(examine(&image, &digest, policy, &|| false), Ok(()));
+            assert_eq!(run(&image, &digest), Ok(()));
+        }
+        let of = |path: PathBuf| format!("file:{}", path.display());
+        let cases = [
+            (of(ours.join("missing")), &digest),
+            (of(ours.join("good/below")), &digest),
+            (of(ours.clone()), &digest),
+            (of(ours.join("large")), &digest),
+            (of(PathBuf::from("/dev/null")), &digest),
+            // The digest of the file: not even its owner runs it from there.
+            (secret, &secret_digest),
+            (of(ours.join("link")), &secret_digest),
+            (of(ours.join("../theirs/secret")), &secret_digest),
+            // Another digest.
+            (good, &secret_digest),
+        ];
+        let mut reasons = std::collections::BTreeSet::new();
+        for (image, digest) in cases {
+            let shown = image.strip_prefix("file:").unwrap();
+            for why in [
+                examine(&image, digest, policy, &|| false).unwrap_err(),
+                run(&image, digest).unwrap_err(),
+            ] {
+                reasons.insert(why.replace(shown, "P").replace(digest.as_str(), "D"));
+            }
+        }
+        assert_eq!(reasons.len(), 1, "{reasons:#?}");
     }
 }

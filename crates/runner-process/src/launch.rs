@@ -1,4 +1,5 @@
-//! The three ways in which a hook is started: in bubblewrap, below a supervisor, or by itself.
+//! The ways in which a hook is started: in bubblewrap, in a sandbox that its supervisor makes, below a supervisor
+//! without a sandbox, or by itself.
 
 use std::ffi::OsString;
 use std::fs;
@@ -10,51 +11,64 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use runner_workdir::{NOBODY, WorkDir, starting};
+use runner_workdir::{WorkDir, starting};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
-use crate::options::{ProcessRunnerOptions, SupervisorProgram, UseBwrap};
+use crate::cgroup::Cgroup;
+use crate::confine::{ENTER, NOT_STARTED};
+use crate::mounts::{attempt_arguments, base_arguments, make_etc, plan};
+use crate::options::{ProcessRunnerOptions, SandboxKind, SupervisorProgram};
+use crate::program::Program;
 use crate::supervisor::GO;
+use crate::view;
 
-/// The directories of the machine that a hook in bubblewrap sees, if they exist; programs and their settings only.
-/// `/run` is not among them: a socket in it, such as a database's or a container engine's, would bypass the missing
-/// network.
-const SYSTEM: [&str; 11] = [
-    "usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "etc", "opt", "nix", "gnu",
-];
 /// The hooks' `PATH`, which is not the server's.
 pub(crate) const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
-/// How hooks are started on this machine.
+/// What keeps hooks from the machine.
 #[derive(Debug)]
-pub(crate) enum Launcher {
-    /// In bubblewrap, with these arguments before those of the attempt.
+pub(crate) enum Isolation {
+    /// bubblewrap, with these arguments before those of the attempt.
     Bwrap {
         program: PathBuf,
         arguments: Vec<OsString>,
     },
-    /// Below a supervisor.
-    Supervised(SupervisorProgram),
-    /// By themselves, through `setpriv` if it is there.
-    Direct { setpriv: Option<PathBuf> },
+    /// Namespaces, Landlock and seccomp.
+    Landlock,
+    /// Nothing.
+    None,
+    /// Nothing that works, so no hook is started, for this reason.
+    Refused(String),
 }
 
-/// The program to start: a hook, or an ingester.
-pub(crate) struct Program<'a> {
-    /// Its image is `image/<name>` in the work directory.
-    pub(crate) name: &'a str,
-    /// The directory of the records' files, if it is not the work directory; read-only.
-    pub(crate) staged: Option<&'a Path>,
-    /// Whether it is an ingester: it has the network and may write to `files`.
-    pub(crate) ingester: bool,
-    /// The environment besides the paths.
-    pub(crate) environment: Vec<(&'static str, String)>,
+/// How hooks are started on this machine.
+#[derive(Debug)]
+pub(crate) struct Launcher {
+    pub(crate) isolation: Isolation,
+    supervisor: Option<SupervisorProgram>,
+    hidden: Vec<PathBuf>,
+}
+
+/// What the kernel holds a program to.
+pub(crate) struct Hold<'a> {
+    /// The uid and gid that it runs as and that no other process has, if the server is root.
+    pub(crate) user: Option<u32>,
+    /// After so much processor time the kernel ends any one of its processes, if the watchdog has not done so before.
+    pub(crate) cpu_seconds: u64,
+    /// The maximum size of a file.
+    pub(crate) file_bytes: u64,
+    /// The maximum number of processes, if it has a uid of its own.
+    pub(crate) processes: u64,
+    /// Its control group, if the server can make one.
+    pub(crate) cgroup: Option<&'a Cgroup>,
 }
 
 /// A hook that was started.
 pub(crate) struct Started {
     /// The server's child: the hook, its supervisor or bubblewrap.
     pub(crate) child: Child,
+    /// Whether the child is not the hook itself.
+    pub(crate) wrapped: bool,
     /// The supervisor's socket; closing its sending half ends the hook.
     pub(crate) control: Option<UnixStream>,
     /// The pipe that the hook prints to.
@@ -64,54 +78,66 @@ pub(crate) struct Started {
 }
 
 impl Launcher {
-    /// Chooses the strongest isolation that works on this machine.
-    pub(crate) fn choose(options: &ProcessRunnerOptions, drop_to_nobody: bool) -> Self {
-        if options.use_bwrap == UseBwrap::Auto
-            && let Some(program) = find_program("bwrap")
-        {
-            // Without further user namespaces a hook reaches less of the kernel; older versions cannot forbid them.
-            for extra in [&["--unshare-user", "--disable-userns"][..], &[]] {
-                let arguments = base_arguments(extra, options);
-                if trial(&program, &arguments, &options.work_root, drop_to_nobody) {
-                    return Self::Bwrap { program, arguments };
-                }
-            }
+    /// Creates a launcher with this isolation.
+    pub(crate) fn new(isolation: Isolation, options: &ProcessRunnerOptions) -> Self {
+        Self {
+            isolation,
+            supervisor: options.supervisor.clone(),
+            hidden: options
+                .hidden
+                .iter()
+                .chain([&options.work_root])
+                .cloned()
+                .collect(),
         }
-        match &options.supervisor {
-            Some(supervisor) => Self::Supervised(supervisor.clone()),
-            None => Self::Direct {
-                setpriv: find_program("setpriv"),
-            },
+    }
+
+    /// Returns the ways to make a kind of sandbox, the best one first; none if its program is not there.
+    pub(crate) fn ways(kind: SandboxKind, options: &ProcessRunnerOptions) -> Vec<Isolation> {
+        match kind {
+            SandboxKind::Bubblewrap => {
+                let found = options.bwrap.clone().or_else(|| find_program("bwrap"));
+                let Some(program) = found else { return Vec::new() };
+                // Without further user namespaces a hook reaches less of the kernel; older versions cannot forbid
+                // them.
+                let extras = [&["--unshare-user", "--disable-userns"][..], &[]];
+                let way = |extra: &[&str]| Isolation::Bwrap {
+                    program: program.clone(),
+                    arguments: base_arguments(extra),
+                };
+                extras.map(way).into()
+            }
+            SandboxKind::Landlock if options.supervisor.is_some() => vec![Isolation::Landlock],
+            SandboxKind::Landlock => Vec::new(),
         }
     }
 
     /// Returns whether a hook sees this file of the machine.
-    pub(crate) fn shows(&self, path: &Path, options: &ProcessRunnerOptions) -> bool {
-        let mut hidden = options.hidden.iter().chain([&options.work_root]);
-        let seen = |path: &Path| {
-            SYSTEM
-                .iter()
-                .any(|name| path.starts_with(Path::new("/").join(name)))
+    pub(crate) fn shows(&self, path: &Path) -> bool {
+        !self.is_sandbox() || view::shows(path, &self.hidden)
+    }
+
+    /// Returns whether hooks run in a sandbox.
+    pub(crate) const fn is_sandbox(&self) -> bool {
+        matches!(self.isolation, Isolation::Bwrap { .. } | Isolation::Landlock)
+    }
+
+    /// Returns whether hooks have a supervisor, if they run without a sandbox.
+    pub(crate) const fn has_supervisor(&self) -> bool {
+        self.supervisor.is_some()
+    }
+
+    /// Returns the supervisor of this attempt. bubblewrap ends its hook with the server, so it needs one only to be
+    /// in its control group before it starts anything.
+    fn supervisor(&self, hold: &Hold<'_>) -> Option<&SupervisorProgram> {
+        let needed = match self.isolation {
+            Isolation::Bwrap { .. } => hold.cgroup.is_some(),
+            Isolation::Landlock | Isolation::None | Isolation::Refused(_) => true,
         };
-        match self {
-            // A link is followed in the sandbox, too.
-            Self::Bwrap { .. } => {
-                let target = fs::canonicalize(path).ok();
-                seen(path)
-                    && target
-                        .is_some_and(|target| seen(&target) && !hidden.any(|dir| target.starts_with(dir)))
-            }
-            Self::Supervised(_) | Self::Direct { .. } => true,
-        }
+        self.supervisor.as_ref().filter(|_| needed)
     }
 
-    /// Returns whether the server's child is not the hook itself.
-    pub(crate) const fn wraps(&self) -> bool {
-        !matches!(self, Self::Direct { .. })
-    }
-
-    /// Starts a program in a work directory. After `cpu_seconds` the kernel ends any one of its processes, if the
-    /// watchdog has not done so before.
+    /// Starts a program in a work directory.
     ///
     /// Must be called on a thread that lives until the hook has ended: it is that thread's end, not the
     /// server's, at which the kernel sends the signal that `bwrap --die-with-parent` and `setpriv --pdeathsig` request
@@ -120,10 +146,9 @@ impl Launcher {
         &self,
         work: &WorkDir,
         program: &Program<'_>,
-        drop_to_nobody: bool,
-        cpu_seconds: u64,
+        hold: &Hold<'_>,
     ) -> io::Result<Started> {
-        let inside = matches!(self, Self::Bwrap { .. });
+        let inside = self.is_sandbox();
         let dir = |part: &str| {
             if inside {
                 PathBuf::from("/osa").join(part)
@@ -131,73 +156,35 @@ impl Launcher {
                 work.part(part)
             }
         };
-        let image = dir("image").join(program.name);
-        let files = match program.staged {
-            Some(staged) if !inside => staged.to_owned(),
-            _ => dir("files"),
-        };
-        let temporary = if inside {
-            PathBuf::from("/tmp")
-        } else {
-            work.part("tmp")
-        };
+        let supervisor = self.supervisor(hold);
+        let words = self.words(work, program, hold.user, supervisor)?;
         let mut control = None;
-        let mut command = match self {
-            Self::Bwrap {
-                program: bwrap,
-                arguments,
-            } => {
-                let mut command = Command::new(bwrap);
-                let keep_network = |word: &&OsString| !program.ingester || *word != "--unshare-net";
-                command
-                    .args(arguments.iter().filter(keep_network))
-                    .args(attempt_arguments(work, program))
-                    .arg("--")
-                    .arg(&image);
-                command
-            }
-            Self::Supervised(supervisor) => {
-                let owner = if drop_to_nobody {
-                    NOBODY.to_string()
-                } else {
-                    "-".to_owned()
-                };
-                let mut command = Command::new(&supervisor.path);
-                command.args(&supervisor.arguments).arg(owner).arg(&image);
-                command
-            }
-            Self::Direct {
-                setpriv: Some(setpriv),
-            } => {
-                let mut command = Command::new(setpriv);
-                command
-                    .args(["--pdeathsig", "KILL", "--no-new-privs", "--"])
-                    .arg(&image);
-                command
-            }
-            Self::Direct { setpriv: None } => Command::new(&image),
-        };
-        command.stdin(Stdio::null());
-        if let Self::Supervised(_) = self {
+        let mut command = if let Some(supervisor) = supervisor {
+            // The sandbox that the supervisor makes changes to the user of the hook itself.
+            let user = hold
+                .user
+                .filter(|_| !matches!(self.isolation, Isolation::Landlock));
+            let mut command = Command::new(&supervisor.path);
+            command
+                .args(&supervisor.arguments)
+                .arg(user.map_or_else(|| "-".to_owned(), |uid| uid.to_string()))
+                .args(words);
             let (ours, theirs) = UnixStream::pair()?;
             command.stdin(OwnedFd::from(theirs));
             control = Some(ours);
-        } else if drop_to_nobody {
-            // This also drops every supplementary group.
-            command.uid(NOBODY).gid(NOBODY);
-        }
+            command
+        } else {
+            let mut words = words.into_iter();
+            let mut command = Command::new(words.next().unwrap_or_default());
+            command.args(words).stdin(Stdio::null());
+            if let Some(user) = hold.user {
+                // This also drops every supplementary group.
+                command.uid(user).gid(user);
+            }
+            command
+        };
         let (log, printed) = io::pipe()?;
-        command
-            .env_clear()
-            .env("PATH", PATH)
-            .env("LANG", "C.UTF-8")
-            .env("HOME", &temporary)
-            .env("TMPDIR", &temporary);
-        command
-            .env("OSA_IN", dir("in"))
-            .env("OSA_OUT", dir("out"))
-            .env("OSA_FILES", files)
-            .envs(program.environment.iter().map(|(name, value)| (name, value)));
+        self.set_environment(&mut command, work, program);
         command
             .current_dir(work.part("tmp"))
             .process_group(0)
@@ -207,53 +194,147 @@ impl Launcher {
             let _lock = starting();
             command.spawn()?
         };
-        let pid = Pid::from_child(&child);
-        // Best effort: these only back up the watchdog.
-        let _ = prlimit(
-            Some(pid),
-            Resource::Cpu,
-            Rlimit {
-                current: Some(cpu_seconds),
-                maximum: Some(cpu_seconds.saturating_add(5)),
-            },
-        );
-        let _ = prlimit(
-            Some(pid),
-            Resource::Core,
-            Rlimit {
-                current: Some(0),
-                maximum: Some(0),
-            },
-        );
-        let _ = fs::write(
-            format!("/proc/{}/oom_score_adj", child.id()),
-            if matches!(self, Self::Supervised(_)) {
-                "0"
-            } else {
-                "1000"
-            },
-        );
+        // The supervisor waits for a byte, so all that it starts is limited.
+        limit(&child, hold, supervisor.is_some());
+        if let (Some(_), Some(cgroup)) = (supervisor, hold.cgroup) {
+            cgroup.add(child.id())?;
+        }
         if let Some(mut socket) = control.as_ref() {
             // If this fails the supervisor is gone, and its missing report says so.
             let _ = io::Write::write_all(&mut socket, &[GO]);
         }
-        // In bubblewrap every hook has the same paths, and a pid namespace of its own.
+        // In a sandbox every hook has the same paths, and a pid namespace of its own.
         let mark = (!inside).then(|| [b"OSA_OUT=", dir("out").as_os_str().as_bytes()].concat());
         Ok(Started {
             child,
+            wrapped: inside || supervisor.is_some(),
             control,
             log,
             mark,
         })
     }
+
+    /// Returns the command line of the hook, without that of its supervisor.
+    fn words(
+        &self,
+        work: &WorkDir,
+        program: &Program<'_>,
+        user: Option<u32>,
+        supervisor: Option<&SupervisorProgram>,
+    ) -> io::Result<Vec<OsString>> {
+        let image = Path::new("image").join(program.name);
+        match &self.isolation {
+            Isolation::Bwrap {
+                program: bwrap,
+                arguments,
+            } => {
+                make_etc(work, program, user)?;
+                let keep_network = |word: &&OsString| !program.ingester || *word != "--unshare-net";
+                let mut words: Vec<OsString> = vec![bwrap.into()];
+                words.extend(arguments.iter().filter(keep_network).cloned());
+                words.extend(attempt_arguments(work, program, &self.hidden));
+                words.extend(["--".into(), Path::new("/osa").join(image).into()]);
+                Ok(words)
+            }
+            Isolation::Landlock => {
+                let supervisor = supervisor.ok_or_else(|| io::Error::other("there is no supervisor"))?;
+                make_etc(work, program, user)?;
+                let plan = plan(work, program, user, &self.hidden);
+                view::make_dir(&plan.root)?;
+                let file = work.path().join("plan.json");
+                view::write(&file, serde_json::to_vec(&plan)?)?;
+                let mut words: Vec<OsString> = vec![supervisor.path.clone().into()];
+                words.extend(supervisor.arguments.iter().cloned());
+                words.extend([ENTER.into(), file.into()]);
+                Ok(words)
+            }
+            Isolation::Refused(why) => Err(io::Error::other(why.clone())),
+            Isolation::None => {
+                let image: OsString = work.path().join(image).into();
+                let alone = supervisor.is_none().then(|| find_program("setpriv")).flatten();
+                Ok(match alone {
+                    Some(setpriv) => {
+                        let mut words: Vec<OsString> = vec![setpriv.into()];
+                        words.extend(["--pdeathsig", "KILL", "--no-new-privs", "--"].map(OsString::from));
+                        words.push(image);
+                        words
+                    }
+                    None => vec![image],
+                })
+            }
+        }
+    }
+
+    fn set_environment(&self, command: &mut Command, work: &WorkDir, program: &Program<'_>) {
+        let inside = self.is_sandbox();
+        let dir = |part: &str| {
+            if inside {
+                PathBuf::from("/osa").join(part)
+            } else {
+                work.part(part)
+            }
+        };
+        let files = match program.staged {
+            Some(staged) if !inside => staged.to_owned(),
+            _ => dir("files"),
+        };
+        let temporary = if inside {
+            PathBuf::from("/tmp")
+        } else {
+            work.part("tmp")
+        };
+        command
+            .env_clear()
+            .env("PATH", PATH)
+            .env("LANG", "C.UTF-8")
+            .env("HOME", &temporary)
+            .env("TMPDIR", &temporary)
+            .env("OSA_IN", dir("in"))
+            .env("OSA_OUT", dir("out"))
+            .env("OSA_FILES", files)
+            .envs(program.environment.iter().map(|(name, value)| (name, value)));
+    }
 }
 
-/// Returns why bubblewrap could not start a program, if that is all that this log says: of the hook, nothing ran.
+/// Sets limits of the kernel that each process of the hook inherits. Best effort: they only back up the watchdog.
+fn limit(child: &Child, hold: &Hold<'_>, supervised: bool) {
+    let pid = Pid::from_child(child);
+    let set = |resource: Resource, soft: u64, hard: u64| {
+        let limit = Rlimit {
+            current: Some(soft),
+            maximum: Some(hard),
+        };
+        let _ = prlimit(Some(pid), resource, limit);
+    };
+    set(
+        Resource::Cpu,
+        hold.cpu_seconds,
+        hold.cpu_seconds.saturating_add(5),
+    );
+    set(Resource::Core, 0, 0);
+    set(Resource::Fsize, hold.file_bytes, hold.file_bytes);
+    if hold.user.is_some() {
+        set(Resource::Nproc, hold.processes, hold.processes);
+    }
+    let score = if supervised { "0" } else { "1000" };
+    let _ = fs::write(format!("/proc/{}/oom_score_adj", child.id()), score);
+}
+
+/// Returns why the sandbox could not start a program, if that is all that this log says: of the hook, nothing ran.
 pub(crate) fn not_started(log: &[u8]) -> Option<String> {
     let line = std::str::from_utf8(log).ok()?.trim_end();
-    let (_, why) = line.strip_prefix("bwrap: execvp ")?.rsplit_once(": ")?;
-    (!line.contains('\n'))
-        .then(|| format!("{why} (the program, or what loads it, is not visible in the sandbox)"))
+    if line.contains('\n') {
+        return None;
+    }
+    let why = match line.strip_prefix(NOT_STARTED) {
+        Some(why) => why,
+        None => line.strip_prefix("bwrap: execvp ")?.rsplit_once(": ")?.1,
+    };
+    Some(if why.starts_with("cannot ") {
+        why.to_owned()
+    } else {
+        format!("{why} (the program, or what loads it, is not visible in the sandbox)")
+    })
 }
 
 /// Finds a program in the server's `PATH`.
@@ -264,116 +345,25 @@ fn find_program(name: &str) -> Option<PathBuf> {
         .find(|p| p.is_absolute() && p.is_file())
 }
 
-/// Returns the part of bubblewrap's arguments that is the same for every attempt.
-fn base_arguments(extra: &[&str], options: &ProcessRunnerOptions) -> Vec<OsString> {
-    let mut all: Vec<OsString> = extra.iter().map(Into::into).collect();
-    let mut add = |words: &[&Path]| all.extend(words.iter().map(|word| word.as_os_str().to_owned()));
-    let word = Path::new;
-    for flag in [
-        "--die-with-parent",
-        "--new-session",
-        "--unshare-net",
-        "--unshare-pid",
-        "--unshare-ipc",
-        "--unshare-uts",
-        "--unshare-cgroup-try",
-    ] {
-        add(&[word(flag)]);
-    }
-    add(&[word("--cap-drop"), word("ALL"), word("--hostname"), word("hook")]);
-    for name in SYSTEM {
-        let path = Path::new("/").join(name);
-        if let Ok(target) = fs::read_link(&path) {
-            add(&[word("--symlink"), &target, &path]);
-        } else if path.is_dir() {
-            add(&[word("--ro-bind"), &path, &path]);
-        }
-    }
-    // Nor may a hook see the directories of other attempts.
-    for dir in options.hidden.iter().chain([&options.work_root]) {
-        let visible = SYSTEM
-            .iter()
-            .any(|name| dir.starts_with(Path::new("/").join(name)));
-        if visible && dir.is_dir() {
-            add(&[word("--tmpfs"), dir, word("--remount-ro"), dir]);
-        }
-    }
-    add(&[word("--proc"), word("/proc"), word("--dev"), word("/dev")]);
-    all
-}
-
-/// Returns the part that belongs to one attempt: its directories at the container contract's paths (WC-5.1).
-fn attempt_arguments(work: &WorkDir, program: &Program<'_>) -> Vec<OsString> {
-    let mut all: Vec<OsString> = Vec::new();
-    let files = program.staged.map_or_else(|| work.part("files"), Path::to_owned);
-    let how = if program.ingester { "--bind" } else { "--ro-bind" };
-    all.extend([how.into(), files.into(), "/osa/files".into()]);
-    if program.ingester {
-        // Targets of the link /etc/resolv.conf on many machines; the directory alone, because it also has sockets.
-        for path in [
-            "/run/systemd/resolve/stub-resolv.conf",
-            "/run/systemd/resolve/resolv.conf",
-            "/run/resolvconf/resolv.conf",
-        ] {
-            all.extend(["--ro-bind-try".into(), path.into(), path.into()]);
-        }
-    }
-    let mounts = [
-        ("--ro-bind", "in", "/osa/in"),
-        ("--ro-bind", "image", "/osa/image"),
-        ("--bind", "out", "/osa/out"),
-        ("--bind", "tmp", "/tmp"),
-        ("--bind", "shm", "/dev/shm"),
-    ];
-    for (how, part, at) in mounts {
-        all.extend([how.into(), work.part(part).into(), at.into()]);
-    }
-    // The root and /dev are in memory that no limit covers, so they must be read-only.
-    for word in ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp"] {
-        all.push(word.into());
-    }
-    all
-}
-
-/// Checks whether bubblewrap works here: kernels and container engines forbid user namespaces in many ways.
-fn trial(program: &Path, arguments: &[OsString], work_root: &Path, drop_to_nobody: bool) -> bool {
-    let mut command = Command::new(program);
-    command.args(arguments).arg("--ro-bind").arg(work_root).args([
-        "/osa/in",
-        "--remount-ro",
-        "/dev",
-        "--remount-ro",
-        "/",
-        "--",
-        "true",
-    ]);
-    command
-        .env_clear()
-        .env("PATH", PATH)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    if drop_to_nobody {
-        command.uid(NOBODY).gid(NOBODY);
-    }
-    let _lock = starting();
-    command.status().is_ok_and(|status| status.success())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn only_bubblewraps_own_message_is_that_nothing_ran() {
+    fn only_the_sandboxs_own_message_is_that_nothing_ran() {
         let told = not_started(b"bwrap: execvp /osa/image/h: No such file or directory\n");
         assert!(told.unwrap().starts_with("No such file or directory ("));
+        let told = not_started(b"hook sandbox: No such file or directory (os error 2)\n");
+        assert!(told.unwrap().starts_with("No such file or directory ("));
+        let told = not_started(b"hook sandbox: cannot make namespaces: Operation not permitted\n");
+        assert_eq!(told.unwrap(), "cannot make namespaces: Operation not permitted");
         for log in [
             &b""[..],
             b"bwrap: execvp",
             b"x\nbwrap: execvp /osa/image/h: No such file or directory\n",
             b"bwrap: execvp /osa/image/h: No such file or directory\nx: y\n",
             b"bwrap: execvp \xff: No such file or directory",
+            b"hook sandbox: x\nhook sandbox: y\n",
         ] {
             assert_eq!(not_started(log), None, "{log:?}");
         }

@@ -4,19 +4,26 @@
 //! - An image is `file:/absolute/path`, one executable file. What is run is a private copy whose bytes were hashed
 //!   while they were copied.
 //! - A hook gets the files and the environment of the contract and nothing of the server's environment. When the
-//!   server is root, the hook is uid and gid 65534.
-//! - A watchdog enforces the limits over everything that the hook starts: wall clock, processor time, resident
-//!   memory, number of processes, disk. Memory that is in no process (files in `/dev/shm`, unmapped memfds) is covered
-//!   by the disk limit only, and only in bubblewrap. There is no limit on address space: run-times reserve many times
-//!   what they use, and a hook that fails to allocate would end with an exit status of its own instead of being run
-//!   again with more memory. Instead the watchdog checks five times as often once half of the memory is used, and tells
-//!   the kernel to choose the hook first when memory runs out.
-//! - Nothing of a hook outlives the future or the server. With bubblewrap the kernel ensures the latter; without it,
+//!   server is root, each attempt has a uid and gid of its own.
+//! - Hooks run in a sandbox, and are refused where none works, unless the server allows them to run without one
+//!   ([`UseSandbox`]). The sandbox is bubblewrap; where it is not installed, it is made of namespaces, Landlock and
+//!   seccomp.
+//! - A watchdog enforces the limits over everything that the hook starts: wall clock, processor time, memory, number
+//!   of processes, disk. Memory is what is resident and what is in files without a name (memfds); disk is what is in
+//!   the work directory and what is in removed files that are still open or mapped. Where the server may make control
+//!   groups, the kernel holds memory and processes too. There is no limit on address space: run-times reserve many
+//!   times what they use, and a hook that fails to allocate would end with an exit status of its own instead of being
+//!   run again with more memory. Instead the watchdog checks five times as often once half of the memory is used, and
+//!   tells the kernel to choose the hook first when memory runs out.
+//! - Without a control group, some memory is not seen: files that are only in a message between two sockets, and, in
+//!   bubblewrap, shared memory of System V that no process has attached.
+//! - Nothing of a hook outlives the future or the server. In a sandbox the kernel ensures the latter; without one,
 //!   a supervisor does; without either, `setpriv --pdeathsig` does for the hook's first process.
 //!
-//! Where bubblewrap works, a hook has no network and no view of other processes, and of the file system it sees only
-//! programs and its own directories. An ingester has the network. Without bubblewrap a hook is an ordinary local
-//! process: [`ProcessRunner::describe`] returns which applies.
+//! In a sandbox, a hook has no network and no view of other processes, and of the file system it sees only programs, a
+//! minimal `/etc` and its own directories; the server's files are hidden wherever they are. An ingester shares the
+//! machine's network, its loopback included. Without a sandbox a hook is an ordinary local process:
+//! [`ProcessRunner::describe`] returns which applies.
 //!
 //! ```no_run
 //! use std::process::ExitCode;
@@ -39,16 +46,27 @@
 //! }
 //! ```
 
+mod attempt;
+mod cgroup;
+mod choose;
+mod confine;
+mod held;
 mod image;
 mod launch;
+mod mounts;
 mod options;
+mod program;
 mod runner;
+mod spawn;
 mod startable;
 mod supervisor;
 mod tree;
+mod uids;
+mod view;
 mod watch;
 
-pub use options::{ProcessRunnerOptions, SupervisorProgram, UseBwrap};
+pub use options::{ProcessRunnerOptions, SandboxKind, SupervisorProgram, UseSandbox};
 pub use runner::ProcessRunner;
 pub use startable::look_at;
 pub use supervisor::supervise;
+pub use uids::UidRange;

@@ -5,19 +5,33 @@ use std::path::PathBuf;
 
 use runner_workdir::OutputCaps;
 
-/// Whether bubblewrap is used.
+use crate::uids::UidRange;
+
+/// Whether hooks run in a sandbox.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum UseBwrap {
-    /// If it is installed and a trial run of it succeeds.
-    #[default]
+pub enum UseSandbox {
+    /// If one works on this machine. Where none works, hooks run without one.
     Auto,
+    /// Always. Where none works, hooks are refused.
+    #[default]
+    Required,
     /// Never.
-    Never,
+    None,
 }
 
-/// The program between the server and a hook that runs without bubblewrap. It ends everything that the hook started
-/// when the server dies. Its `main` calls [`supervise`](crate::supervise) with the arguments after `arguments`. The
-/// server's own executable with a hidden argument is suitable.
+/// A kind of sandbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SandboxKind {
+    /// bubblewrap, an installed program.
+    Bubblewrap,
+    /// Namespaces, Landlock and seccomp of the kernel. It needs a supervisor.
+    Landlock,
+}
+
+/// The program between the server and a hook that does not run directly below the server. It ends everything that the
+/// hook started when the server dies, and makes the sandbox of [`SandboxKind::Landlock`]. Its `main` calls
+/// [`supervise`](crate::supervise) with the arguments after `arguments`. The server's own executable with a hidden
+/// argument is suitable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SupervisorProgram {
     /// The executable, absolute. `/proc/self/exe` is the server itself, even after an upgrade replaced its file.
@@ -30,15 +44,24 @@ pub struct SupervisorProgram {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProcessRunnerOptions {
     /// The directory for the attempts' work directories; no other server may use it. Created if it is missing. When
-    /// the server runs as root, every directory above it must be open (`o+x`) to uid 65534, as which hooks run.
+    /// the server runs as root, every directory above it must be open (`o+x`) to the users that hooks run as.
     pub work_root: PathBuf,
-    /// Directories of the server that a hook in bubblewrap finds empty, such as its data directory. Only those
-    /// below the system directories that a hook sees at all (`/usr`, `/etc`, `/opt` and the like) matter.
+    /// Files and directories of the server that a hook in a sandbox finds empty: its configuration, its keys, its data
+    /// directory. They may lie anywhere.
     pub hidden: Vec<PathBuf>,
-    /// Whether bubblewrap is used.
-    pub use_bwrap: UseBwrap,
-    /// The supervisor of hooks that run without bubblewrap. Without one, only the hook's own process (not what it
-    /// started) is sure to end with a server that is killed, by `setpriv --pdeathsig`.
+    /// The directories below which images may lie. `None`: anywhere. Links in the path of an image cannot lead out.
+    pub image_dirs: Option<Vec<PathBuf>>,
+    /// Whether hooks run in a sandbox.
+    pub sandbox: UseSandbox,
+    /// The kinds of sandbox that may be used, in order of preference.
+    pub kinds: Vec<SandboxKind>,
+    /// The bubblewrap to use. `None`: that of the `PATH`, if there is one.
+    pub bwrap: Option<PathBuf>,
+    /// The users that hooks run as when the server is root, one for each attempt. `None`:
+    /// [`UidRange::DEFAULT`], or [`UidRange::SMALL`] in a container that has no uids above 65535.
+    pub uids: Option<UidRange>,
+    /// The supervisor of hooks. Without one, only bubblewrap can be the sandbox, and without a sandbox only the hook's
+    /// own process (not what it started) is sure to end with a server that is killed, by `setpriv --pdeathsig`.
     pub supervisor: Option<SupervisorProgram>,
     /// The maximum size of an image, in bytes.
     pub most_image_bytes: u64,
@@ -46,7 +69,7 @@ pub struct ProcessRunnerOptions {
     pub most_features_bytes: u64,
     /// The maximum number of bytes read of each other output file.
     pub most_other_bytes: u64,
-    /// The maximum disk use of a work directory, in bytes.
+    /// The maximum disk use of a work directory, in bytes. No file can become larger by more than 1 MiB.
     pub most_disk_bytes: u64,
     /// The maximum number of files and directories in a work directory.
     pub most_files: usize,
@@ -71,7 +94,11 @@ impl ProcessRunnerOptions {
         Self {
             work_root: work_root.into(),
             hidden: Vec::new(),
-            use_bwrap: UseBwrap::Auto,
+            image_dirs: None,
+            sandbox: UseSandbox::Required,
+            kinds: vec![SandboxKind::Bubblewrap, SandboxKind::Landlock],
+            bwrap: None,
+            uids: None,
             supervisor: None,
             most_image_bytes: 2048 * MIB,
             most_features_bytes: 256 * MIB,

@@ -1,4 +1,4 @@
-//! The process between the server and a hook that runs without bubblewrap.
+//! The process between the server and a hook that the server does not start directly.
 //!
 //! It is a child subreaper (prctl(2)): everything that the hook starts stays below it and can be found, however it
 //! detaches itself. Its standard input is a socket to the server. When the server dies, by any signal, the kernel
@@ -10,13 +10,15 @@ use std::io::{self, Read as _, Write as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitOptions, WaitStatus, getpid, set_child_subreaper, wait};
 use rustix::thread::set_no_new_privs;
 
+use crate::confine::{BUILD, ENTER, confine};
+use crate::spawn::start;
 use crate::tree::Tree;
 
 /// The byte that the server sends when the supervisor's limits are set and the hook may start.
@@ -58,7 +60,13 @@ impl Report {
 /// (it must be the process's only thread), with the arguments that follow
 /// [`SupervisorProgram::arguments`](crate::SupervisorProgram::arguments), and returns its result.
 pub fn supervise(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    match work(&arguments.into_iter().collect::<Vec<_>>()) {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if let [step, file] = arguments.as_slice()
+        && (step == ENTER || step == BUILD)
+    {
+        return confine(step, file);
+    }
+    match work(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Standard error is the hook's log.
@@ -110,19 +118,6 @@ fn work(arguments: &[OsString]) -> io::Result<()> {
     let sent = (&server).write_all(report(status).line().as_bytes());
     end_the_rest();
     sent
-}
-
-/// Starts the hook. A thread of the server that forks while the image is written holds it open for a moment.
-fn start(command: &mut Command) -> io::Result<Child> {
-    for _ in 0..50 {
-        match command.spawn() {
-            Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => {
-                std::thread::sleep(Duration::from_millis(20));
-            }
-            other => return other,
-        }
-    }
-    command.spawn()
 }
 
 fn report(status: WaitStatus) -> Report {

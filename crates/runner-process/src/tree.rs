@@ -8,6 +8,8 @@ use rustix::process::{
     Pid, PidfdFlags, Signal, WaitOptions, kill_process_group, pidfd_open, pidfd_send_signal, waitpid,
 };
 
+use crate::held::{Held, held};
+
 /// The content of `/proc/<pid>/stat` for a process (proc(5)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Process {
@@ -232,6 +234,14 @@ impl Tree {
         counted
             .map(|p| proportional(p.pid).unwrap_or(p.resident_pages * rustix::param::page_size() as u64))
             .sum()
+    }
+
+    /// Returns what the tree's processes hold besides their resident memory and their directories.
+    /// `disk` is the device of the directories.
+    pub(crate) fn held(&self, disk: u64) -> Held {
+        let alive = self.alive();
+        let pids: Vec<i32> = alive.iter().filter(|p| self.counts(p)).map(|p| p.pid).collect();
+        held(pids.into_iter(), disk)
     }
 
     /// Reaps the tree's ended processes that became children of the server. That happens when the server is the first

@@ -3,6 +3,7 @@
 use std::io::{self, PipeReader, Read as _};
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt as _;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use runner_workdir::{LogTail, WorkDir, measure};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, WaitIdStatus, pidfd_open, waitid};
 
+use crate::held::Held;
 use crate::launch::Started;
 use crate::options::ProcessRunnerOptions;
 use crate::tree::Tree;
@@ -84,6 +86,8 @@ pub(crate) struct Running {
 
 /// The state of a hook after its end.
 pub(crate) struct Ended {
+    /// Whether the server's child was a supervisor.
+    pub(crate) supervised: bool,
     /// How the server's child ended.
     pub(crate) status: WaitIdStatus,
     /// The supervisor's last report.
@@ -95,9 +99,9 @@ pub(crate) struct Ended {
 }
 
 impl Running {
-    /// Takes over a started program. `wrapped` means that the child is not the hook itself.
-    pub(crate) fn new(started: Started, wrapped: bool, most_log_bytes: usize) -> Self {
-        let tree = Tree::new(Pid::from_child(&started.child), wrapped);
+    /// Takes over a started program.
+    pub(crate) fn new(started: Started, most_log_bytes: usize) -> Self {
+        let tree = Tree::new(Pid::from_child(&started.child), started.wrapped);
         let tree = if let Some(mark) = started.mark {
             tree.marked(mark)
         } else {
@@ -105,7 +109,7 @@ impl Running {
         };
         Self {
             child: started.child,
-            wrapped,
+            wrapped: started.wrapped,
             tree,
             control: started.control,
             log_pipe: Some(started.log),
@@ -181,10 +185,19 @@ impl Running {
                 self.tree.usage(false);
             }
         }
-        self.peak = self.peak.max(resident);
-        let verdict = if resident > limit {
+        // Files without a name are in no directory, and memory that is not mapped is in no process.
+        let held = if thorough {
+            let disk = std::fs::metadata(work.path()).map_or(0, |about| about.dev());
+            self.tree.held(disk)
+        } else {
+            Held::default()
+        };
+        let memory = resident.saturating_add(held.unmapped());
+        self.peak = self.peak.max(memory);
+        let verdict = if memory > limit {
             self.note(&format!(
-                "ended: {resident} bytes of resident memory, the limit is {limit}"
+                "ended: {memory} bytes of memory, {} of them not mapped; the limit is {limit}",
+                memory - resident
             ));
             Some(Verdict::Limit(FailureKind::Oom(limit)))
         } else if self.age() >= bounds.limits.timeout() {
@@ -207,7 +220,7 @@ impl Running {
             ));
             Some(Verdict::TooManyProcesses)
         } else if thorough {
-            over_disk(bounds.options, work).map(|why| {
+            over_disk(bounds.options, work, held.disk).map(|why| {
                 self.note(&format!("ended: {why}"));
                 Verdict::Limit(FailureKind::Output(why))
             })
@@ -284,6 +297,7 @@ impl Running {
         }
         let log = std::mem::replace(&mut self.log, LogTail::new(0)).into_bytes();
         Ok(Ended {
+            supervised: self.control.is_some(),
             status,
             report,
             log,
@@ -341,12 +355,14 @@ enum Event {
     Cancel,
 }
 
-fn over_disk(options: &ProcessRunnerOptions, work: &WorkDir) -> Option<String> {
+/// Returns why the disk use is too large, if it is. `unnamed` bytes are in files that are in no directory.
+fn over_disk(options: &ProcessRunnerOptions, work: &WorkDir, unnamed: u64) -> Option<String> {
     let used = measure(work.path(), options.most_files);
-    if used.bytes > options.most_disk_bytes {
+    let bytes = used.bytes.saturating_add(unnamed);
+    if bytes > options.most_disk_bytes {
         Some(format!(
-            "it wrote {} bytes to disk; at most {} are allowed",
-            used.bytes, options.most_disk_bytes
+            "it wrote {bytes} bytes to disk; at most {} are allowed",
+            options.most_disk_bytes
         ))
     } else if used.files > options.most_files {
         Some(format!(

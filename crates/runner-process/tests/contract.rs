@@ -5,7 +5,7 @@ mod common;
 use common::{Image, Place, every_way, job, options, record, run, text};
 use domain::FailureKind;
 use ports::{HookJob, Runner as _};
-use runner_process::{ProcessRunner, ProcessRunnerOptions, SupervisorProgram, UseBwrap};
+use runner_process::{ProcessRunner, ProcessRunnerOptions, SupervisorProgram, UidRange, UseSandbox};
 use serde_json::{Value, json};
 
 const PASS_ALL: &str = r#"sed 's/.*"id":"\([^"]*\)".*/{"id":"\1","features":[]}/' "$OSA_IN/records.jsonl" > "$OSA_OUT/features.jsonl"; echo out; echo err >&2"#;
@@ -87,7 +87,7 @@ async fn bytes_that_are_not_the_releases_never_run() {
     }
     // The check is no accident: with its true digest the same file runs.
     let runner = ProcessRunner::new(ProcessRunnerOptions {
-        use_bwrap: UseBwrap::Never,
+        sandbox: UseSandbox::None,
         ..options(&place)
     })
     .unwrap();
@@ -125,9 +125,9 @@ async fn an_image_that_cannot_be_run_says_what_to_do() {
         ),
         (
             of(format!("file:{}", place.path().display())),
-            "not a regular file",
+            "put the image there",
         ),
-        (of(format!("file:{}", fifo.display())), "not a regular file"),
+        (of(format!("file:{}", fifo.display())), "put the image there"),
         (job(&Image::of(&text_file)), "neither an ELF program nor a script"),
         (job(&Image::of(&no_interpreter)), "\"/no/such/shell\""),
         (blake, "sha256"),
@@ -221,7 +221,7 @@ async fn a_supervisor_that_is_none_is_the_runners_error_and_not_the_hooks() {
             arguments: vec![],
         });
         ProcessRunner::new(ProcessRunnerOptions {
-            use_bwrap: UseBwrap::Never,
+            sandbox: UseSandbox::None,
             supervisor,
             ..options(&place)
         })
@@ -282,7 +282,12 @@ async fn the_environment_is_the_contracts_and_nothing_of_the_servers() {
             "{way}"
         );
         if rustix::process::geteuid().is_root() {
-            assert_eq!(lines.collect::<Vec<_>>(), ["65534", "65534"], "{way}");
+            let ids: Vec<u32> = lines.map(|line| line.parse().unwrap()).collect();
+            let [user, group] = ids[..] else {
+                panic!("{way}: {ids:?}")
+            };
+            assert_eq!(user, group, "{way}");
+            assert!(UidRange::of_this_machine().contains(user), "{way}: {user}");
         }
     }
 }

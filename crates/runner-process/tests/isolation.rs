@@ -1,17 +1,19 @@
-//! What bubblewrap keeps a hook from, and what a server says that has none.
+//! What a sandbox keeps a hook from, and what a server says that has none.
 
 mod common;
 
 use std::net::TcpListener;
 
-use common::{Place, every_way, job, options, run, text};
-use runner_process::{ProcessRunner, ProcessRunnerOptions, UseBwrap};
+use common::{Place, every_sandbox, every_way, job, options, run, text};
+use domain::FailureKind;
+use ports::Runner as _;
+use runner_process::{ProcessRunner, ProcessRunnerOptions, UseSandbox};
 
 #[test]
 fn the_description_says_what_isolates_hooks() {
     let place = Place::new();
     let never = ProcessRunner::new(ProcessRunnerOptions {
-        use_bwrap: UseBwrap::Never,
+        sandbox: UseSandbox::None,
         ..options(&place)
     })
     .unwrap();
@@ -19,10 +21,80 @@ fn the_description_says_what_isolates_hooks() {
     for (way, runner) in every_way(&options(&place)) {
         assert_eq!(
             runner.describe().contains("no network"),
-            way == "bwrap",
-            "{}",
+            runner.is_sandboxed(),
+            "{way}: {}",
             runner.describe()
         );
+        // As provenance shows it.
+        let expected = match way {
+            "bwrap" => "process+bubblewrap",
+            "landlock" => "process+landlock",
+            _ => "process+no-sandbox",
+        };
+        assert_eq!(runner.name("file:/hook"), expected);
+        assert_eq!(
+            runner.summary().contains("WITHOUT A SANDBOX"),
+            !runner.is_sandboxed()
+        );
+    }
+}
+
+// proves ISO-1
+#[tokio::test]
+async fn a_bubblewrap_that_does_not_work_is_a_refusal() {
+    let place = Place::new();
+    let broken = place.script("echo broken >&2; exit 1");
+    std::fs::set_permissions(&broken.path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let image = place.script("true");
+    for sandbox in [UseSandbox::Auto, UseSandbox::Required, UseSandbox::None] {
+        let runner = ProcessRunner::new(ProcessRunnerOptions {
+            sandbox,
+            bwrap: Some(broken.path.clone()),
+            supervisor: Some(common::supervisor()),
+            ..options(&place)
+        })
+        .unwrap();
+        let job = job(&image);
+        let found = runner.examine(&job.image, &job.digest).await.unwrap();
+        let failure = run(&runner, &job).await.failure;
+        if sandbox == UseSandbox::None {
+            assert_eq!((found, failure), (None, None));
+            continue;
+        }
+        assert!(runner.is_refusing() && runner.describe().contains("REFUSED"));
+        assert!(found.unwrap().contains("runner.sandbox = none"));
+        match failure {
+            Some(FailureKind::Misconfigured(why)) => assert!(why.contains("bubblewrap"), "{why}"),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(place.attempts_left(), 0);
+}
+
+// proves ISO-1
+#[tokio::test]
+async fn without_any_sandbox_hooks_are_refused_unless_that_is_allowed() {
+    let place = Place::new();
+    let image = place.script("true");
+    for (sandbox, refuses) in [
+        (UseSandbox::Required, true),
+        (UseSandbox::Auto, false),
+        (UseSandbox::None, false),
+    ] {
+        let runner = ProcessRunner::new(ProcessRunnerOptions {
+            sandbox,
+            kinds: Vec::new(),
+            ..options(&place)
+        })
+        .unwrap();
+        assert_eq!(runner.is_refusing(), refuses);
+        match run(&runner, &job(&image)).await.failure {
+            Some(FailureKind::Misconfigured(why)) if refuses => {
+                assert!(why.contains("install bubblewrap"), "{why}");
+            }
+            None if !refuses => {}
+            other => panic!("{sandbox:?}: {other:?}"),
+        }
     }
 }
 
@@ -45,7 +117,7 @@ fn a_work_root_that_hooks_cannot_reach_is_refused_with_what_to_do() {
 }
 
 #[tokio::test]
-async fn in_bubblewrap_there_is_no_network_nothing_to_write_elsewhere_and_no_other_process() {
+async fn in_a_sandbox_there_is_no_network_nothing_to_write_elsewhere_and_no_other_process() {
     let place = Place::new();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -61,30 +133,48 @@ async fn in_bubblewrap_there_is_no_network_nothing_to_write_elsewhere_and_no_oth
     ));
     for (way, runner) in every_way(&options(&place)) {
         let log = text(&run(&runner, &job(&image)).await.log);
-        if way == "bwrap" {
+        if runner.is_sandboxed() {
             assert_eq!(
-                log,
-                "no network\nonly the system\nalone\ny\nz\n/osa/in /osa/out /osa/files\nmade\n"
+                log, "no network\nonly the system\nalone\ny\nz\n/osa/in /osa/out /osa/files\nmade\n",
+                "{way}"
             );
             assert!(!outside.join("x").exists());
         } else {
-            // The same hook without bubblewrap: the test can tell the difference.
+            // The same hook without a sandbox: the test can tell the difference.
             assert!(log.contains("connected\nwrote outside\n"), "{way}: {log}");
             std::fs::remove_file(outside.join("x")).unwrap();
         }
     }
 }
 
+// proves ISO-1
 #[tokio::test]
-async fn a_hidden_directory_is_empty_in_bubblewrap() {
+async fn what_the_server_hides_is_empty_wherever_it_is() {
     let place = Place::new();
+    // Below a directory that hooks see.
+    let Ok(seen) = tempfile::tempdir_in("/opt") else {
+        test_needs::left_out("a user who may write to /opt");
+        return;
+    };
+    std::fs::set_permissions(seen.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let (config, data) = (seen.path().join("config.toml"), seen.path().join("data"));
+    std::fs::write(&config, "secret").unwrap();
+    std::fs::create_dir(&data).unwrap();
+    std::fs::write(data.join("password"), "secret").unwrap();
+    std::fs::write(seen.path().join("program"), "not hidden").unwrap();
+    let image = place.script(&format!(
+        "cd {}; cat program; echo; cat config.toml data/password 2>/dev/null; ls -A data | wc -l; (echo x > data/x) 2>/dev/null && echo wrote",
+        seen.path().display()
+    ));
     let hidden = ProcessRunnerOptions {
-        hidden: vec!["/etc/ssl".into(), "/nowhere".into(), "/srv".into()],
+        hidden: vec![config, data, "/nowhere".into()],
         ..options(&place)
     };
-    let image = place.script("ls -A /etc/ssl | wc -l; ls /etc | wc -l | xargs test 3 -lt && echo others; (touch /etc/ssl/x) 2>/dev/null && echo wrote");
-    let runner = ProcessRunner::new(hidden).unwrap();
-    if runner.is_sandboxed() {
-        assert_eq!(text(&run(&runner, &job(&image)).await.log), "0\nothers\n");
+    for (way, runner) in every_sandbox(&hidden) {
+        assert_eq!(
+            text(&run(&runner, &job(&image)).await.log),
+            "not hidden\n0\n",
+            "{way}"
+        );
     }
 }

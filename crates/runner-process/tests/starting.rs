@@ -59,7 +59,7 @@ async fn an_interpreter_that_the_sandbox_does_not_show_is_told_at_the_release_an
         let job = job(&image);
         let found = runner.examine(&job.image, &job.digest).await.unwrap();
         let failure = run(&runner, &job).await.failure;
-        if way == "bwrap" {
+        if runner.is_sandboxed() {
             assert!(found.unwrap().contains("not visible in the sandbox"));
             match failure {
                 Some(FailureKind::ImageUnusable(why)) => assert!(why.contains("not visible"), "{why}"),

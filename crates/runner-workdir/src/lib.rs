@@ -20,5 +20,5 @@ pub use output::{OutputCaps, Pulled, read_pull};
 pub use spawning::{starting, writing};
 pub use stage::stage;
 pub use workdir::{
-    NOBODY, Owner, Swept, WorkDir, check_root, closed_to_nobody, prepare_root, remove_all, sweep,
+    NOBODY, Owner, Swept, WorkDir, check_root, closed_to_others, prepare_root, remove_all, sweep,
 };

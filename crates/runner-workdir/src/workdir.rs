@@ -4,7 +4,7 @@
 use std::fs::{self, File, Permissions};
 use std::io::{self, BufWriter, Write as _};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::spawning::starting;
 
-/// The uid and gid that hooks run as when the server is root or a container engine runs them (WC-5.1, "other").
+/// The uid and gid that hooks run as in containers (WC-5.1, "other").
 pub const NOBODY: u32 = 65_534;
 
 /// The user that writes into a work directory.
@@ -25,8 +25,10 @@ pub const NOBODY: u32 = 65_534;
 pub enum Owner {
     /// The server's own user.
     Server,
-    /// Uid 65534, which owns the writable parts.
-    Nobody,
+    /// This uid, which is that of one attempt: it owns the writable parts, and no other user gets through the
+    /// directory. The directory itself belongs to the server and to the gid of the same number, because the hook must
+    /// not replace what is in it.
+    User(u32),
     /// The user of an arbitrary image: the writable parts are open to all (WC-D19). The random half of the
     /// directory's name, and the directories above it, keep others out.
     AnyUser,
@@ -66,6 +68,13 @@ impl WorkDir {
             this.write("in/session.json", session)?;
         }
         this.close(owner, &["out", "tmp", "shm", "files"])?;
+        Ok(this)
+    }
+
+    /// Creates a new directory below `root` without input files.
+    pub fn empty(root: &Path, owner: Owner) -> io::Result<Self> {
+        let this = Self::create(root, Uuid::new_v4())?;
+        this.close(owner, &WRITABLE)?;
         Ok(this)
     }
 
@@ -110,12 +119,22 @@ impl WorkDir {
                 (false, _) if *name == "image" => 0o711,
                 (false, _) => 0o555,
             };
-            if writable.contains(name) && owner == Owner::Nobody {
-                std::os::unix::fs::chown(&part, Some(NOBODY), Some(NOBODY))?;
+            if let Owner::User(user) = owner
+                && writable.contains(name)
+            {
+                chown(&part, Some(user), Some(user))?;
             }
             fs::set_permissions(&part, Permissions::from_mode(mode))?;
         }
-        fs::set_permissions(&self.path, Permissions::from_mode(0o711))
+        let mode = match owner {
+            Owner::Server => 0o700,
+            Owner::User(user) => {
+                chown(&self.path, None, Some(user))?;
+                0o710
+            }
+            Owner::AnyUser => 0o711,
+        };
+        fs::set_permissions(&self.path, Permissions::from_mode(mode))
     }
 
     /// Returns the directory itself.
@@ -173,7 +192,7 @@ impl Drop for WorkDir {
     }
 }
 
-/// Creates a new directory below `root` with an unguessable name: hooks share a uid, and `root` cannot be listed.
+/// Creates a new directory below `root` with an unguessable name: `root` cannot be listed by hooks.
 pub(crate) fn fresh(root: &Path, unit: Uuid) -> io::Result<PathBuf> {
     let path = root.join(format!("{unit}-{}", Uuid::new_v4().simple()));
     fs::create_dir(&path)?;
@@ -183,15 +202,15 @@ pub(crate) fn fresh(root: &Path, unit: Uuid) -> io::Result<PathBuf> {
 /// Creates the directory for the attempts' directories, and returns its absolute path. `open` means that others must
 /// pass through it.
 ///
-/// Fails if it cannot be created, or if it is to be open and uid 65534 could not reach it.
+/// Fails if it cannot be created, or if it is to be open and other users could not reach it.
 pub fn prepare_root(root: &Path, open: bool) -> io::Result<PathBuf> {
     let root = std::path::absolute(root)?;
     fs::create_dir_all(&root)?;
-    // Not listable: hooks share a uid, and must not find each other's directories.
+    // Not listable: hooks must not find each other's directories.
     fs::set_permissions(&root, Permissions::from_mode(if open { 0o711 } else { 0o700 }))?;
-    if open && let Some(closed) = closed_to_nobody(&root)? {
+    if open && let Some(closed) = closed_to_others(&root)? {
         let why = format!(
-            "hooks run as uid {NOBODY} and cannot pass through {}; chmod o+x it, or choose another work root",
+            "hooks run as users of their own and cannot pass through {}; chmod o+x it, or choose another work root",
             closed.display()
         );
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
@@ -311,8 +330,8 @@ fn is_attempt(name: &str) -> bool {
     }
 }
 
-/// Returns the first directory above (and including) `path` that uid 65534 cannot pass through, if there is one.
-pub fn closed_to_nobody(path: &Path) -> io::Result<Option<PathBuf>> {
+/// Returns the first directory above (and including) `path` that other users cannot pass through, if there is one.
+pub fn closed_to_others(path: &Path) -> io::Result<Option<PathBuf>> {
     for dir in path.ancestors() {
         if !dir.as_os_str().is_empty() && fs::metadata(dir)?.permissions().mode() & 0o001 == 0 {
             return Ok(Some(dir.to_owned()));
@@ -323,6 +342,8 @@ pub fn closed_to_nobody(path: &Path) -> io::Result<Option<PathBuf>> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
     use super::*;
 
     #[test]
@@ -339,6 +360,32 @@ mod tests {
             &"é".repeat(34),
         ] {
             assert!(!is_attempt(other), "{other:?}");
+        }
+    }
+
+    // proves ISO-1
+    #[test]
+    fn no_other_user_gets_through_the_directory_of_an_attempt() {
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let root = tempfile::tempdir().unwrap();
+        let work = WorkDir::empty(root.path(), Owner::Server).unwrap();
+        assert_eq!((mode(work.path()), mode(&work.part("out"))), (0o700, 0o700));
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let user = 2_000_000_001;
+        // Some containers have no such uid.
+        if let Ok(work) = WorkDir::empty(root.path(), Owner::User(user)) {
+            let about = fs::metadata(work.path()).unwrap();
+            assert_eq!((about.uid(), about.gid(), mode(work.path())), (0, user, 0o710));
+            for name in ["out", "tmp", "shm"] {
+                let about = fs::metadata(work.part(name)).unwrap();
+                assert_eq!(
+                    (about.uid(), about.gid(), about.mode() & 0o777),
+                    (user, user, 0o700)
+                );
+            }
+            assert_eq!(fs::metadata(work.part("in")).unwrap().uid(), 0);
         }
     }
 

@@ -1,4 +1,4 @@
-//! What the tests of this crate share: a work root, hooks written as scripts, and the three ways to run them.
+//! What the tests of this crate share: a work root, hooks written as scripts, and the ways to run them.
 #![expect(dead_code, reason = "each test file uses its own part")]
 #![expect(
     clippy::unwrap_used,
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use domain::{Digest, Limits, ReleaseId, RunId};
 use ports::{Attempt, HookJob, HookRecord, Runner as _};
-use runner_process::{ProcessRunner, ProcessRunnerOptions, SupervisorProgram, UseBwrap};
+use runner_process::{ProcessRunner, ProcessRunnerOptions, SandboxKind, SupervisorProgram, UseSandbox};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -71,7 +71,10 @@ impl Image {
 }
 
 pub(crate) fn options(place: &Place) -> ProcessRunnerOptions {
-    ProcessRunnerOptions::new(place.work_root())
+    ProcessRunnerOptions {
+        sandbox: UseSandbox::Auto,
+        ..ProcessRunnerOptions::new(place.work_root())
+    }
 }
 
 pub(crate) fn supervisor() -> SupervisorProgram {
@@ -81,30 +84,47 @@ pub(crate) fn supervisor() -> SupervisorProgram {
     }
 }
 
+/// The same options for every kind of sandbox that this machine has.
+pub(crate) fn every_sandbox(options: &ProcessRunnerOptions) -> Vec<(&'static str, ProcessRunner)> {
+    let kinds = [
+        ("bwrap", SandboxKind::Bubblewrap, None),
+        ("landlock", SandboxKind::Landlock, Some(supervisor())),
+    ];
+    let runners = kinds.map(|(way, kind, supervisor)| {
+        let options = ProcessRunnerOptions {
+            sandbox: UseSandbox::Auto,
+            kinds: vec![kind],
+            supervisor,
+            ..options.clone()
+        };
+        (way, ProcessRunner::new(options).unwrap())
+    });
+    let mut ways: Vec<_> = runners.into();
+    ways.retain(|(way, runner)| {
+        if !runner.is_sandboxed() {
+            test_needs::left_out(&format!("a machine where the sandbox {way} works"));
+        }
+        runner.is_sandboxed()
+    });
+    ways
+}
+
 /// The same options for every way in which this machine can run hooks.
 pub(crate) fn every_way(options: &ProcessRunnerOptions) -> Vec<(&'static str, ProcessRunner)> {
-    let mut ways = Vec::new();
-    let bwrap = ProcessRunner::new(ProcessRunnerOptions {
-        use_bwrap: UseBwrap::Auto,
-        ..options.clone()
-    })
-    .unwrap();
-    if bwrap.is_sandboxed() {
-        ways.push(("bwrap", bwrap));
-    }
-    let never = ProcessRunnerOptions {
-        use_bwrap: UseBwrap::Never,
+    let mut ways = every_sandbox(options);
+    let none = ProcessRunnerOptions {
+        sandbox: UseSandbox::None,
         ..options.clone()
     };
     ways.push((
         "supervised",
         ProcessRunner::new(ProcessRunnerOptions {
             supervisor: Some(supervisor()),
-            ..never.clone()
+            ..none.clone()
         })
         .unwrap(),
     ));
-    ways.push(("direct", ProcessRunner::new(never).unwrap()));
+    ways.push(("direct", ProcessRunner::new(none).unwrap()));
     ways
 }
 

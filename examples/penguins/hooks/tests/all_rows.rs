@@ -17,7 +17,7 @@ use domain::{
     RecordOutcome, ReleaseId, RunId, Schema, SourceId,
 };
 use ports::{HookJob, HookRecord, Runner as _};
-use runner_process::{ProcessRunner, ProcessRunnerOptions, UseBwrap};
+use runner_process::{ProcessRunner, ProcessRunnerOptions, UseSandbox};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
@@ -175,11 +175,11 @@ fn limits(hook: &Value) -> Limits {
 }
 
 /// What the built program says of every record, run as the server would run it.
-async fn outcomes(name: &str, program: &str, use_bwrap: UseBwrap) -> BTreeMap<SourceId, RecordOutcome> {
+async fn outcomes(name: &str, program: &str, sandbox: UseSandbox) -> BTreeMap<SourceId, RecordOutcome> {
     let place = tempfile::tempdir().unwrap();
     fs::set_permissions(place.path(), fs::Permissions::from_mode(0o711)).unwrap();
     let options = ProcessRunnerOptions {
-        use_bwrap,
+        sandbox,
         ..ProcessRunnerOptions::new(place.path().join("work"))
     };
     let hook = hook(name);
@@ -231,9 +231,9 @@ async fn check_penguin_rejects_exactly_the_birds_that_the_table_lacks_data_of() 
         };
         *expected.entry(what).or_default() += 1;
     }
-    for use_bwrap in [UseBwrap::Auto, UseBwrap::Never] {
+    for sandbox in [UseSandbox::Auto, UseSandbox::None] {
         let mut found: BTreeMap<String, usize> = BTreeMap::new();
-        for outcome in outcomes("check_penguin", env!("CARGO_BIN_EXE_check_penguin"), use_bwrap)
+        for outcome in outcomes("check_penguin", env!("CARGO_BIN_EXE_check_penguin"), sandbox)
             .await
             .into_values()
         {
@@ -263,8 +263,8 @@ async fn check_penguin_rejects_exactly_the_birds_that_the_table_lacks_data_of() 
 async fn penguin_shape_computes_a_row_for_every_bird() {
     let (_, rows) = rows();
     let number = |text: &str| text.parse::<f64>().ok();
-    for use_bwrap in [UseBwrap::Auto, UseBwrap::Never] {
-        let found = outcomes("penguin_shape", env!("CARGO_BIN_EXE_penguin_shape"), use_bwrap).await;
+    for sandbox in [UseSandbox::Auto, UseSandbox::None] {
+        let found = outcomes("penguin_shape", env!("CARGO_BIN_EXE_penguin_shape"), sandbox).await;
         assert_eq!(found.len(), 344);
         for row in &rows {
             let id: SourceId = format!("{}:{}", row[2], row[1]).parse().unwrap();
