@@ -1,12 +1,18 @@
-//! The user that PostgreSQL runs as: the current one, or an unprivileged one if that is root.
+//! The user that PostgreSQL runs as: the current one, or, if that is root, an unprivileged one that nothing else runs as.
 
 use std::fs::{self, DirBuilder, Permissions};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::ops::Range;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
 
 use tokio::process::Command;
 
 use crate::error::{Error, io};
+
+/// The user that is made where there is no user `postgres`.
+const OWN: &str = "hallmark-postgres";
+/// The user that everything without a user of its own runs as, so that each can reach the others.
+const NOBODY: u32 = 65_534;
 
 /// The user that PostgreSQL runs as.
 #[derive(Debug, Clone)]
@@ -17,8 +23,10 @@ pub(crate) struct Account {
 }
 
 impl Account {
-    /// Chooses the user for the data directory `data`, which may not exist yet.
-    pub(crate) async fn choose(data: &Path) -> Result<Self, Error> {
+    /// Chooses the user for the data directory `data`, which may not exist yet: none of `taken`, which other programs
+    /// run as.
+    pub(crate) async fn choose(data: &Path, taken: &Range<u32>) -> Result<Self, Error> {
+        let is_shared = |user: u32| user == 0 || user == NOBODY || taken.contains(&user);
         if !rustix::process::geteuid().is_root() {
             return Ok(Self {
                 switch: None,
@@ -27,16 +35,19 @@ impl Account {
         }
         // Data that an unprivileged run created stays with its owner.
         if let Ok(found) = fs::metadata(data)
-            && found.uid() != 0
+            && !is_shared(found.uid())
         {
             return Ok(Self {
                 switch: Some((found.uid(), found.gid())),
                 name: found.uid().to_string(),
             });
         }
-        for name in ["postgres", "nobody"] {
+        for (name, make) in [("postgres", false), (OWN, false), (OWN, true)] {
+            if make {
+                make_user().await;
+            }
             if let (Some(user), Some(group)) = (id("-u", name).await, id("-g", name).await)
-                && user != 0
+                && !is_shared(user)
             {
                 return Ok(Self {
                     switch: Some((user, group)),
@@ -45,6 +56,19 @@ impl Account {
             }
         }
         Err(Error::NoUser)
+    }
+
+    /// Makes the user the owner of a data directory that an earlier version ran as `nobody`. Call it only while no
+    /// server runs in it.
+    pub(crate) fn take_over(&self, data: &Path) -> Result<(), Error> {
+        let Some((user, group)) = self.switch else {
+            return Ok(());
+        };
+        if fs::metadata(data).is_ok_and(|found| found.uid() == user) {
+            return Ok(());
+        }
+        tracing::info!(directory = %data.display(), user = self.name, "giving the data to the user of PostgreSQL");
+        own_all(data, user, group)
     }
 
     /// Returns whether PostgreSQL runs as another user than the current one.
@@ -116,7 +140,18 @@ impl Account {
             fs::set_permissions(path, Permissions::from_mode(mode))
                 .map_err(io("change the mode of", path))?;
         }
-        directory.canonicalize().map_err(io("find", directory))
+        let root = directory.canonicalize().map_err(io("find", directory))?;
+        // The password is in it. Only the user gets through it, and only to what belongs to the user.
+        let mode = match self.switch {
+            Some((_, group)) => {
+                std::os::unix::fs::chown(&root, None, Some(group))
+                    .map_err(io("change the group of", &root))?;
+                0o710
+            }
+            None => 0o700,
+        };
+        fs::set_permissions(&root, Permissions::from_mode(mode)).map_err(io("change the mode of", &root))?;
+        Ok(root)
     }
 
     /// Fails with the first directory on the way to `existing` that the user cannot enter. A shell that runs as the
@@ -146,6 +181,42 @@ impl Account {
                 ancestor: ancestor.to_path_buf(),
                 user: self.name.clone(),
             }),
+        }
+    }
+}
+
+/// Changes the owner of a directory, after that of everything in it: if this is interrupted, it begins anew.
+fn own_all(path: &Path, user: u32, group: u32) -> Result<(), Error> {
+    if fs::symlink_metadata(path).is_ok_and(|found| found.is_dir()) {
+        for entry in fs::read_dir(path).map_err(io("list", path))? {
+            own_all(&entry.map_err(io("list", path))?.path(), user, group)?;
+        }
+    }
+    lchown(path, Some(user), Some(group)).map_err(io("change the owner of", path))
+}
+
+/// Makes the user [`OWN`], if the system has a program for that. Whether it exists afterwards is looked at.
+async fn make_user() {
+    let home = ["--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin"];
+    let commands: [(&str, Vec<&str>); 3] = [
+        (
+            "useradd",
+            [
+                &["--system", "--user-group", "--no-create-home"][..],
+                &home,
+                &[OWN],
+            ]
+            .concat(),
+        ),
+        // busybox.
+        ("addgroup", vec!["-S", OWN]),
+        ("adduser", vec!["-S", "-D", "-H", "-G", OWN, OWN]),
+    ];
+    for (program, arguments) in commands {
+        let made = Command::new(program).args(arguments).output().await;
+        if program == "useradd" && made.is_ok_and(|output| output.status.success()) {
+            tracing::info!(user = OWN, "made a user for the embedded PostgreSQL");
+            return;
         }
     }
 }

@@ -69,7 +69,7 @@ impl Cluster {
     /// Names what is missing: see [`Error`]. Nothing is left running.
     pub async fn start(options: Options) -> Result<Self, Error> {
         let wanted = options.absolute().map_err(io("find", &options.directory))?;
-        let account = Account::choose(&wanted.join("data")).await?;
+        let account = Account::choose(&wanted.join("data"), &options.taken_uids).await?;
         let root = account.make_reachable(&wanted).await?;
         let directory = Directory::new(root);
         let lock = directory.lock(options.lock_wait).await?;
@@ -78,6 +78,7 @@ impl Cluster {
         let password = directory.password()?;
         if data.exists() {
             occupants::wait_gone(&data, options.lock_wait).await?;
+            account.take_over(&data)?;
         }
         initdb::ensure(
             &directory,

@@ -105,10 +105,11 @@ pub enum Error {
         user: String,
     },
 
-    /// Started by root, and there is no other user.
+    /// Started by root, and there is no user for PostgreSQL alone.
     #[error(
-        "PostgreSQL refuses to run as root, and there is neither a user `postgres` nor a user \
-         `nobody`; create one, or start as an unprivileged user"
+        "PostgreSQL refuses to run as root, there is no user `postgres`, and the user \
+         `hallmark-postgres` could not be made; create one of them with a uid that nothing else uses \
+         (`useradd --system postgres`), or start as an unprivileged user"
     )]
     NoUser,
 

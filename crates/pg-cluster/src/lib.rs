@@ -22,7 +22,9 @@
 //!   SIGKILL. The next start waits for that.
 //! - **One owner.** A lock file guards the directory.
 //! - **No half-made clusters.** `initdb` works in a directory beside, which is renamed at the end.
-//! - **Not as root.** Started by root, the server runs as `postgres`, else as `nobody`.
+//! - **Not as root, and not as anything else.** Started by root, the server runs as `postgres`, else as
+//!   `hallmark-postgres`, which is made if it is missing. Data that an earlier version ran as `nobody` are given to that
+//!   user. Only the server's user and root get through the directory.
 //!
 //! The server has its own process group, so Ctrl-C in a terminal does not reach it. Under systemd, use
 //! `KillMode=mixed`: the default sends SIGTERM to the server as well, which then refuses new connections while its

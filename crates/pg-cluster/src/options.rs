@@ -1,6 +1,7 @@
 //! The options of a cluster.
 
 use std::io;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -63,6 +64,8 @@ pub struct Options {
     /// for an immediate one, which the next start recovers from. The supervisor waits as long
     /// (rounded up to seconds) when this process is gone. Default: 30 seconds.
     pub stop_timeout: Duration,
+    /// Uids that other programs run as. Started by root, PostgreSQL never runs as one of them. Default: none.
+    pub taken_uids: Range<u32>,
     /// Whether `directory` WITH ALL THAT IS IN IT is deleted when PostgreSQL has ended for any reason: stopped,
     /// dropped or orphaned. Default: `false`.
     pub remove_when_stopped: bool,
@@ -81,6 +84,7 @@ impl Options {
             lock_wait: Duration::from_secs(30),
             start_timeout: Duration::from_mins(1),
             stop_timeout: Duration::from_secs(30),
+            taken_uids: 0..0,
             remove_when_stopped: false,
         }
     }

@@ -34,12 +34,9 @@ use rustix::thread::{
     CapabilitySet, CapabilitySets, UnshareFlags, capabilities, clear_ambient_capability_set,
     configure_capability_in_ambient_set, set_capabilities, set_no_new_privs,
 };
-use seccompiler::{
-    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
-    TargetArch,
-};
 use serde::{Deserialize, Serialize};
 
+use crate::filter::filter;
 use crate::spawn::start;
 
 /// The argument with which the supervisor's program enters the namespaces. The file of the [`Plan`] follows.
@@ -332,84 +329,6 @@ fn restrict(plan: &Plan) -> Result<(), Box<dyn Error>> {
         .restrict_self()?;
     if status.ruleset == RulesetStatus::NotEnforced {
         return Err("this kernel has no Landlock, or it is switched off".into());
-    }
-    Ok(())
-}
-
-/// The error that a forbidden system call returns: `EPERM`.
-const NOT_PERMITTED: u32 = 1;
-/// The error of a system call that the kernel does not have: `ENOSYS`.
-const NO_SUCH_CALL: u32 = 38;
-/// The flag of `clone` for a new user namespace (clone(2)).
-const NEW_USER: u64 = 0x1000_0000;
-
-/// System calls that a hook has no use for and that widen what it can reach of the kernel, or that get around a limit:
-/// memory of System V belongs to no process, `io_uring` goes around these filters.
-const FORBIDDEN: [i64; 40] = [
-    libc::SYS_acct,
-    libc::SYS_add_key,
-    libc::SYS_bpf,
-    libc::SYS_chroot,
-    libc::SYS_delete_module,
-    libc::SYS_fanotify_init,
-    libc::SYS_finit_module,
-    libc::SYS_fsconfig,
-    libc::SYS_fsmount,
-    libc::SYS_fsopen,
-    libc::SYS_fspick,
-    libc::SYS_init_module,
-    libc::SYS_io_uring_enter,
-    libc::SYS_io_uring_register,
-    libc::SYS_io_uring_setup,
-    libc::SYS_kcmp,
-    libc::SYS_kexec_file_load,
-    libc::SYS_kexec_load,
-    libc::SYS_keyctl,
-    libc::SYS_mount,
-    libc::SYS_mount_setattr,
-    libc::SYS_move_mount,
-    libc::SYS_open_by_handle_at,
-    libc::SYS_open_tree,
-    libc::SYS_perf_event_open,
-    libc::SYS_pidfd_getfd,
-    libc::SYS_pivot_root,
-    libc::SYS_process_vm_readv,
-    libc::SYS_process_vm_writev,
-    libc::SYS_ptrace,
-    libc::SYS_quotactl,
-    libc::SYS_reboot,
-    libc::SYS_request_key,
-    libc::SYS_setns,
-    libc::SYS_shmget,
-    libc::SYS_swapon,
-    libc::SYS_syslog,
-    libc::SYS_umount2,
-    libc::SYS_unshare,
-    libc::SYS_userfaultfd,
-];
-
-/// Forbids system calls to this process and all that it starts.
-fn filter() -> Result<(), Box<dyn Error>> {
-    let arch = TargetArch::try_from(std::env::consts::ARCH)?;
-    let new_user = SeccompCondition::new(
-        0,
-        SeccompCmpArgLen::Qword,
-        SeccompCmpOp::MaskedEq(NEW_USER),
-        NEW_USER,
-    )?;
-    let forbidden = FORBIDDEN
-        .iter()
-        .map(|call| (*call, Vec::new()))
-        .chain([(libc::SYS_clone, vec![SeccompRule::new(vec![new_user])?])]);
-    // The flags of clone3 are in memory, which a filter does not see. Without it, C libraries use clone.
-    let missing = [(libc::SYS_clone3, Vec::new())];
-    for (calls, error) in [
-        (forbidden.collect(), NOT_PERMITTED),
-        (missing.into_iter().collect(), NO_SUCH_CALL),
-    ] {
-        let filter = SeccompFilter::new(calls, SeccompAction::Allow, SeccompAction::Errno(error), arch)?;
-        let program: BpfProgram = filter.try_into()?;
-        seccompiler::apply_filter(&program)?;
     }
     Ok(())
 }

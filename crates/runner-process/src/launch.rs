@@ -67,8 +67,8 @@ pub(crate) struct Hold<'a> {
 pub(crate) struct Started {
     /// The server's child: the hook, its supervisor or bubblewrap.
     pub(crate) child: Child,
-    /// Whether the child is not the hook itself.
-    pub(crate) wrapped: bool,
+    /// How many processes, one below the other from the child on, are not the hook itself.
+    pub(crate) wrappers: usize,
     /// The supervisor's socket; closing its sending half ends the hook.
     pub(crate) control: Option<UnixStream>,
     /// The pipe that the hook prints to.
@@ -207,7 +207,12 @@ impl Launcher {
         let mark = (!inside).then(|| [b"OSA_OUT=", dir("out").as_os_str().as_bytes()].concat());
         Ok(Started {
             child,
-            wrapped: inside || supervisor.is_some(),
+            wrappers: usize::from(supervisor.is_some())
+                + match self.isolation {
+                    Isolation::Bwrap { .. } => 1,
+                    Isolation::Landlock => 2,
+                    Isolation::None | Isolation::Refused(_) => 0,
+                },
             control,
             log,
             mark,

@@ -50,6 +50,7 @@ mod attempt;
 mod cgroup;
 mod choose;
 mod confine;
+mod filter;
 mod held;
 mod image;
 mod launch;

@@ -104,7 +104,7 @@ fn work(arguments: &[OsString]) -> io::Result<()> {
         // The server sends nothing more: this returns when the server has closed its end or died.
         let _ = watched.read(&mut [0]);
         loop {
-            Tree::new(getpid(), true).kill(true);
+            Tree::new(getpid(), 1).kill(true);
             std::thread::sleep(Duration::from_millis(2));
         }
     });
@@ -134,7 +134,7 @@ fn end_the_rest() {
         match wait(WaitOptions::NOHANG) {
             Ok(Some(_)) | Err(Errno::INTR) => {}
             Ok(None) => {
-                Tree::new(getpid(), true).kill(true);
+                Tree::new(getpid(), 1).kill(true);
                 std::thread::sleep(Duration::from_millis(1));
             }
             Err(_) => return,

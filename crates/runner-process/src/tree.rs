@@ -95,8 +95,8 @@ pub(crate) struct Usage {
 #[derive(Debug)]
 pub(crate) struct Tree {
     root: i32,
-    /// Whether the root is not the hook but its wrapper.
-    wrapped: bool,
+    /// How many processes, one below the other from the root on, are not the hook but start it.
+    wrappers: usize,
     /// Every possibly living process seen in the tree, with its start time.
     seen: BTreeMap<i32, u64>,
     /// An entry (`NAME=value`) that only the environments of this tree's processes have.
@@ -108,10 +108,13 @@ pub(crate) struct Tree {
 impl Tree {
     /// Creates the tree below this child of the server. The child must lead its own process group and must not be
     /// waited for while the tree is in use: only then does its pid stay its own.
-    pub(crate) fn new(root: Pid, wrapped: bool) -> Self {
+    ///
+    /// `wrappers` processes, one below the other from the child on, are not the hook but start it: a supervisor, a
+    /// sandbox.
+    pub(crate) fn new(root: Pid, wrappers: usize) -> Self {
         Self {
             root: root.as_raw_pid(),
-            wrapped,
+            wrappers,
             seen: BTreeMap::new(),
             mark: None,
             strangers: BTreeMap::new(),
@@ -197,7 +200,7 @@ impl Tree {
         }
         for process in found.values() {
             if self.seen.get(&process.pid) != Some(&process.started)
-                && !(self.wrapped && process.pid == self.root)
+                && !(self.wrappers > 0 && process.pid == self.root)
             {
                 // If the machine runs out of memory, the kernel should choose the hook and not the server.
                 let _ = fs::write(format!("/proc/{}/oom_score_adj", process.pid), "1000");
@@ -207,9 +210,23 @@ impl Tree {
         found.into_values().collect()
     }
 
-    fn counts(&self, process: &Process) -> bool {
-        let wrapper = self.wrapped && process.pid == self.root;
-        !process.zombie && !wrapper
+    /// Returns those of the tree's processes that are the hook's and have not ended.
+    fn counted<'a>(&self, members: &'a [Process]) -> Vec<&'a Process> {
+        let parents: BTreeMap<i32, i32> = members.iter().map(|p| (p.pid, p.parent)).collect();
+        let is_wrapper = |process: &Process| {
+            let mut pid = process.pid;
+            for _ in 0..self.wrappers {
+                if pid == self.root {
+                    return true;
+                }
+                let Some(parent) = parents.get(&pid) else {
+                    return false;
+                };
+                pid = *parent;
+            }
+            false
+        };
+        members.iter().filter(|p| !p.zombie && !is_wrapper(p)).collect()
     }
 
     /// Returns the current usage of the tree.
@@ -217,7 +234,7 @@ impl Tree {
         let members = self.members(thorough);
         let ticks: u64 = members.iter().map(|p| p.ticks).sum();
         let per_second = rustix::param::clock_ticks_per_second().max(1);
-        let counted: Vec<&Process> = members.iter().filter(|p| self.counts(p)).collect();
+        let counted = self.counted(&members);
         Usage {
             resident: counted.iter().map(|p| p.resident_pages).sum::<u64>()
                 * rustix::param::page_size() as u64,
@@ -230,8 +247,9 @@ impl Tree {
     /// Slow: the kernel walks every page table. If it cannot be read, all of a process's resident memory counts.
     pub(crate) fn proportional_memory(&self) -> u64 {
         let alive = self.alive();
-        let counted = alive.iter().filter(|p| self.counts(p));
+        let counted = self.counted(&alive);
         counted
+            .iter()
             .map(|p| proportional(p.pid).unwrap_or(p.resident_pages * rustix::param::page_size() as u64))
             .sum()
     }
@@ -240,7 +258,7 @@ impl Tree {
     /// `disk` is the device of the directories.
     pub(crate) fn held(&self, disk: u64) -> Held {
         let alive = self.alive();
-        let pids: Vec<i32> = alive.iter().filter(|p| self.counts(p)).map(|p| p.pid).collect();
+        let pids: Vec<i32> = self.counted(&alive).iter().map(|p| p.pid).collect();
         held(pids.into_iter(), disk)
     }
 
@@ -336,7 +354,7 @@ mod tests {
             .process_group(0)
             .spawn()
             .unwrap();
-        let mut tree = Tree::new(Pid::from_child(&child), false);
+        let mut tree = Tree::new(Pid::from_child(&child), 0);
         let patience = Instant::now() + Duration::from_secs(5);
         while tree.usage(false).processes < 3 {
             assert!(Instant::now() < patience, "the tree was not found");
@@ -348,5 +366,28 @@ mod tests {
             assert!(Instant::now() < patience, "the tree was not ended");
         }
         child.wait().unwrap();
+    }
+
+    #[test]
+    fn what_starts_a_hook_is_not_counted_and_its_orphans_are() {
+        let process = |pid, parent| Process {
+            pid,
+            zombie: pid == 9,
+            parent,
+            group: 1,
+            ticks: 0,
+            started: 0,
+            resident_pages: 1,
+        };
+        // A supervisor, the two processes of the sandbox, the hook and its child; an orphan; one that has ended.
+        let members =
+            [(1, 0), (2, 1), (3, 2), (4, 3), (5, 4), (6, 3), (9, 4)].map(|(pid, of)| process(pid, of));
+        let of = |wrappers| {
+            let tree = Tree::new(Pid::from_raw(1).unwrap(), wrappers);
+            tree.counted(&members).iter().map(|p| p.pid).collect::<Vec<i32>>()
+        };
+        assert_eq!(of(0), [1, 2, 3, 4, 5, 6]);
+        assert_eq!(of(1), [2, 3, 4, 5, 6]);
+        assert_eq!(of(3), [4, 5, 6]);
     }
 }

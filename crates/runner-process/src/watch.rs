@@ -101,7 +101,7 @@ pub(crate) struct Ended {
 impl Running {
     /// Takes over a started program.
     pub(crate) fn new(started: Started, most_log_bytes: usize) -> Self {
-        let tree = Tree::new(Pid::from_child(&started.child), started.wrapped);
+        let tree = Tree::new(Pid::from_child(&started.child), started.wrappers);
         let tree = if let Some(mark) = started.mark {
             tree.marked(mark)
         } else {
@@ -109,7 +109,7 @@ impl Running {
         };
         Self {
             child: started.child,
-            wrapped: started.wrapped,
+            wrapped: started.wrappers > 0,
             tree,
             control: started.control,
             log_pipe: Some(started.log),

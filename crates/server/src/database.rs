@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use pg_cluster::{Cluster, Options};
 use postgres_adapter::{PoolOptions, connect, migrate};
+use runner_process::UidRange;
 use sqlx::PgPool;
 
 use crate::config::Config;
@@ -26,7 +27,10 @@ const MIN_ROOM: u64 = 20 * 1024 * 1024;
 
 /// Returns how the private PostgreSQL is started.
 fn options(config: &Config, home: &Home) -> Options {
+    let hooks = config.runner.uids.unwrap_or_else(UidRange::of_this_machine);
     Options {
+        // A hook of the same user could do everything with it.
+        taken_uids: hooks.base..hooks.base.saturating_add(hooks.count),
         max_connections: config.max_connections + 20,
         ..Options::new(home.join("postgres"))
     }

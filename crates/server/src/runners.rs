@@ -13,7 +13,7 @@ use ports::{
     StagedFiles,
 };
 use runner_docker::{DockerRunner, DockerRunnerOptions};
-use runner_process::{ProcessRunner, ProcessRunnerOptions, SupervisorProgram, UseBwrap};
+use runner_process::{ProcessRunner, ProcessRunnerOptions, SupervisorProgram, UseSandbox};
 
 use crate::config::{Backend, Config, Sandbox};
 use crate::home::Home;
@@ -57,9 +57,9 @@ impl Runners {
         Ok(Self { process, docker })
     }
 
-    /// Returns the kinds of runners without details of the machine. The log states how isolated hooks are.
+    /// Returns the kinds of runners and how isolated hooks are, without details of the machine. The log has those.
     pub(crate) fn describe(&self) -> String {
-        let process = self.process.as_ref().map(|_| "local processes");
+        let process = self.process.as_ref().map(ProcessRunner::summary);
         let docker = self.docker.as_ref().map(|_| "containers");
         let all: Vec<&str> = process.into_iter().chain(docker).collect();
         all.join(" and ")
@@ -159,12 +159,26 @@ impl PulledFiles for NoFiles {
 }
 
 fn process(config: &Config, home: &Home) -> anyhow::Result<ProcessRunner> {
+    let image_dirs = match &config.runner.image_dirs {
+        Some(dirs) => Some(dirs.clone()),
+        None if config.dev_mode => None,
+        None => {
+            let images = home.join("images");
+            std::fs::create_dir_all(&images)
+                .with_context(|| format!("cannot create the directory of images {}", images.display()))?;
+            Some(vec![images])
+        }
+    };
+    let mut hidden = config.secret_files();
+    hidden.push(home.path().to_owned());
     let options = ProcessRunnerOptions {
-        hidden: vec![home.path().to_owned()],
-        use_bwrap: if config.sandbox == Sandbox::Auto {
-            UseBwrap::Auto
-        } else {
-            UseBwrap::Never
+        hidden,
+        image_dirs,
+        uids: config.runner.uids,
+        sandbox: match config.sandbox() {
+            Sandbox::Auto => UseSandbox::Auto,
+            Sandbox::Required => UseSandbox::Required,
+            Sandbox::None => UseSandbox::None,
         },
         supervisor: Some(SupervisorProgram {
             path: "/proc/self/exe".into(),

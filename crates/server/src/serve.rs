@@ -119,6 +119,7 @@ async fn run(
         runner: runner.describe(),
         limits: config.limits,
     };
+    let hooks = about.runner.clone();
     let work = wiring::Work {
         blobs: Arc::new(blobs),
         runner: Arc::new(runner),
@@ -142,7 +143,7 @@ async fn run(
 
     // The one line on standard output, which the parent process may wait for.
     output::STDOUT.put(&format!("listening on http://{address}\n"));
-    tracing::info!(%address, "listening");
+    tracing::info!(%address, hooks, "listening");
     let (mut fault, mut over) = (None, false);
     tokio::select! {
         () = &mut serving => {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::Context as _;
@@ -71,6 +71,7 @@ pub(crate) struct Source {
     values: BTreeMap<String, (String, String)>,
     faults: Vec<String>,
     without_effect: Vec<String>,
+    files: Vec<PathBuf>,
 }
 
 /// All faults of a configuration.
@@ -104,6 +105,7 @@ impl Source {
         let value: Value = toml::from_str(&text)
             .with_context(|| format!("the configuration file {} is not valid TOML", file.display()))?;
         self.flatten("", &value, &file.display().to_string());
+        self.files.push(file.to_owned());
         Ok(())
     }
 
@@ -115,6 +117,7 @@ impl Source {
             std::fs::read_to_string(file).with_context(|| format!("OSA_CONFIG_FILE: cannot read {shown}"))?;
         let value: Value = serde_saphyr::from_str(&text)
             .with_context(|| format!("OSA_CONFIG_FILE: {shown} is not valid YAML"))?;
+        self.files.push(file.to_owned());
         let mut read = Self::new();
         read.flatten("", &value, &format!("OSA_CONFIG_FILE {shown}"));
         for (key, (value, origin)) in read.values {
@@ -258,6 +261,11 @@ impl Source {
     pub(crate) fn without_effect(&mut self) -> Vec<String> {
         self.without_effect.sort();
         std::mem::take(&mut self.without_effect)
+    }
+
+    /// Returns the files that were read.
+    pub(crate) fn files(&mut self) -> Vec<PathBuf> {
+        std::mem::take(&mut self.files)
     }
 
     /// Adds a fault.

@@ -118,6 +118,81 @@ fn the_well_known_secret_is_for_dev_mode_on_loopback_only() {
     );
 }
 
+// proves ISO-1
+#[test]
+fn hooks_need_a_sandbox_unless_the_operator_says_otherwise() {
+    let sandbox = |more: &[(&str, &str)]| read(more).unwrap().sandbox();
+    let dev = ("OSA_DEV_MODE", "true");
+    assert_eq!(sandbox(&[]), Sandbox::Required);
+    assert_eq!(sandbox(&[dev]), Sandbox::Auto);
+    for (word, expected) in [
+        ("auto", Sandbox::Auto),
+        ("required", Sandbox::Required),
+        ("none", Sandbox::None),
+        ("never", Sandbox::None),
+    ] {
+        assert_eq!(sandbox(&[dev, ("HALLMARK_RUNNER__SANDBOX", word)]), expected);
+    }
+    assert!(
+        read(&[("HALLMARK_RUNNER__SANDBOX", "bwrap")])
+            .unwrap_err()
+            .contains("auto, required or none")
+    );
+}
+
+// proves ISO-1
+#[test]
+fn the_uids_of_hooks_are_no_others() {
+    let uids = |base: &str, count: &str| {
+        let read = read(&[
+            ("HALLMARK_RUNNER__UID_BASE", base),
+            ("HALLMARK_RUNNER__UID_COUNT", count),
+        ]);
+        read.map(|config| config.runner.uids.unwrap())
+    };
+    let taken = uids("70000", "10").unwrap();
+    assert_eq!((taken.base, taken.count), (70_000, 10));
+    for (base, count) in [
+        ("0", "10"),
+        ("999", "10"),
+        ("65000", "535"),
+        ("70000", "0"),
+        ("4294967290", "10"),
+        ("x", "1"),
+    ] {
+        assert!(
+            uids(base, count).unwrap_err().contains("runner.uid_base"),
+            "{base} {count}"
+        );
+    }
+    assert!(read(&[]).unwrap().runner.uids.is_none());
+    let dirs = |text| read(&[("HALLMARK_RUNNER__IMAGE_DIRS", text)]);
+    assert!(dirs("images").unwrap_err().contains("runner.image_dirs"));
+    let taken = dirs("/opt/images /srv/images")
+        .unwrap()
+        .runner
+        .image_dirs
+        .unwrap();
+    assert_eq!(
+        taken,
+        [PathBuf::from("/opt/images"), PathBuf::from("/srv/images")]
+    );
+}
+
+// proves ISO-1
+#[test]
+fn the_files_of_the_configuration_are_hidden_from_hooks() {
+    let dir = tempfile::tempdir().unwrap();
+    let (toml, yaml) = (dir.path().join("config.toml"), dir.path().join("config.yaml"));
+    std::fs::write(&toml, "storage = '/srv/blobs'\n").unwrap();
+    std::fs::write(&yaml, "name: Birds\n").unwrap();
+    let mut source = Source::new();
+    source.read_file(&toml).unwrap();
+    source.read_osa_file(&yaml).unwrap();
+    let hidden = Config::read(source).unwrap().secret_files();
+    assert_eq!(hidden, [toml, yaml, PathBuf::from("/srv/blobs")]);
+}
+
 // proves EDG-7: the path of the archive's address is in every link, so a faulty one is found at the start.
 #[test]
 fn the_base_url_may_have_a_path_and_nothing_that_breaks_a_link() {
