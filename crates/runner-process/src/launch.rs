@@ -190,14 +190,18 @@ impl Launcher {
             .process_group(0)
             .stdout(printed.try_clone()?)
             .stderr(printed);
-        let child = {
+        let mut child = {
             let _lock = starting();
             command.spawn()?
         };
         // The supervisor waits for a byte, so all that it starts is limited.
         limit(&child, hold, supervisor.is_some());
-        if let (Some(_), Some(cgroup)) = (supervisor, hold.cgroup) {
-            cgroup.add(child.id())?;
+        if let (Some(_), Some(cgroup)) = (supervisor, hold.cgroup)
+            && let Err(error) = cgroup.add(child.id())
+        {
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(error);
         }
         if let Some(mut socket) = control.as_ref() {
             // If this fails the supervisor is gone, and its missing report says so.

@@ -28,6 +28,7 @@ mod forged_tokens;
 mod full_disk;
 mod gates;
 mod hook_faults;
+mod isolation;
 mod ledger_storm;
 mod main_job;
 mod many;
