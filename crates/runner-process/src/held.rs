@@ -2,8 +2,11 @@
 //! (memfds, removed files of a tmpfs) or on disk.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt as _;
+use std::sync::OnceLock;
+
+use rustix::fs::MemfdFlags;
 
 /// The file systems that are in memory (statfs(2)): tmpfs, which has the memfds too, and ramfs.
 const IN_MEMORY: [i64; 2] = [0x0102_1994, 0x8584_58f6];
@@ -54,9 +57,10 @@ pub(crate) fn held(pids: impl Iterator<Item = i32> + Clone, disk: u64) -> Held {
     for pid in pids.clone() {
         // A removed file can be mapped without being open. How much of it is on the disk cannot be seen.
         let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
-        for (inode, bytes) in maps.lines().filter_map(removed_file) {
-            if seen.insert(inode) {
-                all.disk = all.disk.saturating_add(bytes);
+        for mapping in maps.lines().filter_map(Mapping::of_removed_file) {
+            // Names do not say what is in memory: a hook can choose the name of a file.
+            if Some(mapping.device) != kernel_memory() && seen.insert(mapping.inode) {
+                all.disk = all.disk.saturating_add(mapping.bytes);
             }
         }
     }
@@ -68,19 +72,39 @@ pub(crate) fn held(pids: impl Iterator<Item = i32> + Clone, disk: u64) -> Held {
     all
 }
 
-/// Returns the inode and the length of a mapping in `/proc/<pid>/maps` if it is of a removed file on disk.
-fn removed_file(line: &str) -> Option<(u64, u64)> {
-    let line = line.strip_suffix(" (deleted)")?;
-    let mut fields = line.split_ascii_whitespace();
-    let (begin, end) = fields.next()?.split_once('-')?;
-    let inode = fields.nth(3)?.parse().ok()?;
-    let path = fields.next()?;
-    let in_memory = ["/memfd:", "/SYSV", "/dev/zero", "/dev/shm/", "/anon_hugepage"];
-    if in_memory.iter().any(|name| path.starts_with(name)) {
-        return None;
+/// Returns the device on which the kernel has memfds and other shared memory without a file.
+fn kernel_memory() -> Option<u64> {
+    static DEVICE: OnceLock<Option<u64>> = OnceLock::new();
+    *DEVICE.get_or_init(|| {
+        let file = rustix::fs::memfd_create(c"hallmark", MemfdFlags::CLOEXEC).ok()?;
+        Some(File::from(file).metadata().ok()?.dev())
+    })
+}
+
+/// A line of `/proc/<pid>/maps`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Mapping {
+    device: u64,
+    inode: u64,
+    bytes: u64,
+}
+
+impl Mapping {
+    /// Reads a line if it is of a removed file.
+    fn of_removed_file(line: &str) -> Option<Self> {
+        let line = line.strip_suffix(" (deleted)")?;
+        let mut fields = line.split_ascii_whitespace();
+        let (begin, end) = fields.next()?.split_once('-')?;
+        let (major, minor) = fields.nth(2)?.split_once(':')?;
+        let inode = fields.next()?.parse().ok()?;
+        let address = |text: &str| u64::from_str_radix(text, 16).ok();
+        let number = |text: &str| u32::from_str_radix(text, 16).ok();
+        Some(Self {
+            device: rustix::fs::makedev(number(major)?, number(minor)?),
+            inode,
+            bytes: address(end)?.saturating_sub(address(begin)?),
+        })
     }
-    let address = |text: &str| u64::from_str_radix(text, 16).ok();
-    Some((inode, address(end)?.saturating_sub(address(begin)?)))
 }
 
 /// Returns the resident shared memory of a process, in bytes, from `/proc/<pid>/status`.
@@ -107,17 +131,24 @@ mod tests {
     }
 
     #[test]
-    fn only_removed_files_on_disk_count_by_their_mappings() {
-        let of = |path: &str| removed_file(&format!("7f00-8f00 rw-s 00000000 08:01 42 {path}"));
-        assert_eq!(of("/tmp/x (deleted)"), Some((42, 0x1000)));
-        for path in [
-            "/tmp/x",
-            "/memfd:a (deleted)",
-            "/dev/zero (deleted)",
-            "/SYSV00 (deleted)",
-        ] {
-            assert_eq!(of(path), None, "{path}");
+    fn a_mapping_of_a_removed_file_is_read_whatever_its_name_is() {
+        let of = |rest: &str| Mapping::of_removed_file(&format!("7f00-8f00 rw-s 00000000 {rest}"));
+        let expected = Mapping {
+            device: rustix::fs::makedev(0xfd, 0x1a),
+            inode: 42,
+            bytes: 0x1000,
+        };
+        for name in ["/tmp/x", "/memfd:x", "/dev/zero", "/a b"] {
+            assert_eq!(
+                of(&format!("fd:1a 42 {name} (deleted)")),
+                Some(expected),
+                "{name}"
+            );
         }
+        for rest in ["fd:1a 42 /tmp/x", "00:00 0", "fd 42 /x (deleted)"] {
+            assert_eq!(of(rest), None, "{rest}");
+        }
+        assert!(kernel_memory().is_some());
         assert_eq!(shared_memory("VmRSS: 3 kB\nRssShmem:\t   12 kB\n"), 12 * 1024);
         assert_eq!(shared_memory("VmRSS: 3 kB\n"), 0);
     }
