@@ -99,14 +99,14 @@ pub(crate) fn make_etc(dir: &Path, user: u32, group: u32, network: bool) -> io::
     };
     write(
         &dir.join("passwd"),
-        &format!(
+        format!(
             "root:x:0:0:root:/:/usr/sbin/nologin\nnobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n{}",
             line(user, format!("hook:x:{user}:{group}:hook:/tmp:/bin/sh\n"))
         ),
     )?;
     write(
         &dir.join("group"),
-        &format!(
+        format!(
             "root:x:0:\nnogroup:x:65534:\n{}",
             line(group, format!("hook:x:{group}:\n"))
         ),
