@@ -101,7 +101,7 @@ fn a_release_whose_image_moved_runs_from_where_it_is_now() {
     let rows = admin.rows("moving-of/pass", 10);
     for (record, number, image) in [("a", 1, &pass), ("c", 2, &moved)] {
         let row = rows.iter().find(|row| row["note"] == record).unwrap();
-        let trace = elsewhere
+        let trace = admin
             .get(&format!("/data/moving-of/pass/rows/{}/trace", row["id"]))
             .expect(200);
         assert_eq!(

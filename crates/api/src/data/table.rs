@@ -276,7 +276,15 @@ async fn encode(
     mut encoder: impl Encoder,
     to: &Sender<Piece>,
 ) -> std::io::Result<Option<Vec<u8>>> {
-    while let Some(chunk) = rows.next().await {
+    loop {
+        let chunk = tokio::select! {
+            chunk = rows.next() => chunk,
+            // Noticed even before the first row is there.
+            () = to.closed() => return Ok(None),
+        };
+        let Some(chunk) = chunk else {
+            return encoder.end().map(Some);
+        };
         let chunk = chunk.map_err(|error| {
             tracing::error!(
                 error = &error as &dyn std::error::Error,
@@ -288,7 +296,6 @@ async fn encode(
             return Ok(None);
         }
     }
-    encoder.end().map(Some)
 }
 
 #[cfg(test)]

@@ -78,6 +78,8 @@ impl BodyClock {
                 None => None,
             }
         })
+        // After the end it is read again, for the rest that a handler left.
+        .fuse()
         .boxed()
     }
 }
@@ -135,8 +137,11 @@ mod tests {
         let clock = BodyClock::default();
         let piece = || Ok(Bytes::from_static(b"a"));
         let whole = futures::stream::iter([piece(), piece()]).boxed();
-        let read: Vec<_> = clock.timed(whole, limits(60_000, 256), None).collect().await;
+        let mut timed = clock.timed(whole, limits(60_000, 256), None);
+        let read: Vec<_> = timed.by_ref().collect().await;
         assert!(read.len() == 2 && read.iter().all(Result::is_ok) && !clock.is_late());
+        // Who drains what a handler left does not know that it left nothing.
+        assert!(timed.next().await.is_none());
 
         let stalled = futures::stream::iter([piece()])
             .chain(futures::stream::pending())

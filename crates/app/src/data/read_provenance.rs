@@ -69,6 +69,9 @@ impl ReadProvenance {
         }
         reader.redact_worker(&mut trace.run.worker);
         reader.redact_image(&mut trace.release.release.image);
+        for image in trace.release.locations.images_mut() {
+            reader.redact_image(image);
+        }
         let delegations = trace.task.iter_mut().flat_map(|task| &mut task.delegations);
         for worker in delegations.filter_map(|delegation| delegation.worker.as_mut()) {
             reader.redact_worker(worker);

@@ -16,6 +16,8 @@ use crate::http::client::Client;
 
 /// The maximum time that a query waits for a place of its client.
 const MAX_WAIT: Duration = Duration::from_secs(10);
+/// The maximum time that a whole table waits for one (EDG-6): its client's other ones take as long as it reads.
+const MAX_STREAM_WAIT: Duration = Duration::from_secs(30);
 /// From how many clients on those without requests are dropped.
 const MANY: usize = 1000;
 
@@ -46,27 +48,19 @@ impl Places {
         }
     }
 
-    /// Takes a place for a request, or returns that the client has none left. A query waits for one: the client's own
-    /// ones before it end soon. A whole table does not: they take as long as the client reads.
+    /// Takes a place for a request, the first who asks first, or returns that the client has none left.
     pub(super) async fn take(&self, client: &Client, work: Work) -> Result<Place, NoPlace> {
-        match work {
-            Work::Little => Ok(None),
-            Work::Scan => {
-                let Some(places) = self.scans.of(client) else {
-                    return Ok(None);
-                };
-                let place = tokio::time::timeout(MAX_WAIT, places.acquire_owned()).await;
-                let place = place.ok().and_then(Result::ok).ok_or(NoPlace)?;
-                Ok(Some(Arc::new(place)))
-            }
-            Work::Stream => {
-                let Some(places) = self.streams.of(client) else {
-                    return Ok(None);
-                };
-                let place = places.try_acquire_owned().map_err(|_| NoPlace)?;
-                Ok(Some(Arc::new(place)))
-            }
-        }
+        let (places, patience) = match work {
+            Work::Little => return Ok(None),
+            Work::Scan => (&self.scans, MAX_WAIT),
+            Work::Stream => (&self.streams, MAX_STREAM_WAIT),
+        };
+        let Some(places) = places.of(client) else {
+            return Ok(None);
+        };
+        let place = tokio::time::timeout(patience, places.acquire_owned()).await;
+        let place = place.ok().and_then(Result::ok).ok_or(NoPlace)?;
+        Ok(Some(Arc::new(place)))
     }
 }
 
@@ -121,8 +115,11 @@ mod tests {
         let places = places();
         let (a, b) = (Client("a".to_owned()), Client("b".to_owned()));
         let stream = places.take(&a, Work::Stream).await.unwrap();
-        assert!(stream.is_some() && places.take(&a, Work::Stream).await.is_err());
+        let mut next = std::pin::pin!(places.take(&a, Work::Stream));
+        assert!(stream.is_some() && futures::poll!(next.as_mut()).is_pending());
         assert!(places.take(&b, Work::Stream).await.is_ok());
+        drop(stream);
+        assert!(next.await.unwrap().is_some());
         // A query waits for the client's own ones, and for none of another client.
         let first = places.take(&a, Work::Scan).await.unwrap();
         let _second = places.take(&a, Work::Scan).await.unwrap();
@@ -141,8 +138,9 @@ mod tests {
         let client = Client("a".to_owned());
         let place = places.take(&client, Work::Stream).await.unwrap();
         let response = held(Response::builder().body("a table"), Work::Stream, place);
-        assert!(places.take(&client, Work::Stream).await.is_err());
+        let mut next = std::pin::pin!(places.take(&client, Work::Stream));
+        assert!(futures::poll!(next.as_mut()).is_pending());
         assert_eq!(response.into_body().into_string().await.unwrap(), "a table");
-        assert!(places.take(&client, Work::Stream).await.is_ok());
+        assert!(next.await.unwrap().is_some());
     }
 }

@@ -71,6 +71,12 @@ impl Locations {
     pub fn all(&self) -> impl Iterator<Item = &ImageLocation> {
         std::iter::once(&self.first).chain(&self.later)
     }
+
+    /// Returns the images of all of them, for a reader who may not see where files are.
+    pub fn images_mut(&mut self) -> impl Iterator<Item = &mut String> {
+        let all = std::iter::once(&mut self.first).chain(&mut self.later);
+        all.map(|location| &mut location.image)
+    }
 }
 
 #[cfg(test)]
