@@ -22,7 +22,7 @@ mod error;
 mod history;
 mod locations;
 pub use error::HookError;
-pub use history::{LiveMove, MAX_REASON_BYTES, Reason, Yank};
+pub use history::{LiveMove, MAX_REASON_CHARS, Reason, Yank};
 pub use locations::{ImageLocation, Locations, MAX_LOCATIONS};
 
 /// Maximum number of columns of a feature table.

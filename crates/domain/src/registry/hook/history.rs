@@ -9,8 +9,8 @@ use crate::data::activity::Actor;
 use crate::kind::Invalid;
 use crate::registry::version::ReleaseVersion;
 
-/// Maximum length of a reason, in bytes.
-pub const MAX_REASON_BYTES: usize = 2000;
+/// Maximum length of a reason, in characters.
+pub const MAX_REASON_CHARS: usize = 2000;
 
 /// Reason for an action: a text for later readers, never blank.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,9 +42,11 @@ impl FromStr for Reason {
         if text.is_empty() {
             return Err(Invalid::value("must not be blank"));
         }
-        if text.len() > MAX_REASON_BYTES || text.chars().any(|c| c.is_control() && c != '\n' && c != '\t') {
+        if text.chars().count() > MAX_REASON_CHARS
+            || text.chars().any(|c| c.is_control() && c != '\n' && c != '\t')
+        {
             return Err(Invalid::value(format!(
-                "must have at most {MAX_REASON_BYTES} bytes, and only line breaks and tabs as control characters"
+                "must have at most {MAX_REASON_CHARS} characters, and only line breaks and tabs as control characters"
             )));
         }
         Ok(Self(text.to_owned()))
@@ -87,7 +89,9 @@ mod tests {
     #[test]
     fn a_reason_says_something() {
         assert_eq!(" too\tlong \n".parse::<Reason>().unwrap().as_str(), "too\tlong");
-        for bad in ["", " \n", "a\0", "\u{1b}[31m", &"a".repeat(MAX_REASON_BYTES + 1)] {
+        // Characters are counted, not bytes.
+        assert!("é".repeat(MAX_REASON_CHARS).parse::<Reason>().is_ok());
+        for bad in ["", " \n", "a\0", "\u{1b}[31m", &"a".repeat(MAX_REASON_CHARS + 1)] {
             assert!(bad.parse::<Reason>().is_err(), "{bad:?}");
         }
     }
