@@ -116,7 +116,7 @@ impl<E: Endpoint<Output = Response> + 'static> Endpoint for LayersEndpoint<E> {
             }
         };
         if read && response.status() == StatusCode::OK {
-            response = tags::tagged(response, &path, tag.as_ref()).await;
+            response = tags::tagged(response, tag.as_ref()).await;
         }
         if response.status() == StatusCode::SERVICE_UNAVAILABLE
             && !response.headers().contains_key(header::RETRY_AFTER)

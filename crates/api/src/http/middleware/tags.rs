@@ -21,12 +21,6 @@ pub(super) fn is_short(response: &Response) -> bool {
     .any(|short| content_type.starts_with(short))
 }
 
-/// Returns whether the content at this path never changes: one version of a record.
-fn is_immutable(path: &str) -> bool {
-    path.strip_prefix("/api/v1/data/records/")
-        .is_some_and(|rest| rest.contains('@') && !rest.contains('/'))
-}
-
 pub(super) fn vary(headers: &mut HeaderMap, on: &'static str) {
     let there = headers.get_all(header::VARY).iter().any(|value| {
         value
@@ -48,7 +42,7 @@ fn matches(asked: &HeaderValue, tag: &str) -> bool {
 
 /// Tags the response with its content's hash, or returns 304 if the client has that content. The tag is weak: the same
 /// content may be sent compressed.
-pub(super) async fn tagged(mut response: Response, path: &str, asked: Option<&HeaderValue>) -> Response {
+pub(super) async fn tagged(mut response: Response, asked: Option<&HeaderValue>) -> Response {
     if !is_short(&response) || response.headers().contains_key(header::ETAG) {
         return response;
     }
@@ -65,13 +59,8 @@ pub(super) async fn tagged(mut response: Response, path: &str, asked: Option<&He
         headers.insert(header::ETAG, value);
     }
     if !headers.contains_key(header::CACHE_CONTROL) {
-        let rule = if is_immutable(path) {
-            "public, max-age=31536000, immutable"
-        } else {
-            // Caches may keep it but must revalidate: the tag makes that cheap.
-            "no-cache"
-        };
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(rule));
+        // Caches may keep it but must revalidate: the tag makes that cheap. Even a version of a record may be withdrawn.
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     }
     // The content may depend on the caller.
     vary(headers, "Authorization");
@@ -98,17 +87,5 @@ mod tests {
         for text in ["", "\"b\"", "a", "\"ab\""] {
             assert!(!matches(&asked(text), "W/\"a\""), "{text}");
         }
-    }
-
-    #[test]
-    fn only_a_version_of_a_record_never_changes() {
-        assert!(is_immutable(
-            "/api/v1/data/records/018f4e2a-6b1c-7c3e-9d52-0a1b2c3d4e5f@2"
-        ));
-        assert!(!is_immutable(
-            "/api/v1/data/records/018f4e2a-6b1c-7c3e-9d52-0a1b2c3d4e5f"
-        ));
-        assert!(!is_immutable("/api/v1/data/records/018f@2/provenance"));
-        assert!(!is_immutable("/api/v1/data/penguins@1.0.0"));
     }
 }
