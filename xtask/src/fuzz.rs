@@ -134,7 +134,7 @@ fn seeded(url: &str) -> Result<Value> {
     client.post("/claims", &json!({"worker_id": "fuzz", "limit": 1}))?;
     client.post("/delegations", &delegation("waiting"))?;
 
-    let records = client.get("/data/palmer-penguins/records?limit=1")?;
+    let records = client.get("/data/palmer-penguins/records?limit=2")?;
     let features = client.get("/data/palmer-penguins/penguin_shape?limit=1")?;
     let (record, feature) = (&records["rows"][0], &features["rows"][0]);
     let hook = &convention["hooks"][0];
@@ -147,6 +147,9 @@ fn seeded(url: &str) -> Result<Value> {
         "name": ["penguin_shape", "check_penguin"],
         "version": ["1", "1.0.0", 1],
         "records/id": [record["id"]],
+        // Another one, so that the first can be read.
+        "records/id/withdraw": [records["rows"][1]["id"]],
+        "records/id/restore": [records["rows"][1]["id"]],
         "ingestions/id": [done, opened["id"]],
         "ingestions/id/close": [done],
         "ingestions/id/cancel": [opened["id"]],
@@ -154,6 +157,8 @@ fn seeded(url: &str) -> Result<Value> {
         "srn": [deposition["srn"]],
         "filename": ["data.txt"],
         "ingestions/id/records": [opened["id"]],
+        "ingestions/id/withdraw": [opened["id"]],
+        "ingestions/id/restore": [done],
         "run_id": [feature["run_id"]],
         "row_id": [feature["id"].to_string(), feature["id"]],
         "cursor": [records["next_cursor"], features["next_cursor"]],
@@ -172,6 +177,7 @@ fn seeded(url: &str) -> Result<Value> {
         {"image": release["image"], "digest": release["digest"], "config": {}, "source_ref": "git:1"},
         {"convention_id": "fuzzed-penguins", "mode": "push", "batch_size": 10},
         {"version": 1},
+        {"reason": "fuzzed"},
         task_body,
         delegation("fuzzed"),
         {"worker_id": "fuzz", "limit": 2, "begin": false},

@@ -1,4 +1,4 @@
-//! Operations that read tables, provenance and the activity log.
+//! Operations that read tables, provenance and the activity log, and that withdraw records.
 
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ pub(crate) mod recall;
 pub(crate) mod record_provenance;
 pub(crate) mod table;
 pub(crate) mod trace;
+pub(crate) mod withdrawals;
 
 /// The API structs of this context.
 pub(crate) type Apis = (
@@ -20,6 +21,7 @@ pub(crate) type Apis = (
     exports::ExportsApi,
     recall::RecallApi,
     activity::ActivityApi,
+    withdrawals::WithdrawalsApi,
 );
 
 /// Creates the API structs of this context over `services`.
@@ -29,5 +31,6 @@ pub(crate) fn apis(services: &Arc<Services>) -> Apis {
         exports::ExportsApi(Arc::clone(services)),
         recall::RecallApi(Arc::clone(services)),
         activity::ActivityApi(Arc::clone(services)),
+        withdrawals::WithdrawalsApi(Arc::clone(services)),
     )
 }

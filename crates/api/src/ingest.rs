@@ -9,14 +9,20 @@ pub(crate) mod ingestions;
 pub(crate) mod push;
 pub(crate) mod refusals;
 pub(crate) mod wire;
+pub(crate) mod withdrawals;
 
 /// The API structs of this context.
-pub(crate) type Apis = (ingestions::IngestionsApi, ingest_detail::IngestDetailApi);
+pub(crate) type Apis = (
+    ingestions::IngestionsApi,
+    ingest_detail::IngestDetailApi,
+    withdrawals::IngestWithdrawalsApi,
+);
 
 /// Creates the API structs of this context over `services`.
 pub(crate) fn apis(services: &Arc<Services>) -> Apis {
     (
         ingestions::IngestionsApi(Arc::clone(services)),
         ingest_detail::IngestDetailApi(Arc::clone(services)),
+        withdrawals::IngestWithdrawalsApi(Arc::clone(services)),
     )
 }

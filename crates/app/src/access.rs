@@ -3,3 +3,4 @@
 pub(crate) mod delegation;
 pub(crate) mod deposition;
 pub(crate) mod task;
+pub(crate) mod withdrawal;

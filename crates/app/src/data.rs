@@ -1,4 +1,4 @@
-//! Reading tables, provenance, lineage, statistics and the activity log.
+//! Reading tables, provenance, lineage, statistics and the activity log, and withdrawing records.
 
 use std::sync::Arc;
 
@@ -17,6 +17,7 @@ pub mod read_stats;
 pub mod recall;
 pub(crate) mod table_counts;
 pub(crate) mod table_scope;
+pub mod withdraw_record;
 
 pub use read_activity::ReadActivity;
 pub use read_data::ReadData;
@@ -28,8 +29,9 @@ pub use read_run_logs::ReadRunLogs;
 pub use read_stats::ReadStats;
 pub use recall::{Recall, RecallFilter, RecallOf, RecallSummary};
 pub use table_counts::Counted;
+pub use withdraw_record::WithdrawRecord;
 
-/// The use cases of reading tables, provenance, statistics and the activity log.
+/// The use cases of reading tables, provenance, statistics and the activity log, and of withdrawing records.
 #[expect(missing_docs, reason = "each field is named after its use case")]
 pub struct Data {
     pub read_data: Arc<ReadData>,
@@ -41,6 +43,7 @@ pub struct Data {
     pub read_activity: ReadActivity,
     pub read_hook_run: ReadHookRun,
     pub read_run_logs: Arc<ReadRunLogs>,
+    pub withdraw_record: WithdrawRecord,
 }
 
 impl Data {
@@ -79,11 +82,16 @@ impl Data {
             ),
             read_overview: ReadOverview::new(Arc::clone(&read_data), ports.registry.clone()),
             read_stats: ReadStats::new(ports.stats.clone(), ports.clock.clone(), metrics),
-            read_activity: ReadActivity::new(ports.activity.clone(), ports.stopping.clone()),
+            read_activity: ReadActivity::new(
+                ports.activity.clone(),
+                ports.data.clone(),
+                ports.stopping.clone(),
+            ),
             read_hook_run: ReadHookRun::new(Arc::clone(&read_provenance), Arc::clone(&read_run_logs)),
             read_run_logs,
             read_data,
             read_provenance,
+            withdraw_record: WithdrawRecord::new(ports.store.clone()),
         }
     }
 }

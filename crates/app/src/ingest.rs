@@ -1,4 +1,4 @@
-//! Ingest runs: opening, pushing, pulling, ending, reading.
+//! Ingest runs: opening, pushing, pulling, ending, reading, withdrawing.
 
 use crate::port_set::Ports;
 
@@ -6,6 +6,7 @@ pub(crate) mod batches;
 pub mod cancel_ingestion;
 pub mod close_ingestion;
 pub(crate) mod ending;
+pub mod follow_withdrawals;
 pub mod open_ingestion;
 pub(crate) mod pulled;
 pub(crate) mod pulls;
@@ -15,14 +16,17 @@ pub mod push_report;
 pub mod read_ingest_detail;
 pub mod read_ingestions;
 pub mod schedule_ingestions;
+pub mod withdraw_ingestion;
 
 pub use cancel_ingestion::CancelIngestion;
 pub use close_ingestion::CloseIngestion;
+pub use follow_withdrawals::FollowWithdrawals;
 pub use open_ingestion::OpenIngestion;
 pub use push_records::PushRecords;
 pub use read_ingest_detail::ReadIngestDetail;
 pub use read_ingestions::ReadIngestions;
 pub use schedule_ingestions::ScheduleIngestions;
+pub use withdraw_ingestion::WithdrawIngestion;
 
 /// The use cases of ingest runs.
 #[expect(missing_docs, reason = "each field is named after its use case")]
@@ -33,6 +37,7 @@ pub struct Ingest {
     pub cancel_ingestion: CancelIngestion,
     pub read_ingestions: ReadIngestions,
     pub read_ingest_detail: ReadIngestDetail,
+    pub withdraw_ingestion: WithdrawIngestion,
 }
 
 impl Ingest {
@@ -63,6 +68,7 @@ impl Ingest {
                 ports.ingest_detail.clone(),
                 ports.blobs.clone(),
             ),
+            withdraw_ingestion: WithdrawIngestion::new(ports.store.clone()),
         }
     }
 }

@@ -39,6 +39,11 @@ actions! {
     ReadIngesters: "read ingesters", Requirement::Scope("ingesters:read");
     /// Everything below `/data` except traces.
     ReadData: "read data", Requirement::Anyone;
+    /// `POST /data/records/{id}/withdraw` and `/restore`, and those of ingest runs: a caller may withdraw what it
+    /// published itself (EDG-4).
+    WithdrawOwnRecords: "withdraw records", Requirement::Authenticated;
+    /// Withdrawing and restoring what others published.
+    WithdrawAllRecords: "withdraw or restore records that others published", Requirement::ScopeOrRole("records:withdraw", Role::Curator);
     /// Provenance of rows and records: the public may trace a public row to its release.
     ReadProvenance: "read provenance", Requirement::Known;
     /// Names of people in provenance.

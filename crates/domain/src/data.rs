@@ -1,4 +1,4 @@
-//! Records, table cells, filters, orders, pages, lineage and the activity log.
+//! Records, their withdrawals, table cells, filters, orders, pages, lineage and the activity log.
 
 pub mod activity;
 pub mod cell;
@@ -7,3 +7,4 @@ pub mod lineage;
 pub mod page;
 pub mod record;
 pub mod sort;
+pub mod withdrawal;

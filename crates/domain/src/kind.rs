@@ -19,6 +19,8 @@ pub enum Kind {
     NotFound,
     /// The request conflicts with the current state (409).
     Conflict,
+    /// It existed and was withdrawn (410).
+    Gone,
     /// Too many requests; the same request may succeed later (429).
     TooMany,
     /// A dependency is temporarily unavailable; the same request may succeed later (503).

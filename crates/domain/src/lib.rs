@@ -33,6 +33,7 @@ pub use data::cell::{Cell, ColumnType};
 pub use data::filter::{Filter, FilterColumn, FilterOp, FilterValue};
 pub use data::record::{RecordSource, RecordSrn};
 pub use data::sort::SortKey;
+pub use data::withdrawal::{Withdrawal, WithdrawalSubject};
 pub use deposit::deposition::{DepositionId, DepositionStatus, SubmissionStatus};
 pub use deposit::file::{FileName, FileRequirements};
 pub use ids::{IngestRunId, RecordId, ReleaseId, RunId, ServiceAccountId, TaskId, UserId};

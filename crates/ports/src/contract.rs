@@ -16,6 +16,7 @@ mod pulling;
 mod reading;
 mod registry;
 mod tasks;
+mod withdrawing;
 
 use crate::ActivityQueries;
 use crate::DepositionQueries;
@@ -43,6 +44,10 @@ pub use registry::{
 
 pub use tasks::{
     tasks_are_created_once_and_found_by_their_creator, the_activity_log_is_read_in_order_from_any_place,
+};
+
+pub use withdrawing::{
+    a_withdrawn_record_is_left_out_until_it_is_restored, the_records_of_a_run_are_withdrawn_in_steps,
 };
 
 use std::time::Duration;
@@ -331,6 +336,8 @@ macro_rules! for_each_store_contract {
         $run!(records_are_versioned_and_rows_written_once);
         $run!(pins_stay_when_the_pointer_moves);
         $run!(what_was_current_is_read_as_it_was);
+        $run!(a_withdrawn_record_is_left_out_until_it_is_restored);
+        $run!(the_records_of_a_run_are_withdrawn_in_steps);
         $run!(a_submission_is_frozen_and_comes_back_with_reasons);
         $run!(a_pull_keeps_its_session_and_ends_the_run_when_there_is_no_more);
         $run!(tasks_are_created_once_and_found_by_their_creator);

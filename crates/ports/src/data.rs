@@ -1,4 +1,4 @@
-//! Reads of the archive's content, and the activity log.
+//! Reads of the archive's content, the activity log, and withdrawals of records.
 
 mod activity;
 mod activity_queries;
@@ -7,6 +7,7 @@ mod provenance;
 mod queries;
 mod recall;
 mod stats;
+mod withdrawals;
 
 pub use activity::Activity;
 pub use activity_queries::{ActivityEntry, ActivityFilter, ActivityPage, ActivityQueries};
@@ -20,3 +21,4 @@ pub use queries::{
 };
 pub use recall::{Recall, RecallCounts, RecallQueries};
 pub use stats::{FAMILIES, Family, Part, Sample, Stats, StatsQueries, family};
+pub use withdrawals::{LockedRecord, WithdrawalProgress, Withdrawals};

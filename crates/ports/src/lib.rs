@@ -19,7 +19,7 @@ pub mod work;
 pub use blobs::{Blobs, ByteStream, PutError, StoredBlob};
 pub use data::{
     Activity, ActivityQueries, DataQueries, LineageQueries, ProvenanceQueries, RecallQueries, RowSetsOf,
-    StatsQueries,
+    StatsQueries, Withdrawals,
 };
 pub use deposit::{DepositionQueries, Depositions};
 pub use error::{Disk, StoreError};

@@ -4,7 +4,7 @@ use std::ops::{Deref, DerefMut};
 
 use async_trait::async_trait;
 
-use crate::data::Activity;
+use crate::data::{Activity, Withdrawals};
 use crate::deposit::Depositions;
 use crate::error::StoreError;
 use crate::identity::{Identities, Sessions};
@@ -39,6 +39,8 @@ pub trait Repos: Send {
     fn delegations(&mut self) -> &mut dyn Delegations;
     /// Returns the activity log.
     fn activity(&mut self) -> &mut dyn Activity;
+    /// Returns withdrawals of records.
+    fn withdrawals(&mut self) -> &mut dyn Withdrawals;
     /// Returns users, roles and service accounts.
     fn identities(&mut self) -> &mut dyn Identities;
     /// Returns refresh tokens and devices.

@@ -1,4 +1,4 @@
-//! Reads of tables, provenance, lineage and statistics, and the activity log.
+//! Reads of tables, provenance, lineage and statistics, the activity log, and withdrawals.
 
 pub(crate) mod activity;
 pub(crate) mod activity_queries;
@@ -9,3 +9,4 @@ pub(crate) mod provenance;
 pub(crate) mod queries;
 pub(crate) mod recall;
 pub(crate) mod stats;
+mod withdrawals;

@@ -146,6 +146,17 @@ pub(crate) fn copy_metadata(table: &str, fields: &[FieldDefinition]) -> String {
     format!("copy metadata.\"{table}\" (record_srn{columns}) from stdin")
 }
 
+/// Returns the condition that neither the record of a feature row with this alias is withdrawn, nor the run that
+/// published this version of it. The second part costs a look-up for each row, if any run is withdrawn.
+fn not_withdrawn(alias: &str) -> String {
+    format!(
+        "not exists (select 1 from record_heads w join records v on v.id = w.record_id where w.srn is null and v.srn = {alias}.record_srn)
+         and (not exists (select 1 from withdrawals where ingest_run_id is not null)
+           or not exists (select 1 from records v where v.srn = {alias}.record_srn
+             and v.ingest_run_id = any (array(select w.ingest_run_id from withdrawals w where w.id = withdrawal_of(null, w.ingest_run_id)))))"
+    )
+}
+
 /// Selects one row of a feature table ($3), superseded or not, as JSON, with the data that traces it.
 pub(crate) fn traced_row(hook: &HookName) -> String {
     format!(

@@ -1,6 +1,6 @@
 //! The store's contract, on PostgreSQL.
 #![cfg(feature = "testing")]
-// proves AUD-1, AUD-5, LED-8, PIP-1, DAT-1, EDG-3, PRV-7, REG-2, REG-3, REG-4, REG-6, REG-8, AUT-1, AUT-3, PRV-2, PRV-4, LED-2, LED-3, LED-5, LED-6, PIP-2, PIP-6
+// proves AUD-1, AUD-5, LED-8, PIP-1, DAT-1, EDG-3, EDG-4, PRV-7, REG-2, REG-3, REG-4, REG-6, REG-8, AUT-1, AUT-3, PRV-2, PRV-4, LED-2, LED-3, LED-5, LED-6, PIP-2, PIP-6
 
 use ports::contract::Subject;
 use postgres_adapter::PgQueue;

@@ -68,6 +68,7 @@ async fn what_is_immutable_can_be_neither_changed_nor_deleted() {
         "hook_release_yanks",
         "hook_release_locations",
         "supersessions",
+        "withdrawals",
     ] {
         let column: String = sqlx::query_scalar(
             "select attname::text from pg_attribute where attrelid = $1::regclass and attnum = 1",
@@ -294,6 +295,70 @@ async fn pointers_that_moved_before_there_was_a_history_get_theirs_from_the_acti
     .await
     .unwrap();
     assert_eq!(moves, "a 1 0 1, a 2 1 2, a 3 2 1, b 1 0 1");
+}
+
+// proves EDG-4
+#[tokio::test]
+async fn a_head_is_in_tables_exactly_while_its_record_is_not_withdrawn() {
+    let database = populated().await;
+    let pool = &database.pool;
+    let hide = "update record_heads set srn = null";
+    let show = "update record_heads h set srn = r.srn from records r where r.id = h.record_id and r.version = h.version";
+    let back = "update record_heads h set srn = r.srn, version = 1 from records r where r.id = h.record_id and r.version = 1";
+    let entry = |number: &str, withdraws: &str, reason: &str, at: &str| {
+        format!(
+            "insert into withdrawals (record_id, number, withdraws, reason, actor_user_id, happened_at)
+             select record_id, {number}, {withdraws}, {reason}, '00000000-0000-7000-8000-0000000000a1', {at} from record_heads"
+        )
+    };
+    let now = "clock_timestamp()";
+    let refused = async |code: &str, why: &str, statement: &str| {
+        assert_eq!(refusal(pool, statement).await, code, "{why}: {statement}");
+    };
+    refused("23001", "hidden without a withdrawal", hide).await;
+    refused(
+        "23001",
+        "a new head without a version",
+        "insert into record_heads (record_id, version) select gen_random_uuid(), 1",
+    )
+    .await;
+    for (why, statement) in [
+        ("a restore first", entry("1", "false", "null", now)),
+        ("a gap", entry("3", "true", "'x'", now)),
+        ("no reason", entry("1", "true", "null", now)),
+        (
+            "of nothing",
+            "insert into withdrawals (number, withdraws, reason, actor_user_id, happened_at) values (1, true, 'x', gen_random_uuid(), now())"
+                .to_owned(),
+        ),
+        (
+            "by no one",
+            "insert into withdrawals (record_id, number, withdraws, reason, happened_at) select record_id, 1, true, 'x', now() from record_heads"
+                .to_owned(),
+        ),
+    ] {
+        refused("23514", why, &statement).await;
+    }
+    sqlx::raw_sql(AssertSqlSafe(entry("1", "true", "'x'", now)))
+        .execute(pool)
+        .await
+        .unwrap();
+    sqlx::raw_sql(hide).execute(pool).await.unwrap();
+    refused("23001", "shown without a restore", show).await;
+    refused("23001", "another version", back).await;
+    refused("23514", "withdrawn twice", &entry("2", "true", "'x'", now)).await;
+    refused(
+        "23514",
+        "before the one before it",
+        &entry("2", "false", "null", "'2001-01-01'"),
+    )
+    .await;
+    sqlx::raw_sql(AssertSqlSafe(entry("2", "false", "null", now)))
+        .execute(pool)
+        .await
+        .unwrap();
+    refused("23001", "hidden after the restore", hide).await;
+    sqlx::raw_sql(show).execute(pool).await.unwrap();
 }
 
 // proves LED-2, AUD-2

@@ -59,6 +59,10 @@ enum Command {
     Yank(commands::Yank),
     /// Unyank a release.
     Unyank(commands::Unyank),
+    /// Withdraw a published record, or the records of an ingest run.
+    Withdraw(commands::Withdraw),
+    /// Restore a withdrawn record, or the records of an ingest run.
+    Restore(commands::Restore),
 }
 
 #[derive(Debug, Subcommand)]
@@ -159,6 +163,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Live(live) => live.run(),
         Command::Yank(yank) => yank.run(),
         Command::Unyank(unyank) => unyank.run(),
+        Command::Withdraw(withdraw) => withdraw.run(),
+        Command::Restore(restore) => restore.run(),
         Command::Openapi => {
             let document = runtime.block_on(async { wiring::openapi_document() })?;
             output::print(&document)

@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use app::Metrics;
 use app::background::Pulse;
 use app::identity::IssuerKeys;
-use app::ingest::ScheduleIngestions;
+use app::ingest::{FollowWithdrawals, ScheduleIngestions};
 use app::work::{
     Archive, ProcessBatch, ProcessSubmission, PullRecords, RunHooks, Sweep, Worker, WorkerJobs, WorkerOptions,
 };
@@ -256,6 +256,7 @@ fn worker(
             queue.clone(),
             store.clone(),
         ),
+        withdrawals: FollowWithdrawals::new(store.clone()),
     };
     let sweep = Sweep::new(store, ledger.notifier.clone());
     let archive = Archive::new(ledger.ledger.clone(), config.worker.retention);

@@ -59,6 +59,8 @@ const STRICT: &[&str] = &[
     "EndBlock",
     "AcknowledgeBody",
     "TableQueryBody",
+    "WithdrawBody",
+    "RestoreBody",
 ];
 
 /// A JSON body.

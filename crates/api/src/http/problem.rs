@@ -3,7 +3,7 @@
 use app::Failure;
 use domain::data::record::DataError;
 use domain::kind::{Coded, Kind, Loc};
-use domain::{Fault, Invalid};
+use domain::{Fault, Invalid, Withdrawal};
 use poem::http::{StatusCode, header};
 use poem::{IntoResponse, Response};
 use poem_openapi::payload::Payload;
@@ -11,6 +11,8 @@ use poem_openapi::registry::{MetaSchemaRef, Registry};
 use poem_openapi::types::{ToJSON, Type};
 use poem_openapi::{ApiResponse, Object};
 use serde_json::{Value, json};
+
+use crate::http::render::model_time;
 
 /// One fault of a request.
 #[derive(Clone, Debug, Object)]
@@ -48,12 +50,36 @@ pub(crate) struct ProblemBody {
     /// Every fault found in the request.
     #[oai(skip_serializing_if_is_none)]
     errors: Option<Vec<FaultBody>>,
+    /// The withdrawal, if the record is withdrawn.
+    #[oai(skip_serializing_if_is_none)]
+    withdrawal: Option<WithdrawalBody>,
     /// The code for OAuth clients (RFC 6749 5.2), on `/api/v1/auth/*`.
     #[oai(skip_serializing_if_is_none)]
     error: Option<String>,
     /// The description for OAuth clients.
     #[oai(skip_serializing_if_is_none)]
     error_description: Option<String>,
+}
+
+/// A withdrawal that is in force.
+#[derive(Clone, Debug, Object)]
+#[oai(rename = "Withdrawal")]
+pub(crate) struct WithdrawalBody {
+    /// Reason for the withdrawal.
+    reason: String,
+    withdrawn_at: String,
+    /// The ingest run whose records were withdrawn together; `null` if the record itself was withdrawn.
+    ingest_run_id: Option<String>,
+}
+
+impl From<&Withdrawal> for WithdrawalBody {
+    fn from(withdrawal: &Withdrawal) -> Self {
+        Self {
+            reason: withdrawal.reason.clone(),
+            withdrawn_at: model_time(withdrawal.at),
+            ingest_run_id: withdrawal.run.map(|run| run.to_string()),
+        }
+    }
 }
 
 /// `application/problem+json`.
@@ -125,6 +151,7 @@ problems! {
     405 MethodNotAllowed "The path does not support this method.",
     408 TooSlow "The request did not arrive in time.",
     409 Conflict "The request conflicts with the current state.",
+    410 Gone "The record is withdrawn. `withdrawal` states since when and why.",
     413 TooLarge "The body is too large.",
     415 UnsupportedMediaType "The content type of the body is not supported.",
     429 TooMany "Too many requests. `Retry-After` states when to retry.",
@@ -146,6 +173,7 @@ impl Problem {
             message,
             field: None,
             errors: None,
+            withdrawal: None,
             error: None,
             error_description: None,
         }))
@@ -160,6 +188,7 @@ impl Problem {
             Kind::Forbidden => StatusCode::FORBIDDEN,
             Kind::NotFound => StatusCode::NOT_FOUND,
             Kind::Conflict => StatusCode::CONFLICT,
+            Kind::Gone => StatusCode::GONE,
             Kind::TooMany => StatusCode::TOO_MANY_REQUESTS,
             Kind::Unavailable | Kind::Full => StatusCode::SERVICE_UNAVAILABLE,
             Kind::Bug => StatusCode::INTERNAL_SERVER_ERROR,
@@ -234,7 +263,13 @@ impl From<Failure> for Problem {
             Failure::Data(_) | Failure::Provenance(_) => "path",
             _ => "body",
         };
-        Self::of_error(&failure, place)
+        let problem = Self::of_error(&failure, place);
+        let Failure::Data(DataError::Withdrawn { withdrawal, .. }) = &failure else {
+            return problem;
+        };
+        let mut body = problem.into_body();
+        body.withdrawal = Some(withdrawal.into());
+        Self::of(body)
     }
 }
 

@@ -83,6 +83,9 @@ pub(crate) fn finished(spec: &str) -> String {
     serde_json::to_string_pretty(&document).map_or_else(|_| spec.to_owned(), |text| text + "\n")
 }
 
+/// The operations that read one record, which may be withdrawn.
+const READ_ONE_RECORD: [&str; 4] = ["exportRecord", "getRecord", "getRecordProvenance", "traceRow"];
+
 /// Removes the responses that an operation cannot return: the framework lists every status of
 /// [`crate::http::problem::Problem`] everywhere.
 fn only_possible(method: &str, operation: &mut Map<String, Value>, open: bool) {
@@ -91,6 +94,10 @@ fn only_possible(method: &str, operation: &mut Map<String, Value>, open: bool) {
         .get("parameters")
         .and_then(Value::as_array)
         .is_some_and(|all| all.iter().any(|parameter| parameter["in"] == "path"));
+    let reads_record = operation
+        .get("operationId")
+        .and_then(Value::as_str)
+        .is_some_and(|id| READ_ONE_RECORD.contains(&id));
     let takes_body = has(operation, "requestBody");
     let parameters = operation.get("parameters").and_then(Value::as_array);
     let takes_something = takes_body || parameters.is_some_and(|all| !all.is_empty());
@@ -109,6 +116,7 @@ fn only_possible(method: &str, operation: &mut Map<String, Value>, open: bool) {
         "403" => !open,
         "404" => method != "get" || in_path || is_auth,
         "409" => method != "get",
+        "410" => reads_record,
         "413" | "415" => takes_body,
         "422" => takes_something,
         _ => true,

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auth::{Permit, act};
-use domain::{EntryId, Invalid};
-use ports::ActivityQueries;
-use ports::data::{ActivityFilter, ActivityPage};
+use domain::{EntryId, Invalid, RecordSrn};
+use ports::data::{ActivityEntry, ActivityFilter, ActivityPage};
+use ports::{ActivityQueries, DataQueries};
+use serde_json::Value;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::withdrawal::{RECORD_RESTORED, RECORD_WITHDRAWN, RUN_RESTORED, RUN_WITHDRAWN};
 use crate::failure::Failure;
 
 /// The maximum wait of a follower.
@@ -21,21 +23,36 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// The maximum number of waiting followers. Further requests are answered at once.
 const MAX_WAITING: usize = 100;
 
-/// The public kinds of the changefeed: publications, and nothing about people (WC-D6).
-const PUBLIC_EVENTS: &[&str] = &["RecordPublished", "ConventionRegistered"];
+/// The kind of the entries that contain a record's metadata.
+const PUBLISHED: &str = "RecordPublished";
+/// The public kinds of the changefeed: publications and withdrawals, and nothing about people (WC-D6).
+const PUBLIC_EVENTS: &[&str] = &[
+    PUBLISHED,
+    "ConventionRegistered",
+    RECORD_WITHDRAWN,
+    RECORD_RESTORED,
+    RUN_WITHDRAWN,
+    RUN_RESTORED,
+];
 
 /// Reads the activity log.
 pub struct ReadActivity {
     activity: Arc<dyn ActivityQueries>,
+    data: Arc<dyn DataQueries>,
     stopping: CancellationToken,
     waiting: Arc<Semaphore>,
 }
 
 impl ReadActivity {
     /// Creates the use case over these queries. When the server is `stopping`, every wait ends.
-    pub fn new(activity: Arc<dyn ActivityQueries>, stopping: CancellationToken) -> Self {
+    pub fn new(
+        activity: Arc<dyn ActivityQueries>,
+        data: Arc<dyn DataQueries>,
+        stopping: CancellationToken,
+    ) -> Self {
         Self {
             activity,
+            data,
             stopping,
             waiting: Arc::new(Semaphore::new(MAX_WAITING)),
         }
@@ -77,7 +94,7 @@ impl ReadActivity {
     }
 
     /// Returns at most `most` entries for any caller. Without the role curator and without the scope, a caller sees
-    /// only public kinds.
+    /// only public kinds, and no metadata of withdrawn records.
     #[tracing::instrument(name = "app.read_activity.events", skip_all)]
     pub async fn events(
         &self,
@@ -85,7 +102,8 @@ impl ReadActivity {
         mut filter: ActivityFilter,
         most: u32,
     ) -> Result<ActivityPage, Failure> {
-        if !permit.principal().may::<act::ReadAllEvents>() {
+        let sees_all = permit.principal().may::<act::ReadAllEvents>();
+        if !sees_all {
             let public = |kind: &String| PUBLIC_EVENTS.contains(&kind.as_str());
             if filter.kinds.is_empty() {
                 filter.kinds = PUBLIC_EVENTS.iter().map(ToString::to_string).collect();
@@ -103,7 +121,28 @@ impl ReadActivity {
         self.known(filter.after, "after").await?;
         let mut page = self.activity.activity(&filter, most).await?;
         page.next = page.next.or(filter.after);
+        if !sees_all {
+            self.leave_out_withdrawn(&mut page).await?;
+        }
         Ok(page)
+    }
+
+    /// Removes the metadata of withdrawn records. The log itself never changes.
+    async fn leave_out_withdrawn(&self, page: &mut ActivityPage) -> Result<(), Failure> {
+        let srns: Vec<RecordSrn> = page.entries.iter().filter_map(published).collect();
+        if srns.is_empty() {
+            return Ok(());
+        }
+        let withdrawn = self.data.withdrawn(&srns).await?;
+        for entry in &mut page.entries {
+            let srn = published(entry);
+            if withdrawn.iter().any(|(one, _)| srn.as_ref() == Some(one))
+                && let Some(metadata) = entry.payload.get_mut("metadata")
+            {
+                *metadata = Value::Null;
+            }
+        }
+        Ok(())
     }
 
     /// Checks that a cursor names an entry: otherwise pages would silently skip or repeat entries (WC-D26).
@@ -116,4 +155,13 @@ impl ReadActivity {
             _ => Ok(()),
         }
     }
+}
+
+/// Returns the record version whose publication an entry announces.
+fn published(entry: &ActivityEntry) -> Option<RecordSrn> {
+    let srn = entry
+        .payload
+        .get("record_srn")
+        .filter(|_| entry.kind == PUBLISHED)?;
+    srn.as_str()?.parse().ok()
 }

@@ -9,7 +9,7 @@ use domain::data::filter::{FilterLimits, RawFilter};
 use domain::data::page::PageScope;
 use domain::data::record::{DataError, RecordRef};
 use domain::data::sort::parse_sort;
-use domain::{Cell, HookName, NodeDomain, Schema, SchemaRef};
+use domain::{Cell, HookName, NodeDomain, RecordSrn, Schema, SchemaRef};
 use ports::data::{PageKey, RecordView, RowStream, Settled, Table, TableColumn, TableKind, TableQuery};
 use ports::{Clock, DataQueries, RegistryQueries};
 use serde_json::Value;
@@ -284,7 +284,7 @@ impl ReadData {
         self.tables.feature(schema, feature).await
     }
 
-    /// Returns a record in the requested version, or else the newest.
+    /// Returns a record in the requested version, or else the newest. [`DataError::Withdrawn`] if it is withdrawn.
     #[tracing::instrument(name = "app.read_data.record", skip_all)]
     pub async fn record(
         &self,
@@ -294,12 +294,24 @@ impl ReadData {
         let parsed: RecordRef = reference
             .parse()
             .map_err(|e: domain::Invalid| DataError::from(e.of_field("id")))?;
-        Ok(self
-            .tables
-            .data
-            .record(parsed)
-            .await?
-            .ok_or_else(|| DataError::UnknownRecord(reference.to_owned()))?)
+        let record = self.tables.data.record(parsed).await?;
+        let record = record.ok_or_else(|| DataError::UnknownRecord(reference.to_owned()))?;
+        // Asked after it was read: what is withdrawn meanwhile is not returned either.
+        self.not_withdrawn(&record.srn).await?;
+        Ok(record)
+    }
+
+    /// Refuses a version of a record that is withdrawn (EDG-4).
+    pub(crate) async fn not_withdrawn(&self, version: &RecordSrn) -> Result<(), Failure> {
+        let withdrawn = self.tables.data.withdrawn(std::slice::from_ref(version)).await?;
+        match withdrawn.into_iter().next() {
+            None => Ok(()),
+            Some((srn, withdrawal)) => Err(DataError::Withdrawn {
+                record: srn.to_string(),
+                withdrawal,
+            }
+            .into()),
+        }
     }
 }
 

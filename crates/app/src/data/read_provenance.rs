@@ -46,7 +46,7 @@ impl ReadProvenance {
         }
     }
 
-    /// Returns the trace of a row of a feature table.
+    /// Returns the trace of a row of a feature table, unless its record is withdrawn.
     #[tracing::instrument(name = "app.read_provenance.trace", skip_all)]
     pub async fn trace(
         &self,
@@ -63,6 +63,7 @@ impl ReadProvenance {
         };
         let trace = self.provenance.trace(&table, row).await?;
         let mut trace = trace.ok_or_else(unknown)?;
+        self.data.not_withdrawn(&trace.record.srn).await?;
         let reader = Reader::of(&permit);
         for identity in people(&mut trace) {
             reader.redact(identity);

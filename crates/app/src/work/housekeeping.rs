@@ -1,5 +1,6 @@
-//! What every server does besides working on claims: the sweep, the archive, schedules, left-overs. Each is a loop, which
-//! reports its rounds and can be ended at any time: what it does is transactions.
+//! What every server does besides working on claims: the sweep, the archive, schedules, left-overs, and what withdrawals
+//! of whole runs leave to do. Each is a loop, which reports its rounds and can be ended at any time: what it does is
+//! transactions.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,6 +9,7 @@ use ports::WorkerIdentity;
 
 use crate::background::Pulse;
 use crate::failure::Failure;
+use crate::ingest::follow_withdrawals::FollowWithdrawals;
 use crate::ingest::schedule_ingestions::ScheduleIngestions;
 use crate::work::archive::Archive;
 use crate::work::run_hooks::RunHooks;
@@ -15,6 +17,8 @@ use crate::work::sweep::Sweep;
 
 /// The interval at which schedules are checked; their unit is minutes.
 const SCHEDULE_EVERY: Duration = Duration::from_secs(5);
+/// The interval at which unfinished withdrawals of runs are looked for; the server that took the request works on them first.
+const WITHDRAWALS_EVERY: Duration = Duration::from_secs(15);
 /// How long a round of a loop may take that works through much, as the archive does.
 pub(crate) const LONG_ROUND: Duration = Duration::from_mins(10);
 
@@ -24,6 +28,7 @@ pub(crate) struct Housekeeping {
     pub(crate) archive: Arc<Archive>,
     pub(crate) schedules: ScheduleIngestions,
     pub(crate) hooks: Arc<RunHooks>,
+    pub(crate) withdrawals: FollowWithdrawals,
 }
 
 impl Housekeeping {
@@ -91,6 +96,23 @@ impl Housekeeping {
             }
             pulse.round(&opened);
             tokio::time::sleep(SCHEDULE_EVERY).await;
+        }
+    }
+
+    /// Lets the tables follow withdrawals and restores of runs that a request left unfinished.
+    pub(crate) async fn withdrawals(&self, pulse: Pulse) {
+        loop {
+            let followed = self.withdrawals.run().await;
+            match &followed {
+                Ok(0) => {}
+                Ok(runs) => tracing::info!(runs, "withdrawals or restores of ingest runs were carried on"),
+                Err(error) => tracing::error!(
+                    error = error as &dyn std::error::Error,
+                    "withdrawals of ingest runs could not be carried on"
+                ),
+            }
+            pulse.round(&followed);
+            tokio::time::sleep(WITHDRAWALS_EVERY).await;
         }
     }
 }

@@ -6,10 +6,11 @@
 //! the same pins and run ids), a pointer that moves meanwhile (the pins were committed before the first hook
 //! started).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use domain::data::withdrawal::TAKES_NO_VERSION;
 use domain::ingest::run::IngestError;
 use domain::ledger::delegation::{MAX_RETRIES, preview};
 use domain::registry::schema::MetadataChecker;
@@ -149,7 +150,9 @@ impl ProcessBatch {
             return Ok(uow.commit(Finished::Late).await?);
         }
         insert_runs(&mut uow, ran).await?;
-        let srns = publishing(prepared, ran).write(&mut uow, &judged.passed).await?;
+        let publishing = publishing(prepared, ran);
+        let judged = without_withdrawn(&mut uow, &publishing.batch, judged).await?;
+        let srns = publishing.write(&mut uow, &judged.passed).await?;
         let published_event = published_event(prepared, &judged.passed, &srns);
         let published = judged
             .passed
@@ -299,6 +302,26 @@ fn judge(
             content_hash: record.content_hash,
         });
     }
+    Ok(judged)
+}
+
+/// Refuses new versions of withdrawn records (EDG-4): to push a record again does not publish it again.
+async fn without_withdrawn(
+    uow: &mut UnitOfWork,
+    batch: &RecordBatch<'_>,
+    mut judged: Judged,
+) -> Result<Judged, Failure> {
+    let sources: Vec<SourceId> = judged.passed.iter().map(|r| r.source_id.clone()).collect();
+    let withdrawn = uow.records().withdrawn(batch, &sources).await?;
+    if withdrawn.is_empty() {
+        return Ok(judged);
+    }
+    let withdrawn: BTreeSet<SourceId> = withdrawn.into_iter().collect();
+    judged
+        .passed
+        .retain(|record| !withdrawn.contains(&record.source_id));
+    let end = |source| (source, RecordEnd::Unstorable(TAKES_NO_VERSION.to_owned()));
+    judged.refused.extend(withdrawn.into_iter().map(end));
     Ok(judged)
 }
 

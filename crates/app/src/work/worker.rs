@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::background::Pulse;
 use crate::failure::Failure;
+use crate::ingest::follow_withdrawals::FollowWithdrawals;
 use crate::ingest::schedule_ingestions::ScheduleIngestions;
 use crate::metrics::{Metrics, WorkEnd};
 use crate::work::archive::Archive;
@@ -61,6 +62,8 @@ pub struct WorkerJobs {
     pub hooks: Arc<RunHooks>,
     /// Opening runs when a schedule says so.
     pub schedules: ScheduleIngestions,
+    /// What withdrawals of whole runs leave to do.
+    pub withdrawals: FollowWithdrawals,
 }
 
 /// Runs the server's own work.
@@ -122,6 +125,7 @@ impl Worker {
                 archive,
                 schedules: work.schedules,
                 hooks: work.hooks,
+                withdrawals: work.withdrawals,
             },
             metrics,
             held: Mutex::new(BTreeMap::new()),
@@ -182,6 +186,7 @@ impl Worker {
                     all.keep("archive", LONG_ROUND, &stop, |pulse| house.archive(pulse)),
                     all.keep("schedules", LONG_ROUND, &stop, |pulse| house
                         .schedules(options.poll, pulse)),
+                    all.keep("withdrawals", LONG_ROUND, &stop, |pulse| house.withdrawals(pulse)),
                 )
             };
             tokio::select! { _ = working => {}, () = stop.cancelled() => {} }

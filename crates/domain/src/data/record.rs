@@ -7,6 +7,7 @@ use std::str::FromStr;
 use uuid::Uuid;
 
 use crate::data::filter::QueryError;
+use crate::data::withdrawal::Withdrawal;
 use crate::ids::{IngestRunId, RecordId};
 use crate::ingest::source_id::SourceId;
 use crate::kind::{Coded, Invalid, Kind};
@@ -119,6 +120,22 @@ pub enum DataError {
     /// The record, or this version of it, does not exist.
     #[error("there is no record {0}")]
     UnknownRecord(String),
+    /// The record is withdrawn.
+    #[error("record {record} was withdrawn on {}: {}", withdrawal.at.date(), withdrawal.reason)]
+    Withdrawn {
+        /// The record, as the request names it.
+        record: String,
+        /// The withdrawal.
+        withdrawal: Withdrawal,
+    },
+    /// The record is withdrawn together with the others of its run, so it cannot be restored alone.
+    #[error("record {record} is withdrawn with ingest run {run}; restore the run")]
+    WithdrawnWithRun {
+        /// The record.
+        record: RecordId,
+        /// The run.
+        run: IngestRunId,
+    },
     /// The cursor belongs to another table or order, or is malformed.
     #[error(transparent)]
     Cursor(Invalid),
@@ -147,7 +164,8 @@ impl Coded for DataError {
     fn kind(&self) -> Kind {
         match self {
             Self::Invalid(_) | Self::Cursor(_) | Self::Query(_) | Self::AsOfAhead => Kind::Invalid,
-            Self::AsOfUnsettled => Kind::Conflict,
+            Self::AsOfUnsettled | Self::WithdrawnWithRun { .. } => Kind::Conflict,
+            Self::Withdrawn { .. } => Kind::Gone,
             _ => Kind::NotFound,
         }
     }
@@ -158,6 +176,8 @@ impl Coded for DataError {
             Self::UnknownSchema(_) => "schema_not_found",
             Self::UnknownFeature { .. } => "table_not_found",
             Self::UnknownRecord(_) => "record_not_found",
+            Self::Withdrawn { .. } => "record_withdrawn",
+            Self::WithdrawnWithRun { .. } => "ingest_run_withdrawn",
             Self::Cursor(_) => "invalid_cursor",
             Self::Query(e) => e.code(),
             Self::AsOfAhead => "as_of_ahead",

@@ -266,6 +266,17 @@ pub enum IngestError {
         /// Final status of the run.
         status: IngestStatus,
     },
+    /// The run is active, so its records cannot be withdrawn or restored together.
+    #[error(
+        "ingest run {run} is {}; only the records of a run that has ended can be withdrawn or restored together",
+        status.as_str()
+    )]
+    Active {
+        /// The ingest run.
+        run: IngestRunId,
+        /// Status of the run.
+        status: IngestStatus,
+    },
     /// The convention has an active run (WC-D32).
     #[error("convention {convention} has the active ingest run {run}; close it or wait until it ends")]
     AlreadyRunning {
@@ -307,7 +318,8 @@ impl Coded for IngestError {
             | Self::Closed(_)
             | Self::NotPushed(_)
             | Self::TooManyRuns(_)
-            | Self::Over { .. } => Kind::Conflict,
+            | Self::Over { .. }
+            | Self::Active { .. } => Kind::Conflict,
             Self::NotOpener { .. } => Kind::Forbidden,
         }
     }
@@ -321,6 +333,7 @@ impl Coded for IngestError {
             Self::NoIngester(_) => "no_ingester_configured",
             Self::NotPushed(_) => "ingest_not_pushed",
             Self::Over { .. } => "ingest_over",
+            Self::Active { .. } => "ingest_active",
             Self::AlreadyRunning { .. } => "ingest_already_running",
             Self::Closed(_) => "ingest_closed",
             Self::TooManyRuns(_) => "too_many_ingest_runs",

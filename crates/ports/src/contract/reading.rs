@@ -34,12 +34,12 @@ fn table() -> Table {
 }
 
 /// Returns the values of the hook's column, in the order of the query.
-async fn values(subject: &Subject<'_>, query: &TableQuery, after: Option<&PageKey>) -> Vec<Cell> {
+pub(super) async fn values(subject: &Subject<'_>, query: &TableQuery, after: Option<&PageKey>) -> Vec<Cell> {
     let rows = subject.data.page(&table(), query, after, 10).await.unwrap();
     rows.into_iter().map(|mut row| row.remove(1)).collect()
 }
 
-async fn now(subject: &Subject<'_>) -> OffsetDateTime {
+pub(super) async fn now(subject: &Subject<'_>) -> OffsetDateTime {
     let mut uow = UnitOfWork::begin(subject.store).await.unwrap();
     uow.runs().now().await.unwrap()
 }

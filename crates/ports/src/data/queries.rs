@@ -4,7 +4,9 @@ use std::pin::Pin;
 
 use async_trait::async_trait;
 use domain::data::record::RecordRef;
-use domain::{Cell, ColumnType, Filter, HookName, RecordSrn, RunId, Schema, SchemaId, SchemaRef, SortKey};
+use domain::{
+    Cell, ColumnType, Filter, HookName, RecordSrn, RunId, Schema, SchemaId, SchemaRef, SortKey, Withdrawal,
+};
 use futures::Stream;
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -158,6 +160,9 @@ pub trait DataQueries: Send + Sync {
     /// Returns whether what was current at a time is settled: the time is past, and no open transaction could still
     /// write something with an earlier time.
     async fn settled(&self, at: OffsetDateTime) -> Result<Settled, StoreError>;
-    /// Returns a record in the requested version, or else the newest.
+    /// Returns a record in the requested version, or else the newest; also if it is withdrawn.
     async fn record(&self, reference: RecordRef) -> Result<Option<RecordView>, StoreError>;
+    /// Returns those of the record versions that must not be read, each with the withdrawal in force: the record is
+    /// withdrawn, or the run that published this version is.
+    async fn withdrawn(&self, versions: &[RecordSrn]) -> Result<Vec<(RecordSrn, Withdrawal)>, StoreError>;
 }

@@ -123,7 +123,7 @@ pub enum RecordEnd {
     Rejected(HookName, String),
     /// Not judged by this hook, for this reason.
     Errored(HookName, String),
-    /// Errored without a hook: its metadata cannot be stored, for this reason.
+    /// Errored without a hook: it cannot be stored, for this reason.
     Unstorable(String),
 }
 

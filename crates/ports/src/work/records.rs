@@ -46,8 +46,15 @@ pub enum BatchSource {
 /// Records and their metadata rows, written together (WC-D7).
 #[async_trait]
 pub trait Records: Send {
+    /// Locks those records of a batch that exist, and returns the source ids of withdrawn ones: these get no new
+    /// version (EDG-4).
+    async fn withdrawn(
+        &mut self,
+        batch: &RecordBatch<'_>,
+        sources: &[SourceId],
+    ) -> Result<Vec<SourceId>, StoreError>;
     /// Publishes records with their metadata rows, each as the next version of its record. Returns the SRN of each,
-    /// in order.
+    /// in order. None of them may be withdrawn: [`StoreError::Refused`] if one has left the tables.
     async fn publish(
         &mut self,
         batch: &RecordBatch<'_>,

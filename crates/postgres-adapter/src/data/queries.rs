@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use domain::data::record::RecordRef;
-use domain::{Cell, ColumnType, HookName, Schema, SchemaId, SchemaRef};
+use domain::{Cell, ColumnType, HookName, RecordSrn, Schema, SchemaId, SchemaRef, Withdrawal};
 use ports::data::{PageKey, RecordView, RowStream, Settled, Table, TableCounts, TableKind, TableQuery};
 use ports::{DataQueries, StoreError};
 use sqlx::Row;
@@ -10,6 +10,7 @@ use sqlx::postgres::PgRow;
 use time::OffsetDateTime;
 
 use crate::data::json_text::JsonText;
+use crate::data::withdrawals::withdrawal;
 use crate::dynamic;
 use crate::store::error::store_error;
 use crate::store::reading::{LONG, Reach};
@@ -252,5 +253,31 @@ impl DataQueries for PgStore {
             })
         })
         .transpose()
+    }
+
+    #[tracing::instrument(name = "db.data_queries.withdrawn", skip_all)]
+    async fn withdrawn(&self, versions: &[RecordSrn]) -> Result<Vec<(RecordSrn, Withdrawal)>, StoreError> {
+        let srns: Vec<String> = versions.iter().map(ToString::to_string).collect();
+        let rows = sqlx::query!(
+            r#"select r.srn as "srn!", w.reason, w.happened_at as "happened_at!", w.ingest_run_id
+               from records r
+               left join record_heads h on h.record_id = r.id
+               left join records n on n.id = h.record_id and n.version = h.version
+               cross join lateral (select coalesce(withdrawal_of(r.id, n.ingest_run_id), withdrawal_of(null, r.ingest_run_id)) as id offset 0) f
+               join withdrawals w on w.id = f.id
+               where r.srn = any($1)"#,
+            &srns
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(store_error)?;
+        rows.into_iter()
+            .map(|row| {
+                Ok((
+                    parsed("records", &row.srn)?,
+                    withdrawal(row.reason, row.happened_at, row.ingest_run_id)?,
+                ))
+            })
+            .collect()
     }
 }

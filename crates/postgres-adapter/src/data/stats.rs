@@ -60,7 +60,7 @@ impl StatsQueries for PgStore {
 
 async fn stats(connection: &mut PgConnection) -> Result<Stats, StoreError> {
     let row = sqlx::query!(
-        r#"select (select count(*) from record_heads) as "records!",
+        r#"select (select count(srn) from record_heads) as "records!",
              (select count(*) from records r join record_heads h on h.srn = r.srn where r.created_at >= date_trunc('month', now())) as "month!",
              ((select coalesce(sum(bytes), 0) from deposition_files) + (select coalesce(sum(bytes), 0) from ingest_files))::bigint as "bytes!""#
     )

@@ -4,6 +4,8 @@
 use ports::data::{PageKey, Recall, TableColumn};
 use sqlx::{Postgres, QueryBuilder};
 
+use super::not_withdrawn;
+
 type Sql = QueryBuilder<Postgres>;
 
 /// Appends the runs of the release, `u`, and what they made, `t`.
@@ -28,6 +30,8 @@ fn conditions(sql: &mut Sql, recall: &Recall) {
     }
     if recall.current {
         sql.push(" and t.superseded_by is null and exists (select 1 from record_heads h where h.srn = t.record_srn)");
+    } else {
+        sql.push(" and ").push(not_withdrawn("t"));
     }
 }
 

@@ -33,6 +33,20 @@ pub(crate) fn current_at(sql: &mut Sql, alias: &str, at: Option<OffsetDateTime>)
     }
 }
 
+/// Appends the condition that no withdrawal of a record or of a run was in force at a time: of the subject whose column
+/// in `withdrawals` equals `of`. For now, the heads say it.
+fn not_withdrawn_at(sql: &mut Sql, (column, of): (&str, &str), at: OffsetDateTime) {
+    sql.push(format!(
+        " and not exists (select 1 from withdrawals w where w.withdraws and w.{column} = {of} and w.happened_at <= "
+    ))
+    .push_bind(at)
+    .push(format!(
+        " and not exists (select 1 from withdrawals b where b.{column} = w.{column} and b.number = w.number + 1 and b.happened_at <= "
+    ))
+    .push_bind(at)
+    .push("))");
+}
+
 fn metadata_table(table: &Table) -> String {
     format!("metadata.\"{}\"", table.schema.metadata_table(table.major))
 }
@@ -86,6 +100,8 @@ fn source(sql: &mut Sql, table: &Table, query: &TableQuery) {
         sql.push(" and not exists (select 1 from records n where n.id = r.id and n.version > r.version and n.created_at <= ")
             .push_bind(at)
             .push(")");
+        not_withdrawn_at(sql, ("record_id", "r.id"), at);
+        not_withdrawn_at(sql, ("ingest_run_id", "r.ingest_run_id"), at);
     }
     if let TableKind::Feature(_) = &table.kind {
         sql.push(" and ");
@@ -388,10 +404,13 @@ pub(crate) fn count_rows(table: &Table, query: &TableQuery) -> Sql {
     sql
 }
 
-/// Counts the rows of a feature table that are not superseded.
+/// Counts the rows of a feature table that are not superseded, without those of withdrawn records: all of them, less the
+/// few of withdrawn records.
 pub(crate) fn count_current(hook: &HookName) -> Sql {
     Sql::new(format!(
-        "select count(*) from features.\"{hook}\" where superseded_by is null"
+        "select (select count(*) from features.\"{hook}\" where superseded_by is null)
+           - (select count(*) from record_heads w join records v on v.id = w.record_id join features.\"{hook}\" t on t.record_srn = v.srn
+              where w.srn is null and t.superseded_by is null)"
     ))
 }
 

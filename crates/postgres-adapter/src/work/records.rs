@@ -1,10 +1,11 @@
 //! Records and their metadata rows, written together (WC-D7).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 
 use async_trait::async_trait;
-use domain::{RecordId, RecordSrn};
+use domain::data::withdrawal::TAKES_NO_VERSION;
+use domain::{RecordId, RecordSrn, SourceId};
 use ports::work::{BatchSource, NewRecord, RecordBatch};
 use ports::{Records, StoreError};
 use serde_json::Value;
@@ -14,8 +15,47 @@ use crate::dynamic;
 use crate::store::copy::copy_in;
 use crate::store::tx::PgTx;
 
+/// Returns the record of each source id of a batch.
+fn records_of<'a>(batch: &RecordBatch<'_>, sources: impl Iterator<Item = &'a SourceId>) -> Vec<Uuid> {
+    sources
+        .map(|source| match &batch.source {
+            BatchSource::Ingest(_) => RecordId::of_source(batch.convention, source).as_uuid(),
+            BatchSource::Deposition(id) => RecordId::of_deposition(id).as_uuid(),
+        })
+        .collect()
+}
+
 #[async_trait]
 impl Records for PgTx {
+    #[tracing::instrument(name = "db.records.withdrawn", skip_all)]
+    async fn withdrawn(
+        &mut self,
+        batch: &RecordBatch<'_>,
+        sources: &[SourceId],
+    ) -> Result<Vec<SourceId>, StoreError> {
+        let ids = records_of(batch, sources.iter());
+        sqlx::query!(
+            "select record_id from record_heads where record_id = any($1) order by record_id for update",
+            &ids
+        )
+        .fetch_all(self.conn())
+        .await
+        .map_err(|e| self.fail(e))?;
+        // Another statement, which sees what was committed while the locks were awaited. A head may not follow yet the
+        // withdrawal of its run.
+        let withdrawn = sqlx::query_scalar!(
+            "select h.record_id from record_heads h join records r on r.id = h.record_id and r.version = h.version
+             where h.record_id = any($1) and (h.srn is null or withdrawal_of(null, r.ingest_run_id) is not null)",
+            &ids
+        )
+        .fetch_all(self.conn())
+        .await
+        .map_err(|e| self.fail(e))?;
+        let withdrawn: BTreeSet<Uuid> = withdrawn.into_iter().collect();
+        let found = sources.iter().zip(&ids).filter(|(_, id)| withdrawn.contains(*id));
+        Ok(found.map(|(source, _)| source.clone()).collect())
+    }
+
     #[tracing::instrument(name = "db.records.publish", skip_all)]
     async fn publish(
         &mut self,
@@ -25,18 +65,21 @@ impl Records for PgTx {
         if records.is_empty() {
             return Ok(Vec::new());
         }
-        let ids: Vec<Uuid> = records
-            .iter()
-            .map(|r| match &batch.source {
-                BatchSource::Ingest(_) => RecordId::of_source(batch.convention, &r.source_id).as_uuid(),
-                BatchSource::Deposition(id) => RecordId::of_deposition(id).as_uuid(),
-            })
-            .collect();
+        let ids = records_of(batch, records.iter().map(|record| &record.source_id));
         // Locked in the order of the ids: two writers of one record number its versions one after the other.
-        let heads = sqlx::query!("select record_id, version from record_heads where record_id = any($1) order by record_id for update", &ids)
-            .fetch_all(self.conn())
-            .await
-            .map_err(|e| self.fail(e))?;
+        let heads = sqlx::query!(
+            r#"select record_id, version, srn is null as "withdrawn!" from record_heads where record_id = any($1) order by record_id for update"#,
+            &ids
+        )
+        .fetch_all(self.conn())
+        .await
+        .map_err(|e| self.fail(e))?;
+        if heads.iter().any(|head| head.withdrawn) {
+            return Err(self.poison(StoreError::Refused {
+                reason: TAKES_NO_VERSION,
+                cause: "the head of a record to publish is withdrawn".into(),
+            }));
+        }
         let at = self.published_at().await?;
         let heads: BTreeMap<Uuid, i32> = heads
             .into_iter()

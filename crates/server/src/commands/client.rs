@@ -125,6 +125,11 @@ pub(super) fn table<const N: usize>(
     table.to_string()
 }
 
+/// Escapes a text for one segment of a URL's path.
+pub(super) fn escaped(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
+}
+
 /// Formats a value for a table.
 pub(super) fn shown(value: &Value) -> String {
     match value {

@@ -4,6 +4,7 @@ mod client;
 mod keys;
 mod registry;
 mod token;
+mod withdrawals;
 
 use clap::Args;
 
@@ -11,6 +12,7 @@ pub(crate) use client::{SERVER, TOKEN};
 pub(crate) use keys::GenerateKeys;
 pub(crate) use registry::{Hooks, Live, Release, Unyank, Yank};
 pub(crate) use token::MintToken;
+pub(crate) use withdrawals::{Restore, Withdraw};
 
 /// The server, and the output format. The token comes from the environment: `HALLMARK_TOKEN`, or `OSA_TOKEN`.
 #[derive(Debug, Args)]

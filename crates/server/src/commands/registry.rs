@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::Remote;
-use super::client::{Client, shown, table};
+use super::client::{Client, escaped, shown, table};
 
 /// List hooks, or the releases of one hook.
 #[derive(Debug, Args)]
@@ -334,11 +334,6 @@ fn change(remote: &Remote, name: &str, version: u32, what: &str, body: &Value) -
             shown(&answer["live_version"])
         )
     })
-}
-
-/// Escapes a text for one segment of a URL's path.
-fn escaped(text: &str) -> String {
-    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
 /// Shortens a digest for a table.
