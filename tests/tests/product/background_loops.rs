@@ -39,6 +39,7 @@ fn a_sweep_that_fails_is_reported_and_goes_on_once_it_can() {
         "sweep",
         "archive",
         "schedules",
+        "withdrawals",
         "heartbeats",
         "claims",
         "notifications_sent",

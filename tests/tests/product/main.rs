@@ -51,3 +51,5 @@ mod site;
 mod storm;
 mod tasks;
 mod wire;
+mod withdrawals;
+mod withdrawals_of_runs;
