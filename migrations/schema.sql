@@ -39,6 +39,24 @@ BEGIN
   RETURN NEW;
 END $$;
 
+CREATE FUNCTION public.check_head() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+  run uuid;
+BEGIN
+  IF TG_OP = 'UPDATE' THEN
+    IF NEW.record_id <> OLD.record_id OR NEW.version <> OLD.version THEN
+      RAISE EXCEPTION 'record % is withdrawn and gets no new version', OLD.record_id USING ERRCODE = 'restrict_violation';
+    END IF;
+  END IF;
+  SELECT ingest_run_id INTO run FROM records WHERE id = NEW.record_id AND version = NEW.version;
+  IF (NEW.srn IS NULL) <> (withdrawal_of(NEW.record_id, run) IS NOT NULL) THEN
+    RAISE EXCEPTION 'the head of record % is not as its withdrawals say', NEW.record_id USING ERRCODE = 'restrict_violation';
+  END IF;
+  RETURN NEW;
+END $$;
+
 CREATE FUNCTION public.check_live_move() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -86,6 +104,19 @@ BEGIN
   -- Of a release that does not exist everything is null here; the foreign key refuses that.
   IF NEW.position <> last_position + 1 OR NEW.image = last_image OR NEW.registered_at < last_at THEN
     RAISE EXCEPTION 'a location of a release of hook % does not follow the one before it', NEW.hook_name USING ERRCODE = 'check_violation';
+  END IF;
+  RETURN NEW;
+END $$;
+
+CREATE FUNCTION public.check_withdrawal() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+  last withdrawals;
+BEGIN
+  SELECT * INTO last FROM withdrawals WHERE record_id = NEW.record_id OR ingest_run_id = NEW.ingest_run_id ORDER BY number DESC LIMIT 1;
+  IF NEW.number <> coalesce(last.number, 0) + 1 OR NEW.happened_at < last.happened_at THEN
+    RAISE EXCEPTION 'a withdrawal or restore does not follow the one before it' USING ERRCODE = 'check_violation';
   END IF;
   RETURN NEW;
 END $$;
@@ -202,6 +233,14 @@ CREATE FUNCTION public.refuse_change() RETURNS trigger
 BEGIN
   RAISE EXCEPTION '% of table % is refused: its rows are immutable', TG_OP, TG_TABLE_NAME USING ERRCODE = 'restrict_violation';
 END $$;
+
+CREATE FUNCTION public.withdrawal_of(of_record uuid, of_run uuid) RETURNS bigint
+    LANGUAGE sql STABLE
+    AS $$
+  SELECT coalesce(
+    (SELECT CASE WHEN withdraws THEN id END FROM withdrawals WHERE record_id = of_record ORDER BY number DESC LIMIT 1),
+    (SELECT CASE WHEN withdraws THEN id END FROM withdrawals WHERE ingest_run_id = of_run ORDER BY number DESC LIMIT 1))
+$$;
 
 CREATE TABLE public.activity_log (
     transaction_id xid8 DEFAULT public.log_position(pg_current_xact_id()) NOT NULL,
@@ -634,7 +673,7 @@ CREATE TABLE public.metadata_tables (
 
 CREATE TABLE public.record_heads (
     record_id uuid NOT NULL,
-    srn text NOT NULL,
+    srn text,
     version integer NOT NULL
 );
 
@@ -782,6 +821,38 @@ CREATE TABLE public.users (
     external_id text NOT NULL,
     display_name text NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE public.withdrawal_progress (
+    ingest_run_id uuid NOT NULL,
+    after_source text DEFAULT ''::text NOT NULL,
+    changed bigint DEFAULT 0 NOT NULL,
+    finished_at timestamp with time zone
+);
+
+CREATE TABLE public.withdrawals (
+    record_id uuid,
+    ingest_run_id uuid,
+    number bigint NOT NULL,
+    withdraws boolean NOT NULL,
+    reason text,
+    actor_user_id uuid,
+    actor_service_account_id uuid,
+    happened_at timestamp with time zone NOT NULL,
+    id bigint NOT NULL,
+    CONSTRAINT ck_withdrawals_one_actor CHECK ((num_nonnulls(actor_user_id, actor_service_account_id) = 1)),
+    CONSTRAINT ck_withdrawals_reason CHECK (((NOT withdraws) OR (reason IS NOT NULL))),
+    CONSTRAINT ck_withdrawals_subject CHECK ((num_nonnulls(record_id, ingest_run_id) = 1)),
+    CONSTRAINT ck_withdrawals_turns CHECK (((number > 0) AND (withdraws = ((number % (2)::bigint) = 1))))
+);
+
+ALTER TABLE public.withdrawals ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.withdrawals_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
 );
 
 ALTER TABLE ONLY public.activity_log
@@ -964,8 +1035,20 @@ ALTER TABLE ONLY public.task_grants
 ALTER TABLE ONLY public.users
     ADD CONSTRAINT uq_users_identity UNIQUE (provider, external_id);
 
+ALTER TABLE ONLY public.withdrawals
+    ADD CONSTRAINT uq_withdrawals_record UNIQUE (record_id, number);
+
+ALTER TABLE ONLY public.withdrawals
+    ADD CONSTRAINT uq_withdrawals_run UNIQUE (ingest_run_id, number);
+
 ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.withdrawal_progress
+    ADD CONSTRAINT withdrawal_progress_pkey PRIMARY KEY (ingest_run_id);
+
+ALTER TABLE ONLY public.withdrawals
+    ADD CONSTRAINT withdrawals_pkey PRIMARY KEY (id);
 
 CREATE INDEX idx_delegations_callee_created ON public.delegations USING btree (callee_id, created_at DESC);
 
@@ -1039,6 +1122,8 @@ CREATE INDEX ix_ingest_runs_convention ON public.ingest_runs USING btree (conven
 
 CREATE INDEX ix_ingest_runs_started ON public.ingest_runs USING btree (started_at DESC, id DESC);
 
+CREATE INDEX ix_record_heads_withdrawn ON public.record_heads USING btree (record_id) WHERE (srn IS NULL);
+
 CREATE INDEX ix_records_schema ON public.records USING btree (schema_id, created_at DESC, srn DESC);
 
 CREATE INDEX ix_refresh_tokens_expires ON public.refresh_tokens USING btree (expires_at);
@@ -1107,6 +1192,10 @@ CREATE TRIGGER tr_ingest_uploads_immutable BEFORE DELETE OR UPDATE OR TRUNCATE O
 
 CREATE TRIGGER tr_log_epochs_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON public.log_epochs FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 
+CREATE TRIGGER tr_record_heads_inserted BEFORE INSERT ON public.record_heads FOR EACH ROW WHEN ((new.srn IS NULL)) EXECUTE FUNCTION public.check_head();
+
+CREATE TRIGGER tr_record_heads_withdrawn BEFORE UPDATE ON public.record_heads FOR EACH ROW WHEN (((old.srn IS NULL) OR (new.srn IS NULL))) EXECUTE FUNCTION public.check_head();
+
 CREATE TRIGGER tr_records_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON public.records FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 
 CREATE TRIGGER tr_release_pins_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON public.release_pins FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
@@ -1120,6 +1209,10 @@ CREATE TRIGGER tr_supersessions_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON
 CREATE TRIGGER tr_tasks_log_created AFTER INSERT ON public.tasks REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.log_tasks_created();
 
 CREATE TRIGGER tr_tasks_log_moved AFTER UPDATE ON public.tasks REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.log_tasks_moved();
+
+CREATE TRIGGER tr_withdrawals_follow BEFORE INSERT ON public.withdrawals FOR EACH ROW EXECUTE FUNCTION public.check_withdrawal();
+
+CREATE TRIGGER tr_withdrawals_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON public.withdrawals FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 
 ALTER TABLE ONLY public.convention_hooks
     ADD CONSTRAINT convention_hooks_convention_slug_fkey FOREIGN KEY (convention_slug) REFERENCES public.conventions(slug);
@@ -1318,3 +1411,6 @@ ALTER TABLE ONLY public.task_grants
 
 ALTER TABLE ONLY public.task_grants
     ADD CONSTRAINT task_grants_task_id_fkey FOREIGN KEY (task_id) REFERENCES public.tasks(id);
+
+ALTER TABLE ONLY public.withdrawals
+    ADD CONSTRAINT withdrawals_record_id_fkey FOREIGN KEY (record_id) REFERENCES public.record_heads(record_id);
