@@ -69,6 +69,11 @@ async fn what_is_immutable_can_be_neither_changed_nor_deleted() {
         "hook_release_locations",
         "supersessions",
         "withdrawals",
+        "schema_features",
+        "metadata_tables",
+        "delegation_archive_ids",
+        "ingest_files",
+        "ingest_refusals",
     ] {
         let column: String = sqlx::query_scalar(
             "select attname::text from pg_attribute where attrelid = $1::regclass and attnum = 1",
@@ -84,6 +89,91 @@ async fn what_is_immutable_can_be_neither_changed_nor_deleted() {
         ] {
             assert_eq!(refusal(&database.pool, &statement).await, "23001", "{statement}");
         }
+    }
+}
+
+// proves ISO-2
+#[tokio::test]
+async fn what_a_trace_shows_is_not_changed_by_the_owner_of_the_tables_either() {
+    let database = populated().await;
+    let pool = &database.pool;
+    sqlx::raw_sql(
+        "insert into service_accounts (id, issuer, subject) values ('00000000-0000-0000-0000-000000000001', 'i', 's');
+         insert into tasks (id, kind, name, params, creator_service_account_id)
+           values ('00000000-0000-0000-0000-000000000002', 'k', 'n', '{}', '00000000-0000-0000-0000-000000000001');
+         insert into delegations (delegation_id, task_id, caller_id, callee_id, input)
+           values ('guarded', '00000000-0000-0000-0000-000000000002', 'a', 'b', '{}');
+         insert into ingest_runs (id, convention_slug, mode, status, schema_id, schema_version, batch_size, opened_by_service_account_id)
+           select '00000000-0000-0000-0000-000000000003', slug, 'push', 'completed', schema_id, schema_version, 10, '00000000-0000-0000-0000-000000000001'
+           from conventions limit 1;
+         insert into ingest_records (ingest_run_id, source_id, upload, line, metadata, bytes, content_hash, batch, outcome)
+           values ('00000000-0000-0000-0000-000000000003', 's', 1, 1, '{}', 2, '\\x00', 0, 'errored')",
+    )
+    .execute(pool)
+    .await
+    .unwrap();
+    for statement in [
+        "update tasks set creator_service_account_id = null",
+        "update tasks set creator_user_id = gen_random_uuid(), creator_service_account_id = null",
+        "update tasks set created_at = created_at - interval '1 day'",
+        "update tasks set kind = 'x'",
+        "update tasks set name = 'x'",
+        "update tasks set params = '{\"x\": 1}'",
+        "delete from tasks",
+        "update delegations set caller_id = 'x'",
+        "update delegations set retry_count = 7",
+        "update delegations set input = '{\"x\": 1}'",
+        "delete from delegations",
+        "truncate delegations",
+        "update ingest_runs set opened_by_service_account_id = null",
+        "update ingest_runs set started_at = started_at - interval '1 day'",
+        "update ingest_runs set mode = 'pull'",
+        "delete from ingest_runs",
+        "update ingest_records set line = 2",
+        "update ingest_records set upload = 2",
+        "update ingest_records set batch = 1",
+        "update ingest_records set outcome = 'published'",
+        "delete from ingest_records",
+        "update service_accounts set subject = 'x'",
+        "update service_accounts set issuer = 'x'",
+        "delete from service_accounts",
+        "update users set provider = 'x'",
+        "delete from users",
+        "update schema_features set hook_name = 'x'",
+        "delete from schema_features",
+        "truncate schema_features",
+        "update hooks set contract = '{}'",
+        "delete from hooks",
+        "update record_heads set version = version",
+        "delete from record_heads",
+        "insert into depositions (id, convention_slug, owner_user_id, status, record_srn) select 'd', slug, (select id from users limit 1), 'accepted', (select srn from records limit 1) from conventions limit 1",
+    ] {
+        assert_eq!(refusal(pool, statement).await, "23001", "{statement}");
+    }
+    // What servers do is not refused.
+    sqlx::raw_sql(
+        "update delegations set status = 'dispatched', attempt = 1 where delegation_id = 'guarded';
+         update tasks set status = 'running', updated_at = now() where id = '00000000-0000-0000-0000-000000000002';
+         update delegations set status = 'failed', error_detail = 'x', updated_at = now() where delegation_id = 'guarded';
+         update tasks set status = 'failed' where id = '00000000-0000-0000-0000-000000000002';
+         update tasks set status = 'queued', status_detail = null where id = '00000000-0000-0000-0000-000000000002';
+         update tasks set status = 'completed' where id = '00000000-0000-0000-0000-000000000002';
+         update service_accounts set last_seen = now(), disabled_at = now();
+         update users set display_name = 'another name'",
+    )
+    .execute(pool)
+    .await
+    .unwrap();
+    for statement in [
+        "update delegations set status = 'completed'",
+        "update delegations set error_detail = 'y'",
+        "update delegations set attempt = 2",
+        "update delegations set updated_at = now() + interval '1 s'",
+        "update tasks set status = 'cancelled'",
+        "update tasks set status = 'queued'",
+        "with gone as (delete from delegations returning *) insert into delegation_archive_ids select delegation_id, caller_id, idempotency_key, created_at from gone",
+    ] {
+        assert_eq!(refusal(pool, statement).await, "23001", "{statement}");
     }
 }
 

@@ -1,0 +1,16 @@
+GRANT EXECUTE ON FUNCTION make_archive_month(timestamptz) TO PUBLIC;
+DROP FUNCTION grant_application_role(name);
+DROP FUNCTION hold_activity_log();
+ALTER FUNCTION make_archive_month(timestamptz) SECURITY INVOKER;
+DROP FUNCTION sync_metadata_table(text, text[], text[], boolean[]);
+DROP FUNCTION make_feature_table(text, text[], text[], boolean[]);
+DROP FUNCTION application_roles();
+DROP FUNCTION grant_on_table(regclass, name);
+DROP FUNCTION column_definition(text, text, boolean);
+ALTER FUNCTION log_position(xid8) RESET search_path;
+ALTER FUNCTION log_delegations_moved() RESET search_path;
+ALTER FUNCTION log_delegations_created() RESET search_path;
+ALTER FUNCTION log_tasks_moved() RESET search_path;
+ALTER FUNCTION log_tasks_created() RESET search_path;
+ALTER FUNCTION check_live_pointer() RESET search_path;
+ALTER FUNCTION check_live_move() RESET search_path;
