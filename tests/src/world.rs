@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use sha2::{Digest as _, Sha256};
-use sqlx::PgPool;
+use sqlx::{Connection as _, PgConnection, PgPool};
 use tempfile::TempDir;
 
 use crate::server::Server;
@@ -138,6 +138,16 @@ impl World {
             .unwrap()
     }
 
+    /// The type of a column in PostgreSQL.
+    #[expect(clippy::disallowed_methods, reason = "looks at the catalogue")]
+    pub fn column_type(&self, table: &str, column: &str) -> String {
+        let statement = "select format_type(atttypid, null) from pg_attribute where attrelid = $1::regclass and attname = $2 and attnum > 0";
+        let query = sqlx::query_scalar(statement).bind(table).bind(column);
+        runtime()
+            .block_on(query.fetch_one(&self.pool))
+            .unwrap_or_else(|error| panic!("{table}.{column}: {error}"))
+    }
+
     /// Does something behind the API's back.
     pub fn execute(&self, statement: &str) {
         runtime()
@@ -150,6 +160,29 @@ impl World {
         runtime()
             .block_on(sqlx::raw_sql(statement).execute(&self.pool))
             .is_ok()
+    }
+
+    /// The URL for the application's role, which owns nothing.
+    pub fn application_url(&self) -> String {
+        postgres_adapter::testing::application_url(&self.url).unwrap()
+    }
+
+    /// Sends plain statements as the application's role; gives the SQLSTATE of what is refused.
+    pub fn as_application(&self, statements: &str) -> Result<(), String> {
+        runtime().block_on(async {
+            let mut session = PgConnection::connect(&self.application_url()).await.unwrap();
+            let done = sqlx::raw_sql(sqlx::AssertSqlSafe(statements.to_owned()))
+                .execute(&mut session)
+                .await;
+            session.close().await.unwrap();
+            match done {
+                Ok(_) => Ok(()),
+                Err(error) => Err(error
+                    .as_database_error()
+                    .and_then(|e| e.code().map(String::from))
+                    .unwrap_or_else(|| panic!("{statements}: {error}"))),
+            }
+        })
     }
 
     /// A transaction beside the servers', to be in their way.

@@ -43,4 +43,6 @@ pub struct Node {
     pub version: &'static str,
     /// Name of the runner that executes hooks, as reported by `/ready`.
     pub runner: String,
+    /// What `/ready` reports of the database while it works, if anything.
+    pub database: Option<&'static str>,
 }

@@ -153,7 +153,7 @@ impl SystemApi {
             status: if is_ready { "ready" } else { "degraded" }.to_owned(),
             version: self.0.node.version.to_owned(),
             components: Components {
-                db: component(Some(health.database), None),
+                db: component(Some(health.database), self.0.node.database.map(str::to_owned)),
                 storage: component(Some(health.storage), None),
                 workers: component(Some(health.workers), None),
                 loops: component(Some(health.loops), health.loops_history),

@@ -135,7 +135,13 @@ impl Cluster {
     /// Returns the URL of a database of this cluster, existing or not, for libpq programs (psql, pgbench) and sqlx.
     /// It contains the superuser's password: do not log it.
     pub fn url(&self, database: &str) -> String {
-        endpoint::url(&self.psql.socket_directory, &self.psql.password, database)
+        self.url_as(endpoint::ROLE, &self.psql.password, database)
+    }
+
+    /// Returns the URL of a database for another role than the superuser, existing or not. It contains the password: do
+    /// not log it.
+    pub fn url_as(&self, role: &str, password: &str, database: &str) -> String {
+        endpoint::url(&self.psql.socket_directory, role, password, database)
     }
 
     /// Returns the directory of the unix socket.

@@ -6,10 +6,11 @@ pub const ROLE: &str = "hallmark";
 /// The number in the socket's name. Nothing listens on a TCP port.
 pub(crate) const PORT: u16 = 5432;
 
-/// Returns the URL of a database, for libpq and for sqlx.
-pub(crate) fn url(socket_directory: &str, password: &str, database: &str) -> String {
+/// Returns the URL of a database for a role, for libpq and for sqlx.
+pub(crate) fn url(socket_directory: &str, role: &str, password: &str, database: &str) -> String {
+    let (role, password) = (encode(role), encode(password));
     let (database, host) = (encode(database), encode(socket_directory));
-    format!("postgres://{ROLE}:{password}@localhost/{database}?host={host}&port={PORT}")
+    format!("postgres://{role}:{password}@localhost/{database}?host={host}&port={PORT}")
 }
 
 /// Percent-encodes all that is not unreserved in a URL.
@@ -31,8 +32,8 @@ mod tests {
     #[test]
     fn a_url_is_encoded() {
         assert_eq!(
-            url("/tmp/a b,c", "0f", "my db?"),
-            "postgres://hallmark:0f@localhost/my%20db%3F?host=%2Ftmp%2Fa%20b%2Cc&port=5432"
+            url("/tmp/a b,c", "hall mark", "0f", "my db?"),
+            "postgres://hall%20mark:0f@localhost/my%20db%3F?host=%2Ftmp%2Fa%20b%2Cc&port=5432"
         );
     }
 }

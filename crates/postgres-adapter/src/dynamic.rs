@@ -3,8 +3,11 @@
 //!
 //! Every identifier in a statement is a [`HookName`], a [`ColumnName`] or a metadata table's name, all of them
 //! validated to `[a-z][a-z0-9_]*`, and is in double quotes, because some of them are SQL keywords (`user`, `order`).
-//! Names from the catalogue may contain any character, so their quotes are doubled (`quoted`). Values are never in a
-//! statement.
+//! Names from the catalogue, and of roles, may contain any character, so their quotes are doubled (`quoted`). Values are
+//! never in a statement, except a new role's password: PostgreSQL takes it in no other way.
+//!
+//! Tables are made by functions of the database (`make_feature_table`, `sync_metadata_table`), which belong to its owner:
+//! the role of the server owns nothing (docs/adr/0024).
 
 mod recall;
 mod row_sets;
@@ -36,6 +39,24 @@ pub(crate) fn wait_behind_vacuum(table: &str) -> String {
     format!("do '{}'", format!("begin {lock}; end").replace('\'', "''"))
 }
 
+/// Creates a role that may log in and nothing else. The password, if there is one, has letters and digits only.
+pub(crate) fn create_login(role: &str, password: Option<&str>) -> String {
+    format!("create role {} {}", quoted(role), login(password))
+}
+
+/// Does the same for a role that exists, and takes its further attributes away.
+pub(crate) fn alter_login(role: &str, password: Option<&str>) -> String {
+    format!("alter role {} {}", quoted(role), login(password))
+}
+
+fn login(password: Option<&str>) -> String {
+    let password = password.map(|p| format!(" password '{}'", p.replace('\'', "''")));
+    format!(
+        "login nosuperuser nocreatedb nocreaterole noreplication nobypassrls{}",
+        password.unwrap_or_default()
+    )
+}
+
 /// Returns a column's type in PostgreSQL.
 const fn sql_type(column: ColumnType) -> &'static str {
     match column {
@@ -50,72 +71,40 @@ const fn sql_type(column: ColumnType) -> &'static str {
     }
 }
 
-fn column(name: &ColumnName, column_type: ColumnType, required: bool) -> String {
-    format!(
-        "\"{name}\" {}{}",
-        sql_type(column_type),
-        if required { " not null" } else { "" }
-    )
+/// Columns of a feature or metadata table, as the functions of the database take them that make such tables. The
+/// functions check them again, because the application's role may call them with anything.
+#[derive(Debug, Default)]
+pub(crate) struct Columns {
+    pub(crate) names: Vec<String>,
+    /// Types in PostgreSQL.
+    pub(crate) types: Vec<String>,
+    pub(crate) required: Vec<bool>,
 }
 
-/// Returns the statements that make a metadata table hold `fields`, given its columns (name, nullable); none if it
-/// does already.
-pub(crate) fn shape_metadata_table(
-    table: &str,
-    has: &[(String, bool)],
-    fields: &[FieldDefinition],
-) -> Option<String> {
-    if has.is_empty() {
-        let columns: String = fields
-            .iter()
-            .map(|f| format!(", {}", column(&f.name, f.field_type.column(), f.required)))
-            .collect();
-        return Some(format!(
-            "create table metadata.\"{table}\" (record_srn text primary key references records (srn){columns});
-             create trigger tr_immutable before update or delete or truncate on metadata.\"{table}\" for each statement execute function refuse_change();"
-        ));
+impl Columns {
+    fn push(&mut self, name: &ColumnName, column_type: ColumnType, required: bool) {
+        self.names.push(name.to_string());
+        self.types.push(sql_type(column_type).to_owned());
+        self.required.push(required);
     }
-    let mut changes = Vec::new();
-    for field in fields {
-        match has.iter().find(|(name, _)| name == field.name.as_str()) {
-            // A field that is new within a major version is optional; otherwise it would break older records.
-            None => changes.push(format!(
-                "add column {}",
-                column(&field.name, field.field_type.column(), false)
-            )),
-            Some((_, false)) if !field.required => {
-                changes.push(format!("alter column \"{}\" drop not null", field.name));
-            }
-            Some(_) => {}
+
+    /// Returns the columns of a hook's feature table.
+    pub(crate) fn of_contract(contract: &FeatureContract) -> Self {
+        let mut columns = Self::default();
+        for c in &contract.columns {
+            columns.push(&c.name, c.column_type(), c.required);
         }
+        columns
     }
-    (!changes.is_empty()).then(|| format!("alter table metadata.\"{table}\" {}", changes.join(", ")))
-}
 
-/// Returns the statements that create a hook's feature table.
-pub(crate) fn create_feature_table(hook: &HookName, contract: &FeatureContract) -> String {
-    let columns: String = contract
-        .columns
-        .iter()
-        .map(|c| format!(", {}", column(&c.name, c.column_type(), c.required)))
-        .collect();
-    // The foreign keys lock the tables that they refer to, `records` first. A batch that ends writes runs before
-    // records, so without the first statement the two could deadlock.
-    format!(
-        "lock table hook_runs, records in share row exclusive mode;
-         create table features.\"{hook}\" (
-           id bigint generated always as identity primary key,
-           record_srn text not null references records (srn),
-           run_id uuid not null references hook_runs (id),
-           created_at timestamptz not null default now(),
-           superseded_by uuid references hook_runs (id){columns});
-         create index on features.\"{hook}\" (record_srn) where superseded_by is null;
-         create index on features.\"{hook}\" (record_srn) where superseded_by is not null;
-         create index on features.\"{hook}\" (id) where superseded_by is null;
-         create index on features.\"{hook}\" (run_id);
-         create trigger tr_only_supersede before update on features.\"{hook}\" for each row execute function only_supersede();
-         create trigger tr_immutable before delete or truncate on features.\"{hook}\" for each statement execute function refuse_change();"
-    )
+    /// Returns the columns of a schema's metadata table.
+    pub(crate) fn of_fields(fields: &[FieldDefinition]) -> Self {
+        let mut columns = Self::default();
+        for field in fields {
+            columns.push(&field.name, field.field_type.column(), field.required);
+        }
+        columns
+    }
 }
 
 /// Marks the current rows of records ($2) as superseded by a run ($1).

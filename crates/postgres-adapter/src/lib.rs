@@ -17,9 +17,12 @@ mod work;
 
 pub use ledger::claims::PgLedger;
 pub use ledger::notifier::PgNotifier;
-pub use store::migrate::{MigrateError, migrate};
+pub use store::migrate::{MigrateError, migrate, migrate_for};
 pub use store::pool::{PoolOptions, connect};
 pub use store::refusal::remember as disk_is_full;
+pub use store::roles::{
+    APPLICATION_ROLE, Login, RolePowers, Roles, apply_roles, role_powers, role_statements, who_owns,
+};
 pub use store::session::ConnectError;
 pub use store::tx::PgStore;
 pub use work::queue::PgQueue;

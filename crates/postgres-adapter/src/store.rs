@@ -8,6 +8,7 @@ pub(crate) mod pool;
 pub(crate) mod read_batcher;
 pub(crate) mod reading;
 pub(crate) mod refusal;
+pub(crate) mod roles;
 pub(crate) mod rows;
 pub(crate) mod session;
 pub(crate) mod tx;

@@ -14,6 +14,10 @@ use crate::PgStore;
 /// its own.
 pub const SERVER: &str = "HALLMARK_TEST_DATABASE_URL";
 
+/// The application's role of a test database, which owns nothing, and its password.
+const APPLICATION: &str = "hallmark_test_app";
+const PASSWORD: &str = "application";
+
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// The server that the tests of this process share. Its supervisor stops it when the process ends.
@@ -92,7 +96,7 @@ impl TestDatabase {
     /// Creates one. The template is migrated once per server and set of migrations, under a lock.
     pub async fn new() -> Result<Self, Failure> {
         let mut admin = PgConnection::connect(&url("postgres").await?).await?;
-        let template = format!("hallmark_template_{}", fingerprint());
+        let template = format!("hallmark_template_{}_roles", fingerprint());
         admin.execute("select pg_advisory_lock(1)").await?;
         let there: bool = sqlx_exists(&mut admin, &template).await?;
         if !there {
@@ -107,7 +111,17 @@ impl TestDatabase {
                 .max_connections(2)
                 .connect(&url(&fresh).await?)
                 .await?;
-            crate::migrate(&pool, Duration::from_secs(60)).await?;
+            // Roles belong to the server, and rights to the database: the copies of the template have them.
+            let login = crate::Login {
+                role: APPLICATION,
+                password: Some(PASSWORD),
+            };
+            let roles = crate::Roles {
+                owner: None,
+                application: login,
+            };
+            crate::apply_roles(&url(&fresh).await?, roles).await?;
+            crate::migrate_for(&pool, Some(APPLICATION), Duration::from_secs(60)).await?;
             pool.close().await;
             admin
                 .execute(AssertSqlSafe(format!(
@@ -148,11 +162,37 @@ impl TestDatabase {
 
     /// Creates a store on it.
     pub fn store(&self) -> PgStore {
-        let node: Result<NodeDomain, _> = "localhost".parse();
-        match node {
-            Ok(node) => PgStore::new(self.pool.clone(), node),
-            Err(_) => unreachable!("localhost is a domain"),
-        }
+        store_on(&self.pool)
+    }
+
+    /// Returns the URL of it for the application's role, which owns nothing and has the rights that a server needs.
+    pub fn application_url(&self) -> Result<String, Failure> {
+        application_url(&self.url)
+    }
+
+    /// Opens a pool on it as the application's role.
+    pub async fn application(&self) -> Result<PgPool, Failure> {
+        let options = self.application_url()?.parse::<PgConnectOptions>()?;
+        Ok(PgPoolOptions::new()
+            .max_connections(10)
+            .connect_with(options)
+            .await?)
+    }
+}
+
+/// Returns the URL of a test database for the application's role, given its URL.
+pub fn application_url(url: &str) -> Result<String, Failure> {
+    let (scheme, rest) = url.split_once("://").ok_or("a URL without a scheme")?;
+    let (_, place) = rest.split_once('@').ok_or("a URL without a user")?;
+    Ok(format!("{scheme}://{APPLICATION}:{PASSWORD}@{place}"))
+}
+
+/// Creates a store on this pool.
+pub fn store_on(pool: &PgPool) -> PgStore {
+    let node: Result<NodeDomain, _> = "localhost".parse();
+    match node {
+        Ok(node) => PgStore::new(pool.clone(), node),
+        Err(_) => unreachable!("localhost is a domain"),
     }
 }
 

@@ -42,6 +42,8 @@ pub(crate) struct Config {
     pub(crate) dev_mode: bool,
     /// `None`: the server starts its own PostgreSQL in its data directory.
     pub(crate) database_url: Option<Secret>,
+    /// The role that owns the tables and migrates. `None`: that of `database_url` migrates, if it may.
+    pub(crate) database_owner_url: Option<Secret>,
     pub(crate) max_connections: u32,
     /// Public base URL. `None`: `https://<domain>`, or the listening address while the domain is localhost.
     pub(crate) base_url: Option<BaseUrl>,
@@ -157,6 +159,10 @@ impl Config {
                 .parsed::<LenientBool>("dev_mode", "must be true or false")
                 .is_some_and(|t| t.0),
             database_url: s.text("database.url").map(|url| Secret(plain_url(&url))),
+            database_owner_url: s
+                .text("database.owner_url")
+                .filter(|url| !url.is_empty())
+                .map(|url| Secret(plain_url(&url))),
             max_connections: s
                 .parsed("database.max_connections", "must be a number from 2 to 1000")
                 .unwrap_or(20),
@@ -204,6 +210,11 @@ impl Config {
         }
         if !(2..=1000).contains(&self.max_connections) {
             s.fault("database.max_connections: must be a number from 2 to 1000");
+        }
+        if self.database_owner_url.is_some() && self.database_url.is_none() {
+            s.fault(
+                "database.owner_url: requires database.url, the URL of the role that the server works with",
+            );
         }
         if self.data_dir.as_os_str().is_empty() {
             s.fault("data_dir: must not be empty");

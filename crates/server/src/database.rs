@@ -1,21 +1,35 @@
 //! The database: a configured one, or a private PostgreSQL in the data directory.
+//!
+//! A server works with a role that owns nothing and cannot switch a guard off (docs/adr/0024). The private PostgreSQL has
+//! three: its superuser, which makes the other two and does nothing else, the owner, which migrates, and the application's.
 
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use pg_cluster::{Cluster, Options};
-use postgres_adapter::{PoolOptions, connect, migrate};
+use postgres_adapter::{
+    APPLICATION_ROLE, Login, PoolOptions, RolePowers, Roles, apply_roles, connect, migrate, migrate_for,
+    role_powers,
+};
 use runner_process::UidRange;
 use sqlx::PgPool;
+use uuid::Uuid;
 
 use crate::config::Config;
 use crate::home::Home;
+
+/// How long a request waits for a connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How long a server waits while another one migrates.
 const MIGRATE_PATIENCE: Duration = Duration::from_secs(600);
 
 /// The name of the database in the private PostgreSQL.
 const NAME: &str = "hallmark";
+/// The role that owns the tables there.
+const OWNER_ROLE: &str = "hallmark_owner";
+/// The connections for migrating: one migrates, and one beside it checks the way to the database.
+const OWNER_CONNECTIONS: u32 = 2;
 /// The first and the longest delay before a private PostgreSQL that ended is started again.
 const DELAYS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 /// How long it must have run for the delays to begin anew.
@@ -36,44 +50,142 @@ fn options(config: &Config, home: &Home) -> Options {
     }
 }
 
+/// How a database is reached.
+struct Access {
+    url: String,
+    /// The URL of the role that owns the tables, if it is another one.
+    owner_url: Option<String>,
+    /// The private PostgreSQL, if the server runs one.
+    cluster: Option<Cluster>,
+}
+
+impl Access {
+    async fn of(config: &Config, home: &Home) -> anyhow::Result<Self> {
+        if let Some(url) = &config.database_url {
+            return Ok(Self {
+                url: url.reveal().to_owned(),
+                owner_url: config
+                    .database_owner_url
+                    .as_ref()
+                    .map(|url| url.reveal().to_owned()),
+                cluster: None,
+            });
+        }
+        let cluster = Cluster::start(options(config, home))
+            .await
+            .context("cannot start the embedded PostgreSQL")?;
+        cluster
+            .ensure_database(NAME)
+            .await
+            .context("cannot create the database")?;
+        tracing::info!(directory = %cluster.directory().display(), version = cluster.major_version(), "embedded PostgreSQL is running");
+        // No file has these passwords: each start makes new ones. Only this process uses the roles.
+        let (owner, application) = (password(), password());
+        let roles = Roles {
+            owner: Some(Login {
+                role: OWNER_ROLE,
+                password: Some(&owner),
+            }),
+            application: Login {
+                role: APPLICATION_ROLE,
+                password: Some(&application),
+            },
+        };
+        // The tables of a server that worked as the superuser become the owner's.
+        apply_roles(&cluster.url(NAME), roles)
+            .await
+            .context("cannot make the roles of the embedded database")?;
+        Ok(Self {
+            url: cluster.url_as(APPLICATION_ROLE, &application, NAME),
+            owner_url: Some(cluster.url_as(OWNER_ROLE, &owner, NAME)),
+            cluster: Some(cluster),
+        })
+    }
+
+    /// Returns what its faults are about.
+    fn place(&self) -> &'static str {
+        match &self.cluster {
+            Some(_) => "the embedded PostgreSQL",
+            None => "database.url",
+        }
+    }
+}
+
+/// Returns a password of letters and digits.
+fn password() -> String {
+    format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple())
+}
+
+/// Migrates as the owner, and gives the application's role its rights.
+async fn migrate_as_owner(url: String, application: &str) -> anyhow::Result<()> {
+    let options = PoolOptions {
+        url,
+        max_connections: OWNER_CONNECTIONS,
+        acquire_timeout: ACQUIRE_TIMEOUT,
+    };
+    let owner = connect(&options).await.context("database.owner_url")?;
+    let migrated = migrate_for(&owner, Some(application), MIGRATE_PATIENCE).await;
+    owner.close().await;
+    migrated.context("cannot migrate the database as database.owner_url")?;
+    Ok(())
+}
+
+/// Says what the role of the server could still do.
+fn warn_of(found: &RolePowers) {
+    if !found.powers.is_empty() {
+        tracing::warn!(
+            role = found.role,
+            "the database role of this server can do more than it needs: it {}; \
+             `hallmark database roles` makes a role that cannot switch off what keeps provenance from changing",
+            found.powers.join("; it ")
+        );
+    }
+}
+
 /// An open, migrated database.
 pub(crate) struct Database {
     pub(crate) pool: PgPool,
     /// The private PostgreSQL, if the server runs one.
     pub(crate) cluster: Option<Cluster>,
+    /// Whether the role of the server could switch guards off.
+    pub(crate) is_overpowered: bool,
 }
 
 impl Database {
     /// Opens the database and applies its migrations.
     pub(crate) async fn open(config: &Config, home: &Home) -> anyhow::Result<Self> {
-        let (url, cluster) = match &config.database_url {
-            Some(url) => (url.reveal().to_owned(), None),
-            None => {
-                let cluster = Cluster::start(options(config, home))
-                    .await
-                    .context("cannot start the embedded PostgreSQL")?;
-                cluster
-                    .ensure_database(NAME)
-                    .await
-                    .context("cannot create the database")?;
-                tracing::info!(directory = %cluster.directory().display(), version = cluster.major_version(), "embedded PostgreSQL is running");
-                (cluster.url(NAME), Some(cluster))
-            }
-        };
+        let access = Access::of(config, home).await?;
+        let place = access.place();
         let pool_options = PoolOptions {
-            url,
+            url: access.url,
             max_connections: config.max_connections,
-            acquire_timeout: Duration::from_secs(15),
+            acquire_timeout: ACQUIRE_TIMEOUT,
         };
-        let pool = connect(&pool_options).await.context(match &cluster {
-            Some(_) => "the embedded PostgreSQL",
-            None => "database.url",
-        })?;
-        let applied = migrate(&pool, MIGRATE_PATIENCE)
+        let pool = connect(&pool_options).await.context(place)?;
+        let found = role_powers(&pool)
             .await
-            .context("cannot migrate the database")?;
+            .context("cannot read what the role of database.url may do")?;
+        let has_owner = access.owner_url.is_some();
+        if let Some(owner_url) = access.owner_url {
+            migrate_as_owner(owner_url, &found.role).await?;
+        }
+        // After the owner, this only checks that nothing is pending: that both URLs lead to one database.
+        let applied = migrate(&pool, MIGRATE_PATIENCE).await.context(if has_owner {
+            "the database of database.url is not the one that database.owner_url migrated"
+        } else {
+            "cannot migrate the database"
+        })?;
         tracing::info!(migrations = applied, "database is up to date");
-        Ok(Self { pool, cluster })
+        // Migrations make tables, which the role may own.
+        let found = role_powers(&pool)
+            .await
+            .context("cannot read what the role of database.url may do")?;
+        warn_of(&found);
+        Ok(Self {
+            pool,
+            cluster: access.cluster,
+            is_overpowered: !found.powers.is_empty(),
+        })
     }
 
     /// Keeps the private PostgreSQL running: when it ends by itself, it is started again until that succeeds, and

@@ -41,6 +41,9 @@ enum Command {
     Serve(ServeArguments),
     /// Migrate the database and exit.
     Migrate(ConfigArguments),
+    /// Manage the roles of the database that is configured.
+    #[command(subcommand)]
+    Database(DatabaseCommand),
     /// Print the OpenAPI document.
     Openapi,
     /// Manage keys of an issuer of machine credentials.
@@ -69,6 +72,19 @@ enum Command {
 enum KeysCommand {
     /// Create an Ed25519 key pair: private.pem, public.pem and jwks.json.
     Generate(commands::GenerateKeys),
+}
+
+#[derive(Debug, Subcommand)]
+enum DatabaseCommand {
+    /// Print the SQL that makes a database role for the server, which owns nothing; with --apply, run it.
+    Roles {
+        #[command(flatten)]
+        config: ConfigArguments,
+        #[command(flatten)]
+        roles: commands::DatabaseRoles,
+    },
+    /// Print what the role of the server could do beyond what it needs. Fails if that is anything.
+    Check(ConfigArguments),
 }
 
 #[derive(Debug, Subcommand)]
@@ -155,6 +171,14 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             let config = arguments.read(None)?;
             telemetry::start(&config.log)?;
             runtime.block_on(serve::migrate(config))
+        }
+        Command::Database(DatabaseCommand::Roles { config, roles }) => {
+            let config = config.read(None)?;
+            telemetry::start(&config.log)?;
+            runtime.block_on(roles.run(&config))
+        }
+        Command::Database(DatabaseCommand::Check(arguments)) => {
+            runtime.block_on(commands::check_database(&arguments.read(None)?))
         }
         Command::Keys(KeysCommand::Generate(keys)) => keys.run(),
         Command::Token(TokenCommand::Mint { config, token }) => token.run(&config.read(None)?),

@@ -118,6 +118,7 @@ async fn run(
         description: config.description.clone(),
         runner: runner.describe(),
         limits: config.limits,
+        is_overpowered: database.is_overpowered,
     };
     let hooks = about.runner.clone();
     let work = wiring::Work {

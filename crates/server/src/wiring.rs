@@ -33,6 +33,9 @@ use crate::home::Home;
 use crate::output;
 use crate::runners::Runners;
 
+/// What `/ready` says of a database role that could switch guards off. It is public, so it has no names.
+const OVERPOWERED: &str = "the server's database role can do more than a server needs; see the server's log";
+
 /// The system clock.
 struct SystemClock;
 
@@ -226,6 +229,8 @@ pub(crate) struct About {
     pub(crate) runner: String,
     /// How much each caller may ask for.
     pub(crate) limits: CallerLimits,
+    /// Whether the server's database role could switch guards off.
+    pub(crate) is_overpowered: bool,
 }
 
 /// Creates the use cases of the API over a store.
@@ -290,6 +295,7 @@ pub(crate) fn services(
             base: identity.base,
             version: env!("CARGO_PKG_VERSION"),
             runner: about.runner,
+            database: about.is_overpowered.then_some(OVERPOWERED),
         },
         stream_threads: work.stream_threads,
     }

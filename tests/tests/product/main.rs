@@ -50,6 +50,8 @@ mod sign_in_devices;
 mod site;
 mod storm;
 mod tasks;
+mod two_roles;
+mod two_roles_trace;
 mod wire;
 mod withdrawals;
 mod withdrawals_of_runs;

@@ -22,8 +22,9 @@ impl PgStore {
         // A session of its own: one that is cancelled midway must not return to the pool.
         let mut session = self.pool.acquire().await.map_err(store_error)?.detach();
         let mut tx = session.begin().await.map_err(store_error)?;
-        // No writer of the log is under way any more, and none begins.
-        sqlx::query!("lock table activity_log in share row exclusive mode")
+        // No writer of the log is under way any more, and none begins. The owner's function locks it: the lock takes a
+        // right to change the log, which the application's role does not have.
+        sqlx::query!("select hold_activity_log()")
             .execute(&mut *tx)
             .await
             .map_err(store_error)?;

@@ -3,7 +3,6 @@
 use async_trait::async_trait;
 use domain::{FieldDefinition, Schema, SchemaId, SchemaRef};
 use ports::{Schemas, StoreError};
-use sqlx::AssertSqlSafe;
 use time::OffsetDateTime;
 
 use crate::dynamic;
@@ -91,25 +90,18 @@ impl Schemas for PgTx {
         major: u64,
         fields: &[FieldDefinition],
     ) -> Result<(), StoreError> {
-        let table = id.metadata_table(major);
-        let rows = sqlx::query!(
-            r#"select column_name as "name!", is_nullable as "nullable!" from information_schema.columns where table_schema = 'metadata' and table_name = $1"#,
-            table
+        let columns = dynamic::Columns::of_fields(fields);
+        // It leaves DDL out if nothing changes: that takes locks that block writers.
+        sqlx::query!(
+            "select sync_metadata_table($1, $2, $3, $4)",
+            id.metadata_table(major),
+            &columns.names,
+            &columns.types,
+            &columns.required
         )
-        .fetch_all(self.conn())
+        .execute(self.conn())
         .await
-        .map_err(|e| self.fail(e))?;
-        let columns: Vec<(String, bool)> = rows
-            .into_iter()
-            .map(|row| (row.name, row.nullable == "YES"))
-            .collect();
-        // DDL takes locks that block writers, so it is left out if nothing changes.
-        if let Some(statement) = dynamic::shape_metadata_table(&table, &columns, fields) {
-            sqlx::raw_sql(AssertSqlSafe(statement))
-                .execute(self.conn())
-                .await
-                .map_err(|e| self.fail(e))?;
-        }
-        Ok(())
+        .map(|_| ())
+        .map_err(|e| self.fail(e))
     }
 }

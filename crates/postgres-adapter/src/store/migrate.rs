@@ -29,6 +29,26 @@ pub enum MigrateError {
         /// How long it waited.
         waited: Duration,
     },
+    /// Migrations are pending, and the role of the connection does not own the tables.
+    #[error(
+        "{pending} migration(s) are pending, and the role {role} may not migrate: it does not own the tables. Run \
+         `hallmark migrate` with database.owner_url set to the URL of the role that owns them, or set it for the server"
+    )]
+    NotOwner {
+        /// The role.
+        role: String,
+        /// How many migrations are pending.
+        pending: usize,
+    },
+    /// The application's role could not be given its rights.
+    #[error("the role {role} could not be given its rights")]
+    Grant {
+        /// The application's role.
+        role: String,
+        /// Why.
+        #[source]
+        source: sqlx::Error,
+    },
     /// A migration failed, or an applied one differs from the one in this binary.
     #[error("a migration could not be applied")]
     Migrate(#[from] Failure),
@@ -55,30 +75,58 @@ const PAUSE: Duration = Duration::from_millis(300);
 /// The table in which sqlx records applied migrations.
 const APPLIED: &str = "_sqlx_migrations";
 
-/// Applies what is pending. Returns the number of migrations that the database has afterwards.
+/// Applies what is pending. Returns the number of migrations that the database has afterwards. A role that does not own
+/// the tables only checks that nothing is pending.
 ///
 /// `patience` is how long it waits for others: for another migrating process, and at each migration for users of its
 /// tables.
 pub async fn migrate(pool: &PgPool, patience: Duration) -> Result<usize, MigrateError> {
+    migrate_for(pool, None, patience).await
+}
+
+/// Does the same as [`migrate`] as the owner of the tables, and gives the role `application` the rights that a server
+/// needs, if it does not have them.
+pub async fn migrate_for(
+    pool: &PgPool,
+    application: Option<&str>,
+    patience: Duration,
+) -> Result<usize, MigrateError> {
     // A separate session that ends with this call: its settings and its lock end with it, even if the call is
     // cancelled. It both holds the lock and migrates: if a process is killed, its index build continues in PostgreSQL
     // until it is done, and the lock must be held as long.
     let mut session = pool.acquire().await?.detach();
-    let result = migrate_in(&mut session, patience).await;
+    let result = migrate_in(&mut session, application, patience).await;
     if let Err(error) = session.close().await {
         tracing::debug!(%error, "the migrating session was gone before it was closed");
     }
     result
 }
 
-async fn migrate_in(session: &mut PgConnection, patience: Duration) -> Result<usize, MigrateError> {
+async fn migrate_in(
+    session: &mut PgConnection,
+    application: Option<&str>,
+    patience: Duration,
+) -> Result<usize, MigrateError> {
     lock(session, patience).await?;
     // A statement timeout would end a long concurrent build or validation half-way, at every start again.
     sqlx::query!("select set_config('statement_timeout', '0', false)")
         .fetch_one(&mut *session)
         .await?;
     let migrator = sqlx::migrate!("../../migrations");
-    let pending = pending(session, &migrator).await?;
+    let all = migrator.iter().filter(|one| is_up(one)).count();
+    let standing = standing(session).await?;
+    let pending = match (standing.is_begun, standing.may_migrate) {
+        (false, false) => return Err(standing.not_owner(all)),
+        (false, true) => {
+            session.ensure_migrations_table(APPLIED).await?;
+            pending(session, &migrator).await?
+        }
+        (true, _) => pending(session, &migrator).await?,
+    };
+    if !pending.is_empty() && !standing.may_migrate {
+        return Err(standing.not_owner(pending.len()));
+    }
+    let has_changed = !pending.is_empty();
     for migration in pending {
         if migration.no_tx {
             apply_outside_transaction(session, migration, patience).await?;
@@ -86,7 +134,66 @@ async fn migrate_in(session: &mut PgConnection, patience: Duration) -> Result<us
             apply_in_transaction(session, migration, patience).await?;
         }
     }
-    Ok(migrator.iter().filter(|one| is_up(one)).count())
+    if let Some(role) = application {
+        let granted = grant(session, role, has_changed).await;
+        granted.map_err(|source| MigrateError::Grant {
+            role: role.to_owned(),
+            source,
+        })?;
+    }
+    Ok(all)
+}
+
+/// What the role of a session may do about migrations.
+struct Standing {
+    role: String,
+    /// Whether the table of applied migrations exists.
+    is_begun: bool,
+    may_migrate: bool,
+}
+
+impl Standing {
+    fn not_owner(self, pending: usize) -> MigrateError {
+        MigrateError::NotOwner {
+            role: self.role,
+            pending,
+        }
+    }
+}
+
+async fn standing(session: &mut PgConnection) -> Result<Standing, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"select current_user::text as "role!", c.oid is not null as "is_begun!",
+             case when c.oid is null then has_schema_privilege('public', 'CREATE') else pg_has_role(c.relowner, 'USAGE') end as "may_migrate!"
+           from (select to_regclass('public._sqlx_migrations') as oid) t left join pg_class c on c.oid = t.oid"#
+    )
+    .fetch_one(session)
+    .await?;
+    Ok(Standing {
+        role: row.role,
+        is_begun: row.is_begun,
+        may_migrate: row.may_migrate,
+    })
+}
+
+/// Gives the application's role its rights, after a migration and wherever one is missing (as after a restore without
+/// them). It holds the lock on migrating: two sessions that change the rights of one table would fail.
+async fn grant(session: &mut PgConnection, role: &str, has_changed: bool) -> Result<(), sqlx::Error> {
+    let is_missing = sqlx::query_scalar!(
+        r#"select not has_function_privilege($1::text::name, 'public.make_feature_table(text, text[], text[], boolean[])', 'EXECUTE')
+             or exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace
+                        where n.nspname in ('public', 'features', 'metadata') and c.relkind in ('r', 'p') and not c.relispartition
+                          and not (has_schema_privilege($1::text::name, n.oid, 'USAGE') and has_table_privilege($1::text::name, c.oid, 'SELECT'))) as "is_missing!""#,
+        role
+    )
+    .fetch_one(&mut *session)
+    .await?;
+    if has_changed || is_missing {
+        sqlx::query!("select grant_application_role($1::text::name)", role)
+            .execute(&mut *session)
+            .await?;
+    }
+    Ok(())
 }
 
 fn is_up(migration: &Migration) -> bool {
@@ -102,7 +209,6 @@ async fn pending<'m>(
     session: &mut PgConnection,
     migrator: &'m Migrator,
 ) -> Result<Vec<&'m Migration>, MigrateError> {
-    session.ensure_migrations_table(APPLIED).await?;
     if let Some(version) = session.dirty_version(APPLIED).await? {
         return Err(Failure::Dirty(version).into());
     }

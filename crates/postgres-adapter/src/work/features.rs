@@ -24,10 +24,17 @@ impl Features for PgTx {
         .await
         .map_err(|e| self.fail(e))?;
         if !exists {
-            sqlx::raw_sql(AssertSqlSafe(dynamic::create_feature_table(hook, contract)))
-                .execute(self.conn())
-                .await
-                .map_err(|e| self.fail(e))?;
+            let columns = dynamic::Columns::of_contract(contract);
+            sqlx::query!(
+                "select make_feature_table($1, $2, $3, $4)",
+                hook.as_str(),
+                &columns.names,
+                &columns.types,
+                &columns.required
+            )
+            .execute(self.conn())
+            .await
+            .map_err(|e| self.fail(e))?;
         }
         Ok(())
     }

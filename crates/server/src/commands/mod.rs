@@ -1,6 +1,7 @@
-//! Client commands: they call a running server, or create keys and tokens.
+//! Commands besides the server: they call a running one, make the roles of its database, or create keys and tokens.
 
 mod client;
+mod database;
 mod keys;
 mod registry;
 mod token;
@@ -9,6 +10,7 @@ mod withdrawals;
 use clap::Args;
 
 pub(crate) use client::{SERVER, TOKEN};
+pub(crate) use database::{DatabaseRoles, check as check_database};
 pub(crate) use keys::GenerateKeys;
 pub(crate) use registry::{Hooks, Live, Release, Unyank, Yank};
 pub(crate) use token::MintToken;

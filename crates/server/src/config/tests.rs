@@ -240,3 +240,16 @@ fn secrets_do_not_reach_a_log() {
         "{shown}"
     );
 }
+
+// proves ISO-2
+#[test]
+fn an_owner_of_tables_needs_a_role_beside_it() {
+    let owner = ("HALLMARK_DATABASE__OWNER_URL", "postgres+x://owner@h/d");
+    let both = read(&[("DATABASE_URL", "postgres://app@h/d"), owner]).unwrap();
+    assert_eq!(both.database_owner_url.unwrap().reveal(), "postgres://owner@h/d");
+    let alone = read(&[owner]).unwrap_err();
+    assert!(
+        alone.contains("database.owner_url: requires database.url"),
+        "{alone}"
+    );
+}
