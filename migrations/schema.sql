@@ -10,6 +10,14 @@ CREATE FUNCTION public.acting_user_id() RETURNS uuid
     LANGUAGE sql STABLE
     AS $_$ SELECT substring(current_setting('hallmark.actor', true) FROM '^user:(.+)$')::uuid $_$;
 
+CREATE FUNCTION public.application_roles() RETURNS SETOF name
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT r.rolname FROM pg_proc p, aclexplode(p.proacl) a JOIN pg_roles r ON r.oid = a.grantee
+  WHERE p.oid = 'public.make_feature_table(text, text[], text[], boolean[])'::regprocedure AND a.privilege_type = 'EXECUTE' AND a.grantee <> p.proowner
+$$;
+
 CREATE FUNCTION public.check_delegation_facts() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -39,6 +47,52 @@ BEGIN
   RETURN NEW;
 END $$;
 
+CREATE FUNCTION public.check_delegations_archived() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+DECLARE
+  lost text;
+BEGIN
+  SELECT o.delegation_id INTO lost FROM old_rows o
+  WHERE NOT EXISTS (SELECT FROM delegation_archive_ids i WHERE i.delegation_id = o.delegation_id)
+     OR NOT EXISTS (
+       SELECT FROM delegations_archive a
+       WHERE a.delegation_id = o.delegation_id AND a.created_at = o.created_at
+         AND (a.task_id, a.caller_id, a.callee_id, a.status, a.attempt, a.retry_count, a.updated_at, a.retry_of, a.parent_id, a.root_id)
+             IS NOT DISTINCT FROM
+             (o.task_id, o.caller_id, o.callee_id, o.status, o.attempt, o.retry_count, o.updated_at, o.retry_of, o.parent_id, o.root_id))
+  LIMIT 1;
+  IF lost IS NOT NULL THEN
+    RAISE EXCEPTION 'DELETE of table delegations is refused: delegation % is not in the archive', lost USING ERRCODE = 'restrict_violation';
+  END IF;
+  RETURN NULL;
+END $$;
+
+CREATE FUNCTION public.check_deposition_open() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+DECLARE
+  deposition CONSTANT text := CASE TG_OP WHEN 'DELETE' THEN OLD.deposition_id ELSE NEW.deposition_id END;
+BEGIN
+  IF (SELECT status FROM depositions WHERE id = deposition) = 'accepted' THEN
+    RAISE EXCEPTION '% of table % is refused: deposition % was accepted', TG_OP, TG_TABLE_NAME, deposition USING ERRCODE = 'restrict_violation';
+  END IF;
+  RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END;
+END $$;
+
+CREATE FUNCTION public.check_deposition_record() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+BEGIN
+  IF NOT EXISTS (SELECT FROM records r WHERE r.srn = NEW.record_srn AND r.source_kind = 'deposition' AND right(r.source_id, length(NEW.id) + 5) = ':dep:' || NEW.id) THEN
+    RAISE EXCEPTION 'record % was not made of deposition %', NEW.record_srn, NEW.id USING ERRCODE = 'restrict_violation';
+  END IF;
+  RETURN NEW;
+END $$;
+
 CREATE FUNCTION public.check_head() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -59,6 +113,7 @@ END $$;
 
 CREATE FUNCTION public.check_live_move() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
 DECLARE
   last hook_live_moves;
@@ -72,6 +127,7 @@ END $$;
 
 CREATE FUNCTION public.check_live_pointer() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
 DECLARE
   hook text := CASE TG_TABLE_NAME WHEN 'hooks' THEN to_jsonb(NEW) ->> 'name' ELSE to_jsonb(NEW) ->> 'hook_name' END;
@@ -121,6 +177,89 @@ BEGIN
   RETURN NEW;
 END $$;
 
+CREATE FUNCTION public.column_definition(name text, type text, required boolean) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+BEGIN
+  IF name IS NULL OR name !~ '^[a-z][a-z0-9_]{0,62}$' THEN
+    RAISE EXCEPTION '% is no name of a column', quote_nullable(name) USING ERRCODE = 'invalid_name';
+  END IF;
+  IF type IS NULL OR type <> ALL (ARRAY['text', 'double precision', 'bigint', 'boolean', 'date', 'timestamptz', 'uuid', 'jsonb']) THEN
+    RAISE EXCEPTION '% is no type of a column', quote_nullable(type) USING ERRCODE = 'invalid_parameter_value';
+  END IF;
+  -- %I would leave some words without quotes that are types or functions.
+  RETURN '"' || name || '" ' || type || CASE WHEN required THEN ' NOT NULL' ELSE '' END;
+END $_$;
+
+CREATE FUNCTION public.contract_facts(contract jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT jsonb_build_array(contract ->> 'cardinality',
+    (SELECT jsonb_agg(jsonb_build_array(c ->> 'name', c ->> 'json_type', c ->> 'format', c ->> 'required') ORDER BY n)
+     FROM jsonb_array_elements(contract -> 'columns') WITH ORDINALITY AS columns (c, n)))
+$$;
+
+CREATE FUNCTION public.grant_application_role(application name) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  owner CONSTANT oid := (SELECT relowner FROM pg_class WHERE oid = 'public.records'::regclass);
+  one record;
+BEGIN
+  -- PostgreSQL would only warn.
+  IF NOT pg_has_role(owner, 'USAGE') THEN
+    RAISE EXCEPTION 'only the owner of the tables can give rights on them' USING ERRCODE = 'insufficient_privilege';
+  END IF;
+  IF pg_has_role(application, owner, 'MEMBER') THEN
+    RAISE EXCEPTION 'role % is the owner of the tables, or a member of it', application USING ERRCODE = 'invalid_grant_operation';
+  END IF;
+  REVOKE CREATE ON SCHEMA public FROM PUBLIC;
+  EXECUTE format('REVOKE ALL ON SCHEMA public, features, metadata FROM %I', application);
+  EXECUTE format('GRANT USAGE ON SCHEMA public, features, metadata TO %I', application);
+  FOR one IN
+    SELECT c.oid::regclass AS name FROM pg_class c
+    WHERE c.relnamespace IN ('public'::regnamespace, 'features'::regnamespace, 'metadata'::regnamespace)
+      AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relname <> '_sqlx_migrations'
+      AND pg_has_role(c.relowner, 'USAGE')
+    ORDER BY c.oid
+  LOOP
+    PERFORM public.grant_on_table(one.name, application);
+  END LOOP;
+  -- Locked with FOR UPDATE when a schema is registered, which takes this privilege; its guard refuses every update.
+  EXECUTE format('GRANT UPDATE ON TABLE public.metadata_tables TO %I', application);
+  IF to_regclass('public._sqlx_migrations') IS NOT NULL THEN
+    EXECUTE format('REVOKE ALL ON TABLE public._sqlx_migrations FROM %I', application);
+    EXECUTE format('GRANT SELECT ON TABLE public._sqlx_migrations TO %I', application);
+  END IF;
+  EXECUTE format('GRANT EXECUTE ON FUNCTION public.make_feature_table(text, text[], text[], boolean[]),
+    public.sync_metadata_table(text, text[], text[], boolean[]), public.make_archive_month(timestamptz), public.hold_activity_log() TO %I', application);
+END $$;
+
+CREATE FUNCTION public.grant_on_table(of regclass, application name) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  -- The bits of pg_trigger.tgtype: 8 is DELETE, 16 is UPDATE.
+  refused CONSTANT int := (SELECT coalesce(bit_or(tgtype::int), 0) FROM pg_trigger
+                           WHERE tgrelid = of AND NOT tgisinternal AND tgqual IS NULL AND tgfoid = 'public.refuse_change()'::regprocedure);
+BEGIN
+  EXECUTE format('REVOKE ALL ON TABLE %s FROM %I', of, application);
+  EXECUTE format('GRANT SELECT, INSERT%s%s ON TABLE %s TO %I',
+    CASE WHEN refused & 16 = 0 THEN ', UPDATE' ELSE '' END, CASE WHEN refused & 8 = 0 THEN ', DELETE' ELSE '' END, of, application);
+END $$;
+
+CREATE FUNCTION public.hold_activity_log() RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+BEGIN
+  LOCK TABLE public.activity_log IN SHARE ROW EXCLUSIVE MODE;
+END $$;
+
 CREATE FUNCTION public.keep_lease() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -133,6 +272,7 @@ END $$;
 
 CREATE FUNCTION public.log_delegations_created() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
 DECLARE by_user CONSTANT uuid := acting_user_id(); by_account CONSTANT uuid := acting_service_account_id();
 BEGIN
@@ -146,6 +286,7 @@ END $$;
 
 CREATE FUNCTION public.log_delegations_moved() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
 DECLARE by_user CONSTANT uuid := acting_user_id(); by_account CONSTANT uuid := acting_service_account_id();
 BEGIN
@@ -159,12 +300,14 @@ END $$;
 
 CREATE FUNCTION public.log_position(id xid8) RETURNS xid8
     LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
   SELECT (coalesce((SELECT max(xid_offset) FROM log_epochs), 0) + id::text::bigint)::text::xid8
 $$;
 
 CREATE FUNCTION public.log_tasks_created() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
 BEGIN
   INSERT INTO activity_log (kind, subject, actor_user_id, actor_service_account_id, payload)
@@ -176,6 +319,7 @@ END $$;
 
 CREATE FUNCTION public.log_tasks_moved() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
 DECLARE by_user CONSTANT uuid := acting_user_id(); by_account CONSTANT uuid := acting_service_account_id();
 BEGIN
@@ -188,7 +332,8 @@ BEGIN
 END $$;
 
 CREATE FUNCTION public.make_archive_month(at timestamp with time zone) RETURNS void
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
 DECLARE
   begins CONSTANT timestamptz := date_trunc('month', at AT TIME ZONE 'UTC') AT TIME ZONE 'UTC';
@@ -197,9 +342,45 @@ DECLARE
 BEGIN
   IF to_regclass('public.' || partition) IS NULL THEN
     PERFORM pg_advisory_xact_lock(hashtext('delegations_archive'));
-    EXECUTE format('CREATE TABLE IF NOT EXISTS public.%I PARTITION OF public.delegations_archive FOR VALUES FROM (%L) TO (%L)', partition, begins, ends);
+    -- Another session may have made it while this one waited.
+    IF to_regclass('public.' || partition) IS NULL THEN
+      EXECUTE format('CREATE TABLE public.%I PARTITION OF public.delegations_archive FOR VALUES FROM (%L) TO (%L)', partition, begins, ends);
+      EXECUTE format('CREATE TRIGGER tr_delegations_archive_kept BEFORE TRUNCATE ON public.%I FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change()', partition);
+    END IF;
   END IF;
 END $$;
+
+CREATE FUNCTION public.make_feature_table(hook text, names text[], types text[], required boolean[]) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $_$
+DECLARE
+  columns text := '';
+BEGIN
+  IF hook IS NULL OR hook !~ '^[a-z][a-z0-9_]{0,39}$' OR NOT EXISTS (SELECT FROM hooks WHERE hooks.name = hook) THEN
+    RAISE EXCEPTION '% is no registered hook', quote_nullable(hook) USING ERRCODE = 'invalid_name';
+  END IF;
+  FOR n IN 1 .. coalesce(cardinality(names), 0) LOOP
+    columns := columns || ', ' || column_definition(names[n], types[n], required[n]);
+  END LOOP;
+  -- The foreign keys lock the tables that they refer to, records first. A batch that ends writes runs before records, so without this
+  -- the two could deadlock.
+  LOCK TABLE public.hook_runs, public.records IN SHARE ROW EXCLUSIVE MODE;
+  EXECUTE format('CREATE TABLE features."%1$s" (
+      id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+      record_srn text NOT NULL REFERENCES public.records (srn),
+      run_id uuid NOT NULL REFERENCES public.hook_runs (id),
+      created_at timestamptz NOT NULL DEFAULT now(),
+      superseded_by uuid REFERENCES public.hook_runs (id)%2$s);
+    CREATE INDEX ON features."%1$s" (record_srn) WHERE superseded_by IS NULL;
+    CREATE INDEX ON features."%1$s" (record_srn) WHERE superseded_by IS NOT NULL;
+    CREATE INDEX ON features."%1$s" (id) WHERE superseded_by IS NULL;
+    CREATE INDEX ON features."%1$s" (run_id);
+    CREATE TRIGGER tr_only_supersede BEFORE UPDATE ON features."%1$s" FOR EACH ROW EXECUTE FUNCTION public.only_supersede();
+    CREATE TRIGGER tr_immutable BEFORE DELETE OR TRUNCATE ON features."%1$s" FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change()',
+    hook, columns);
+  PERFORM grant_on_table(format('features."%s"', hook)::regclass, application) FROM application_roles() AS application;
+END $_$;
 
 CREATE FUNCTION public.only_acknowledge() RETURNS trigger
     LANGUAGE plpgsql
@@ -233,6 +414,49 @@ CREATE FUNCTION public.refuse_change() RETURNS trigger
 BEGIN
   RAISE EXCEPTION '% of table % is refused: its rows are immutable', TG_OP, TG_TABLE_NAME USING ERRCODE = 'restrict_violation';
 END $$;
+
+CREATE FUNCTION public.refuse_row_change() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+  RAISE EXCEPTION '% of table % is refused: %', TG_OP, TG_TABLE_NAME, TG_ARGV[0] USING ERRCODE = 'restrict_violation';
+END $$;
+
+CREATE FUNCTION public.sync_metadata_table(table_name text, names text[], types text[], required boolean[]) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $_$
+DECLARE
+  known CONSTANT regclass := to_regclass(format('metadata.%I', table_name));
+  definition text;
+  is_required boolean;
+  columns text := '';
+  changes text[] := '{}';
+BEGIN
+  IF table_name IS NULL OR table_name !~ '^[a-z][a-z0-9_]*$'
+     OR NOT EXISTS (SELECT FROM metadata_tables m WHERE m.table_name = sync_metadata_table.table_name) THEN
+    RAISE EXCEPTION '% is no reserved metadata table', quote_nullable(table_name) USING ERRCODE = 'invalid_name';
+  END IF;
+  FOR n IN 1 .. coalesce(cardinality(names), 0) LOOP
+    -- A field that is new within a major version is optional; otherwise it would break older records.
+    definition := column_definition(names[n], types[n], required[n] AND known IS NULL);
+    columns := columns || ', ' || definition;
+    SELECT a.attnotnull INTO is_required FROM pg_attribute a WHERE a.attrelid = known AND a.attname = names[n] AND a.attnum > 0 AND NOT a.attisdropped;
+    IF NOT FOUND THEN
+      changes := changes || ('ADD COLUMN ' || definition);
+    ELSIF is_required AND NOT required[n] THEN
+      changes := changes || format('ALTER COLUMN "%s" DROP NOT NULL', names[n]);
+    END IF;
+  END LOOP;
+  IF known IS NULL THEN
+    EXECUTE format('CREATE TABLE metadata."%1$s" (record_srn text PRIMARY KEY REFERENCES public.records (srn)%2$s);
+      CREATE TRIGGER tr_immutable BEFORE UPDATE OR DELETE OR TRUNCATE ON metadata."%1$s" FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change()',
+      table_name, columns);
+    PERFORM grant_on_table(format('metadata."%s"', table_name)::regclass, application) FROM application_roles() AS application;
+  ELSIF cardinality(changes) > 0 THEN
+    EXECUTE format('ALTER TABLE metadata."%s" %s', table_name, array_to_string(changes, ', '));
+  END IF;
+END $_$;
 
 CREATE FUNCTION public.withdrawal_of(of_record uuid, of_run uuid) RETURNS bigint
     LANGUAGE sql STABLE
@@ -1144,11 +1368,19 @@ CREATE UNIQUE INDEX ix_tasks_service_account_idempotency ON public.tasks USING b
 
 CREATE UNIQUE INDEX ix_tasks_user_idempotency ON public.tasks USING btree (creator_user_id, idempotency_key) WHERE ((creator_user_id IS NOT NULL) AND (idempotency_key IS NOT NULL));
 
+CREATE UNIQUE INDEX uq_delegation_attempts_claimed ON public.delegation_attempts USING btree (delegation_id, attempt) WHERE (event = 'claimed'::text);
+
 CREATE UNIQUE INDEX uq_ingest_runs_active ON public.ingest_runs USING btree (convention_slug) WHERE (status = ANY (ARRAY['pending'::text, 'running'::text]));
 
 CREATE UNIQUE INDEX uq_ingest_runs_schedule ON public.ingest_runs USING btree (convention_slug, scheduled_for) WHERE (scheduled_for IS NOT NULL);
 
 CREATE TRIGGER tr_activity_log_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON public.activity_log FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+
+CREATE TRIGGER tr_conventions_facts BEFORE UPDATE OF slug, created_at ON public.conventions FOR EACH ROW WHEN (((old.slug IS DISTINCT FROM new.slug) OR (old.created_at IS DISTINCT FROM new.created_at))) EXECUTE FUNCTION public.refuse_row_change('which convention it is never changes');
+
+CREATE TRIGGER tr_conventions_kept BEFORE DELETE OR TRUNCATE ON public.conventions FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+
+CREATE TRIGGER tr_delegation_archive_ids_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON public.delegation_archive_ids FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 
 CREATE TRIGGER tr_delegation_attempts_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON public.delegation_attempts FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 
@@ -1158,13 +1390,41 @@ CREATE TRIGGER tr_delegation_inbox_kept BEFORE TRUNCATE ON public.delegation_inb
 
 CREATE TRIGGER tr_delegation_leases_keep BEFORE DELETE ON public.delegation_leases FOR EACH ROW WHEN ((old.callee_id !~~ 'hallmark:%'::text)) EXECUTE FUNCTION public.keep_lease();
 
+CREATE TRIGGER tr_delegations_archive_immutable BEFORE DELETE OR UPDATE ON public.delegations_archive FOR EACH ROW EXECUTE FUNCTION public.refuse_row_change('its rows are immutable');
+
+CREATE TRIGGER tr_delegations_archive_kept BEFORE TRUNCATE ON public.delegations_archive FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+
+CREATE TRIGGER tr_delegations_archived AFTER DELETE ON public.delegations REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION public.check_delegations_archived();
+
+CREATE TRIGGER tr_delegations_ended BEFORE UPDATE ON public.delegations FOR EACH ROW WHEN (((old.status = ANY (ARRAY['completed'::text, 'failed'::text, 'stuck'::text])) AND (old.* IS DISTINCT FROM new.*))) EXECUTE FUNCTION public.refuse_row_change('the delegation has ended');
+
 CREATE TRIGGER tr_delegations_facts BEFORE UPDATE OF delegation_id, task_id, caller_id, callee_id, created_at, idempotency_key, retry_of, parent_id, root_id, depth ON public.delegations FOR EACH ROW EXECUTE FUNCTION public.check_delegation_facts();
 
 CREATE TRIGGER tr_delegations_forward_only BEFORE UPDATE OF status, attempt ON public.delegations FOR EACH ROW EXECUTE FUNCTION public.check_delegation_move();
 
+CREATE TRIGGER tr_delegations_kept BEFORE TRUNCATE ON public.delegations FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+
 CREATE TRIGGER tr_delegations_log_created AFTER INSERT ON public.delegations REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.log_delegations_created();
 
 CREATE TRIGGER tr_delegations_log_moved AFTER UPDATE ON public.delegations REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.log_delegations_moved();
+
+CREATE TRIGGER tr_delegations_more_facts BEFORE UPDATE OF task_preview, input, request_hash, retry_count, max_retries ON public.delegations FOR EACH ROW WHEN ((((((old.task_preview IS DISTINCT FROM new.task_preview) OR (old.input IS DISTINCT FROM new.input)) OR (old.request_hash IS DISTINCT FROM new.request_hash)) OR (old.retry_count IS DISTINCT FROM new.retry_count)) OR (old.max_retries IS DISTINCT FROM new.max_retries))) EXECUTE FUNCTION public.refuse_row_change('what a delegation is never changes');
+
+CREATE TRIGGER tr_deposition_files_facts BEFORE UPDATE ON public.deposition_files FOR EACH ROW EXECUTE FUNCTION public.refuse_row_change('a file is replaced, not changed');
+
+CREATE TRIGGER tr_deposition_files_kept BEFORE TRUNCATE ON public.deposition_files FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+
+CREATE TRIGGER tr_deposition_files_open BEFORE INSERT OR DELETE ON public.deposition_files FOR EACH ROW EXECUTE FUNCTION public.check_deposition_open();
+
+CREATE TRIGGER tr_depositions_accepted BEFORE UPDATE ON public.depositions FOR EACH ROW WHEN (((old.status = 'accepted'::text) AND (old.* IS DISTINCT FROM new.*))) EXECUTE FUNCTION public.refuse_row_change('it was accepted');
+
+CREATE TRIGGER tr_depositions_begin BEFORE INSERT ON public.depositions FOR EACH ROW WHEN (((new.status <> 'draft'::text) OR (new.submissions <> 0) OR (new.record_srn IS NOT NULL))) EXECUTE FUNCTION public.refuse_row_change('a deposition begins as a draft');
+
+CREATE TRIGGER tr_depositions_facts BEFORE UPDATE OF id, convention_slug, owner_user_id, created_at, submissions ON public.depositions FOR EACH ROW WHEN ((((((old.id IS DISTINCT FROM new.id) OR (old.convention_slug IS DISTINCT FROM new.convention_slug)) OR (old.owner_user_id IS DISTINCT FROM new.owner_user_id)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (new.submissions < old.submissions))) EXECUTE FUNCTION public.refuse_row_change('what a deposition is never changes');
+
+CREATE TRIGGER tr_depositions_kept BEFORE DELETE OR TRUNCATE ON public.depositions FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+
+CREATE TRIGGER tr_depositions_record BEFORE UPDATE OF record_srn ON public.depositions FOR EACH ROW WHEN (((new.record_srn IS NOT NULL) AND (old.record_srn IS DISTINCT FROM new.record_srn))) EXECUTE FUNCTION public.check_deposition_record();
 
 CREATE TRIGGER tr_hook_live_moves_follow BEFORE INSERT ON public.hook_live_moves FOR EACH ROW EXECUTE FUNCTION public.check_live_move();
 
@@ -1184,15 +1444,49 @@ CREATE TRIGGER tr_hook_releases_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON
 
 CREATE TRIGGER tr_hook_runs_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON public.hook_runs FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 
+CREATE TRIGGER tr_hooks_contract BEFORE UPDATE OF contract ON public.hooks FOR EACH ROW WHEN ((public.contract_facts(old.contract) IS DISTINCT FROM public.contract_facts(new.contract))) EXECUTE FUNCTION public.refuse_row_change('only descriptions and units of a contract change');
+
+CREATE TRIGGER tr_hooks_facts BEFORE UPDATE OF name, created_at ON public.hooks FOR EACH ROW WHEN (((old.name IS DISTINCT FROM new.name) OR (old.created_at IS DISTINCT FROM new.created_at))) EXECUTE FUNCTION public.refuse_row_change('what a hook is never changes');
+
+CREATE TRIGGER tr_hooks_kept BEFORE DELETE OR TRUNCATE ON public.hooks FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+
 CREATE CONSTRAINT TRIGGER tr_hooks_live_is_history AFTER INSERT OR UPDATE OF live_release_id ON public.hooks DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.check_live_pointer();
 
+CREATE TRIGGER tr_ingest_batches_ended BEFORE UPDATE OF status ON public.ingest_batches FOR EACH ROW WHEN (((old.status <> 'queued'::text) AND (old.status <> new.status))) EXECUTE FUNCTION public.refuse_row_change('the batch has ended');
+
+CREATE TRIGGER tr_ingest_batches_facts BEFORE UPDATE OF ingest_run_id, batch, task_id, records ON public.ingest_batches FOR EACH ROW WHEN (((((old.ingest_run_id IS DISTINCT FROM new.ingest_run_id) OR (old.batch IS DISTINCT FROM new.batch)) OR (old.task_id IS DISTINCT FROM new.task_id)) OR (old.records IS DISTINCT FROM new.records))) EXECUTE FUNCTION public.refuse_row_change('what a batch is never changes');
+
+CREATE TRIGGER tr_ingest_batches_kept BEFORE DELETE OR TRUNCATE ON public.ingest_batches FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+
+CREATE TRIGGER tr_ingest_files_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON public.ingest_files FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+
 CREATE TRIGGER tr_ingest_pulls_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON public.ingest_pulls FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+
+CREATE TRIGGER tr_ingest_records_batch BEFORE UPDATE OF batch ON public.ingest_records FOR EACH ROW WHEN (((old.batch IS DISTINCT FROM new.batch) AND ((old.batch IS NOT NULL) OR (old.outcome IS NOT NULL)))) EXECUTE FUNCTION public.refuse_row_change('a line gets its batch once');
+
+CREATE TRIGGER tr_ingest_records_facts BEFORE UPDATE OF ingest_run_id, source_id, seq, upload, line, metadata, bytes, content_hash ON public.ingest_records FOR EACH ROW WHEN (((((((((old.ingest_run_id IS DISTINCT FROM new.ingest_run_id) OR (old.source_id IS DISTINCT FROM new.source_id)) OR (old.seq IS DISTINCT FROM new.seq)) OR (old.upload IS DISTINCT FROM new.upload)) OR (old.line IS DISTINCT FROM new.line)) OR (old.metadata IS DISTINCT FROM new.metadata)) OR (old.bytes IS DISTINCT FROM new.bytes)) OR (old.content_hash IS DISTINCT FROM new.content_hash))) EXECUTE FUNCTION public.refuse_row_change('what a line is, and where it came from, never changes');
+
+CREATE TRIGGER tr_ingest_records_kept BEFORE DELETE OR TRUNCATE ON public.ingest_records FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+
+CREATE TRIGGER tr_ingest_records_outcome BEFORE UPDATE OF outcome, hook_name, reason, record_srn ON public.ingest_records FOR EACH ROW WHEN (((old.outcome IS NOT NULL) AND ((((old.outcome IS DISTINCT FROM new.outcome) OR (old.hook_name IS DISTINCT FROM new.hook_name)) OR (old.reason IS DISTINCT FROM new.reason)) OR (old.record_srn IS DISTINCT FROM new.record_srn)))) EXECUTE FUNCTION public.refuse_row_change('a line gets its outcome once');
+
+CREATE TRIGGER tr_ingest_refusals_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON public.ingest_refusals FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+
+CREATE TRIGGER tr_ingest_runs_facts BEFORE UPDATE OF id, convention_slug, mode, schema_id, schema_version, batch_size, record_limit, opened_by_user_id, opened_by_service_account_id, started_at, since, scheduled_for ON public.ingest_runs FOR EACH ROW WHEN (((((((((((((old.id IS DISTINCT FROM new.id) OR (old.convention_slug IS DISTINCT FROM new.convention_slug)) OR (old.mode IS DISTINCT FROM new.mode)) OR (old.schema_id IS DISTINCT FROM new.schema_id)) OR (old.schema_version IS DISTINCT FROM new.schema_version)) OR (old.batch_size IS DISTINCT FROM new.batch_size)) OR (old.record_limit IS DISTINCT FROM new.record_limit)) OR (old.opened_by_user_id IS DISTINCT FROM new.opened_by_user_id)) OR (old.opened_by_service_account_id IS DISTINCT FROM new.opened_by_service_account_id)) OR (old.started_at IS DISTINCT FROM new.started_at)) OR (old.since IS DISTINCT FROM new.since)) OR (old.scheduled_for IS DISTINCT FROM new.scheduled_for))) EXECUTE FUNCTION public.refuse_row_change('who opened an ingest run, when and how, never changes');
+
+CREATE TRIGGER tr_ingest_runs_kept BEFORE DELETE OR TRUNCATE ON public.ingest_runs FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 
 CREATE TRIGGER tr_ingest_uploads_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON public.ingest_uploads FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 
 CREATE TRIGGER tr_log_epochs_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON public.log_epochs FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 
+CREATE TRIGGER tr_metadata_tables_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON public.metadata_tables FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+
+CREATE TRIGGER tr_record_heads_forward_only BEFORE UPDATE ON public.record_heads FOR EACH ROW WHEN (((new.record_id <> old.record_id) OR (new.version <= old.version) OR (new.srn !~~ ((('%:rec:'::text || new.record_id) || '@'::text) || new.version)))) EXECUTE FUNCTION public.refuse_row_change('the newest version of a record only moves forward');
+
 CREATE TRIGGER tr_record_heads_inserted BEFORE INSERT ON public.record_heads FOR EACH ROW WHEN ((new.srn IS NULL)) EXECUTE FUNCTION public.check_head();
+
+CREATE TRIGGER tr_record_heads_kept BEFORE DELETE OR TRUNCATE ON public.record_heads FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 
 CREATE TRIGGER tr_record_heads_withdrawn BEFORE UPDATE ON public.record_heads FOR EACH ROW WHEN (((old.srn IS NULL) OR (new.srn IS NULL))) EXECUTE FUNCTION public.check_head();
 
@@ -1200,15 +1494,39 @@ CREATE TRIGGER tr_records_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON publi
 
 CREATE TRIGGER tr_release_pins_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON public.release_pins FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 
+CREATE TRIGGER tr_schema_features_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON public.schema_features FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+
 CREATE TRIGGER tr_schemas_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON public.schemas FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+
+CREATE TRIGGER tr_service_accounts_facts BEFORE UPDATE OF id, issuer, subject, first_seen ON public.service_accounts FOR EACH ROW WHEN (((((old.id IS DISTINCT FROM new.id) OR (old.issuer IS DISTINCT FROM new.issuer)) OR (old.subject IS DISTINCT FROM new.subject)) OR (old.first_seen IS DISTINCT FROM new.first_seen))) EXECUTE FUNCTION public.refuse_row_change('which machine a service account is never changes');
+
+CREATE TRIGGER tr_service_accounts_kept BEFORE DELETE OR TRUNCATE ON public.service_accounts FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 
 CREATE TRIGGER tr_submission_results_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON public.submission_results FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 
+CREATE TRIGGER tr_submissions_curated BEFORE UPDATE ON public.submissions FOR EACH ROW WHEN (((old.curated_by_user_id IS NOT NULL) AND (old.* IS DISTINCT FROM new.*))) EXECUTE FUNCTION public.refuse_row_change('a curator has decided');
+
+CREATE TRIGGER tr_submissions_facts BEFORE UPDATE OF task_id, deposition_id, number, metadata, schema_id, schema_version, submitted_at ON public.submissions FOR EACH ROW WHEN ((((((((old.task_id IS DISTINCT FROM new.task_id) OR (old.deposition_id IS DISTINCT FROM new.deposition_id)) OR (old.number IS DISTINCT FROM new.number)) OR (old.metadata IS DISTINCT FROM new.metadata)) OR (old.schema_id IS DISTINCT FROM new.schema_id)) OR (old.schema_version IS DISTINCT FROM new.schema_version)) OR (old.submitted_at IS DISTINCT FROM new.submitted_at))) EXECUTE FUNCTION public.refuse_row_change('what was submitted never changes');
+
+CREATE TRIGGER tr_submissions_kept BEFORE DELETE OR TRUNCATE ON public.submissions FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+
+CREATE TRIGGER tr_submissions_open BEFORE INSERT OR UPDATE ON public.submissions FOR EACH ROW EXECUTE FUNCTION public.check_deposition_open();
+
 CREATE TRIGGER tr_supersessions_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON public.supersessions FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+
+CREATE TRIGGER tr_tasks_ended BEFORE UPDATE OF status ON public.tasks FOR EACH ROW WHEN (((old.status <> new.status) AND ((old.status = ANY (ARRAY['completed'::text, 'cancelled'::text])) OR ((old.status = 'failed'::text) AND (new.status <> 'queued'::text))))) EXECUTE FUNCTION public.refuse_row_change('the task has ended');
+
+CREATE TRIGGER tr_tasks_facts BEFORE UPDATE OF id, kind, name, params, created_at, creator_user_id, creator_service_account_id, idempotency_key, request_hash ON public.tasks FOR EACH ROW WHEN ((((((((((old.id IS DISTINCT FROM new.id) OR (old.kind IS DISTINCT FROM new.kind)) OR (old.name IS DISTINCT FROM new.name)) OR (old.params IS DISTINCT FROM new.params)) OR (old.created_at IS DISTINCT FROM new.created_at)) OR (old.creator_user_id IS DISTINCT FROM new.creator_user_id)) OR (old.creator_service_account_id IS DISTINCT FROM new.creator_service_account_id)) OR (old.idempotency_key IS DISTINCT FROM new.idempotency_key)) OR (old.request_hash IS DISTINCT FROM new.request_hash))) EXECUTE FUNCTION public.refuse_row_change('what a task is never changes');
+
+CREATE TRIGGER tr_tasks_kept BEFORE DELETE OR TRUNCATE ON public.tasks FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 
 CREATE TRIGGER tr_tasks_log_created AFTER INSERT ON public.tasks REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.log_tasks_created();
 
 CREATE TRIGGER tr_tasks_log_moved AFTER UPDATE ON public.tasks REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.log_tasks_moved();
+
+CREATE TRIGGER tr_users_facts BEFORE UPDATE OF id, provider, external_id, created_at ON public.users FOR EACH ROW WHEN (((((old.id IS DISTINCT FROM new.id) OR (old.provider IS DISTINCT FROM new.provider)) OR (old.external_id IS DISTINCT FROM new.external_id)) OR (old.created_at IS DISTINCT FROM new.created_at))) EXECUTE FUNCTION public.refuse_row_change('which person a user is never changes');
+
+CREATE TRIGGER tr_users_kept BEFORE DELETE OR TRUNCATE ON public.users FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 
 CREATE TRIGGER tr_withdrawals_follow BEFORE INSERT ON public.withdrawals FOR EACH ROW EXECUTE FUNCTION public.check_withdrawal();
 
