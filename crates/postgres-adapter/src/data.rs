@@ -2,6 +2,7 @@
 
 pub(crate) mod activity;
 pub(crate) mod activity_queries;
+pub(crate) mod cells;
 mod json_text;
 pub(crate) mod lineage;
 mod log_epochs;

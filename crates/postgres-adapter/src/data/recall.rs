@@ -7,7 +7,7 @@ use ports::{RecallQueries, StoreError};
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
-use crate::data::queries::cells;
+use crate::data::cells::cells;
 use crate::dynamic;
 use crate::store::error::store_error;
 use crate::store::reading::Reach;

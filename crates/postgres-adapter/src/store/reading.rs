@@ -21,7 +21,7 @@ use tokio::sync::mpsc::Sender;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tracing::Instrument as _;
 
-use crate::data::queries::cells_as_text;
+use crate::data::cells::cells_as_text;
 use crate::store::error::store_error;
 use crate::store::tx::PgStore;
 
