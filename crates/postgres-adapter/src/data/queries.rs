@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use domain::data::record::RecordRef;
-use domain::{Cell, ColumnType, HookName, RecordSrn, Schema, SchemaId, SchemaRef, Withdrawal};
+use domain::{Cell, HookName, RecordSrn, Schema, SchemaId, SchemaRef, Withdrawal};
 use ports::data::{PageKey, RecordView, RowStream, Settled, Table, TableCounts, TableKind, TableQuery};
 use ports::{DataQueries, StoreError};
 use sqlx::Row;
