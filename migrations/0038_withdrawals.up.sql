@@ -61,7 +61,7 @@ $$;
 
 -- A head leaves tables and comes back only as the withdrawals say, and a withdrawn record gets no new version. This is checked here because
 -- servers of before this migration know nothing of withdrawals.
-CREATE FUNCTION check_head() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION check_head() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
   run uuid;
 BEGIN

@@ -37,10 +37,12 @@ CREATE TRIGGER tr_conventions_facts BEFORE UPDATE OF slug, created_at ON convent
 CREATE TRIGGER tr_conventions_kept BEFORE DELETE OR TRUNCATE ON conventions
   FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
--- The newest version of a record: its number only rises, and the SRN is that of this record and version.
+-- The newest version of a record: its number only rises, and the SRN is that of this record and version. With the same number only a
+-- withdrawal or its end takes the SRN away or gives it back (`check_head`).
 CREATE TRIGGER tr_record_heads_forward_only BEFORE UPDATE ON record_heads
   FOR EACH ROW
-  WHEN (NEW.record_id <> OLD.record_id OR NEW.version <= OLD.version OR NEW.srn NOT LIKE '%:rec:' || NEW.record_id || '@' || NEW.version)
+  WHEN (NEW.record_id <> OLD.record_id OR NEW.version < OLD.version OR NEW.srn NOT LIKE '%:rec:' || NEW.record_id || '@' || NEW.version
+        OR (NEW.version = OLD.version AND NEW.srn IS NOT NULL AND OLD.srn IS NOT NULL))
   EXECUTE FUNCTION refuse_row_change('the newest version of a record only moves forward');
 CREATE TRIGGER tr_record_heads_kept BEFORE DELETE OR TRUNCATE ON record_heads
   FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();

@@ -95,6 +95,7 @@ END $$;
 
 CREATE FUNCTION public.check_head() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
 DECLARE
   run uuid;
@@ -1482,7 +1483,7 @@ CREATE TRIGGER tr_log_epochs_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON pu
 
 CREATE TRIGGER tr_metadata_tables_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON public.metadata_tables FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 
-CREATE TRIGGER tr_record_heads_forward_only BEFORE UPDATE ON public.record_heads FOR EACH ROW WHEN (((new.record_id <> old.record_id) OR (new.version <= old.version) OR (new.srn !~~ ((('%:rec:'::text || new.record_id) || '@'::text) || new.version)))) EXECUTE FUNCTION public.refuse_row_change('the newest version of a record only moves forward');
+CREATE TRIGGER tr_record_heads_forward_only BEFORE UPDATE ON public.record_heads FOR EACH ROW WHEN (((new.record_id <> old.record_id) OR (new.version < old.version) OR (new.srn !~~ ((('%:rec:'::text || new.record_id) || '@'::text) || new.version)) OR ((new.version = old.version) AND (new.srn IS NOT NULL) AND (old.srn IS NOT NULL)))) EXECUTE FUNCTION public.refuse_row_change('the newest version of a record only moves forward');
 
 CREATE TRIGGER tr_record_heads_inserted BEFORE INSERT ON public.record_heads FOR EACH ROW WHEN ((new.srn IS NULL)) EXECUTE FUNCTION public.check_head();
 

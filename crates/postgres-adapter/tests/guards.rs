@@ -98,16 +98,16 @@ async fn what_a_trace_shows_is_not_changed_by_the_owner_of_the_tables_either() {
     let database = populated().await;
     let pool = &database.pool;
     sqlx::raw_sql(
-        "insert into service_accounts (id, issuer, subject) values ('00000000-0000-0000-0000-000000000001', 'i', 's');
+        "insert into service_accounts (id, issuer, subject) values ('00000000-0000-0000-0000-0000000000f1', 'i', 's');
          insert into tasks (id, kind, name, params, creator_service_account_id)
-           values ('00000000-0000-0000-0000-000000000002', 'k', 'n', '{}', '00000000-0000-0000-0000-000000000001');
+           values ('00000000-0000-0000-0000-0000000000f2', 'k', 'n', '{}', '00000000-0000-0000-0000-0000000000f1');
          insert into delegations (delegation_id, task_id, caller_id, callee_id, input)
-           values ('guarded', '00000000-0000-0000-0000-000000000002', 'a', 'b', '{}');
+           values ('guarded', '00000000-0000-0000-0000-0000000000f2', 'a', 'b', '{}');
          insert into ingest_runs (id, convention_slug, mode, status, schema_id, schema_version, batch_size, opened_by_service_account_id)
-           select '00000000-0000-0000-0000-000000000003', slug, 'push', 'completed', schema_id, schema_version, 10, '00000000-0000-0000-0000-000000000001'
+           select '00000000-0000-0000-0000-0000000000f3', slug, 'push', 'completed', schema_id, schema_version, 10, '00000000-0000-0000-0000-0000000000f1'
            from conventions limit 1;
          insert into ingest_records (ingest_run_id, source_id, upload, line, metadata, bytes, content_hash, batch, outcome)
-           values ('00000000-0000-0000-0000-000000000003', 's', 1, 1, '{}', 2, '\\x00', 0, 'errored')",
+           values ('00000000-0000-0000-0000-0000000000f3', 's', 1, 1, '{}', 2, '\\x00', 0, 'errored')",
     )
     .execute(pool)
     .await
@@ -153,11 +153,11 @@ async fn what_a_trace_shows_is_not_changed_by_the_owner_of_the_tables_either() {
     // What servers do is not refused.
     sqlx::raw_sql(
         "update delegations set status = 'dispatched', attempt = 1 where delegation_id = 'guarded';
-         update tasks set status = 'running', updated_at = now() where id = '00000000-0000-0000-0000-000000000002';
+         update tasks set status = 'running', updated_at = now() where id = '00000000-0000-0000-0000-0000000000f2';
          update delegations set status = 'failed', error_detail = 'x', updated_at = now() where delegation_id = 'guarded';
-         update tasks set status = 'failed' where id = '00000000-0000-0000-0000-000000000002';
-         update tasks set status = 'queued', status_detail = null where id = '00000000-0000-0000-0000-000000000002';
-         update tasks set status = 'completed' where id = '00000000-0000-0000-0000-000000000002';
+         update tasks set status = 'failed' where id = '00000000-0000-0000-0000-0000000000f2';
+         update tasks set status = 'queued', status_detail = null where id = '00000000-0000-0000-0000-0000000000f2';
+         update tasks set status = 'completed' where id = '00000000-0000-0000-0000-0000000000f2';
          update service_accounts set last_seen = now(), disabled_at = now();
          update users set display_name = 'another name'",
     )

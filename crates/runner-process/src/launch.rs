@@ -127,14 +127,10 @@ impl Launcher {
         self.supervisor.is_some()
     }
 
-    /// Returns the supervisor of this attempt. bubblewrap ends its hook with the server, so it needs one only to be
-    /// in its control group before it starts anything.
-    fn supervisor(&self, hold: &Hold<'_>) -> Option<&SupervisorProgram> {
-        let needed = match self.isolation {
-            Isolation::Bwrap { .. } => hold.cgroup.is_some(),
-            Isolation::Landlock | Isolation::None | Isolation::Refused(_) => true,
-        };
-        self.supervisor.as_ref().filter(|_| needed)
+    /// Returns the supervisor of attempts. bubblewrap ends its hook with the server, and needs one all the same: to be
+    /// within its limits and in its control group before it starts anything.
+    const fn supervisor(&self) -> Option<&SupervisorProgram> {
+        self.supervisor.as_ref()
     }
 
     /// Starts a program in a work directory.
@@ -156,7 +152,7 @@ impl Launcher {
                 work.part(part)
             }
         };
-        let supervisor = self.supervisor(hold);
+        let supervisor = self.supervisor();
         let words = self.words(work, program, hold.user, supervisor)?;
         let mut control = None;
         let mut command = if let Some(supervisor) = supervisor {

@@ -121,13 +121,16 @@ async fn an_image_that_cannot_be_run_says_what_to_do() {
         (of("file:relative".into()), "absolute"),
         (
             of(format!("file:{}/missing", place.path().display())),
-            "put the image there",
+            "put the released file there",
         ),
         (
             of(format!("file:{}", place.path().display())),
-            "put the image there",
+            "put the released file there",
         ),
-        (of(format!("file:{}", fifo.display())), "put the image there"),
+        (
+            of(format!("file:{}", fifo.display())),
+            "put the released file there",
+        ),
         (job(&Image::of(&text_file)), "neither an ELF program nor a script"),
         (job(&Image::of(&no_interpreter)), "\"/no/such/shell\""),
         (blake, "sha256"),

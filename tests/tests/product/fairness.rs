@@ -12,7 +12,7 @@ use super::reading_streams::with_notes;
 /// Sends a request whose answer is not read.
 fn asked(address: &str, path: &str) -> TcpStream {
     let mut stream = TcpStream::connect(address).unwrap();
-    write!(stream, "GET /api/v1{path} HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
     stream
 }
 
@@ -22,19 +22,18 @@ fn a_read_that_nobody_waits_for_any_more_is_cancelled() {
     let (world, server) = with_notes(&[]);
     let address = server.url.strip_prefix("http://").unwrap();
     for path in [
-        "/data/notes/note?limit=5",
-        "/data/notes/note?sort=size",
-        "/data/notes/note?limit=5&format=prov-json",
-        "/data/notes/note.csv",
-        "/data/notes/note.parquet",
-        "/data/notes/records?sort=label",
-        "/data/notes/records.csv.gz",
-        "/data/notes?counts=exact",
-        "/hooks/note/releases/1/recall",
-        "/hooks/note/releases/1/rows",
-        "/hooks/note/releases/1/records",
-        "/hooks/note/releases/1/rows.csv",
-        "/stats",
+        "/api/v1/data/notes/note?limit=5",
+        "/api/v1/data/notes/note?sort=size",
+        "/api/v1/data/notes/note?limit=5&format=prov-json",
+        "/api/v1/data/notes/note.csv",
+        "/api/v1/data/notes/note.parquet",
+        "/api/v1/data/notes/records?sort=label",
+        "/api/v1/data/notes/records.csv.gz",
+        "/api/v1/hooks/note/releases/1/recall",
+        "/api/v1/hooks/note/releases/1/rows",
+        "/api/v1/hooks/note/releases/1/records",
+        "/api/v1/hooks/note/releases/1/rows.csv",
+        "/api/v1/stats",
         "/metrics",
     ] {
         // The read waits here, as long as another would compute.
@@ -65,7 +64,7 @@ fn a_read_that_nobody_waits_for_any_more_is_cancelled() {
 /// The statements that read the table of `note` now.
 fn running(world: &World) -> String {
     world.query(
-        "select count(*)::text from pg_stat_activity where datname = current_database() and state = 'active'
+        "select count(*)::text from pg_stat_activity where datname = current_database() and state = 'active' and backend_type = 'client backend'
          and query like '%from features.\"note\"%' and pid <> pg_backend_pid()",
     )
 }
@@ -80,7 +79,9 @@ fn whole_tables_beyond_the_limit_wait_for_their_turn() {
     );
     let address = server.url.strip_prefix("http://").unwrap();
     // A quarter of the connections. Their readers take the beginning only, and more is on the way than buffers hold.
-    let mut held: Vec<TcpStream> = (0..2).map(|_| asked(address, "/data/notes/note.csv")).collect();
+    let mut held: Vec<TcpStream> = (0..2)
+        .map(|_| asked(address, "/api/v1/data/notes/note.csv"))
+        .collect();
     for stream in &mut held {
         stream.read_exact(&mut [0; 2000]).unwrap();
     }

@@ -242,7 +242,7 @@ fn a_table_that_breaks_off_looks_broken() {
         assert!(begun.starts_with(b"HTTP/1.1 200"), "{ending}");
         let ended = world.query(
             "select count(pg_terminate_backend(pid))::text from pg_stat_activity
-             where datname = current_database() and pid <> pg_backend_pid() and state = 'active' and query like '%from features.\"note\"%'",
+             where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend' and state = 'active' and query like '%from features.\"note\"%'",
         );
         assert_eq!(ended, "1", "{ending}");
         let mut rest = Vec::new();
@@ -292,7 +292,7 @@ fn who_stops_reading_gets_no_part_for_the_whole() {
     // A client that goes away is noticed at once, and its statement with it.
     let running = || {
         world.query(
-            "select count(*)::text from pg_stat_activity where datname = current_database() and state = 'active' and query like '%from features.\"note\"%' and pid <> pg_backend_pid()",
+            "select count(*)::text from pg_stat_activity where datname = current_database() and state = 'active' and backend_type = 'client backend' and query like '%from features.\"note\"%' and pid <> pg_backend_pid()",
         )
     };
     let mut other = std::net::TcpStream::connect(address).unwrap();

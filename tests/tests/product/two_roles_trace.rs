@@ -37,6 +37,8 @@ const FIELDS: &[(&str, Kept)] = &[
     ("run.duration_s", In(&[("hook_runs", "duration_s")])),
     ("run.oom_retries", In(&[("hook_runs", "oom_retries")])),
     ("run.worker", In(&[("hook_runs", "worker")])),
+    ("run.location", In(&[("hook_runs", "location")])),
+    ("run.image", In(&[("hook_releases", "image")])),
     (
         "release.id",
         In(&[("hook_releases", "id"), ("hook_runs", "release_id")]),
@@ -47,6 +49,19 @@ const FIELDS: &[(&str, Kept)] = &[
     ),
     ("release.version", In(&[("hook_releases", "version")])),
     ("release.image", In(&[("hook_releases", "image")])),
+    // The first location; a test of its own tries to change later ones.
+    ("release.locations[].image", In(&[("hook_releases", "image")])),
+    (
+        "release.locations[].registered_by",
+        In(&[
+            ("hook_releases", "built_by_user_id"),
+            ("hook_releases", "built_by_service_account_id"),
+        ]),
+    ),
+    (
+        "release.locations[].registered_at",
+        In(&[("hook_releases", "built_at")]),
+    ),
     ("release.digest", In(&[("hook_releases", "digest")])),
     ("release.config.*", In(&[("hook_releases", "config")])),
     ("release.limits.*", In(&[("hook_releases", "limits")])),

@@ -87,7 +87,7 @@ pub(crate) fn supervisor() -> SupervisorProgram {
 /// The same options for every kind of sandbox that this machine has.
 pub(crate) fn every_sandbox(options: &ProcessRunnerOptions) -> Vec<(&'static str, ProcessRunner)> {
     let kinds = [
-        ("bwrap", SandboxKind::Bubblewrap, None),
+        ("bwrap", SandboxKind::Bubblewrap, Some(supervisor())),
         ("landlock", SandboxKind::Landlock, Some(supervisor())),
     ];
     let runners = kinds.map(|(way, kind, supervisor)| {
