@@ -5,7 +5,7 @@ use std::num::IntErrorKind;
 use std::time::Duration;
 
 use domain::{Actor, Invalid, ServiceAccountId, UserId};
-use poem_openapi::registry::MetaSchemaRef;
+use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
 use poem_openapi::types::{ParseError, ParseFromParameter, ParseResult, Type};
 
 use crate::http::problem::Problem;
@@ -34,7 +34,8 @@ impl Type for Limit {
     }
 
     fn schema_ref() -> MetaSchemaRef {
-        i64::schema_ref()
+        // Without a format: `int64` would say that larger numbers are refused.
+        MetaSchemaRef::Inline(Box::new(MetaSchema::new("integer")))
     }
 
     fn as_raw_value(&self) -> Option<&i64> {
