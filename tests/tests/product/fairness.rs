@@ -1,4 +1,4 @@
-//! No reader starves another: reads end when nobody waits for them, and whole tables wait for their turn.
+//! No reader starves another: reads end with their callers, and whole tables wait for their turn.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;

@@ -75,7 +75,7 @@ fn trace_says_everything(anonymous: &blackbox::Client, row: &Value, run: &str) {
         blackbox::world::digest(&blackbox::world::binaries().join("penguin_shape"))
     );
     assert_eq!(release["built_by"]["name"], Value::Null);
-    // Where files are on the server is nobody's business.
+    // Where files are on the server is not for strangers.
     let places = [
         &release["image"],
         &release["locations"][0]["image"],

@@ -270,7 +270,7 @@ enum Piece {
     Failed(std::io::Error),
 }
 
-/// Returns the last bytes, after sending all before them; `None` if nobody takes them.
+/// Returns the last bytes, after sending all before them; `None` if the reader left.
 async fn encode(
     mut rows: RowStream,
     mut encoder: impl Encoder,

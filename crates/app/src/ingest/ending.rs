@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::ingest::batches::BatchParams;
 use crate::ingest::pulls::queue_next_pull;
 
-/// Refuses to end a run that another party opened: whoever may push could else cut off the pushes of all others. Admins
+/// Refuses to end a run that another party opened: a caller who may push could else cut off the pushes of all others. Admins
 /// may end every run, and everyone who may ingest one that the server opened itself.
 pub(crate) fn need_opener(
     asker: &Asker,

@@ -62,7 +62,7 @@ impl DelegationId {
     }
 
     /// Returns the party that alone may choose this id: the one that it begins with, before a colon. Other ids are
-    /// free to whoever chooses them first.
+    /// free to the party that chooses them first.
     pub fn namespace(&self) -> Option<Party> {
         let (kind, rest) = self.0.split_once(':')?;
         let (id, _) = rest.split_once(':')?;

@@ -1,8 +1,8 @@
-//! Reads that may take long: bounded in number, cancelled when nobody waits for them any more, and whole tables as
+//! Reads that may take long: bounded in number, cancelled when their caller has left, and whole tables as
 //! streams.
 //!
 //! A statement goes on in PostgreSQL when its caller is gone, and the pool would wait for its last row before it gives
-//! the connection to anybody else. So whoever leaves is noticed here, and the statement cancelled.
+//! the connection to another one. So a caller that leaves is noticed here, and the statement cancelled.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -204,7 +204,7 @@ impl PgStore {
     }
 }
 
-/// Reads in one transaction, while somebody waits for the result.
+/// Reads in one transaction, while the caller waits for the result.
 async fn within<T>(
     connection: &mut PgConnection,
     timeout: &'static str,

@@ -164,7 +164,7 @@ mod tests {
         let other = all.admit(address(2)).unwrap();
         drop(first);
         assert_eq!(count(&all), 3);
-        // No room at all: the one that waits makes way, whoever asks.
+        // No room at all: the one that waits makes way for any address.
         let last = all.admit(address(3)).unwrap();
         assert_eq!(count(&all), 3);
         let (_, its) = last.connection.begin();
