@@ -151,6 +151,21 @@ fn can_race(a: &Op, b: &Op) -> bool {
     !apart
 }
 
+/// The delegations whose leases an operation may hold for as long as it lasts.
+fn rows_of(op: &Op, model: &Model, known: &Known) -> Vec<String> {
+    match op {
+        Op::Heartbeat { claim, .. } | Op::Progress { claim, .. } | Op::Finish { claim, .. } => {
+            known.claim(*claim).map(|(id, _)| id).into_iter().collect()
+        }
+        Op::FallSilent { row }
+        | Op::PassDeadline { row }
+        | Op::CancelDelegationBody { row }
+        | Op::Redelegate { row } => known.row(*row).into_iter().collect(),
+        Op::CancelTask { task } | Op::Delegate { task, .. } => model.rows_of(*task),
+        Op::Claim { .. } | Op::Sweep | Op::SweepWaiting | Op::Acknowledge => Vec::new(),
+    }
+}
+
 /// What a model may be after two operations at the same time, by what was seen of each.
 fn after_both(model: &Model, ops: [&Op; 2], seen: [&Seen; 2], known: &Known) -> Vec<Model> {
     let mut all = Vec::new();
@@ -167,15 +182,15 @@ fn after_both(model: &Model, ops: [&Op; 2], seen: [&Seen; 2], known: &Known) -> 
                 all.push(one);
             }
         }
-        // A sweep passes over a lease that its holder just writes to; the next one takes it, if it is still late.
-        if let (Op::Sweep, Op::Heartbeat { claim, .. } | Op::Progress { claim, .. }) =
-            (ops[first], ops[second])
-        {
-            let mut one = model.clone();
-            let later = one.step(ops[second], known);
-            let passed_over = known.claim(*claim).map(|(id, _)| id).unwrap_or_default();
-            if later == *seen[second] && one.sweep_without(&passed_over) == *seen[first] {
-                all.push(one);
+        // A sweep passes over a lease that another statement just holds, even one that changes nothing; the next one takes it, if it is
+        // still late.
+        if matches!(ops[first], Op::Sweep) {
+            for passed_over in rows_of(ops[second], model, known) {
+                let mut one = model.clone();
+                let later = one.step(ops[second], known);
+                if later == *seen[second] && one.sweep_without(&passed_over) == *seen[first] {
+                    all.push(one);
+                }
             }
         }
     }

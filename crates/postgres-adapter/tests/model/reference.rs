@@ -60,6 +60,12 @@ impl Model {
         open.map(|(id, _)| id.clone()).collect()
     }
 
+    /// The delegations of a task.
+    pub(crate) fn rows_of(&self, task: u8) -> Vec<String> {
+        let of = self.rows.iter().filter(|(_, row)| row.task == task);
+        of.map(|(id, _)| id.clone()).collect()
+    }
+
     fn add(&mut self, id: &str, task: u8, retry: u8, max_retries: u8) {
         let row = Row {
             status: "queued",

@@ -24,6 +24,8 @@ const MANY: usize = 1000;
 /// Places of each client.
 struct PerClient {
     most: Option<NonZeroU32>,
+    /// How long a request waits for a place.
+    patience: Duration,
     clients: Mutex<HashMap<String, Weak<Semaphore>>>,
 }
 
@@ -38,27 +40,28 @@ pub(super) type Place = Option<Arc<OwnedSemaphorePermit>>;
 
 impl Places {
     pub(super) fn new(options: &HttpOptions) -> Self {
-        let per_client = |most| PerClient {
+        let per_client = |most, patience| PerClient {
             most,
+            patience,
             clients: Mutex::default(),
         };
         Self {
-            scans: per_client(options.queries_per_client),
-            streams: per_client(options.streams_per_client),
+            scans: per_client(options.queries_per_client, MAX_WAIT),
+            streams: per_client(options.streams_per_client, MAX_STREAM_WAIT),
         }
     }
 
     /// Takes a place for a request, the first who asks first, or returns that the client has none left.
     pub(super) async fn take(&self, client: &Client, work: Work) -> Result<Place, NoPlace> {
-        let (places, patience) = match work {
+        let kind = match work {
             Work::Little => return Ok(None),
-            Work::Scan => (&self.scans, MAX_WAIT),
-            Work::Stream => (&self.streams, MAX_STREAM_WAIT),
+            Work::Scan => &self.scans,
+            Work::Stream => &self.streams,
         };
-        let Some(places) = places.of(client) else {
+        let Some(places) = kind.of(client) else {
             return Ok(None);
         };
-        let place = tokio::time::timeout(patience, places.acquire_owned()).await;
+        let place = tokio::time::timeout(kind.patience, places.acquire_owned()).await;
         let place = place.ok().and_then(Result::ok).ok_or(NoPlace)?;
         Ok(Some(Arc::new(place)))
     }
@@ -129,6 +132,24 @@ mod tests {
         assert!(places.take(&a, Work::Little).await.unwrap().is_none());
         drop(first);
         assert!(third.await.unwrap().is_some());
+    }
+
+    // proves ISO-5
+    #[tokio::test]
+    async fn who_waits_too_long_is_refused() {
+        let mut places = places();
+        (places.scans.patience, places.streams.patience) = (Duration::ZERO, Duration::from_millis(5));
+        let client = Client("a".to_owned());
+        let stream = places.take(&client, Work::Stream).await.unwrap();
+        assert!(places.take(&client, Work::Stream).await.is_err());
+        let scans = [
+            places.take(&client, Work::Scan).await.unwrap(),
+            places.take(&client, Work::Scan).await.unwrap(),
+        ];
+        assert!(places.take(&client, Work::Scan).await.is_err());
+        drop((stream, scans));
+        assert!(places.take(&client, Work::Stream).await.is_ok());
+        assert!(places.take(&client, Work::Scan).await.is_ok());
     }
 
     // proves ISO-5
