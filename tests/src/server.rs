@@ -97,6 +97,14 @@ impl Server {
             .unwrap()
     }
 
+    /// The most memory that it ever held, in bytes (proc(5), `VmHWM`).
+    pub fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kilobytes: u64 = line.unwrap().trim().trim_end_matches(" kB").parse().unwrap();
+        kilobytes * 1024
+    }
+
     fn signal(&self, signal: Signal) {
         kill_process(
             Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap(),

@@ -60,6 +60,7 @@ impl Deposit {
             curate_deposition: CurateDeposition::new(
                 ports.store.clone(),
                 ports.blobs.clone(),
+                ports.runner.clone(),
                 ports.node.clone(),
             ),
             read_depositions: ReadDepositions::new(

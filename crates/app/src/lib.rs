@@ -18,6 +18,7 @@ mod cursor;
 pub mod limits;
 mod log_head;
 pub mod metrics;
+pub mod outputs;
 mod own_tasks;
 pub mod page;
 mod pause;

@@ -55,4 +55,5 @@ pub use registry::schema::{FieldCardinality, FieldConstraints, FieldDefinition, 
 pub use registry::version::{ReleaseVersion, SchemaRef, SchemaVersion};
 pub use work::failure::{FailureAction, FailureKind};
 pub use work::outcome::RecordOutcome;
+pub use work::rows::Rows;
 pub use work::run::{HookRun, RunCounts, RunStatus};

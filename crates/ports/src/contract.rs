@@ -24,6 +24,7 @@ use crate::TaskQueries;
 pub use delegating::{
     a_claim_is_confirmed_while_it_is_held, a_claim_that_its_worker_does_not_know_is_taken_back,
     a_delegation_is_claimed_once, a_lost_claim_writes_nothing, delegations_are_inserted_once,
+    the_end_of_a_server_counts_against_its_work,
 };
 pub use depositing::a_submission_is_frozen_and_comes_back_with_reasons;
 pub use identifying::{
@@ -347,5 +348,6 @@ macro_rules! for_each_store_contract {
         $run!(a_lost_claim_writes_nothing);
         $run!(a_claim_is_confirmed_while_it_is_held);
         $run!(a_claim_that_its_worker_does_not_know_is_taken_back);
+        $run!(the_end_of_a_server_counts_against_its_work);
     };
 }

@@ -8,7 +8,7 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use domain::{Cardinality, Cell, ColumnDef, FeatureContract, HookName, JsonType, RecordSrn, RunId};
+use domain::{Cardinality, Cell, ColumnDef, FeatureContract, HookName, JsonType, RecordSrn, Rows, RunId};
 use ports::UnitOfWork;
 use ports::work::RecordRows;
 use postgres_adapter::testing::TestDatabase;
@@ -72,9 +72,11 @@ fn rows() -> Result<Vec<RecordRows>, domain::Invalid> {
                 format!("urn:osa:localhost:rec:{record:08x}-0000-0000-0000-000000000000@1").parse()?;
             Ok((
                 srn,
-                (0..ROWS_PER_RECORD)
-                    .map(|n| row(record * ROWS_PER_RECORD + n))
-                    .collect(),
+                Rows::of(
+                    &(0..ROWS_PER_RECORD)
+                        .map(|n| row(record * ROWS_PER_RECORD + n))
+                        .collect::<Vec<_>>(),
+                ),
             ))
         })
         .collect()
@@ -84,7 +86,7 @@ fn rows() -> Result<Vec<RecordRows>, domain::Invalid> {
 fn file(rows: &[RecordRows], run: RunId) -> String {
     let mut text = String::new();
     for (srn, rows) in rows {
-        for row in rows {
+        for row in rows.read().flatten() {
             let [Cell::Number(a), Cell::Number(b), Cell::Integer(c), Cell::Text(d)] = row.as_slice() else {
                 continue;
             };

@@ -23,10 +23,13 @@ pub struct DockerRunnerOptions {
     pub ingester_network: String,
     /// How long a pull of an image may take. It also counts towards the attempt's time.
     pub pull_timeout: Duration,
-    /// The maximum number of bytes read of `features.jsonl` (or `features.json`, or an ingester's `records.jsonl`).
-    pub most_features_bytes: u64,
-    /// The maximum number of bytes read of each other output file.
+    /// The maximum number of bytes of all output files of a hook together.
+    pub most_output_bytes: u64,
+    /// The maximum number of bytes of each output file other than `features.jsonl`, `features.json` and an ingester's
+    /// `records.jsonl`.
     pub most_other_bytes: u64,
+    /// The maximum number of bytes of an ingester's `records.jsonl`.
+    pub most_pulled_bytes: u64,
     /// The maximum disk use of a work directory, in bytes, together with what an ingester changes in its container.
     /// What it writes to volumes that its image declares is not measured.
     pub most_disk_bytes: u64,
@@ -50,8 +53,9 @@ impl DockerRunnerOptions {
             docker_host: None,
             ingester_network: "bridge".to_owned(),
             pull_timeout: Duration::from_secs(600),
-            most_features_bytes: 256 * MIB,
+            most_output_bytes: 256 * MIB,
             most_other_bytes: 64 * MIB,
+            most_pulled_bytes: 64 * MIB,
             most_disk_bytes: 2048 * MIB,
             most_files: 50_000,
             most_log_bytes: 1024 * 1024,
@@ -61,8 +65,9 @@ impl DockerRunnerOptions {
     /// Returns how much of each output file is read.
     pub(crate) const fn caps(&self) -> OutputCaps {
         OutputCaps {
-            most_main_bytes: self.most_features_bytes,
+            most_main_bytes: self.most_output_bytes,
             most_other_bytes: self.most_other_bytes,
+            most_pulled_bytes: self.most_pulled_bytes,
         }
     }
 }

@@ -1,13 +1,15 @@
 //! The runner itself: one task per attempt, from the work directory to the read output.
 
 use std::future::Future;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use domain::work::rows::{Room, Spill};
 use domain::{Digest, FailureKind, Limits, TaskId};
 use ports::{Attempt, Blobs, HookJob, PullAttempt, PullJob, RecordFile, Runner, RunnerError, StagedFiles};
-use runner_workdir::{Done, Owner, WorkDir, cancelled, prepare_root, read_pull, stage, sweep};
+use runner_workdir::{Done, Owner, WorkDir, cancelled, prepare_root, read_pull, spill, stage, sweep};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -91,6 +93,12 @@ impl DockerRunner {
             directories: swept.removed,
             left: swept.left,
         })
+    }
+}
+
+impl Room for DockerRunner {
+    fn spill(&self) -> io::Result<Arc<dyn Spill>> {
+        spill(&self.inner.options.work_root)
     }
 }
 

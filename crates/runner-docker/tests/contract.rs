@@ -25,7 +25,7 @@ async fn a_hook_reads_its_records_and_its_four_files_come_back() {
     let job = job(&image);
     let attempt = run(&runner, &job).await;
     assert_eq!(attempt.failure, None, "{}", text(&attempt.log));
-    let lines: Vec<Value> = text(&attempt.output.features)
+    let lines: Vec<Value> = text(&attempt.output.features.to_vec().unwrap())
         .lines()
         .map(|l| serde_json::from_str(l).unwrap())
         .collect();
@@ -33,13 +33,13 @@ async fn a_hook_reads_its_records_and_its_four_files_come_back() {
     let second = json!({"id": "b", "metadata": {"y": "ü"}, "size_hint_mb": 0.5});
     assert_eq!(lines, [first, second]);
     assert_eq!(
-        text(&attempt.output.rejections),
+        text(&attempt.output.rejections.to_vec().unwrap()),
         "{\"id\":\"b\",\"reason\":\"r\"}\n"
     );
     assert_eq!(
         (
-            text(&attempt.output.errors).as_str(),
-            text(&attempt.output.progress).as_str()
+            text(&attempt.output.errors.to_vec().unwrap()).as_str(),
+            text(&attempt.output.progress.to_vec().unwrap()).as_str()
         ),
         ("e\n", "p\n")
     );
@@ -81,7 +81,7 @@ async fn features_json_is_read_of_a_single_record() {
         records: vec![record("only", json!({}))],
         ..job(&image)
     };
-    let features = text(&run(&runner, &alone).await.output.features);
+    let features = text(&run(&runner, &alone).await.output.features.to_vec().unwrap());
     let line: Value = serde_json::from_str(&features).unwrap();
     assert_eq!(line, json!({"id": "only", "features": [{"v": 1}]}));
 }
@@ -174,7 +174,10 @@ async fn attempts_run_side_by_side() {
     let (a, b) = tokio::join!(runner.run(&first), runner.run(&second));
     for attempt in [a.unwrap(), b.unwrap()] {
         assert_eq!(attempt.failure, None, "{}", text(&attempt.log));
-        assert_eq!(text(&attempt.output.features).lines().count(), 2);
+        assert_eq!(
+            text(&attempt.output.features.to_vec().unwrap()).lines().count(),
+            2
+        );
     }
     place.assert_clean().await;
 }

@@ -26,7 +26,11 @@ async fn memory_that_runs_out_is_the_engines_verdict_and_what_was_written_is_rea
         let attempt = run(&runner, &limited(&image, 60, "32m")).await;
         let log = text(&attempt.log);
         assert_eq!(attempt.failure, Some(FailureKind::Oom(32 << 20)), "{hog}: {log}");
-        assert_eq!(text(&attempt.output.features), B_PASSED, "{hog}");
+        assert_eq!(
+            text(&attempt.output.features.to_vec().unwrap()),
+            B_PASSED,
+            "{hog}"
+        );
         assert!(attempt.stamp.is_some());
         assert!(
             log.starts_with("begun\n") && log.contains("[runner] ended"),
@@ -47,7 +51,7 @@ async fn the_wall_clock_ends_a_hook_and_its_log_and_output_are_read() {
     let attempt = run(&place.runner().await, &limited(&image, 2, "64m")).await;
     assert_eq!(attempt.failure, Some(FailureKind::Timeout(2)));
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
-    assert_eq!(text(&attempt.output.features), B_PASSED);
+    assert_eq!(text(&attempt.output.features.to_vec().unwrap()), B_PASSED);
     assert_eq!(text(&attempt.log), "begun\n\n[runner] ended: ran for its 2 s\n");
     let ran = attempt.duration;
     assert!(
@@ -73,7 +77,7 @@ async fn the_status_tells_how_a_hook_ended() {
         let image = place.script(&format!("{PASS_B}; {ending}")).await;
         let attempt = run(&runner, &job(&image)).await;
         assert_eq!(attempt.failure, Some(failure), "{ending}: {}", text(&attempt.log));
-        assert_eq!(text(&attempt.output.features), B_PASSED);
+        assert_eq!(text(&attempt.output.features.to_vec().unwrap()), B_PASSED);
         assert!(attempt.stamp.is_some());
     }
     place.assert_clean().await;
@@ -193,7 +197,7 @@ async fn a_hook_that_fills_the_disk_is_ended() {
 async fn output_that_is_too_large_is_not_read() {
     let Some(place) = Place::new().await else { return };
     let options = DockerRunnerOptions {
-        most_features_bytes: 1000,
+        most_output_bytes: 1000,
         ..place.options()
     };
     let runner = DockerRunner::new(options).await.unwrap();

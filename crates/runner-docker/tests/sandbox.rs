@@ -89,7 +89,10 @@ async fn no_more_than_256_processes_exist_at_once() {
         )
         .await;
     let attempt = run(&place.runner().await, &job(&image)).await;
-    let count: u32 = text(&attempt.output.features).trim().parse().unwrap();
+    let count: u32 = text(&attempt.output.features.to_vec().unwrap())
+        .trim()
+        .parse()
+        .unwrap();
     assert!((200..=256).contains(&count), "{count}: {}", text(&attempt.log));
     assert!(attempt.failure.is_some());
     place.assert_clean().await;

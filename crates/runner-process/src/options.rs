@@ -65,10 +65,13 @@ pub struct ProcessRunnerOptions {
     pub supervisor: Option<SupervisorProgram>,
     /// The maximum size of an image, in bytes.
     pub most_image_bytes: u64,
-    /// The maximum number of bytes read of `features.jsonl` (or `features.json`).
-    pub most_features_bytes: u64,
-    /// The maximum number of bytes read of each other output file.
+    /// The maximum number of bytes of all output files of a hook together.
+    pub most_output_bytes: u64,
+    /// The maximum number of bytes of each output file other than `features.jsonl`, `features.json` and an ingester's
+    /// `records.jsonl`.
     pub most_other_bytes: u64,
+    /// The maximum number of bytes of an ingester's `records.jsonl`.
+    pub most_pulled_bytes: u64,
     /// The maximum disk use of a work directory, in bytes. No file can become larger by more than 1 MiB.
     pub most_disk_bytes: u64,
     /// The maximum number of files and directories in a work directory.
@@ -83,8 +86,9 @@ impl ProcessRunnerOptions {
     /// Returns how much of each output file is read.
     pub(crate) const fn caps(&self) -> OutputCaps {
         OutputCaps {
-            most_main_bytes: self.most_features_bytes,
+            most_main_bytes: self.most_output_bytes,
             most_other_bytes: self.most_other_bytes,
+            most_pulled_bytes: self.most_pulled_bytes,
         }
     }
 
@@ -101,8 +105,9 @@ impl ProcessRunnerOptions {
             uids: None,
             supervisor: None,
             most_image_bytes: 2048 * MIB,
-            most_features_bytes: 256 * MIB,
+            most_output_bytes: 256 * MIB,
             most_other_bytes: 64 * MIB,
+            most_pulled_bytes: 64 * MIB,
             most_disk_bytes: 2048 * MIB,
             most_files: 50_000,
             most_processes: 256,

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
+use domain::work::rows::{Room, Spill};
 use domain::{Digest, TaskId};
 use futures::channel::oneshot;
 use ports::{Attempt, Blobs, HookJob, PullAttempt, PullJob, RecordFile, Runner, RunnerError, StagedFiles};
-use runner_workdir::{check_root, prepare_root, remove_all, stage};
+use runner_workdir::{check_root, prepare_root, remove_all, spill, stage};
 
 use crate::attempt::Inner;
 use crate::cgroup::Cgroups;
@@ -131,6 +132,12 @@ impl ProcessRunner {
     pub fn clean_stale(&self) -> Result<usize, RunnerError> {
         remove_all(&self.inner.options.work_root)
             .map_err(|e| RunnerError::new("remove stale work directories", e))
+    }
+}
+
+impl Room for ProcessRunner {
+    fn spill(&self) -> io::Result<Arc<dyn Spill>> {
+        spill(&self.inner.options.work_root)
     }
 }
 

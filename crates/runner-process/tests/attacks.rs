@@ -115,7 +115,11 @@ async fn a_hook_reaches_no_other_attempt() {
         };
         let (of_victim, log) = tokio::join!(running, attack);
         let of_victim = of_victim.unwrap();
-        assert_eq!(text(&of_victim.output.features), "mine\n", "{way}: {log}");
+        assert_eq!(
+            text(&of_victim.output.features.to_vec().unwrap()),
+            "mine\n",
+            "{way}: {log}"
+        );
         let found = ["entered", "metadata", "features.jsonl\nend"]
             .iter()
             .any(|part| log.contains(part));

@@ -20,7 +20,7 @@ async fn a_hook_reads_its_records_and_its_four_files_come_back() {
     for (way, runner) in every_way(&options(&place)) {
         let attempt = run(&runner, &job(&image)).await;
         assert_eq!(attempt.failure, None, "{way}: {}", text(&attempt.log));
-        let lines: Vec<Value> = text(&attempt.output.features)
+        let lines: Vec<Value> = text(&attempt.output.features.to_vec().unwrap())
             .lines()
             .map(|l| serde_json::from_str(l).unwrap())
             .collect();
@@ -34,13 +34,13 @@ async fn a_hook_reads_its_records_and_its_four_files_come_back() {
             "{way}"
         );
         assert_eq!(
-            text(&attempt.output.rejections),
+            text(&attempt.output.rejections.to_vec().unwrap()),
             "{\"id\":\"b\",\"reason\":\"r\"}\n"
         );
         assert_eq!(
             (
-                text(&attempt.output.errors).as_str(),
-                text(&attempt.output.progress).as_str()
+                text(&attempt.output.errors.to_vec().unwrap()).as_str(),
+                text(&attempt.output.progress.to_vec().unwrap()).as_str()
             ),
             ("e\n", "p\n")
         );
@@ -154,7 +154,10 @@ async fn a_status_and_a_signal_are_distinguished_and_what_was_written_is_read() 
     for (way, runner) in every_way(&options(&place)) {
         let attempt = run(&runner, &job(&exits)).await;
         assert_eq!(attempt.failure, Some(FailureKind::HookExit(3)), "{way}");
-        assert_eq!(text(&attempt.output.features), "{\"id\":\"b\",\"features\":[]}\n");
+        assert_eq!(
+            text(&attempt.output.features.to_vec().unwrap()),
+            "{\"id\":\"b\",\"features\":[]}\n"
+        );
         assert_eq!(text(&attempt.log), "why\n");
         assert_eq!(
             run(&runner, &job(&dies)).await.failure,
@@ -191,7 +194,9 @@ async fn outputs_that_are_no_plain_files_of_the_hooks_own_are_refused_without_ha
     for (way, runner) in every_way(&options(&place)) {
         for (body, expected) in &cases {
             match run(&runner, &job(&place.script(body))).await {
-                attempt if !text(&attempt.output.features).is_empty() => panic!("{way}: a link was followed"),
+                attempt if !text(&attempt.output.features.to_vec().unwrap()).is_empty() => {
+                    panic!("{way}: a link was followed")
+                }
                 attempt => match attempt.failure {
                     Some(FailureKind::Output(why)) => assert!(why.contains(expected), "{way}: {why}"),
                     other => panic!("{way} {body}: {other:?}"),
@@ -250,10 +255,13 @@ async fn features_json_stands_in_for_the_only_record_of_a_run() {
         ..job(&image)
     };
     assert_eq!(
-        text(&run(&runner, &one).await.output.features),
+        text(&run(&runner, &one).await.output.features.to_vec().unwrap()),
         "{\"id\":\"only\",\"features\":[ {\"x\": 1}] }\n"
     );
-    assert_eq!(text(&run(&runner, &job(&image)).await.output.features), "");
+    assert_eq!(
+        text(&run(&runner, &job(&image)).await.output.features.to_vec().unwrap()),
+        ""
+    );
 }
 
 #[tokio::test]
@@ -328,7 +336,7 @@ async fn eight_runs_at_once_do_not_disturb_each_other() {
             let attempt = task.await.unwrap();
             assert_eq!(attempt.failure, None, "{way}: {}", text(&attempt.log));
             assert_eq!(
-                text(&attempt.output.features),
+                text(&attempt.output.features.to_vec().unwrap()),
                 format!("{{\"id\":\"r{n}\",\"features\":[]}}\n"),
                 "{way}"
             );

@@ -27,7 +27,10 @@ async fn the_wall_clock_ends_a_hook_and_its_detached_child() {
             "{way}: {:?}",
             begun.elapsed()
         );
-        assert_eq!(text(&attempt.output.features), "{\"id\":\"b\",\"features\":[]}\n");
+        assert_eq!(
+            text(&attempt.output.features.to_vec().unwrap()),
+            "{\"id\":\"b\",\"features\":[]}\n"
+        );
         assert!(text(&attempt.log).contains("[runner] ended: ran for its 1 s"));
         assert_eq!(processes_with(&seconds), 0, "{way}");
         assert_eq!(place.attempts_left(), 0, "{way}");
@@ -77,7 +80,7 @@ async fn a_memory_hog_is_ended_at_its_limit_and_what_it_wrote_is_read() {
                 text(&attempt.log)
             );
             assert_eq!(
-                text(&attempt.output.features),
+                text(&attempt.output.features.to_vec().unwrap()),
                 "{\"id\":\"b\",\"features\":[]}\n",
                 "{way}"
             );

@@ -120,6 +120,7 @@ mod tests {
     const CAPS: OutputCaps = OutputCaps {
         most_main_bytes: 100,
         most_other_bytes: 100,
+        most_pulled_bytes: 100,
     };
 
     fn job(records: &[&str]) -> HookJob {
@@ -208,7 +209,7 @@ mod tests {
             &[("features.jsonl", "{}\n")],
         );
         assert_eq!(attempt.failure, Some(FailureKind::HookExit(3)));
-        assert_eq!(attempt.output.features, b"{}\n");
+        assert_eq!(attempt.output.features.to_vec().unwrap(), b"{}\n");
         assert_eq!(
             attempt.stamp,
             Some(RunStamp {
@@ -231,6 +232,40 @@ mod tests {
             attempt.failure
         );
         assert_eq!(attempt.output, HookOutput::default());
+    }
+
+    // proves ISO-3
+    #[test]
+    fn all_files_of_a_hook_together_are_bounded() {
+        let part = "x".repeat(60);
+        let attempt = attempt(
+            done(None),
+            &job(&["a"]),
+            &[("features.jsonl", &part), ("errors.jsonl", &part)],
+        );
+        assert!(
+            matches!(&attempt.failure, Some(FailureKind::Output(why)) if why.starts_with("errors.jsonl has 60 bytes; at most 40")),
+            "{:?}",
+            attempt.failure
+        );
+        assert!(attempt.output.errors.is_empty());
+    }
+
+    // proves ISO-3
+    #[test]
+    fn a_large_output_is_read_after_its_directory_is_gone() {
+        let job = job(&["a"]);
+        let caps = OutputCaps {
+            most_main_bytes: 1_000_000,
+            ..CAPS
+        };
+        let root = tempfile::tempdir().unwrap();
+        let work = WorkDir::for_hook(root.path(), &job, Owner::Server).unwrap();
+        let text = "0123456789".repeat(20_000);
+        fs::write(work.part("out").join("features.jsonl"), &text).unwrap();
+        let attempt = done(None).into_attempt(&work, &job, caps, None);
+        drop(work);
+        assert_eq!(attempt.output.features.to_vec().unwrap(), text.as_bytes());
     }
 
     #[test]
@@ -259,9 +294,10 @@ mod tests {
     fn a_whole_features_file_is_read_if_the_run_has_one_record() {
         let files = [("features.json", "[]")];
         let one = attempt(done(None), &job(&["a"]), &files);
-        assert_eq!(one.output.features, b"{\"id\":\"a\",\"features\":[]}\n");
+        let line = b"{\"id\":\"a\",\"features\":[]}\n";
+        assert_eq!(one.output.features.to_vec().unwrap(), line);
         let two = attempt(done(None), &job(&["a", "b"]), &files);
-        assert_eq!(two.output.features, b"");
+        assert!(two.output.features.is_empty());
     }
 
     #[test]

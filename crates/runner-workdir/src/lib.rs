@@ -11,6 +11,7 @@ mod output;
 mod pulled;
 mod spawning;
 mod stage;
+mod stored;
 mod workdir;
 
 pub use attempt::{Done, cancelled};
@@ -19,6 +20,7 @@ pub use log::LogTail;
 pub use output::{OutputCaps, Pulled, read_pull};
 pub use spawning::{starting, writing};
 pub use stage::stage;
+pub use stored::spill;
 pub use workdir::{
     NOBODY, Owner, Swept, WorkDir, check_root, closed_to_others, prepare_root, remove_all, sweep,
 };

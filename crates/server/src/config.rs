@@ -1,6 +1,7 @@
 //! Typed configuration. `docs/configuration.md` lists every key.
 
 pub(crate) mod auth;
+mod bounds;
 mod http;
 mod limits;
 mod runner;
@@ -17,6 +18,7 @@ use domain::NodeDomain;
 
 pub(crate) use crate::config::auth::AuthConfig;
 use crate::config::auth::Key;
+use crate::config::bounds::Bounds;
 pub(crate) use crate::config::http::ConnectionConfig;
 use crate::config::runner::RunnerConfig;
 pub(crate) use crate::config::runner::Sandbox;
@@ -58,6 +60,8 @@ pub(crate) struct Config {
     pub(crate) limits: app::CallerLimits,
     pub(crate) worker: WorkerConfig,
     pub(crate) runner: RunnerConfig,
+    /// Bounds on what hooks and callers may make the server hold.
+    pub(crate) bounds: Bounds,
     /// Selection of the runners for hooks and ingesters.
     pub(crate) backend: Backend,
     /// Path of the data directory as the container engine sees it.
@@ -176,6 +180,7 @@ impl Config {
             limits: crate::config::limits::read(s),
             worker,
             runner: RunnerConfig::read(s),
+            bounds: Bounds::read(s),
             backend: s
                 .parsed("runner.backend", "must be auto, process or oci")
                 .unwrap_or(Backend::Auto),

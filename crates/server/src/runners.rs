@@ -1,5 +1,6 @@
 //! Runners for hooks and ingesters: local processes for `file:` images, a container engine for all others.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use async_trait::async_trait;
 use domain::work::outcome::HookOutput;
+use domain::work::rows::{Room, Spill};
 use domain::{Digest, FailureKind, FileName, SourceId, TaskId};
 use ports::{
     Attempt, Blobs, HookJob, PullAttempt, PullJob, PulledFile, PulledFiles, RecordFile, Runner, RunnerError,
@@ -82,6 +84,16 @@ fn nothing_runs(image: &str) -> FailureKind {
         "containers (no container engine responded at startup, or runner.backend is process)"
     };
     FailureKind::ImageUnusable(format!("this server does not run {kind}"))
+}
+
+impl Room for Runners {
+    fn spill(&self) -> io::Result<Arc<dyn Spill>> {
+        match (&self.process, &self.docker) {
+            (Some(process), _) => process.spill(),
+            (None, Some(docker)) => docker.spill(),
+            (None, None) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
 }
 
 #[async_trait]
@@ -180,6 +192,7 @@ fn process(config: &Config, home: &Home) -> anyhow::Result<ProcessRunner> {
             Sandbox::Required => UseSandbox::Required,
             Sandbox::None => UseSandbox::None,
         },
+        most_output_bytes: config.bounds.output_bytes,
         supervisor: Some(SupervisorProgram {
             path: "/proc/self/exe".into(),
             arguments: vec!["supervise-hook".into()],
@@ -203,6 +216,7 @@ async fn docker(config: &Config, home: &Home) -> anyhow::Result<DockerRunner> {
         // If the engine sees the data directory at another path, it sees this directory below that path.
         host_work_root: config.host_data_dir.as_ref().map(|dir| dir.join("containers")),
         ingester_network: config.ingester_network.clone(),
+        most_output_bytes: config.bounds.output_bytes,
         ..DockerRunnerOptions::new(home.join("containers"), home.worker.clone())
     };
     let runner = DockerRunner::new(options)

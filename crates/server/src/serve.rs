@@ -235,6 +235,7 @@ fn worker(
         Arc::clone(&with.runner),
         Arc::clone(&with.blobs),
         Arc::clone(&with.metrics),
+        config.bounds.rows,
     ));
     let work = WorkerJobs {
         batches: ProcessBatch::new(
@@ -259,7 +260,7 @@ fn worker(
         ),
         withdrawals: FollowWithdrawals::new(store.clone()),
     };
-    let sweep = Sweep::new(store, ledger.notifier.clone());
+    let sweep = Sweep::new(store, ledger.notifier.clone(), config.bounds.crashes);
     let archive = Archive::new(ledger.ledger.clone(), config.worker.retention);
     let options = WorkerOptions {
         identity: WorkerIdentity {

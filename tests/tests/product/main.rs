@@ -33,6 +33,7 @@ mod ledger_storm;
 mod main_job;
 mod many;
 mod middleware;
+mod outputs;
 mod power_cut;
 mod pull_storm;
 mod pulls;

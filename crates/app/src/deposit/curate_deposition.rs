@@ -7,27 +7,41 @@ use auth::{Permit, act};
 use domain::deposit::deposition::{DepositionError, DepositionUse};
 use domain::work::outcome::HookOutput;
 use domain::{
-    DepositionId, DepositionStatus, NodeDomain, RecordOutcome, RecordSrn, SourceId, SubmissionStatus,
+    DepositionId, DepositionStatus, FailureKind, NodeDomain, RecordOutcome, RecordSrn, SourceId,
+    SubmissionStatus,
 };
 use ports::deposit::{LockedDeposition, Submission};
-use ports::{Blobs, Committed, Store, StoreError, UnitOfWork};
+use ports::{Blobs, Committed, Runner, Store, StoreError, UnitOfWork};
 
 use crate::access::deposition::{DepositionAsker, IN_REVIEW, id_of, lock};
 use crate::deposit::submissions::{Computed, Publication, give_back_locked, publish, schema_of};
 use crate::failure::Failure;
+use crate::outputs::Outputs;
 use crate::retry::retried;
 
 /// Approves and rejects depositions.
 pub struct CurateDeposition {
     store: Arc<dyn Store>,
     blobs: Arc<dyn Blobs>,
+    outputs: Outputs,
     node: NodeDomain,
 }
 
 impl CurateDeposition {
-    /// Creates the use case over these ports.
-    pub fn new(store: Arc<dyn Store>, blobs: Arc<dyn Blobs>, node: NodeDomain) -> Self {
-        Self { store, blobs, node }
+    /// Creates the use case over these ports. The runner has room for rows that are too many for memory.
+    pub fn new(
+        store: Arc<dyn Store>,
+        blobs: Arc<dyn Blobs>,
+        runner: Arc<dyn Runner>,
+        node: NodeDomain,
+    ) -> Self {
+        Self {
+            store,
+            blobs,
+            // They were counted when the hooks ran.
+            outputs: Outputs::new(runner, u64::MAX),
+            node,
+        }
     }
 
     /// Publishes it with the rows that its hooks computed when it was submitted. No hook runs again.
@@ -134,16 +148,20 @@ impl CurateDeposition {
             let pin = pins.iter().find(|pin| pin.run == result.run);
             let pin = pin.ok_or_else(|| lost("a result without its pin"))?;
             let key = result.key.ok_or_else(|| lost("a result without its rows"))?;
-            let found = self.blobs.get(&key).await?;
+            let found = self.outputs.stored(&*self.blobs, &key).await?;
             let output = HookOutput {
-                features: found
-                    .ok_or_else(|| lost("the rows are missing in the blob store"))?
-                    .to_vec(),
+                features: found.ok_or_else(|| lost("the rows are missing in the blob store"))?,
                 ..HookOutput::default()
             };
-            let Some(RecordOutcome::Passed(rows)) =
-                output.outcomes(&pin.contract, &asked).outcomes.remove(&record)
-            else {
+            let reading = self
+                .outputs
+                .read(&output, &pin.contract, asked.clone(), 0)
+                .await?;
+            if let Some(FailureKind::Runtime(why)) = reading.failure {
+                return Err(StoreError::Unavailable(why.into()).into());
+            }
+            let mut outcomes = reading.read.outcomes;
+            let Some(RecordOutcome::Passed(rows)) = outcomes.remove(&record) else {
                 return Err(lost("the stored rows do not fit the hook's contract").into());
             };
             all.push(Computed {

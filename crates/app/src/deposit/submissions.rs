@@ -4,8 +4,8 @@ use domain::ingest::pulled::content_hash_with_files;
 use domain::ingest::run::metadata_hash;
 use domain::registry::schema::MetadataChecker;
 use domain::{
-    Actor, Cell, Convention, DepositionId, DepositionStatus, FeatureContract, FieldDefinition, HookName,
-    NodeDomain, RecordSrn, RunId, Schema, SchemaRef, SourceId, SubmissionStatus, TaskId,
+    Actor, Convention, DepositionId, DepositionStatus, FeatureContract, FieldDefinition, HookName,
+    NodeDomain, RecordSrn, Rows, RunId, Schema, SchemaRef, SourceId, SubmissionStatus, TaskId,
 };
 use ports::deposit::{LockedDeposition, Submission};
 use ports::work::{BatchSource, NewRecord, RecordBatch};
@@ -83,7 +83,7 @@ pub(crate) struct Computed {
     pub(crate) hook: HookName,
     pub(crate) contract: FeatureContract,
     pub(crate) run: RunId,
-    pub(crate) rows: Vec<Vec<Cell>>,
+    pub(crate) rows: Rows,
 }
 
 /// The sources of a record's publication.

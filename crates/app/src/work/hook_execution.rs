@@ -19,6 +19,7 @@ use ports::{Attempt, Disk, HookJob, HookRecord, RunStamp, Runner, StagedFiles, S
 
 use crate::failure::Failure;
 use crate::log_head::log_head;
+use crate::outputs::{Outputs, Reading};
 
 /// The result of an execution: an outcome for every record.
 #[derive(Clone, Debug)]
@@ -37,6 +38,8 @@ pub struct HookExecution {
     pub log: Vec<u8>,
     /// Lines of the last output that could not be read.
     pub faults: Vec<String>,
+    /// How many rows it computed, over all tries.
+    pub rows: u64,
 }
 
 impl HookExecution {
@@ -97,6 +100,7 @@ pub struct Work<'a> {
 /// hook or the runner are part of the result.
 pub async fn execute(
     runner: &dyn Runner,
+    outputs: &Outputs,
     checkpoints: &dyn Checkpoints,
     work: Work<'_>,
 ) -> Result<HookExecution, Failure> {
@@ -109,11 +113,13 @@ pub async fn execute(
         duration: Duration::ZERO,
         log: Vec::new(),
         faults: Vec::new(),
+        rows: 0,
     };
     let mut remaining: Vec<HookRecord> = work.records.to_vec();
     let mut limits = pin.release.release.content.limits;
     for killed in checkpoints.load(pin).await? {
-        done.take(&killed.output, pin, &mut remaining);
+        let reading = done.read(outputs, &killed.output, pin, &remaining).await?;
+        done.take(reading, &mut remaining);
         done.add_log(&FailureKind::Oom(killed.limit), &killed.log);
         done.duration += killed.duration;
         done.oom_retries += 1;
@@ -142,12 +148,8 @@ pub async fn execute(
         let attempt = attempted(runner, &job).await?;
         remaining = job.records;
         done.duration += attempt.duration;
-        // Memory comes first, then a rejection of the whole run regardless of the exit status (WC-5.1).
-        done.failure = match (attempt.failure, attempt.output.whole_run_rejection()) {
-            (Some(oom @ FailureKind::Oom(_)), _) => Some(oom),
-            (_, Some(message)) => Some(FailureKind::RejectedRun(message)),
-            (failure, None) => failure,
-        };
+        let mut reading = done.read(outputs, &attempt.output, pin, &remaining).await?;
+        done.failure = why_failed(attempt.failure, &mut reading);
         let tried = Tried {
             oom_retries: done.oom_retries,
             retries: work.retries,
@@ -163,7 +165,7 @@ pub async fn execute(
             return Ok(done);
         }
         if done.action != Some(FailureAction::ErrorAll) {
-            done.take(&attempt.output, pin, &mut remaining);
+            done.take(reading, &mut remaining);
         }
         if done.action == Some(FailureAction::RetryWithMoreMemory) {
             if remaining.is_empty() {
@@ -198,13 +200,24 @@ pub async fn execute(
 }
 
 impl HookExecution {
+    /// Reads an output as far as it is about these records.
+    async fn read(
+        &self,
+        outputs: &Outputs,
+        output: &HookOutput,
+        pin: &Pin,
+        remaining: &[HookRecord],
+    ) -> Result<Reading, Failure> {
+        let asked: BTreeSet<SourceId> = remaining.iter().map(|record| record.id.clone()).collect();
+        outputs.read(output, &pin.contract, asked, self.rows).await
+    }
+
     /// Takes over the outcomes of an output; the first outcome of a record counts. Removes those records from
     /// `remaining`.
-    fn take(&mut self, output: &HookOutput, pin: &Pin, remaining: &mut Vec<HookRecord>) {
-        let asked: BTreeSet<SourceId> = remaining.iter().map(|record| record.id.clone()).collect();
-        let read = output.outcomes(&pin.contract, &asked);
-        self.outcomes.extend(read.outcomes);
-        self.faults = read.faults;
+    fn take(&mut self, reading: Reading, remaining: &mut Vec<HookRecord>) {
+        self.outcomes.extend(reading.read.outcomes);
+        self.faults = reading.read.faults;
+        self.rows = reading.rows;
         remaining.retain(|record| !self.outcomes.contains_key(&record.id));
     }
 
@@ -221,6 +234,19 @@ impl HookExecution {
     fn add_log(&mut self, end: &dyn Display, log: &[u8]) {
         self.log.extend_from_slice(log_head(end).as_bytes());
         self.log.extend_from_slice(log);
+    }
+}
+
+/// Returns the failure of an attempt. Memory comes first, then a rejection of the whole run regardless of the exit status
+/// (WC-5.1), then an output that cannot be read, which an exit status or a signal does not explain.
+fn why_failed(attempt: Option<FailureKind>, reading: &mut Reading) -> Option<FailureKind> {
+    match (attempt, reading.rejection.take(), reading.failure.take()) {
+        (Some(oom @ FailureKind::Oom(_)), _, _) => Some(oom),
+        (_, Some(message), _) => Some(FailureKind::RejectedRun(message)),
+        (None | Some(FailureKind::HookExit(_) | FailureKind::Signalled(_)), None, Some(unread)) => {
+            Some(unread)
+        }
+        (failure, None, _) => failure,
     }
 }
 
@@ -241,7 +267,7 @@ async fn attempted(runner: &dyn Runner, job: &HookJob) -> Result<Attempt, Failur
     };
     Ok(match runner.run(job).await {
         Ok(attempt) if attempt.stamp == Some(expected) => attempt,
-        Ok(attempt) if attempt.stamp.is_none() && attempt.output == HookOutput::default() => attempt,
+        Ok(attempt) if attempt.stamp.is_none() && attempt.output.is_empty() => attempt,
         Ok(_) => failed("run.json beside the output does not name this run".to_owned()),
         Err(error) if is_full(&error) => return Err(StoreError::full(Disk::Work, error).into()),
         // Not its causes: they may contain what the hook printed.

@@ -5,7 +5,7 @@ use std::time::Instant;
 use async_trait::async_trait;
 use domain::kind::{Coded as _, Kind};
 use domain::ledger::delegation::preview;
-use domain::{Cell, ConventionSlug, RecordOutcome, SchemaRef, SourceId};
+use domain::{ConventionSlug, RecordOutcome, Rows, SchemaRef, SourceId};
 use ports::{Claim, Committed, HookRecord, Store, StoreError, UnitOfWork, WorkQueue};
 use serde_json::{Map, Value};
 
@@ -81,7 +81,7 @@ fn mebibytes(bytes: u64) -> f64 {
 }
 
 /// Returns the rows of a record that the hook passed.
-pub(crate) fn rows_of<'a>(ran: &'a Ran, record: &SourceId) -> Option<&'a [Vec<Cell>]> {
+pub(crate) fn rows_of<'a>(ran: &'a Ran, record: &SourceId) -> Option<&'a Rows> {
     match ran.execution.outcomes.get(record) {
         Some(RecordOutcome::Passed(rows)) => Some(rows),
         _ => None,

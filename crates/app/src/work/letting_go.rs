@@ -42,14 +42,26 @@ pub(crate) async fn give_up(
     why: &str,
 ) -> Result<(), Failure> {
     let why = format!("given up after {MAX_RETRIES} retries: {why}");
+    end_given_up(uow, task, kind, params, &why).await
+}
+
+/// Ends what a task of the server's own is about, for the reason `why`.
+pub(crate) async fn end_given_up(
+    uow: &mut UnitOfWork,
+    task: TaskId,
+    kind: &TaskKind,
+    params: &Value,
+    why: &str,
+) -> Result<(), Failure> {
     match kind.as_str() {
-        TaskKind::INGEST_BATCH => give_up_batch(uow, params_of(params)?, EXHAUSTED, &why).await?,
+        TaskKind::INGEST_BATCH => give_up_batch(uow, params_of(params)?, EXHAUSTED, why).await?,
         TaskKind::INGEST_PULL => {
             let pull: PullParams = params_of(params)?;
-            end_run(uow, pull.run(), EXHAUSTED, &why, &Actor::System).await?;
+            end_run(uow, pull.run(), EXHAUSTED, why, &Actor::System).await?;
         }
         TaskKind::SUBMISSION => {
-            give_back(uow, task, SubmissionStatus::Failed, &[why], &Actor::System).await?;
+            let reasons = [why.to_owned()];
+            give_back(uow, task, SubmissionStatus::Failed, &reasons, &Actor::System).await?;
         }
         _ => {}
     }

@@ -4,6 +4,7 @@
 //! of a submission happen once, at the commit that also ends its delegation. What waits for a curator is stored
 //! before that commit, under a key that only this attempt has.
 
+use std::io;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -12,9 +13,10 @@ use domain::ledger::delegation::{MAX_RETRIES, preview};
 use domain::registry::convention::Curation;
 use domain::work::failure::FailureKind;
 use domain::{
-    Actor, Cell, Convention, DepositionStatus, FieldDefinition, NodeDomain, RecordOutcome, SourceId,
-    SubmissionStatus,
+    Actor, Cell, Convention, DepositionStatus, FeatureContract, FieldDefinition, NodeDomain, RecordOutcome,
+    Rows, SourceId, SubmissionStatus,
 };
+use futures::{StreamExt as _, stream};
 use ports::deposit::{LockedDeposition, Submission, SubmissionResult};
 use ports::ledger::DelegationEnd;
 use ports::work::Pin;
@@ -27,6 +29,7 @@ use crate::deposit::submissions::{
 };
 use crate::failure::Failure;
 use crate::metrics::WorkEnd;
+use crate::outputs::store_stream;
 use crate::retry::retried;
 use crate::work::claims::{Finished, Words, end_claim, end_held, insert_runs, instead};
 use crate::work::hook_work::{HookWork, conclude, hand_back, hook_record, pinned_unit, rows_of};
@@ -209,23 +212,13 @@ impl ProcessSubmission {
         verdict: &mut Verdict,
     ) -> Result<(), Failure> {
         for ((pin, one), result) in prepared.unit.pins.iter().zip(ran).zip(&mut verdict.results) {
-            let columns = &pin.contract.columns;
-            let row = |cells: &Vec<Cell>| {
-                let named = columns.iter().zip(cells);
-                Value::Object(
-                    named
-                        .map(|(column, cell)| (column.name.to_string(), cell.to_json()))
-                        .collect(),
-                )
-            };
-            let computed = rows_of(one, &prepared.record).unwrap_or_default();
-            let rows: Vec<Value> = computed.iter().map(row).collect();
-            let line = json!({"id": prepared.record.as_str(), "features": rows}).to_string();
+            let rows = rows_of(one, &prepared.record).cloned().unwrap_or_default();
             let key = format!(
                 "submissions/{}/{}-{}/{}.jsonl",
                 claim.task, claim.delegation, claim.attempt, one.run.id
             );
-            self.hooks.blobs.put(&key, Bytes::from(line)).await?;
+            let line = kept_line(&prepared.record, &pin.contract, &rows);
+            store_stream(&*self.hooks.blobs, &key, stream::iter(line).boxed()).await?;
             result.key = Some(key);
         }
         Ok(())
@@ -376,6 +369,84 @@ fn computed(prepared: &Prepared, pin: &Pin, one: &Ran) -> Computed {
         hook: pin.release.hook.clone(),
         contract: pin.contract.clone(),
         run: one.run.id,
-        rows: rows_of(one, &prepared.record).unwrap_or_default().to_vec(),
+        rows: rows_of(one, &prepared.record).cloned().unwrap_or_default(),
+    }
+}
+
+/// How many bytes of rows are written at once.
+const PIECE: usize = 64 * 1024;
+
+/// Returns the line that a hook would have written for a record with these rows, piece by piece.
+fn kept_line(
+    record: &SourceId,
+    contract: &FeatureContract,
+    rows: &Rows,
+) -> impl Iterator<Item = io::Result<Bytes>> + Send + use<> {
+    let names: Vec<String> = contract.columns.iter().map(|c| c.name.to_string()).collect();
+    let mut rows = rows.read();
+    let mut piece = format!("{{\"id\":{},\"features\":[", Value::from(record.as_str()));
+    let (mut first, mut over) = (true, false);
+    std::iter::from_fn(move || {
+        while !over && piece.len() < PIECE {
+            match rows.next() {
+                Some(Ok(cells)) => {
+                    if !first {
+                        piece.push(',');
+                    }
+                    first = false;
+                    let cells = cells.iter().map(Cell::to_json);
+                    let row: Value = names.iter().cloned().zip(cells).collect();
+                    piece.push_str(&row.to_string());
+                }
+                Some(Err(error)) => {
+                    over = true;
+                    piece.clear();
+                    return Some(Err(error));
+                }
+                None => {
+                    over = true;
+                    piece.push_str("]}");
+                }
+            }
+        }
+        (!piece.is_empty()).then(|| Ok(Bytes::from(std::mem::take(&mut piece))))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::{Cardinality, ColumnDef, JsonType};
+
+    use super::*;
+
+    // proves ISO-3
+    #[test]
+    fn rows_are_kept_for_a_curator_in_pieces_that_make_one_line() {
+        let column = |name: &str| ColumnDef {
+            name: name.parse().unwrap(),
+            json_type: JsonType::String,
+            format: None,
+            required: false,
+            description: None,
+            unit: None,
+        };
+        let contract = FeatureContract {
+            cardinality: Cardinality::Many,
+            columns: vec![column("a"), column("b")],
+        };
+        let row = |text: &str| vec![Cell::Null, Cell::Text(text.to_owned())];
+        let rows = vec![row("x\n"), row(&"y".repeat(3 * PIECE)), row("z")];
+        let record: SourceId = "r\"1".parse().unwrap();
+        let pieces: Vec<Bytes> = kept_line(&record, &contract, &Rows::of(&rows))
+            .map(Result::unwrap)
+            .collect();
+        assert_eq!(pieces.len(), 2);
+        let line: Value = serde_json::from_slice(&pieces.concat()).unwrap();
+        assert_eq!(line["id"], "r\"1");
+        assert_eq!(line["features"][2], json!({"a": null, "b": "z"}));
+        let none: Vec<Bytes> = kept_line(&record, &contract, &Rows::default())
+            .map(Result::unwrap)
+            .collect();
+        assert_eq!(none.concat(), b"{\"id\":\"r\\\"1\",\"features\":[]}");
     }
 }

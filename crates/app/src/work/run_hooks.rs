@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use domain::work::failure::{FailureAction, FailureKind};
 use domain::work::outcome::HookOutput;
+use domain::work::output_file::OutputFile;
 use domain::{HookRun, RecordOutcome, RunCounts, RunId, SourceId};
 use ports::error::is_full;
 use ports::ingest::RecordEnd;
@@ -20,6 +21,7 @@ use time::OffsetDateTime;
 
 use crate::failure::Failure;
 use crate::metrics::Metrics;
+use crate::outputs::{Outputs, store};
 use crate::retry::retried;
 use crate::work::hook_execution::{Checkpoints, HookExecution, Killed, Work, execute};
 
@@ -63,19 +65,22 @@ pub struct RunHooks {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) runner: Arc<dyn Runner>,
     pub(crate) blobs: Arc<dyn Blobs>,
+    outputs: Outputs,
     metrics: Arc<Metrics>,
 }
 
 impl RunHooks {
-    /// Creates the runner of hooks over these ports.
+    /// Creates the runner of hooks over these ports. One hook may compute at most `most_rows` rows for one batch.
     pub fn new(
         store: Arc<dyn Store>,
         runner: Arc<dyn Runner>,
         blobs: Arc<dyn Blobs>,
         metrics: Arc<Metrics>,
+        most_rows: u64,
     ) -> Self {
         Self {
             store,
+            outputs: Outputs::new(runner.clone(), most_rows),
             runner,
             blobs,
             metrics,
@@ -138,7 +143,7 @@ impl RunHooks {
             retries: unit.retries,
         };
         let kept = StoredCheckpoint { of: self, claim };
-        let execution = execute(&*self.runner, &kept, work).await?;
+        let execution = execute(&*self.runner, &self.outputs, &kept, work).await?;
         if let (Some(kind), Some(decision)) = (&execution.failure, execution.action) {
             self.metrics
                 .hook_failed(pin.release.hook.as_str(), kind, decision);
@@ -266,15 +271,22 @@ impl StoredCheckpoint<'_> {
         Ok(uow.commit(held).await?)
     }
 
-    async fn part(&self, key: &str, part: &str) -> Result<Vec<u8>, Failure> {
-        let found = self.of.blobs.get(&format!("{key}/{part}")).await?;
+    /// Returns the log, which the runner has bounded.
+    async fn log(&self, key: &str) -> Result<Vec<u8>, Failure> {
+        let log = self.part(key, "log").await?.to_vec();
+        Ok(log.map_err(|e| StoreError::Unavailable(e.into()))?)
+    }
+
+    async fn part(&self, key: &str, part: &str) -> Result<OutputFile, Failure> {
+        let key = format!("{key}/{part}");
+        let found = self.of.outputs.stored(&*self.of.blobs, &key).await?;
         let missing = || {
             StoreError::corrupt(
                 "hook_checkpoints",
                 "a checkpoint's file is missing in the blob store",
             )
         };
-        Ok(found.ok_or_else(missing)?.to_vec())
+        Ok(found.ok_or_else(missing)?)
     }
 }
 
@@ -293,7 +305,7 @@ impl Checkpoints for StoredCheckpoint<'_> {
                     errors: self.part(key, "errors").await?,
                     progress: self.part(key, "progress").await?,
                 },
-                log: self.part(key, "log").await?,
+                log: self.log(key).await?,
                 duration: std::time::Duration::from_secs_f64(found.duration_s.max(0.0)),
             });
             memory = memory.doubled();
@@ -310,16 +322,16 @@ impl Checkpoints for StoredCheckpoint<'_> {
             self.claim.attempt
         );
         let output = &killed.output;
+        let log = OutputFile::from(killed.log.clone());
         let contents = [
             &output.features,
             &output.rejections,
             &output.errors,
             &output.progress,
-            &killed.log,
+            &log,
         ];
         for (part, content) in PARTS.iter().zip(contents) {
-            let path = format!("{key}/{part}");
-            self.of.blobs.put(&path, Bytes::copy_from_slice(content)).await?;
+            store(&*self.of.blobs, &format!("{key}/{part}"), content).await?;
         }
         let checkpoint = CheckpointRef {
             oom_retries,

@@ -12,7 +12,7 @@ use ports::{Committed, Notifier, Store, UnitOfWork, WorkerIdentity, inbox_topic,
 use crate::failure::Failure;
 use crate::own_tasks::{delegation, is_own};
 use crate::retry::retried;
-use crate::work::letting_go::give_up;
+use crate::work::letting_go::{end_given_up, give_up};
 
 /// How many delegations one transaction takes back.
 const MAX_AT_ONCE: u32 = 100;
@@ -21,6 +21,7 @@ const MAX_AT_ONCE: u32 = 100;
 pub struct Sweep {
     store: Arc<dyn Store>,
     notifier: Arc<dyn Notifier>,
+    most_crashes: u32,
 }
 
 /// What a transaction looks for.
@@ -40,9 +41,14 @@ struct Taken {
 }
 
 impl Sweep {
-    /// Creates the use case over these ports.
-    pub fn new(store: Arc<dyn Store>, notifier: Arc<dyn Notifier>) -> Self {
-        Self { store, notifier }
+    /// Creates the use case over these ports. The server's own work during which `most_crashes` servers ended is given
+    /// up.
+    pub fn new(store: Arc<dyn Store>, notifier: Arc<dyn Notifier>, most_crashes: u32) -> Self {
+        Self {
+            store,
+            notifier,
+            most_crashes,
+        }
     }
 
     /// Takes back delegations that are silent for longer than `silence`, past their deadline, or held by an earlier
@@ -83,7 +89,7 @@ impl Sweep {
             },
         };
         let taken = Taken {
-            topics: go_on(&mut uow, &swept.stuck).await?,
+            topics: go_on(&mut uow, &swept.stuck, self.most_crashes).await?,
             count: swept.stuck.len(),
             held_back: swept.held_back,
         };
@@ -92,12 +98,16 @@ impl Sweep {
 }
 
 /// Redelegates stuck delegations, or gives up their tasks. Returns the topics to wake.
-async fn go_on(uow: &mut UnitOfWork, stuck: &[Stuck]) -> Result<BTreeSet<String>, Failure> {
+async fn go_on(
+    uow: &mut UnitOfWork,
+    stuck: &[Stuck],
+    most_crashes: u32,
+) -> Result<BTreeSet<String>, Failure> {
     let mut topics = BTreeSet::new();
     for one in stuck {
-        tracing::warn!(delegation = %one.id, retry_count = one.retry_count, why = one.why, "a delegation is stuck");
+        tracing::warn!(delegation = %one.id, retry_count = one.retry_count, crashes = one.crashes, why = one.why, "a delegation is stuck");
         if is_own(&one.caller) {
-            go_on_with_own(uow, one).await?;
+            go_on_with_own(uow, one, most_crashes).await?;
         } else {
             go_on_for_caller(uow, one).await?;
             topics.insert(inbox_topic(&one.caller));
@@ -129,10 +139,17 @@ async fn go_on_for_caller(uow: &mut UnitOfWork, stuck: &Stuck) -> Result<(), Fai
     Ok(())
 }
 
-async fn go_on_with_own(uow: &mut UnitOfWork, stuck: &Stuck) -> Result<(), Failure> {
+async fn go_on_with_own(uow: &mut UnitOfWork, stuck: &Stuck, most_crashes: u32) -> Result<(), Failure> {
     let Some((task, kind, params)) = &stuck.task else {
         return Ok(());
     };
+    // It would end the next server as well, and with it the work of others.
+    if stuck.crashes >= most_crashes {
+        let why = format!("the server that worked on it ended {} times", stuck.crashes);
+        tracing::error!(task.id = %task, why, "the server's own work is given up");
+        uow.delegations().give_up(*task, &why).await?;
+        return end_given_up(uow, *task, kind, params, &why).await;
+    }
     if stuck.retry_count < MAX_RETRIES {
         let retry = stuck.retry_count + 1;
         // The first retry is immediate: a restart is no fault of the task.

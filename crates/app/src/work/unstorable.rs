@@ -9,9 +9,9 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use domain::{Cell, HookName, RecordSrn, SourceId};
+use domain::{HookName, RecordSrn, SourceId};
 use ports::ingest::RecordEnd;
-use ports::work::{NewRecord, Pin, RecordBatch};
+use ports::work::{NewRecord, Pin, RecordBatch, RecordRows};
 use ports::{Store, StoreError, UnitOfWork};
 
 use crate::failure::Failure;
@@ -51,10 +51,10 @@ impl Publishing<'_> {
             .await
             .map_err(of_records)?;
         for (one, pin) in self.ran.iter().zip(self.pins) {
-            let rows: Vec<(RecordSrn, Vec<Vec<Cell>>)> = records
+            let rows: Vec<RecordRows> = records
                 .iter()
                 .zip(&srns)
-                .filter_map(|(record, srn)| Some((srn.clone(), rows_of(one, &record.source_id)?.to_vec())))
+                .filter_map(|(record, srn)| Some((srn.clone(), rows_of(one, &record.source_id)?.clone())))
                 .collect();
             let (hook, contract) = (&pin.release.hook, &pin.contract);
             let replaced = uow.features().replace(hook, contract, one.run.id, &rows).await;

@@ -4,11 +4,16 @@
 //! while those of the next one run. Invariant: at most `concurrency` units run hooks, and at most twice as many are
 //! held. Who can break it: a database that writes slower than hooks compute; so nothing is claimed while twice as
 //! many are held, and what waits stays in the queue for other servers.
+//!
+//! Each held unit has a turn. Invariant: a unit at which servers ended runs while no other unit has one, so that its next
+//! end takes nobody with it, and tells who it was. Who can break it: two such units at once, or one that keeps its place
+//! while it waits; so it gives both back, and takes all turns at once and needs no place.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use domain::ledger::delegation::ALONE_AFTER_CRASHES;
 use domain::{DelegationId, TaskKind};
 use ports::{Claim, WorkQueue, WorkerIdentity};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -20,6 +25,7 @@ use crate::failure::Failure;
 use crate::ingest::follow_withdrawals::FollowWithdrawals;
 use crate::ingest::schedule_ingestions::ScheduleIngestions;
 use crate::metrics::{Metrics, WorkEnd};
+use crate::pause::Pause;
 use crate::work::archive::Archive;
 use crate::work::attempt::Attempt;
 use crate::work::housekeeping::{Housekeeping, LONG_ROUND};
@@ -31,6 +37,8 @@ use crate::work::sweep::Sweep;
 
 /// How long a loop that is to act within seconds may be silent.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a stopping server tries to say so of what it held.
+const STOPPED: Duration = Duration::from_secs(5);
 /// How long after a failed claim the ledger is searched for claims whose response was lost: the failed statement may
 /// commit late.
 const UNSURE: Duration = Duration::from_secs(60);
@@ -76,6 +84,7 @@ pub struct Worker {
     housekeeping: Housekeeping,
     metrics: Arc<Metrics>,
     places: Arc<Semaphore>,
+    turns: Arc<Semaphore>,
     held: Mutex<BTreeMap<DelegationId, (i64, CancellationToken)>>,
 }
 
@@ -87,9 +96,23 @@ struct Held {
     lost: CancellationToken,
 }
 
+/// What a claimed unit has from the start: a place to run hooks, and a turn.
+struct Admission {
+    place: OwnedSemaphorePermit,
+    turn: OwnedSemaphorePermit,
+}
+
+/// How long to pause at most between two tries to begin the work on a claim.
+const LONGEST: Duration = Duration::from_secs(10);
+
 /// Returns how many units may run hooks at once.
-fn places(options: &WorkerOptions) -> usize {
-    usize::try_from(options.concurrency).unwrap_or(Semaphore::MAX_PERMITS / 2)
+fn places(options: &WorkerOptions) -> u32 {
+    options.concurrency.clamp(1, u32::MAX / 2)
+}
+
+/// Returns how many permits a semaphore has.
+fn permits(count: u32) -> usize {
+    usize::try_from(count).unwrap_or(Semaphore::MAX_PERMITS)
 }
 
 impl Drop for Held {
@@ -112,10 +135,11 @@ impl Worker {
         archive: Arc<Archive>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let places = Arc::new(Semaphore::new(places(&options)));
+        let places = places(&options);
         Self {
             options,
-            places,
+            places: Arc::new(Semaphore::new(permits(places))),
+            turns: Arc::new(Semaphore::new(permits(2 * places))),
             queue,
             batches: work.batches,
             pulls: work.pulls,
@@ -157,6 +181,18 @@ impl Worker {
                 "the drain time is over; other servers will resume what is left"
             );
             running.shutdown().await;
+            // Their end is none of their doing.
+            let stopped = self.queue.stopped(&self.options.identity);
+            match tokio::time::timeout(STOPPED, stopped).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "what is left could not be marked as stopped; it counts as work that a server ended at"
+                ),
+                Err(_) => tracing::warn!(
+                    "what is left could not be marked as stopped in time; it counts as work that a server ended at"
+                ),
+            }
         }
         loops.shutdown().await;
     }
@@ -195,7 +231,7 @@ impl Worker {
     }
 
     async fn claim_loop(self: &Arc<Self>, running: &mut JoinSet<()>, stop: &CancellationToken, pulse: Pulse) {
-        let most_held = 2 * places(&self.options);
+        let most_held = permits(2 * places(&self.options));
         let mut unsure: Option<Instant> = None;
         while !stop.is_cancelled() {
             while running.try_join_next().is_some() {}
@@ -204,15 +240,15 @@ impl Worker {
                 tokio::select! { _ = running.join_next() => {}, () = stop.cancelled() => {} }
                 continue;
             }
-            // Waits for one place, and takes all that are free.
             let mut free = tokio::select! {
-                place = Arc::clone(&self.places).acquire_owned() => place.into_iter().collect::<Vec<_>>(),
+                admission = self.admission() => admission.into_iter().collect::<Vec<_>>(),
                 () = stop.cancelled() => continue,
             };
             while free.len() < room
+                && let Ok(turn) = Arc::clone(&self.turns).try_acquire_owned()
                 && let Ok(place) = Arc::clone(&self.places).try_acquire_owned()
             {
-                free.push(place);
+                free.push(Admission { place, turn });
             }
             if unsure.is_some() {
                 self.disown(&mut unsure).await;
@@ -239,9 +275,10 @@ impl Worker {
                 }
             };
             let none = claims.is_empty();
-            for (claim, place) in claims.into_iter().zip(free.drain(..)) {
-                running.spawn(self.hold(claim).work(place));
+            for (claim, admission) in claims.into_iter().zip(free.drain(..)) {
+                running.spawn(self.hold(claim).work(admission));
             }
+            drop(free);
             if none {
                 tokio::select! {
                     () = self.queue.wait(self.options.poll) => {}
@@ -249,6 +286,36 @@ impl Worker {
                     () = stop.cancelled() => {}
                 }
             }
+        }
+    }
+
+    /// Waits for one turn and one place. The turn comes first: a unit that waits to be alone would wait for those who
+    /// hold turns, and they for a place.
+    async fn admission(&self) -> Option<Admission> {
+        // They are never closed.
+        let turn = Arc::clone(&self.turns).acquire_owned().await.ok()?;
+        let place = Arc::clone(&self.places).acquire_owned().await.ok()?;
+        Some(Admission { place, turn })
+    }
+
+    /// Waits until nothing runs beside a claim, and begins the work on it. Returns the turns, or `None` if the claim was
+    /// lost.
+    async fn alone(&self, claim: &Claim) -> Option<OwnedSemaphorePermit> {
+        tracing::warn!(delegation = %claim.delegation, attempt = claim.attempt, crashes = claim.crashes, "servers ended while they worked on this; it waits until nothing runs beside it");
+        let all = 2 * places(&self.options);
+        let turns = Arc::clone(&self.turns).acquire_many_owned(all).await.ok()?;
+        let mut pause = Pause::of_at_most(LONGEST);
+        loop {
+            match self.queue.begin(claim).await {
+                Ok(true) => return Some(turns),
+                Ok(false) => return None,
+                Err(error) => tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    delegation = %claim.delegation,
+                    "the work on a claim could not be begun"
+                ),
+            }
+            tokio::time::sleep(pause.next()).await;
         }
     }
 
@@ -289,10 +356,17 @@ impl Worker {
         }
     }
 
-    /// Makes one try at a claim. The first has a place to run hooks; a repetition waits for one.
-    async fn process(&self, claim: &Claim, place: Option<OwnedSemaphorePermit>) -> Result<WorkEnd, Failure> {
+    /// Makes one try at a claim. The first has a place to run hooks; a repetition waits for one. What is alone needs
+    /// none.
+    async fn process(
+        &self,
+        claim: &Claim,
+        place: Option<OwnedSemaphorePermit>,
+        is_alone: bool,
+    ) -> Result<WorkEnd, Failure> {
         let place = match place {
             Some(place) => Some(place),
+            None if is_alone => None,
             None => Arc::clone(&self.places).acquire_owned().await.ok(),
         };
         match claim.kind.as_str() {
@@ -348,7 +422,7 @@ impl Worker {
 
 impl Held {
     /// Works on the claim. Its failure ends neither the worker nor its other claims (WC-D7).
-    async fn work(self, place: OwnedSemaphorePermit) {
+    async fn work(self, Admission { place, turn }: Admission) {
         let (worker, claim) = (&*self.worker, &self.claim);
         let begun = Instant::now();
         let attempt = Attempt {
@@ -357,9 +431,23 @@ impl Held {
             metrics: &worker.metrics,
             claim,
         };
-        let mut place = Some(place);
+        let is_alone = claim.crashes >= ALONE_AFTER_CRASHES;
+        let work = async {
+            let (mut place, _turn) = if is_alone {
+                drop((place, turn));
+                let Some(turns) = worker.alone(claim).await else {
+                    return WorkEnd::Lost;
+                };
+                (None, turns)
+            } else {
+                (Some(place), turn)
+            };
+            attempt
+                .run(|| worker.process(claim, place.take(), is_alone))
+                .await
+        };
         let end = tokio::select! {
-            end = attempt.run(|| worker.process(claim, place.take())) => end,
+            end = work => end,
             () = self.lost.cancelled() => {
                 tracing::warn!(delegation = %claim.delegation, attempt = claim.attempt, "the claim was lost; its work was stopped");
                 WorkEnd::Lost

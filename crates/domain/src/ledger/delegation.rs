@@ -14,6 +14,8 @@ pub const MAX_PREVIEW: usize = 500;
 /// Maximum number of retries of a task. It is generous, because a server restart during the work counts as well; the
 /// growing delay keeps a task that always fails from becoming a burden.
 pub const MAX_RETRIES: u32 = 20;
+/// A task during which this many servers ended is worked on alone: nothing else runs beside it on its server.
+pub const ALONE_AFTER_CRASHES: u32 = 2;
 
 /// Number of automatic retries after a delegation of a caller got stuck: default and maximum.
 pub const RETRIES: (u32, u32) = (3, MAX_RETRIES);

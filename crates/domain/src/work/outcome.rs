@@ -1,10 +1,15 @@
 //! Outcomes that a hook reports for records: parsing (WC-5.1) and merging its output files.
 //!
 //! The files are untrusted input: a hook may crash in the middle of a line, write bare `NaN`, name records that it
-//! never received, or write nothing at all. Reading the files never fails as a whole.
+//! never received, write nothing at all, or write without end. So they are read piece by piece, rows are counted and
+//! written down ([`RowStore`]) as they are read, and what is kept in memory is bounded whatever the files are like.
+
+mod long_line;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 
+use long_line::{LongLine, Unread};
 use serde_json::Value;
 
 use crate::data::cell::Cell;
@@ -12,6 +17,8 @@ use crate::ingest::source_id::SourceId;
 use crate::json::parse_exact;
 use crate::registry::hook::{Cardinality, FeatureContract};
 use crate::registry::schema::shortened;
+use crate::work::output_file::{Lines, MAX_HELD_LINE, OutputFile};
+use crate::work::rows::{NotKept, RowStore, Rows};
 
 /// Maximum length of a stored reason, in characters.
 pub const MAX_REASON: usize = 2_000;
@@ -22,32 +29,51 @@ const MAX_LINE_FAULTS: usize = 3;
 #[derive(Clone, Debug, PartialEq)]
 pub enum RecordOutcome {
     /// The record passed. The hook computed these rows, in the order of the contract's columns.
-    Passed(Vec<Vec<Cell>>),
+    Passed(Rows),
     /// The hook rejected the record.
     Rejected(String),
     /// The hook could not judge the record.
     Errored(String),
 }
 
-/// The bytes of a hook's output files; a missing file is empty.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// A hook's output files.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct HookOutput {
-    /// Content of `features.jsonl`.
-    pub features: Vec<u8>,
-    /// Content of `rejections.jsonl`.
-    pub rejections: Vec<u8>,
-    /// Content of `errors.jsonl`.
-    pub errors: Vec<u8>,
-    /// Content of `progress.jsonl`.
-    pub progress: Vec<u8>,
+    /// `features.jsonl`.
+    pub features: OutputFile,
+    /// `rejections.jsonl`.
+    pub rejections: OutputFile,
+    /// `errors.jsonl`.
+    pub errors: OutputFile,
+    /// `progress.jsonl`.
+    pub progress: OutputFile,
 }
 
 impl HookOutput {
+    /// Returns whether every file is empty.
+    pub fn is_empty(&self) -> bool {
+        self.size() == 0
+    }
+
+    /// Returns the size of all files together, in bytes.
+    pub fn size(&self) -> u64 {
+        let files = [&self.features, &self.rejections, &self.errors, &self.progress];
+        files.iter().fold(0, |sum, file| file.size().saturating_add(sum))
+    }
+
     /// Returns the message of the last `progress.jsonl` line with the status `rejected`; such a line rejects the whole
-    /// run.
-    pub fn whole_run_rejection(&self) -> Option<String> {
+    /// run. An error comes from the file.
+    pub fn whole_run_rejection(&self) -> io::Result<Option<String>> {
         let mut last = None;
-        for value in json_lines(&self.progress).filter_map(|(_, line)| line.ok()) {
+        let mut lines = self.progress.lines();
+        while let Some(found) = lines.next()? {
+            let Some(held) = found.held else {
+                lines.skip_line()?;
+                continue;
+            };
+            let Ok(value) = json_line(lines.text(&held)) else {
+                continue;
+            };
             if value.get("status").and_then(Value::as_str) == Some("rejected") {
                 let message = value
                     .get("message")
@@ -56,32 +82,40 @@ impl HookOutput {
                 last = Some(limited(message));
             }
         }
-        last
+        Ok(last)
     }
 
     /// Returns the outcome of each record of `asked` that the files mention. A later file overrides an earlier one for
     /// the same record (features < rejections < errors); within one file the last line counts. A line that cannot be
     /// read, or that belongs to no asked record, is a fault of the output, with its number. If only its values would
     /// be changed by reading them, it makes its record errored.
-    pub fn outcomes(&self, contract: &FeatureContract, asked: &BTreeSet<SourceId>) -> ReadOutput {
+    ///
+    /// The rows are kept in `keep`; if it takes no more of them, the output is refused whole. An error comes from a
+    /// file, or from the spill of `keep`.
+    pub fn outcomes(
+        &self,
+        contract: &FeatureContract,
+        asked: &BTreeSet<SourceId>,
+        keep: &mut RowStore<'_>,
+    ) -> io::Result<ReadOutput> {
         let mut read = ReadOutput::default();
-        for (number, line) in json_lines(&self.features) {
-            read.take("features.jsonl", number, line, asked, |value| {
-                rows(value.get("features"), contract)
-                    .map_or_else(RecordOutcome::Errored, RecordOutcome::Passed)
-            });
+        match read.features(&self.features, contract, asked, keep) {
+            Ok(()) => {}
+            Err(Unread::Io(error)) => return Err(error),
+            Err(Unread::Refused(why)) => {
+                return Ok(ReadOutput {
+                    refused: Some(limited(&why)),
+                    ..ReadOutput::default()
+                });
+            }
         }
-        for (number, line) in json_lines(&self.rejections) {
-            read.take("rejections.jsonl", number, line, asked, |value| {
-                RecordOutcome::Rejected(text_of(value, "reason", "the hook gave no reason"))
-            });
-        }
-        for (number, line) in json_lines(&self.errors) {
-            read.take("errors.jsonl", number, line, asked, |value| {
-                RecordOutcome::Errored(text_of(value, "error", "the hook gave no error text"))
-            });
-        }
-        read
+        read.texts("rejections.jsonl", &self.rejections, asked, |value| {
+            RecordOutcome::Rejected(text_of(value, "reason", "the hook gave no reason"))
+        })?;
+        read.texts("errors.jsonl", &self.errors, asked, |value| {
+            RecordOutcome::Errored(text_of(value, "error", "the hook gave no error text"))
+        })?;
+        Ok(read)
     }
 }
 
@@ -92,17 +126,113 @@ pub struct ReadOutput {
     pub outcomes: BTreeMap<SourceId, RecordOutcome>,
     /// The first faulty lines, each with file, number and reason.
     pub faults: Vec<String>,
+    /// Why nothing of it counts: the file, the line and the bound that it exceeds.
+    pub refused: Option<String>,
 }
 
 impl ReadOutput {
-    fn take(
+    fn features(
+        &mut self,
+        file: &OutputFile,
+        contract: &FeatureContract,
+        asked: &BTreeSet<SourceId>,
+        keep: &mut RowStore<'_>,
+    ) -> Result<(), Unread> {
+        const FILE: &str = "features.jsonl";
+        let mut lines = file.lines();
+        while let Some(found) = lines.next()? {
+            let number = found.number;
+            let refused = |why: NotKept| Unread::of(FILE, number, why);
+            let Some(held) = found.held else {
+                self.long_features(FILE, number, &mut lines, contract, asked, keep)
+                    .map_err(refused)?;
+                continue;
+            };
+            let line = json_line(lines.text(&held));
+            let Some((id, value)) = self.of_record(FILE, number, line, asked) else {
+                continue;
+            };
+            let outcome = match value {
+                Ok(value) => features_of(value.get("features"), contract, keep).map_err(refused)?,
+                Err(why) => RecordOutcome::Errored(why),
+            };
+            self.outcomes.insert(id, outcome);
+        }
+        Ok(())
+    }
+
+    /// Reads a line of features that is too long to be held.
+    fn long_features(
         &mut self,
         file: &str,
-        number: usize,
+        number: u64,
+        lines: &mut Lines<'_>,
+        contract: &FeatureContract,
+        asked: &BTreeSet<SourceId>,
+        keep: &mut RowStore<'_>,
+    ) -> Result<(), NotKept> {
+        match long_line::read(lines, contract, keep)? {
+            LongLine::Bad(why) => {
+                keep.abandon();
+                self.fault(&format!("line {number} of {file} {why}"));
+            }
+            LongLine::Read { id, rows, altered } => {
+                let Some(id) = self.known(file, number, id.as_ref(), asked) else {
+                    keep.abandon();
+                    return Ok(lines.skip_line()?);
+                };
+                let outcome = match altered {
+                    None => rows.end(keep)?,
+                    Some(why) => {
+                        keep.abandon();
+                        RecordOutcome::Errored(limited(&format!("line {number} of {file}: {why}")))
+                    }
+                };
+                self.outcomes.insert(id, outcome);
+            }
+        }
+        Ok(lines.skip_line()?)
+    }
+
+    /// Reads a file whose lines have texts only.
+    fn texts(
+        &mut self,
+        name: &str,
+        file: &OutputFile,
+        asked: &BTreeSet<SourceId>,
+        outcome: impl Fn(&Value) -> RecordOutcome,
+    ) -> io::Result<()> {
+        let mut lines = file.lines();
+        while let Some(found) = lines.next()? {
+            let number = found.number;
+            let Some(held) = found.held else {
+                self.fault(&format!(
+                    "line {number} of {name} has more than {MAX_HELD_LINE} bytes"
+                ));
+                lines.skip_line()?;
+                continue;
+            };
+            let line = json_line(lines.text(&held));
+            if let Some((id, value)) = self.of_record(name, number, line, asked) {
+                let outcome = match value {
+                    Ok(value) => outcome(&value),
+                    Err(why) => RecordOutcome::Errored(why),
+                };
+                self.outcomes.insert(id, outcome);
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the asked record that a line is about, with the line's object, or with the reason why its values would
+    /// be changed by reading them. Otherwise notes the fault.
+    fn of_record(
+        &mut self,
+        file: &str,
+        number: u64,
         line: Result<Value, BadLine>,
         asked: &BTreeSet<SourceId>,
-        outcome: impl FnOnce(&Value) -> RecordOutcome,
-    ) {
+    ) -> Option<(SourceId, Result<Value, String>)> {
         let (value, altered) = match line {
             Ok(value) => (value, None),
             Err(BadLine {
@@ -110,25 +240,45 @@ impl ReadOutput {
                 why,
             }) => (value, Some(why)),
             Err(BadLine { value: None, why }) => {
-                return self.fault(&format!("line {number} of {file} {why}"));
+                self.fault(&format!("line {number} of {file} {why}"));
+                return None;
             }
         };
-        let id = match value.get("id") {
-            Some(Value::String(id)) => id,
-            Some(_) => return self.fault(&format!("line {number} of {file}: id must be a string")),
-            None => return self.fault(&format!("line {number} of {file} has no id")),
+        let id = self.known(file, number, value.get("id"), asked)?;
+        let value = match altered {
+            None => Ok(value),
+            Some(why) => Err(limited(&format!("line {number} of {file}: {why}"))),
         };
-        let Some(id) = id.parse::<SourceId>().ok().filter(|id| asked.contains(id)) else {
+        Some((id, value))
+    }
+
+    /// Returns the asked record that an `id` names. Otherwise notes the fault.
+    fn known(
+        &mut self,
+        file: &str,
+        number: u64,
+        id: Option<&Value>,
+        asked: &BTreeSet<SourceId>,
+    ) -> Option<SourceId> {
+        let id = match id {
+            Some(Value::String(id)) => id,
+            Some(_) => {
+                self.fault(&format!("line {number} of {file}: id must be a string"));
+                return None;
+            }
+            None => {
+                self.fault(&format!("line {number} of {file} has no id"));
+                return None;
+            }
+        };
+        let known = id.parse::<SourceId>().ok().filter(|id| asked.contains(id));
+        if known.is_none() {
             let id = shortened(id);
-            return self.fault(&format!(
+            self.fault(&format!(
                 "line {number} of {file}: the hook was not given a record {id:?}"
             ));
-        };
-        let outcome = match altered {
-            None => outcome(&value),
-            Some(why) => RecordOutcome::Errored(limited(&format!("line {number} of {file}: {why}"))),
-        };
-        self.outcomes.insert(id, outcome);
+        }
+        known
     }
 
     fn fault(&mut self, fault: &str) {
@@ -147,34 +297,36 @@ fn limited(text: &str) -> String {
     text.chars().filter(|c| *c != '\0').take(MAX_REASON).collect()
 }
 
-/// A line that is no JSON object, or one whose values would be changed by reading them.
+/// A text that is not JSON, or not what it should be, or whose values would be changed by reading them.
 struct BadLine {
-    /// The object, if there is one.
+    /// Its value, if it has one.
     value: Option<Value>,
     why: String,
 }
 
-/// Parses the lines of a JSON Lines file, each with its number from 1. Empty lines are skipped.
-fn json_lines(bytes: &[u8]) -> impl Iterator<Item = (usize, Result<Value, BadLine>)> {
-    bytes
-        .split(|b| *b == b'\n')
-        .enumerate()
-        .filter(|(_, line)| !line.iter().all(u8::is_ascii_whitespace))
-        .map(|(index, line)| (index + 1, json_line(line)))
+fn json_line(line: &[u8]) -> Result<Value, BadLine> {
+    match json_value(line) {
+        Ok(value @ Value::Object(_)) => Ok(value),
+        Ok(_) => Err(BadLine {
+            value: None,
+            why: "is not a JSON object".to_owned(),
+        }),
+        Err(bad) => Err(BadLine {
+            value: bad.value.filter(Value::is_object),
+            ..bad
+        }),
+    }
 }
 
-fn json_line(line: &[u8]) -> Result<Value, BadLine> {
-    let bad = |value, why| Err(BadLine { value, why });
-    let read = parse_exact(line).or_else(|first| parse_exact(&without_bare_numbers(line)).map_err(|_| first));
-    match read {
-        Ok(value @ Value::Object(_)) => Ok(value),
-        Ok(_) => bad(None, "is not a JSON object".to_owned()),
-        Err(invalid) => {
-            let object = |text: &[u8]| serde_json::from_slice(text).ok().filter(Value::is_object);
-            let value = object(line).or_else(|| object(&without_bare_numbers(line)));
-            bad(value, invalid.to_string())
+fn json_value(text: &[u8]) -> Result<Value, BadLine> {
+    let read = parse_exact(text).or_else(|first| parse_exact(&without_bare_numbers(text)).map_err(|_| first));
+    read.map_err(|invalid| {
+        let any = |text: &[u8]| serde_json::from_slice(text).ok();
+        BadLine {
+            value: any(text).or_else(|| any(&without_bare_numbers(text))),
+            why: invalid.to_string(),
         }
-    }
+    })
 }
 
 /// Replaces bare `NaN`, `Infinity` and `-Infinity`, which Python writes although JSON does not allow them, by `null`
@@ -207,12 +359,16 @@ fn without_bare_numbers(line: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Returns the rows of a `features` value. `null` items are skipped (WC-D3). A scalar goes into the only column of a
+/// Keeps the rows of a `features` value. `null` items are skipped (WC-D3). A scalar goes into the only column of a
 /// one-column table (WC-D3).
-fn rows(features: Option<&Value>, contract: &FeatureContract) -> Result<Vec<Vec<Cell>>, String> {
+fn features_of(
+    features: Option<&Value>,
+    contract: &FeatureContract,
+    keep: &mut RowStore<'_>,
+) -> Result<RecordOutcome, NotKept> {
     let one;
     let items: &[Value] = match features {
-        None => return Err("the line has no \"features\"".to_owned()),
+        None => return Ok(RecordOutcome::Errored(NO_FEATURES.to_owned())),
         Some(Value::Null) => &[],
         Some(Value::Array(items)) => items,
         Some(other) => {
@@ -220,18 +376,66 @@ fn rows(features: Option<&Value>, contract: &FeatureContract) -> Result<Vec<Vec<
             &one
         }
     };
-    let rows = items
-        .iter()
-        .filter(|item| !item.is_null())
-        .map(|item| row(item, contract))
-        .collect::<Result<Vec<_>, _>>()?;
-    if contract.cardinality == Cardinality::One && rows.len() > 1 {
-        return Err(format!(
-            "{} rows for one record, but the hook's cardinality is one",
-            rows.len()
-        ));
+    let mut rows = LineRows::new(contract);
+    for item in items {
+        rows.item(item, keep)?;
     }
-    Ok(rows)
+    Ok(rows.end(keep)?)
+}
+
+const NO_FEATURES: &str = "the line has no \"features\"";
+
+/// The rows of one line, which is about one record.
+struct LineRows<'a> {
+    contract: &'a FeatureContract,
+    count: u64,
+    /// Why the record is errored. From then on its rows are not kept.
+    fault: Option<String>,
+}
+
+impl<'a> LineRows<'a> {
+    const fn new(contract: &'a FeatureContract) -> Self {
+        Self {
+            contract,
+            count: 0,
+            fault: None,
+        }
+    }
+
+    fn item(&mut self, item: &Value, keep: &mut RowStore<'_>) -> Result<(), NotKept> {
+        if self.fault.is_some() || item.is_null() {
+            return Ok(());
+        }
+        match row(item, self.contract) {
+            Ok(cells) => {
+                self.count += 1;
+                keep.push(&cells)
+            }
+            Err(why) => {
+                self.fault = Some(why);
+                Ok(())
+            }
+        }
+    }
+
+    fn end(self, keep: &mut RowStore<'_>) -> io::Result<RecordOutcome> {
+        let too_many = self.contract.cardinality == Cardinality::One && self.count > 1;
+        let fault = self.fault.or_else(|| {
+            too_many.then(|| {
+                format!(
+                    "{} rows for one record, but the hook's cardinality is one",
+                    self.count
+                )
+            })
+        });
+        match fault {
+            Some(why) => {
+                keep.abandon();
+                Ok(RecordOutcome::Errored(why))
+            }
+            None => Ok(RecordOutcome::Passed(keep.end()?)),
+        }
+    }
 }
 
 fn row(item: &Value, contract: &FeatureContract) -> Result<Vec<Cell>, String> {
@@ -276,154 +480,4 @@ fn row(item: &Value, contract: &FeatureContract) -> Result<Vec<Cell>, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::registry::hook::{ColumnDef, JsonType};
-    use proptest::prelude::*;
-
-    fn contract(columns: &[(&str, JsonType, bool)], cardinality: Cardinality) -> FeatureContract {
-        let columns = columns.iter().map(|(name, json_type, required)| ColumnDef {
-            name: name.parse().unwrap(),
-            json_type: *json_type,
-            format: None,
-            required: *required,
-            description: None,
-            unit: None,
-        });
-        FeatureContract {
-            cardinality,
-            columns: columns.collect(),
-        }
-    }
-
-    fn asked(ids: &[&str]) -> BTreeSet<SourceId> {
-        ids.iter().map(|id| id.parse().unwrap()).collect()
-    }
-
-    fn features(text: &str) -> HookOutput {
-        HookOutput {
-            features: text.as_bytes().to_vec(),
-            ..HookOutput::default()
-        }
-    }
-
-    #[test]
-    fn later_files_override_earlier_ones_and_unknown_ids_are_passed_over() {
-        let contract = contract(&[("x", JsonType::Number, true)], Cardinality::One);
-        let output = HookOutput {
-            features: b"{\"id\":\"a\",\"features\":[{\"x\":1}]}\n{\"id\":\"b\",\"features\":[]}\n{\"id\":\"stranger\",\"features\":[]}\n{\"features\":[]}\n{\"id\":\"c\",\"feat".to_vec(),
-            rejections: b"{\"id\":\"b\",\"reason\":\"no\"}\n".to_vec(),
-            errors: b"{\"id\":\"a\",\"error\":\"boom\",\"retryable\":true}\n".to_vec(),
-            progress: vec![],
-        };
-        let found = output.outcomes(&contract, &asked(&["a", "b", "c"]));
-        assert_eq!(
-            found.faults,
-            [
-                "line 3 of features.jsonl: the hook was not given a record \"stranger\"",
-                "line 4 of features.jsonl has no id",
-                "line 5 of features.jsonl is not valid JSON: EOF while parsing a string at line 1 column 15"
-            ]
-        );
-        let found = found.outcomes;
-        assert_eq!(found.len(), 2);
-        assert_eq!(
-            found[&"a".parse::<SourceId>().unwrap()],
-            RecordOutcome::Errored("boom".into())
-        );
-        assert_eq!(
-            found[&"b".parse::<SourceId>().unwrap()],
-            RecordOutcome::Rejected("no".into())
-        );
-    }
-
-    #[test]
-    fn null_is_no_row_and_a_scalar_fits_one_column_only() {
-        let one = contract(&[("x", JsonType::Number, false)], Cardinality::One);
-        let found = features("{\"id\":\"a\",\"features\":[null]}\n{\"id\":\"b\",\"features\":[3.5]}\n{\"id\":\"c\",\"features\":[NaN]}").outcomes(&one, &asked(&["a", "b", "c"])).outcomes;
-        let of = |id: &str| found[&id.parse::<SourceId>().unwrap()].clone();
-        assert_eq!(of("a"), RecordOutcome::Passed(vec![]));
-        assert_eq!(of("b"), RecordOutcome::Passed(vec![vec![Cell::Number(3.5)]]));
-        assert_eq!(of("c"), RecordOutcome::Passed(vec![]));
-        let two = contract(
-            &[("x", JsonType::Number, false), ("y", JsonType::Number, false)],
-            Cardinality::One,
-        );
-        let found = features("{\"id\":\"b\",\"features\":[3.5]}")
-            .outcomes(&two, &asked(&["b"]))
-            .outcomes;
-        assert!(
-            matches!(&found[&"b".parse::<SourceId>().unwrap()], RecordOutcome::Errored(why) if why.contains("has 2"))
-        );
-    }
-
-    #[test]
-    fn rows_that_break_the_contract_make_the_record_errored_with_the_column() {
-        let contract = contract(&[("x", JsonType::Integer, true)], Cardinality::One);
-        for (row, why) in [
-            ("[{}]", "required"),
-            ("[{\"x\":\"1\"}]", "integer"),
-            ("[{\"x\":1,\"z\":2}]", "not a column"),
-            ("[{\"x\":1},{\"x\":2}]", "cardinality"),
-        ] {
-            let found = features(&format!("{{\"id\":\"a\",\"features\":{row}}}"))
-                .outcomes(&contract, &asked(&["a"]))
-                .outcomes;
-            assert!(
-                matches!(&found[&"a".parse::<SourceId>().unwrap()], RecordOutcome::Errored(text) if text.contains(why)),
-                "{row}: {found:?}"
-            );
-        }
-    }
-
-    // proves EDG-1
-    #[test]
-    fn what_reading_would_change_makes_the_record_errored_with_the_line() {
-        let contract = contract(&[("x", JsonType::Number, false)], Cardinality::Many);
-        let text = "{\"id\":\"a\",\"features\":[{\"x\":123456789012345678901234567890}]}\n\
-                    {\"id\":\"b\",\"features\":[{\"x\":1,\"x\":2}]}\n\
-                    {\"id\":\"c\",\"features\":[{\"x\":1e400}]}\n\
-                    {\"id\":\"d\",\"features\":[{\"x\":9007199254740993}]}\n";
-        let read = features(text).outcomes(&contract, &asked(&["a", "b", "c", "d"]));
-        let why = |id: &str| match &read.outcomes[&id.parse::<SourceId>().unwrap()] {
-            RecordOutcome::Errored(why) => why.clone(),
-            other => panic!("{other:?}"),
-        };
-        assert!(
-            why("a").starts_with("line 1 of features.jsonl: features[0].x: must be a number"),
-            "{}",
-            why("a")
-        );
-        assert_eq!(
-            why("b"),
-            "line 2 of features.jsonl: features[0].x: is given twice in one object"
-        );
-        assert!(why("d").contains("holds exactly"), "{}", why("d"));
-        // Nothing is known of a line that is not JSON, not even its record.
-        assert_eq!(read.outcomes.len(), 3);
-        assert!(
-            read.faults[0].starts_with("line 3 of features.jsonl is not valid JSON: number out of range")
-        );
-    }
-
-    #[test]
-    fn bare_nan_inside_a_string_is_left_alone() {
-        assert_eq!(
-            without_bare_numbers(br#"{"a":"NaN \" NaN","b":-Infinity}"#),
-            br#"{"a":"NaN \" NaN","b":null}"#
-        );
-    }
-
-    proptest! {
-        #[test]
-        fn no_bytes_make_reading_panic_and_only_asked_ids_come_back(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let contract = contract(&[("x", JsonType::Number, true)], Cardinality::Many);
-            let output = HookOutput { features: bytes.clone(), rejections: bytes.clone(), errors: bytes.clone(), progress: bytes };
-            let ids = asked(&["a"]);
-            for id in output.outcomes(&contract, &ids).outcomes.keys() {
-                prop_assert!(ids.contains(id));
-            }
-            let _ = output.whole_run_rejection();
-        }
-    }
-}
+mod tests;

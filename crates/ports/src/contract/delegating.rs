@@ -1,9 +1,11 @@
 //! Delegations and claims.
 
 use super::{
-    Delegated, DelegationEnd, DelegationId, DelegationStatus, Duration, NewDelegation, Subject, UnitOfWork,
-    delegated, delegation, join_all, worker,
+    Delegated, DelegationEnd, DelegationId, DelegationStatus, Duration, NewDelegation, Subject, TaskId,
+    UnitOfWork, delegated, delegation, join_all, worker,
 };
+use crate::Claim;
+use crate::ledger::Stuck;
 
 fn done(preview: &str) -> DelegationEnd {
     DelegationEnd::Completed {
@@ -222,4 +224,65 @@ pub async fn a_claim_that_its_worker_does_not_know_is_taken_back(subject: &Subje
         stuck[0].why
     );
     assert_eq!(subject.queue.heartbeat(&held).await.unwrap().len(), 1);
+}
+
+/// The n-th boot of a worker claims the one delegation that is queued.
+async fn claimed(subject: &Subject<'_>, boot: u128) -> Claim {
+    subject
+        .queue
+        .claim(&worker("w", boot), 1)
+        .await
+        .unwrap()
+        .remove(0)
+}
+
+/// The n-th boot of a worker takes back what the one before it held, and delegates the task again.
+async fn taken_back(subject: &Subject<'_>, boot: u128, task: TaskId) -> Stuck {
+    let mut uow = UnitOfWork::begin(subject.store).await.unwrap();
+    let hour = Duration::from_hours(1);
+    let swept = uow.delegations().take_stuck(&worker("w", boot), hour, 10).await;
+    let stuck = swept.unwrap().stuck.remove(0);
+    uow.delegations()
+        .create(&NewDelegation {
+            retry_count: stuck.retry_count + 1,
+            ..delegation(&format!("d.{boot}"), Some(task), None)
+        })
+        .await
+        .unwrap();
+    uow.commit(()).await.unwrap().into_inner();
+    stuck
+}
+
+/// The end of a server counts against the work that it had begun. It does not if it stopped in good order, if the work
+/// waited to be alone, or if the holder turns out to live (LED-5).
+pub async fn the_end_of_a_server_counts_against_its_work(subject: &Subject<'_>) {
+    let task = delegated(subject, 7, "d").await;
+    assert_eq!(claimed(subject, 1).await.crashes, 0);
+    assert_eq!(taken_back(subject, 2, task).await.crashes, 1);
+
+    assert_eq!(claimed(subject, 2).await.crashes, 1);
+    assert_eq!(subject.queue.stopped(&worker("w", 1)).await.unwrap(), 0);
+    assert_eq!(subject.queue.stopped(&worker("w", 2)).await.unwrap(), 1);
+    let stopped = taken_back(subject, 3, task).await;
+    assert!(stopped.why.contains("was stopped"), "{}", stopped.why);
+    assert_eq!(stopped.crashes, 1);
+
+    assert_eq!(claimed(subject, 3).await.crashes, 1);
+    assert_eq!(taken_back(subject, 4, task).await.crashes, 2);
+
+    assert_eq!(claimed(subject, 4).await.crashes, 2);
+    assert_eq!(
+        taken_back(subject, 5, task).await.crashes,
+        2,
+        "it waited to be alone"
+    );
+
+    let begun = claimed(subject, 5).await;
+    assert!(subject.queue.begin(&begun).await.unwrap());
+    assert_eq!(taken_back(subject, 6, task).await.crashes, 3);
+    assert!(!subject.queue.begin(&begun).await.unwrap());
+
+    let held = [(begun.delegation.clone(), begun.attempt)];
+    assert!(subject.queue.heartbeat(&held).await.unwrap().is_empty());
+    assert_eq!(claimed(subject, 6).await.crashes, 2, "its holder lived");
 }

@@ -1,7 +1,7 @@
 //! Ingest runs, records and pins.
 
-use domain::Invalid;
 use domain::ingest::refused::{RefusedLine, line_digest};
+use domain::{Invalid, Rows};
 
 use super::{
     ADMIN, Actor, Cell, HookRun, LineResult, NewRecord, NewTask, RecordBatch, RecordEnd, ReleaseId,
@@ -176,13 +176,13 @@ pub(super) async fn published(
         .await
         .unwrap()
         .remove(0);
-    let rows = vec![(srn.clone(), vec![vec![Cell::Number(mass)]; rows])];
+    let rows = vec![(srn.clone(), Rows::of(&vec![vec![Cell::Number(mass)]; rows]))];
     let written = repos
         .features()
         .replace(&hook(), &contract(), pin.run, &rows)
         .await
         .unwrap();
-    assert_eq!(written, rows[0].1.len() as u64);
+    assert_eq!(written, rows[0].1.count());
     assert_eq!(
         repos
             .features()

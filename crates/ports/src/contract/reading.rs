@@ -1,7 +1,7 @@
 //! Reads of tables.
 
 use domain::{
-    Cell, ColumnType, Filter, FilterColumn, FilterOp, FilterValue, HookRun, RecordSrn, ReleaseVersion,
+    Cell, ColumnType, Filter, FilterColumn, FilterOp, FilterValue, HookRun, RecordSrn, ReleaseVersion, Rows,
     RunStatus, SortKey,
 };
 use time::OffsetDateTime;
@@ -72,7 +72,7 @@ async fn computed_again(subject: &Subject<'_>, srn: &RecordSrn, run: u128, rows:
         .await
         .unwrap();
     uow.features()
-        .replace(&hook(), &contract(), pin.run, &[(srn.clone(), rows)])
+        .replace(&hook(), &contract(), pin.run, &[(srn.clone(), Rows::of(&rows))])
         .await
         .unwrap();
     uow.commit(()).await.unwrap().into_inner();

@@ -44,6 +44,8 @@ pub struct Claimed {
     pub depth: u32,
     /// Its deadline.
     pub deadline: OffsetDateTime,
+    /// How many servers ended while they worked on its task. Only the server's own work is counted.
+    pub crashes: u32,
 }
 
 /// Claims and leases, and reads of the ledger, by the database's clock.

@@ -132,6 +132,8 @@ pub struct Stuck {
     pub expired: bool,
     /// Why its lease was revoked, or that it expired.
     pub why: String,
+    /// How many servers ended while they worked on its task, the last one included.
+    pub crashes: u32,
 }
 
 /// The result of a sweep.
@@ -236,6 +238,9 @@ pub trait Delegations: Send {
     /// Revokes at most `most` leases that are silent for longer than `silence`, are past their deadline, or are held
     /// by an earlier boot of `worker`: the state of their delegations becomes `stuck`. Several servers may call it at
     /// once; each row is taken once (LED-5).
+    ///
+    /// A silent or restarted holder of the server's own work counts as a crash of the task, if it had begun
+    /// ([`crate::WorkQueue::begin`]) and neither stopped ([`crate::WorkQueue::stopped`]) nor lost the claim's response.
     async fn take_stuck(
         &mut self,
         worker: &WorkerIdentity,

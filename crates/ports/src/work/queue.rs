@@ -34,6 +34,8 @@ pub struct Claim {
     pub params: Value,
     /// How often the task was delegated before this.
     pub retry_count: u32,
+    /// How many servers ended while they worked on the task.
+    pub crashes: u32,
     /// The worker that holds it.
     pub worker: WorkerIdentity,
 }
@@ -42,15 +44,25 @@ pub struct Claim {
 #[async_trait]
 pub trait WorkQueue: Send + Sync {
     /// Claims at most `most` delegations for the callee that this queue serves, oldest first. Each delegation goes to
-    /// one claimer only.
+    /// one claimer only. Work on a claim has begun with it, unless its task had as many crashes as make it be worked on
+    /// alone ([`domain::ledger::delegation::ALONE_AFTER_CRASHES`]).
     async fn claim(&self, worker: &WorkerIdentity, most: u32) -> Result<Vec<Claim>, StoreError>;
 
-    /// Extends the leases of these claims. Returns those that are still held; the others are lost.
+    /// Extends the leases of these claims. Returns those that are still held; the others are lost. A holder that is
+    /// told so has not crashed, so a crash that was counted for such a claim is taken back.
     async fn heartbeat(&self, claims: &[(DelegationId, i64)]) -> Result<Vec<DelegationId>, StoreError>;
 
     /// Returns whether a claim is still held, and extends its lease. Unlike a heartbeat it waits for a transaction that
     /// ends the claim at this moment, even one whose connection broke after it had sent its commit.
     async fn confirm(&self, claim: &Claim) -> Result<bool, StoreError>;
+
+    /// Begins the work on a claim that was to wait until nothing runs beside it: from now on the end of its server
+    /// counts against its task. Returns whether the claim is still held.
+    async fn begin(&self, claim: &Claim) -> Result<bool, StoreError>;
+
+    /// Marks the leases of this worker as those of one that stopped in good order: they do not count against their
+    /// tasks when they are taken back. Returns how many. Call it when nothing is worked on any more.
+    async fn stopped(&self, worker: &WorkerIdentity) -> Result<u64, StoreError>;
 
     /// Disowns the leases of this worker that are not among `held`: claims whose response was lost. The next sweep
     /// takes them back, even if they are recent. Returns how many. Call it only while this worker makes no claim.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::work::outcome::HookOutput;
+use domain::work::rows::Room;
 use domain::{
     ConventionSlug, Digest, FailureKind, FileName, HookName, Limits, ReleaseId, RunId, SourceId, TaskId,
 };
@@ -99,7 +100,7 @@ pub struct Attempt {
     /// Why it failed, if it did. A runner never sets [`FailureKind::RejectedRun`]: the use case reads it from the
     /// output.
     pub failure: Option<FailureKind>,
-    /// What the hook wrote, as far as it can be read.
+    /// What the hook wrote, as far as it can be read. It may be in files still.
     pub output: HookOutput,
     /// The content of `run.json` beside the output. `None` if nothing ran.
     pub stamp: Option<RunStamp>,
@@ -193,9 +194,11 @@ impl RunnerError {
 ///
 /// Every implementation keeps the container contract (WC-5): it provides the files and environment of a hook or an
 /// ingester and a fresh work directory per attempt that is removed afterwards; it verifies the image's digest before
-/// anything of the image runs; it leaves nothing running when the future ends, is dropped, or the server dies.
+/// anything of the image runs; it leaves nothing running when the future ends, is dropped, or the server dies. What it
+/// returns of an output stays readable after the work directory is gone. It has [`Room`] on the disk of the work
+/// directories.
 #[async_trait]
-pub trait Runner: Send + Sync {
+pub trait Runner: Room + Send + Sync {
     /// Returns the name of the runner of this image, as provenance shows it.
     fn name(&self, image: &str) -> &'static str;
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use domain::ledger::delegation::ALONE_AFTER_CRASHES;
 use domain::{DelegationId, Party, TaskId};
 use ports::ledger::{ClaimRequest, Claimed};
 use ports::{Ledger, StoreError};
@@ -36,7 +37,7 @@ impl PgLedger {
         // the planner from running the limited select more than once. Rows of the queue are never updated, so the
         // locked ones can be named by their physical location; a join by their key made the planner read the whole
         // queue. Work of the server's own workers may take days, four times 24 hours for a hook, and its time counts
-        // from the claim; the runner enforces the limits of hooks.
+        // from the claim; the runner enforces the limits of hooks. Work that servers ended at is not begun yet.
         let rows = sqlx::query!(
             r#"with acting as materialized (
                  select set_config('hallmark.actor', $1, true)
@@ -54,8 +55,9 @@ impl PgLedger {
                  from gone g where d.delegation_id = g.delegation_id and d.status || '' in ('queued', 'dispatched')
                  returning d.delegation_id, d.attempt, d.task_id, d.caller_id, d.task_preview, d.input, d.retry_count, d.depth, d.deadline, d.created_at
                ), leased as (
-                 insert into delegation_leases (delegation_id, attempt, callee_id, worker_id, boot_id, last_heartbeat, deadline)
-                 select delegation_id, attempt, $1, $3, $4, clock_timestamp(), deadline from taken
+                 insert into delegation_leases (delegation_id, attempt, callee_id, worker_id, boot_id, last_heartbeat, deadline, waits)
+                 select k.delegation_id, k.attempt, $1, $3, $4, clock_timestamp(), k.deadline,
+                   (select count(*) from task_crashes c where c.task_id = k.task_id) >= $6 and $1 like 'hallmark:%' from taken k
                ), logged as (
                  insert into delegation_attempts (delegation_id, attempt, event, worker_id) select delegation_id, attempt, 'claimed', $3 from taken
                ), started as (
@@ -63,7 +65,8 @@ impl PgLedger {
                )
                select h.hints as "hints!", k.delegation_id as "delegation_id?", k.attempt as "attempt?", k.caller_id as "caller_id?", k.task_preview as "task_preview?",
                  k.input as "input?", k.retry_count as "retry_count?", k.depth as "depth?", k.deadline as "deadline?",
-                 t.id as "task_id?", t.kind as "kind?", t.params as "params?"
+                 t.id as "task_id?", t.kind as "kind?", t.params as "params?",
+                 (select count(*) from task_crashes c where c.task_id = t.id) as "crashes!"
                from (select count(*) as hints from ready) h left join taken k on true left join tasks t on t.id = k.task_id
                order by k.created_at, k.delegation_id"#,
             request.callee,
@@ -71,6 +74,7 @@ impl PgLedger {
             request.worker.name,
             request.worker.boot,
             request.begin,
+            i64::from(ALONE_AFTER_CRASHES),
         )
         .fetch_all(&self.pool)
         .await
@@ -103,9 +107,42 @@ impl PgLedger {
                 retry_count: small(TABLE, retry_count)?,
                 depth: small(TABLE, row.depth.unwrap_or(0))?,
                 deadline,
+                crashes: u32::try_from(row.crashes).unwrap_or(u32::MAX),
             });
         }
         Ok((claimed, hints))
+    }
+
+    /// Takes back what was counted as crashes under these attempts: their holder lives.
+    pub(crate) async fn take_back_crashes(&self, ids: &[String], attempts: &[i64]) -> Result<(), StoreError> {
+        sqlx::query!(
+            "delete from task_crashes c using unnest($1::text[], $2::bigint[]) as h (id, attempt)
+             where c.delegation_id = h.id and c.attempt = h.attempt",
+            ids,
+            attempts
+        )
+        .execute(&self.pool)
+        .await
+        .map(|_| ())
+        .map_err(store_error)
+    }
+
+    /// Forgets crashes whose delegation is archived: its task has ended.
+    async fn forget_crashes(&self, older_than: Duration, most: u32) -> Result<(), StoreError> {
+        sqlx::query!(
+            "delete from task_crashes c using (
+               select delegation_id, attempt from task_crashes o
+               where o.crashed_at < now() - make_interval(secs => $1)
+                 and exists (select from delegation_archive_ids i where i.delegation_id = o.delegation_id)
+               limit $2 for update skip locked
+             ) old where c.delegation_id = old.delegation_id and c.attempt = old.attempt",
+            older_than.as_secs_f64(),
+            i64::from(most)
+        )
+        .execute(&self.pool)
+        .await
+        .map(|_| ())
+        .map_err(store_error)
     }
 }
 
@@ -153,6 +190,19 @@ impl Ledger for PgLedger {
         .fetch_all(&self.pool)
         .await
         .map_err(store_error)?;
+        // Only the server's own work has crashes.
+        if callee.is_none() && held.len() < claims.len() {
+            let is_held = |id: &str, attempt: i64| {
+                held.iter()
+                    .any(|row| row.delegation_id == id && row.attempt == attempt)
+            };
+            let (lost, attempts): (Vec<String>, Vec<i64>) = claims
+                .iter()
+                .filter(|(id, attempt)| !is_held(id.as_str(), *attempt))
+                .map(|(id, attempt)| (id.to_string(), *attempt))
+                .unzip();
+            self.take_back_crashes(&lost, &attempts).await?;
+        }
         held.into_iter()
             .map(|row| {
                 Ok((
@@ -191,6 +241,7 @@ impl Ledger for PgLedger {
 
     #[tracing::instrument(name = "db.ledger.archive", skip_all)]
     async fn archive(&self, older_than: Duration, most: u32) -> Result<u64, StoreError> {
+        self.forget_crashes(older_than, most).await?;
         Ok(self.move_to_archive(older_than, most).await? + self.drop_acknowledged(older_than, most).await?)
     }
 }

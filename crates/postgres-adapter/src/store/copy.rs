@@ -1,5 +1,7 @@
 //! COPY's text format (PostgreSQL manual, COPY, "Text Format").
 
+use std::io;
+
 use domain::Cell;
 use sqlx::PgConnection;
 
@@ -70,11 +72,11 @@ impl CopyBuffer {
 }
 
 /// Copies the rows that `write` puts into the buffer, one call each. Returns the number of rows that PostgreSQL
-/// stored.
+/// stored. If a row cannot be read, nothing is stored.
 pub(crate) async fn copy_in<T>(
     conn: &mut PgConnection,
     statement: String,
-    rows: impl Iterator<Item = T> + Send,
+    rows: impl Iterator<Item = io::Result<T>> + Send,
     write: impl Fn(&mut CopyBuffer, T) + Send,
 ) -> Result<u64, sqlx::Error>
 where
@@ -83,6 +85,13 @@ where
     let mut sink = conn.copy_in_raw(&statement).await?;
     let mut buffer = CopyBuffer::new();
     for row in rows {
+        let row = match row {
+            Ok(row) => row,
+            Err(error) => {
+                sink.abort("a row could not be read").await?;
+                return Err(sqlx::Error::Io(error));
+            }
+        };
         write(&mut buffer, row);
         buffer.end_row();
         if buffer.bytes.len() >= CHUNK {

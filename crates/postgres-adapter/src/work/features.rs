@@ -1,7 +1,12 @@
 //! Feature tables and their rows.
 
+use std::io;
+use std::iter::Zip;
+use std::slice::Iter;
+
 use async_trait::async_trait;
-use domain::{FeatureContract, HookName, RunId};
+use domain::work::rows::RowReader;
+use domain::{Cell, FeatureContract, HookName, RunId};
 use ports::work::RecordRows;
 use ports::{Features, StoreError};
 use sqlx::AssertSqlSafe;
@@ -9,6 +14,29 @@ use sqlx::AssertSqlSafe;
 use crate::dynamic;
 use crate::store::copy::copy_in;
 use crate::store::tx::PgTx;
+
+/// The rows of records one after the other, each with its record's SRN. Those that are in a file, one of this server's
+/// that was just written, are read a piece at a time.
+struct Lines<'a> {
+    records: Zip<Iter<'a, RecordRows>, Iter<'a, String>>,
+    current: Option<(&'a String, RowReader)>,
+}
+
+impl<'a> Iterator for Lines<'a> {
+    type Item = io::Result<(&'a String, Vec<Cell>)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some((srn, rows)) = &mut self.current
+                && let Some(row) = rows.next()
+            {
+                return Some(row.map(|row| (*srn, row)));
+            }
+            let ((_, rows), srn) = self.records.next()?;
+            self.current = Some((srn, rows.read()));
+        }
+    }
+}
 
 #[async_trait]
 impl Features for PgTx {
@@ -81,21 +109,21 @@ impl Features for PgTx {
             .await
             .map_err(|e| self.fail(e))?;
         }
-        let at = domain::Cell::Timestamp(at);
+        let at = Cell::Timestamp(at);
         let run = run.to_string();
-        let mut lines: Vec<(&String, &Vec<domain::Cell>)> = Vec::new();
-        for ((_, rows), srn) in rows.iter().zip(&srns) {
-            lines.extend(rows.iter().map(|row| (srn, row)));
-        }
+        let lines = Lines {
+            records: rows.iter().zip(&srns),
+            current: None,
+        };
         copy_in(
             self.conn(),
             dynamic::copy_features(hook, contract),
-            lines.into_iter(),
+            lines,
             |buffer, (srn, row)| {
                 buffer.text(srn);
                 buffer.text(&run);
                 buffer.cell(&at);
-                for cell in row {
+                for cell in &row {
                     buffer.cell(cell);
                 }
             },

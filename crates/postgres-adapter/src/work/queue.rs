@@ -75,6 +75,7 @@ impl WorkQueue for PgQueue {
                     kind,
                     params,
                     retry_count: one.retry_count,
+                    crashes: one.crashes,
                     worker: worker.clone(),
                 })
             })
@@ -98,7 +99,41 @@ impl WorkQueue for PgQueue {
         .execute(&self.ledger.pool)
         .await
         .map_err(store_error)?;
-        Ok(confirmed.rows_affected() == 1)
+        let held = confirmed.rows_affected() == 1;
+        if !held {
+            let (ids, attempts) = (vec![claim.delegation.to_string()], vec![claim.attempt]);
+            self.ledger.take_back_crashes(&ids, &attempts).await?;
+        }
+        Ok(held)
+    }
+
+    #[tracing::instrument(name = "db.work_queue.begin", skip_all, fields(delegation = %claim.delegation, attempt = claim.attempt))]
+    async fn begin(&self, claim: &Claim) -> Result<bool, StoreError> {
+        let begun = sqlx::query!(
+            "update delegation_leases set last_heartbeat = clock_timestamp(), waits = false where delegation_id = $1 and attempt = $2",
+            claim.delegation.as_str(),
+            claim.attempt
+        )
+        .execute(&self.ledger.pool)
+        .await
+        .map_err(store_error)?;
+        Ok(begun.rows_affected() == 1)
+    }
+
+    #[tracing::instrument(name = "db.work_queue.stopped", skip_all)]
+    async fn stopped(&self, worker: &WorkerIdentity) -> Result<u64, StoreError> {
+        // The sweep knows this boot id, as it knows that of `disown` (`sweeping.rs`).
+        let stopped = sqlx::query!(
+            "update delegation_leases set boot_id = 'ffffffff-ffff-ffff-ffff-ffffffffffff'
+             where worker_id = $1 and boot_id = $2 and callee_id = $3",
+            worker.name,
+            worker.boot,
+            self.callee,
+        )
+        .execute(&self.ledger.pool)
+        .await
+        .map_err(store_error)?;
+        Ok(stopped.rows_affected())
     }
 
     #[tracing::instrument(name = "db.work_queue.disown", skip_all)]
@@ -124,6 +159,8 @@ impl WorkQueue for PgQueue {
 
     #[tracing::instrument(name = "db.work_queue.refuse_late", skip_all, fields(delegation = %claim.delegation, attempt = claim.attempt, task = %claim.task))]
     async fn refuse_late(&self, claim: &Claim, what: &str) -> Result<(), StoreError> {
+        let (ids, attempts) = (vec![claim.delegation.to_string()], vec![claim.attempt]);
+        self.ledger.take_back_crashes(&ids, &attempts).await?;
         self.ledger
             .refuse_late(&claim.delegation, claim.attempt, &claim.worker.name, what)
             .await

@@ -149,7 +149,7 @@ impl Records for PgTx {
         copy_in(
             self.conn(),
             statement,
-            texts.iter().zip(records),
+            texts.iter().zip(records).map(Ok),
             |buffer, (srn, record)| {
                 buffer.text(srn);
                 for cell in &record.cells {

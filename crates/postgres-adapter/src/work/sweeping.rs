@@ -27,6 +27,7 @@ struct StuckRow {
     max_retries: Option<i64>,
     expired: bool,
     why: String,
+    crashes: i64,
     task: Option<(Uuid, String, Value)>,
 }
 
@@ -46,6 +47,7 @@ impl StuckRow {
             max_retries: small(TABLE, self.max_retries.unwrap_or(0))?,
             expired: self.expired,
             why: self.why,
+            crashes: u32::try_from(self.crashes).unwrap_or(u32::MAX),
         })
     }
 }
@@ -84,27 +86,35 @@ impl PgTx {
                ), silent as materialized (
                  select l.delegation_id, l.attempt, l.worker_id, l.deadline < b.at as expired,
                         case when l.boot_id = '00000000-0000-0000-0000-000000000000' then 'its worker ' || l.worker_id || ' did not receive the claim'
+                             when l.boot_id = 'ffffffff-ffff-ffff-ffff-ffffffffffff' then 'its worker ' || l.worker_id || ' was stopped'
                              when l.worker_id = $1 and l.boot_id <> $2 and coalesce(l.callee_id, 'hallmark:') like 'hallmark:%' then 'its worker ' || l.worker_id || ' was restarted'
                              when l.deadline < b.at then 'its deadline passed'
-                             else 'its worker ' || l.worker_id || ' fell silent' end as why
+                             else 'its worker ' || l.worker_id || ' fell silent' end as why,
+                        coalesce(l.callee_id, 'hallmark:') like 'hallmark:%' and not l.waits
+                          and l.boot_id not in ('00000000-0000-0000-0000-000000000000', 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+                          and (l.deadline >= b.at or (l.worker_id = $1 and l.boot_id <> $2)) as is_crash
                  from candidates k join delegation_leases l on l.delegation_id = k.delegation_id, bound b
                  where (select count(*) from knowing) = 1 and (l.last_heartbeat < b.oldest or l.deadline < b.at
                    or (l.worker_id = $1 and l.boot_id <> $2 and coalesce(l.callee_id, 'hallmark:') like 'hallmark:%'))
                  order by l.delegation_id limit $4 for update of l skip locked
                ), gone as (
                  delete from delegation_leases l using silent s where l.delegation_id = s.delegation_id and l.attempt = s.attempt
-                 returning s.delegation_id, s.attempt, s.worker_id, s.expired, s.why, l.last_heartbeat
+                 returning s.delegation_id, s.attempt, s.worker_id, s.expired, s.why, s.is_crash, l.last_heartbeat
                ), marked as (
                  update delegations d set status = 'stuck', error_detail = g.why, last_heartbeat = g.last_heartbeat, updated_at = clock_timestamp() from gone g
                  where d.delegation_id = g.delegation_id and d.attempt = g.attempt and d.status || '' in ('dispatched', 'in_progress')
-                 returning d.delegation_id, d.task_id, d.caller_id, d.callee_id, d.task_preview, d.retry_count, d.max_retries, g.attempt, g.worker_id, g.expired, g.why
+                 returning d.delegation_id, d.task_id, d.caller_id, d.callee_id, d.task_preview, d.retry_count, d.max_retries, g.attempt, g.worker_id, g.expired, g.why, g.is_crash
                ), logged as (
                  insert into delegation_attempts (delegation_id, attempt, event, worker_id, detail)
                  select delegation_id, attempt, 'stuck', worker_id, why from marked
+               ), crashed as (
+                 insert into task_crashes (delegation_id, attempt, task_id, worker_id)
+                 select delegation_id, attempt, task_id, worker_id from marked where is_crash and task_id is not null on conflict do nothing
                )
                select b.held_back as "held_back!", m.delegation_id as "delegation_id?", m.caller_id as "caller_id?", m.callee_id as "callee_id?", m.task_preview as "task_preview?",
                       m.retry_count as "retry_count?", m.max_retries as "max_retries?", m.attempt as "attempt?", m.expired as "expired?", m.why as "why?",
-                      t.id as "task_id?", t.kind as "kind?", t.params as "params?"
+                      t.id as "task_id?", t.kind as "kind?", t.params as "params?",
+                      (select count(*) from task_crashes c where c.task_id = m.task_id) + case when m.is_crash then 1 else 0 end as "crashes!"
                from bound b left join marked m on true left join tasks t on t.id = m.task_id"#,
             worker.name,
             worker.boot,
@@ -146,6 +156,7 @@ impl PgTx {
                 max_retries: row.max_retries,
                 expired: row.expired.unwrap_or(false),
                 why,
+                crashes: row.crashes,
                 task: row
                     .task_id
                     .zip(row.kind)
@@ -193,6 +204,8 @@ impl PgTx {
                     max_retries: row.max_retries,
                     expired: true,
                     why: row.why,
+                    // Nobody worked on it.
+                    crashes: 0,
                     task: row
                         .task_id
                         .zip(row.kind)

@@ -12,9 +12,10 @@ use std::path::{Path, PathBuf};
 use domain::ingest::csv::{CsvMapping, CsvOptions, Dialect};
 use domain::ingest::run::PushedRecord;
 use domain::registry::schema::MetadataChecker;
+use domain::work::rows::{HELD_BYTES, RowStore};
 use domain::{
     Cardinality, Cell, ColumnDef, ConventionDocs, Digest, FeatureContract, FieldDefinition, Limits,
-    RecordOutcome, ReleaseId, RunId, Schema, SourceId,
+    RecordOutcome, ReleaseId, Rows, RunId, Schema, SourceId,
 };
 use ports::{HookJob, HookRecord, Runner as _};
 use runner_process::{ProcessRunner, ProcessRunnerOptions, UseSandbox};
@@ -201,15 +202,18 @@ async fn outcomes(name: &str, program: &str, sandbox: UseSandbox) -> BTreeMap<So
             .collect(),
         files: None,
     };
-    let attempt = ProcessRunner::new(options).unwrap().run(&job).await.unwrap();
+    let runner = ProcessRunner::new(options).unwrap();
+    let attempt = runner.run(&job).await.unwrap();
     assert_eq!(attempt.failure, None, "{}", String::from_utf8_lossy(&attempt.log));
-    attempt
-        .output
-        .outcomes(
-            &contract(&hook),
-            &job.records.iter().map(|r| r.id.clone()).collect(),
-        )
-        .outcomes
+    let asked: BTreeSet<SourceId> = job.records.iter().map(|r| r.id.clone()).collect();
+    let mut keep = RowStore::new(&runner, u64::MAX, HELD_BYTES);
+    let read = attempt.output.outcomes(&contract(&hook), &asked, &mut keep);
+    read.unwrap().outcomes
+}
+
+/// The cells of all rows, one after the other.
+fn cells(rows: &Rows) -> Vec<Cell> {
+    rows.read().flat_map(Result::unwrap).collect()
 }
 
 fn uuid_of(number: u128) -> uuid::Uuid {
@@ -238,7 +242,7 @@ async fn check_penguin_rejects_exactly_the_birds_that_the_table_lacks_data_of() 
             .into_values()
         {
             let what = match outcome {
-                RecordOutcome::Passed(rows) => match rows.concat().as_slice() {
+                RecordOutcome::Passed(rows) => match cells(&rows).as_slice() {
                     [Cell::Boolean(isotopes)] => format!("passed, isotopes {isotopes}"),
                     other => panic!("{other:?}"),
                 },
@@ -271,7 +275,7 @@ async fn penguin_shape_computes_a_row_for_every_bird() {
             let RecordOutcome::Passed(computed) = &found[&id] else {
                 panic!("{:?}", found[&id])
             };
-            let [index, ratio, days] = computed.concat().try_into().unwrap();
+            let [index, ratio, days] = cells(computed).try_into().unwrap();
             let cell = |value: Option<f64>| value.map_or(Cell::Null, Cell::Number);
             assert_eq!(
                 index,

@@ -45,6 +45,12 @@ impl WorkQueue for Scripted {
         };
         next.unwrap().map_err(|()| away())
     }
+    async fn begin(&self, _: &Claim) -> Result<bool, StoreError> {
+        Err(away())
+    }
+    async fn stopped(&self, _: &WorkerIdentity) -> Result<u64, StoreError> {
+        Err(away())
+    }
     async fn disown(&self, _: &WorkerIdentity, _: &[(DelegationId, i64)]) -> Result<u64, StoreError> {
         Err(away())
     }
@@ -81,6 +87,7 @@ fn claim() -> Claim {
         kind: TaskKind::ingest_batch(),
         params: json!({}),
         retry_count: 0,
+        crashes: 0,
         worker: WorkerIdentity {
             name: "w".to_owned(),
             boot: Uuid::nil(),

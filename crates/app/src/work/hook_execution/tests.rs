@@ -5,8 +5,10 @@ use std::sync::Mutex;
 use async_trait::async_trait;
 use domain::registry::hook::{HookRelease, ImageLocation, Locations, NewRelease, ReleaseContent};
 use domain::work::outcome::HookOutput;
+use domain::work::rows::{Room, Spill};
 use domain::{
-    Actor, Cardinality, Digest, FeatureContract, Limits, ReleaseId, ReleaseVersion, RunId, TaskId, UserId,
+    Actor, Cardinality, Digest, FeatureContract, Limits, ReleaseId, ReleaseVersion, Rows, RunId, TaskId,
+    UserId,
 };
 use ports::{Blobs, PullAttempt, PullJob, RecordFile, RunnerError};
 use time::OffsetDateTime;
@@ -18,6 +20,21 @@ use super::*;
 struct Playback {
     attempts: Mutex<Vec<Result<Attempt, RunnerError>>>,
     given: Mutex<Vec<(u64, Vec<String>)>>,
+}
+
+/// Has no room: what is computed here fits into memory.
+struct Nowhere;
+
+impl Room for Nowhere {
+    fn spill(&self) -> std::io::Result<std::sync::Arc<dyn Spill>> {
+        Err(std::io::ErrorKind::Unsupported.into())
+    }
+}
+
+impl Room for Playback {
+    fn spill(&self) -> std::io::Result<std::sync::Arc<dyn Spill>> {
+        Nowhere.spill()
+    }
 }
 
 #[async_trait]
@@ -69,6 +86,9 @@ impl Checkpoints for StoredCheckpoint {
     }
 }
 
+/// The maximum number of rows of a batch here.
+const MOST_ROWS: u64 = 3;
+
 const STAMP: RunStamp = RunStamp {
     run: RunId::from_uuid(Uuid::nil()),
     release: ReleaseId::from_uuid(Uuid::nil()),
@@ -80,7 +100,7 @@ fn attempt(failure: Option<FailureKind>, passed: &[&str]) -> Attempt {
         .map(|id| format!("{{\"id\":\"{id}\",\"features\":[]}}\n"))
         .collect();
     let output = HookOutput {
-        features: features.into_bytes(),
+        features: features.into_bytes().into(),
         ..HookOutput::default()
     };
     Attempt {
@@ -135,7 +155,7 @@ async fn run_from(
             yanked: None,
         },
         contract: FeatureContract {
-            cardinality: Cardinality::One,
+            cardinality: Cardinality::Many,
             columns: vec![],
         },
     };
@@ -155,7 +175,8 @@ async fn run_from(
         files: None,
         retries,
     };
-    let done = execute(&runner, kept, work).await.unwrap();
+    let outputs = Outputs::new(std::sync::Arc::new(Nowhere), MOST_ROWS);
+    let done = execute(&runner, &outputs, kept, work).await.unwrap();
     let given = runner.given.lock().unwrap().clone();
     (done, given)
 }
@@ -205,7 +226,7 @@ async fn after_three_more_tries_the_rest_is_errored_and_the_count_is_true() {
 #[tokio::test]
 async fn what_a_crashed_hook_reported_stands_and_the_rest_is_errored() {
     let (done, _) = run(vec![attempt(Some(FailureKind::HookExit(3)), &["b"])]).await;
-    assert_eq!(of(&done, "b"), &RecordOutcome::Passed(vec![]));
+    assert_eq!(of(&done, "b"), &RecordOutcome::Passed(Rows::default()));
     assert!(matches!(of(&done, "a"), RecordOutcome::Errored(why) if why.contains("status 3")));
     assert_eq!(done.status(), RunStatus::Failed);
     assert!(String::from_utf8(done.log).unwrap().contains("log"));
@@ -233,7 +254,7 @@ async fn a_timeout_is_tried_again_and_then_what_the_hook_reported_stands() {
         );
     }
     let (done, _) = run_from(&StoredCheckpoint::default(), timeout(), 2).await;
-    assert_eq!(of(&done, "a"), &RecordOutcome::Passed(vec![]));
+    assert_eq!(of(&done, "a"), &RecordOutcome::Passed(Rows::default()));
     assert!(matches!(of(&done, "b"), RecordOutcome::Errored(why) if why.contains("10 s")));
 }
 
@@ -289,7 +310,7 @@ async fn a_run_with_an_errored_record_keeps_its_log_and_one_without_does_not() {
     assert!(silent.keeps_log());
     assert_eq!(silent.log, b"--- the hook ended with success\nlog\n");
     let mut reported = attempt(None, &["a", "b"]);
-    reported.output.errors = b"{\"id\":\"c\",\"error\":\"no model\"}\n".to_vec();
+    reported.output.errors = b"{\"id\":\"c\",\"error\":\"no model\"}\n".to_vec().into();
     let (reported, _) = run(vec![reported]).await;
     assert!(reported.keeps_log());
     assert_eq!(reported.log, silent.log);
@@ -303,9 +324,53 @@ async fn a_run_with_an_errored_record_keeps_its_log_and_one_without_does_not() {
 #[tokio::test]
 async fn a_rejection_of_the_whole_run_rejects_what_has_no_outcome() {
     let mut rejecting = attempt(Some(FailureKind::HookExit(1)), &["a"]);
-    rejecting.output.progress = b"{\"status\":\"rejected\",\"message\":\"no data\"}\n".to_vec();
+    rejecting.output.progress = b"{\"status\":\"rejected\",\"message\":\"no data\"}\n"
+        .to_vec()
+        .into();
     let (done, _) = run(vec![rejecting]).await;
     assert_eq!(of(&done, "b"), &RecordOutcome::Rejected("no data".into()));
-    assert_eq!(of(&done, "a"), &RecordOutcome::Passed(vec![]));
+    assert_eq!(of(&done, "a"), &RecordOutcome::Passed(Rows::default()));
     assert_eq!(done.status(), RunStatus::Failed);
+}
+
+/// An attempt whose hook computed so many rows for a record. The contract has no columns, so each is empty.
+fn computed(failure: Option<FailureKind>, id: &str, rows: usize) -> Attempt {
+    let items = vec!["{}"; rows].join(",");
+    let mut attempt = attempt(failure, &[]);
+    attempt.output.features = format!("{{\"id\":\"{id}\",\"features\":[{items}]}}\n")
+        .into_bytes()
+        .into();
+    attempt
+}
+
+// proves ISO-3
+#[tokio::test]
+async fn more_rows_than_a_batch_may_have_error_every_record_with_the_line_and_the_bound() {
+    for failure in [None, Some(FailureKind::HookExit(1))] {
+        let (done, _) = run(vec![computed(failure, "a", 4)]).await;
+        for id in ["a", "b", "c"] {
+            assert!(
+                matches!(of(&done, id), RecordOutcome::Errored(why) if why.contains("line 1 of features.jsonl") && why.contains("more than 3 rows")),
+                "{:?}",
+                of(&done, id)
+            );
+        }
+        assert_eq!(done.status(), RunStatus::Error);
+    }
+}
+
+// proves ISO-3, PRV-5
+#[tokio::test]
+async fn the_rows_of_all_tries_count_together() {
+    let oom = Some(FailureKind::Oom(1));
+    let (done, _) = run(vec![
+        computed(oom.clone(), "a", 2),
+        computed(oom, "b", 1),
+        computed(None, "c", 1),
+    ])
+    .await;
+    assert!(matches!(of(&done, "a"), RecordOutcome::Passed(rows) if rows.count() == 2));
+    assert!(matches!(of(&done, "b"), RecordOutcome::Passed(rows) if rows.count() == 1));
+    assert!(matches!(of(&done, "c"), RecordOutcome::Errored(why) if why.contains("more than 3 rows")));
+    assert_eq!((done.oom_retries, done.rows), (2, 3));
 }
