@@ -94,12 +94,13 @@ pub fn routes(services: Services, http: HttpOptions) -> impl Endpoint<Output = p
     site::add(route, &services)
         .nest("/api/v1", service)
         .data(Arc::clone(&services.identity.authenticate))
+        .data(services.memory.clone())
         .with(http::edge::Edge {
             allowed,
             metrics: Arc::clone(&services.metrics),
             base: services.node.base.clone(),
             body: http.body,
         })
-        .with(http::middleware::Layers::new(http))
+        .with(http::middleware::Layers::new(http, services.memory.clone()))
         .with(http::base_path::BasePath(services.node.base.clone()))
 }

@@ -7,6 +7,7 @@ use app::deposit::Deposit;
 use app::identity::Identity;
 use app::ingest::Ingest;
 use app::ledger::Ledger;
+use app::memory::Memory;
 use app::registry::Registry;
 use app::{Metrics, ReadHealth};
 use domain::NodeDomain;
@@ -23,6 +24,7 @@ pub struct Services {
     pub data: Data,
     pub read_health: ReadHealth,
     pub metrics: Arc<Metrics>,
+    pub memory: Memory,
     pub node: Node,
     /// The threads on which whole tables are encoded.
     pub stream_threads: tokio::runtime::Handle,

@@ -14,6 +14,8 @@ use domain::work::run::ProvenanceError;
 use domain::{Fault, Invalid, Kind};
 use ports::StoreError;
 
+use crate::memory::Busy;
+
 macro_rules! failures {
     ($($(#[$doc:meta])* $name:ident($error:ty);)+) => {
         /// Why a use case failed.
@@ -61,6 +63,8 @@ failures! {
     Data(DataError);
     /// The requested provenance does not exist.
     Provenance(ProvenanceError);
+    /// There is no memory for the request now.
+    Busy(Busy);
     /// The store failed.
     Store(StoreError);
 }

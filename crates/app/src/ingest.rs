@@ -51,7 +51,7 @@ impl Ingest {
                 ports.ingests.clone(),
                 ports.limits.open_runs,
             ),
-            push_records: PushRecords::new(ports.store.clone(), ports.queue.clone()),
+            push_records: PushRecords::new(ports.store.clone(), ports.queue.clone(), ports.memory.clone()),
             close_ingestion: CloseIngestion::new(
                 ports.store.clone(),
                 ports.queue.clone(),

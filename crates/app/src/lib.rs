@@ -17,6 +17,7 @@ mod cached;
 mod cursor;
 pub mod limits;
 mod log_head;
+pub mod memory;
 pub mod metrics;
 pub mod outputs;
 mod own_tasks;

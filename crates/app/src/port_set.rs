@@ -11,6 +11,7 @@ use ports::{
 use tokio_util::sync::CancellationToken;
 
 use crate::limits::CallerLimits;
+use crate::memory::Memory;
 
 /// One adapter per port, the node's domain, which SRNs are made of, and the limits of callers.
 #[derive(Clone)]
@@ -38,6 +39,7 @@ pub struct Ports {
     pub ids: Arc<dyn Ids>,
     pub clock: Arc<dyn Clock>,
     pub randomness: Arc<dyn Randomness>,
+    pub memory: Memory,
     pub stopping: CancellationToken,
     pub node: NodeDomain,
     /// How much each caller may ask for.
@@ -92,6 +94,7 @@ impl Ports {
             ids: machine.ids,
             clock: machine.clock,
             randomness: machine.randomness,
+            memory: machine.memory,
             stopping: machine.stopping,
             node,
             limits,
@@ -108,7 +111,8 @@ pub struct LedgerPorts {
     pub notifier: Arc<dyn Notifier>,
 }
 
-/// The ports of the machine: files, hooks, ids, time, random bytes, and whether the server is stopping.
+/// The ports of the machine: files, hooks, ids, time, random bytes, memory for requests, and whether the server is
+/// stopping.
 #[expect(missing_docs, reason = "each field is the port that its type names")]
 pub struct MachinePorts {
     pub blobs: Arc<dyn Blobs>,
@@ -116,5 +120,6 @@ pub struct MachinePorts {
     pub ids: Arc<dyn Ids>,
     pub clock: Arc<dyn Clock>,
     pub randomness: Arc<dyn Randomness>,
+    pub memory: Memory,
     pub stopping: CancellationToken,
 }

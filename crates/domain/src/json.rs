@@ -1,8 +1,9 @@
-//! JSON: a canonical form, and reading without loss.
+//! JSON: a canonical form, and reading without loss and in bounded memory.
 
 mod exact;
+pub mod weight;
 
-pub use exact::{double_survives, number_survives, parse_exact};
+pub use exact::{MAX_WEIGHT, double_survives, number_survives, parse_exact};
 
 use serde_json::{Number, Value};
 

@@ -8,6 +8,7 @@ use app::Metrics;
 use app::background::Pulse;
 use app::identity::IssuerKeys;
 use app::ingest::{FollowWithdrawals, ScheduleIngestions};
+use app::memory::Memory;
 use app::work::{
     Archive, ProcessBatch, ProcessSubmission, PullRecords, RunHooks, Sweep, Worker, WorkerJobs, WorkerOptions,
 };
@@ -125,6 +126,7 @@ async fn run(
         blobs: Arc::new(blobs),
         runner: Arc::new(runner),
         metrics,
+        memory: Memory::new(config.bounds.body_memory),
         stopping: stop.clone(),
         stream_threads: streams.clone(),
     };

@@ -12,6 +12,7 @@ use app::deposit::Deposit;
 use app::identity::sign_in::SignInOptions;
 use app::identity::{IdentityOptions, IssuerKeys, Lifetimes};
 use app::ingest::Ingest;
+use app::memory::Memory;
 use app::port_set::{LedgerPorts, MachinePorts};
 use app::registry::Registry;
 use app::{CallerLimits, Metrics, OWN_WORKERS, Ports, ReadHealth};
@@ -215,6 +216,8 @@ pub(crate) struct Work {
     pub(crate) blobs: Arc<dyn Blobs>,
     pub(crate) runner: Arc<dyn Runner>,
     pub(crate) metrics: Arc<Metrics>,
+    /// The memory for large bodies of requests.
+    pub(crate) memory: Memory,
     /// Cancelled when the server is asked to stop.
     pub(crate) stopping: CancellationToken,
     /// The threads of whole tables.
@@ -258,6 +261,7 @@ pub(crate) fn services(
             ids: Arc::new(SystemIds),
             clock: Arc::clone(&clock),
             randomness: Arc::new(SystemRandomness),
+            memory: work.memory.clone(),
             stopping: work.stopping,
         },
         domain.clone(),
@@ -288,6 +292,7 @@ pub(crate) fn services(
             ports.stopping,
         ),
         metrics,
+        memory: work.memory,
         node: Node {
             name: about.name,
             description: about.description,
@@ -317,6 +322,7 @@ pub(crate) fn openapi_document() -> anyhow::Result<String> {
             blobs: Arc::new(BlobStore::in_memory()),
             runner: Arc::new(Runners::none()),
             metrics: Arc::new(Metrics::new(0, Duration::ZERO, output::dropped)),
+            memory: Memory::new(0),
             stopping: CancellationToken::new(),
             stream_threads: Handle::current(),
         },

@@ -10,6 +10,7 @@ mod activity_restored;
 mod background_loops;
 mod bad_input;
 mod below_a_path;
+mod bodies;
 mod broken_output;
 mod callers;
 mod commands;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use app::Failure;
 use app::views::{ByteStream, DepositionFile, DepositionView};
 use auth::act;
 use domain::{ConventionSlug, Invalid};
@@ -396,8 +397,15 @@ impl DepositionsApi {
         form: Upload,
     ) -> Result<Json<FilledBody>, Problem> {
         let ticket = self.0.deposit.upload_file.begin(permit, &srn.0).await?;
+        let room = self.0.memory.reserve(crate::deposit::sheet::memory(form.size()));
+        let room = room.await.map_err(Failure::from)?;
         let bytes = form.file().await?.bytes(crate::deposit::sheet::MAX_BYTES).await?;
-        let sheet = tokio::task::spawn_blocking(move || crate::deposit::sheet::read(&bytes)).await;
+        let sheet = tokio::task::spawn_blocking(move || {
+            // Reading goes on when the client has left.
+            let _room = room;
+            crate::deposit::sheet::read(&bytes)
+        })
+        .await;
         let sheet = sheet.map_err(|error| {
             tracing::error!(%error, "reading a spreadsheet failed");
             Problem::new(

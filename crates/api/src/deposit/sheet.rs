@@ -19,14 +19,25 @@ use domain::Invalid;
 use domain::deposit::spreadsheet::cell::{Place, Sheet, SheetCell, SheetColumn, SheetValue};
 use domain::registry::schema::shortened;
 
-use crate::deposit::sheet::cells::{DATA_ROW, RawCell, check_text};
+use crate::deposit::sheet::cells::{DATA_ROW, RawCell};
 use crate::deposit::sheet::package::Package;
 use crate::deposit::sheet::strings::Item;
 use crate::deposit::sheet::styles::Styles;
-use crate::deposit::sheet::xml::{refused, unreadable};
+use crate::deposit::sheet::xml::{check_text, refused, unreadable};
 
 /// Maximum size of a workbook, in bytes.
 pub(crate) const MAX_BYTES: u64 = 8 * 1024 * 1024;
+
+/// What reading takes at most besides the bytes of a workbook, in bytes: cells, texts, styles, relationships, and one
+/// event of XML.
+const MEMORY: usize = 16 * 1024 * 1024;
+
+/// Returns how much memory a workbook takes, in bytes, by the size that its sender tells. What grows has room for twice
+/// its size.
+pub(crate) fn memory(told: Option<u64>) -> usize {
+    let size = 2 * told.unwrap_or(MAX_BYTES).min(MAX_BYTES);
+    usize::try_from(size).unwrap_or(usize::MAX).saturating_add(MEMORY)
+}
 
 /// Reads a workbook's first sheet.
 pub(crate) fn read(bytes: &[u8]) -> Result<Sheet, Invalid> {

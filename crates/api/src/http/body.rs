@@ -5,7 +5,10 @@ use std::any::TypeId;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 
+use app::Failure;
+use app::memory::{Memory, Reserved};
 use domain::json::parse_exact;
+use domain::json::weight::weight;
 use domain::registry::schema::shortened;
 use domain::{Fault, Invalid, Loc};
 use poem::error::ReadBodyError;
@@ -23,6 +26,10 @@ use crate::http::problem::{Problem, is_auth};
 pub(crate) const MAX_BYTES: usize = 4 * 1024 * 1024;
 /// Maximum size of a body below `/auth`, in bytes.
 const MAX_AUTH_BYTES: usize = 16 * 1024;
+/// A body of at most this size, in bytes, takes its memory without a reservation.
+const SMALL: usize = 64 * 1024;
+/// So does the value of a body, up to this size.
+const LIGHT: usize = 1024 * 1024;
 /// Maximum number of faults in one response.
 const MAX_FAULTS: usize = 100;
 
@@ -92,7 +99,8 @@ impl<'a, T: ParseFromJSON + 'static> ApiExtractor<'a> for Body<T> {
         body: &mut RequestBody,
         _: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
-        let bytes = taken(request, body, "application/json", Json::<T>::check_content_type).await?;
+        let (bytes, _room) = taken(request, body, "application/json", Json::<T>::check_content_type).await?;
+        let _more = reserved(request, weight(&bytes), LIGHT).await?;
         let parsed = parse(&bytes).map_err(|e| Problem::invalid(&e, "body").on(path(request)))?;
         Ok(Self(parsed))
     }
@@ -130,7 +138,7 @@ impl<'a, T: ParseFromJSON + 'static> ApiExtractor<'a> for FormBody<T> {
         _: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
         let is_form = |given: &str| given.split(';').next().unwrap_or_default().trim() == FORM;
-        let bytes = taken(request, body, FORM, is_form).await?;
+        let (bytes, _room) = taken(request, body, FORM, is_form).await?;
         let mut fields = serde_json::Map::new();
         for (key, value) in url::form_urlencoded::parse(&bytes) {
             let again = fields.insert(key.to_string(), Value::String(value.into_owned()));
@@ -158,13 +166,24 @@ fn path(request: &Request) -> &str {
     request.uri().path()
 }
 
-/// Reads the bytes of a body of this content type, at most [`MAX_BYTES`].
+/// Reserves memory of the budget for bodies, if it is more than `free`.
+async fn reserved(request: &Request, bytes: usize, free: usize) -> poem::Result<Option<Reserved>> {
+    match request.data::<Memory>() {
+        Some(memory) if bytes > free => match memory.reserve(bytes).await {
+            Ok(room) => Ok(Some(room)),
+            Err(busy) => Err(Problem::from(Failure::from(busy)).on(path(request)).into()),
+        },
+        _ => Ok(None),
+    }
+}
+
+/// Reads the bytes of a body of this content type, at most [`MAX_BYTES`], with the memory reserved for them.
 async fn taken(
     request: &Request,
     body: &mut RequestBody,
     wanted: &'static str,
     fits: impl Fn(&str) -> bool,
-) -> poem::Result<bytes::Bytes> {
+) -> poem::Result<(bytes::Bytes, Option<Reserved>)> {
     let content_type = request
         .headers()
         .get(header::CONTENT_TYPE)
@@ -186,8 +205,11 @@ async fn taken(
     } else {
         MAX_BYTES
     };
+    let told = request.headers().get(header::CONTENT_LENGTH);
+    let told = told.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    let room = reserved(request, told.unwrap_or(most).min(most), SMALL).await?;
     match body.take()?.into_bytes_limit(most).await {
-        Ok(bytes) => Ok(bytes),
+        Ok(bytes) => Ok((bytes, room)),
         Err(ReadBodyError::PayloadTooLarge) => Err(Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "body_too_large",

@@ -12,6 +12,7 @@ mod tags;
 
 use std::sync::Arc;
 
+use app::memory::Memory;
 use poem::http::{HeaderValue, Method, StatusCode, header};
 use poem::{Body, Endpoint, IntoResponse, Middleware, Request, Response, Result};
 
@@ -51,16 +52,16 @@ pub struct HttpOptions {
 }
 
 /// The outermost middleware layer.
-pub(crate) struct Layers(Arc<HttpOptions>, Arc<Limits>, Arc<Places>);
+pub(crate) struct Layers(Arc<HttpOptions>, Arc<Limits>, Arc<Places>, Memory);
 
 impl Layers {
-    pub(crate) fn new(options: HttpOptions) -> Self {
+    pub(crate) fn new(options: HttpOptions, memory: Memory) -> Self {
         let (limits, places) = (Limits::new(&options), Places::new(&options));
-        Self(Arc::new(options), Arc::new(limits), Arc::new(places))
+        Self(Arc::new(options), Arc::new(limits), Arc::new(places), memory)
     }
 }
 
-pub(crate) struct LayersEndpoint<E>(E, Arc<HttpOptions>, Arc<Limits>, Arc<Places>);
+pub(crate) struct LayersEndpoint<E>(E, Arc<HttpOptions>, Arc<Limits>, Arc<Places>, Memory);
 
 impl<E: Endpoint<Output = Response> + 'static> Middleware<E> for Layers {
     type Output = LayersEndpoint<E>;
@@ -70,6 +71,7 @@ impl<E: Endpoint<Output = Response> + 'static> Middleware<E> for Layers {
             Arc::clone(&self.0),
             Arc::clone(&self.1),
             Arc::clone(&self.2),
+            self.3.clone(),
         )
     }
 }
@@ -79,7 +81,7 @@ impl<E: Endpoint<Output = Response> + 'static> Endpoint for LayersEndpoint<E> {
 
     async fn call(&self, mut request: Request) -> Result<Response> {
         let id = request_id(&mut request);
-        let (options, limits, places) = (&self.1, &self.2, &self.3);
+        let (options, limits, places, memory) = (&self.1, &self.2, &self.3, &self.4);
         let client = Client::of(&request, options.client_header.as_deref());
         let cost = Cost::of(&request);
         request.set_data(client.clone());
@@ -94,7 +96,7 @@ impl<E: Endpoint<Output = Response> + 'static> Endpoint for LayersEndpoint<E> {
         } else if let Err(wait) = limits.check(&request, &client, cost) {
             let what = "too many requests of this kind per minute";
             too_many(what, wait.as_secs() + 1, &path)
-        } else if let Err(refused) = decompression::unpack(&mut request) {
+        } else if let Err(refused) = decompression::unpack(&mut request, memory).await {
             *refused
         } else {
             if head {

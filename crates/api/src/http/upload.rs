@@ -25,6 +25,8 @@ pub(crate) struct Upload {
     form: multer::Multipart<'static>,
     /// Whether the file is being read; the reader limits its size.
     in_file: Arc<AtomicBool>,
+    /// The size of the form, in bytes, if its sender tells it.
+    size: Option<u64>,
 }
 
 /// The file of a form.
@@ -94,14 +96,21 @@ impl<'a> ApiExtractor<'a> for Upload {
             }
             Ok(piece)
         });
+        let size = request.headers().get(header::CONTENT_LENGTH);
         Ok(Self {
             form: multer::Multipart::new(stream, boundary),
             in_file,
+            size: size.and_then(|size| size.to_str().ok()?.parse().ok()),
         })
     }
 }
 
 impl Upload {
+    /// Returns the size of the form, in bytes, if its sender tells it. Its file has at most as many.
+    pub(crate) const fn size(&self) -> Option<u64> {
+        self.size
+    }
+
     /// Returns the file: the form's field `file`. Fields before it are skipped; fields after it are not read.
     pub(crate) async fn file(mut self) -> Result<UploadedFile, Problem> {
         let broken = |e: multer::Error| {

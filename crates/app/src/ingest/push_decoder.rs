@@ -7,6 +7,8 @@ mod table;
 use domain::ingest::csv::CsvOptions;
 use domain::ingest::refused::line_digest;
 use domain::ingest::run::{MAX_LINE_BYTES, PushedRecord};
+use domain::json::MAX_WEIGHT;
+use domain::json::weight::Weigher;
 use domain::registry::schema::MetadataChecker;
 use domain::{FieldDefinition, Invalid};
 
@@ -52,6 +54,16 @@ impl PushDecoder {
         }
     }
 
+    /// Returns about how much memory, in bytes, decoding the next chunk takes, or the end of the stream if there is none.
+    /// Call it once for each.
+    pub fn weigh(&mut self, chunk: Option<&[u8]>) -> usize {
+        match &mut self.form {
+            Form::JsonLines(lines) => lines.weigh(chunk.unwrap_or(&b"\n"[..])),
+            // A row has as many values as the schema has fields, and little besides.
+            Form::Table(_) => 0,
+        }
+    }
+
     /// Decodes a chunk. Returns the lines that it completes. An error is about the CSV header, and ends the push.
     pub fn feed(&mut self, chunk: &[u8]) -> Result<Vec<DecodedLine>, Invalid> {
         match &mut self.form {
@@ -76,9 +88,20 @@ struct JsonLines {
     number: u64,
     /// The hash of the beginning of a line that is too long.
     oversized: Option<[u8; 32]>,
+    weigher: Weigher,
 }
 
 impl JsonLines {
+    fn weigh(&mut self, chunk: &[u8]) -> usize {
+        let weight = self.weigher.add(chunk);
+        if self.oversized.is_some() && !chunk.contains(&b'\n') {
+            // Nothing of it is read.
+            return 0;
+        }
+        // A line that weighs more is refused before it is read.
+        weight.min(2 * MAX_WEIGHT)
+    }
+
     fn feed(&mut self, chunk: &[u8], checker: &MetadataChecker) -> Vec<DecodedLine> {
         let mut found = Vec::new();
         for part in chunk.split_inclusive(|b| *b == b'\n') {

@@ -23,23 +23,29 @@ use crate::failure::Failure;
 use crate::ingest::batches::cut_batches;
 use crate::ingest::push_decoder::{DecodedLine, PushDecoder, PushFormat};
 use crate::ingest::push_report::{PushReport, Tried, contradiction};
+use crate::memory::Memory;
 use crate::retry::retried;
 
 /// How many lines one transaction writes.
 const LINES_PER_TRANSACTION: usize = 500;
 /// About how many bytes of lines are gathered before they are written.
 const BYTES_PER_TRANSACTION: usize = 4 * 1024 * 1024;
+/// About how much memory, in bytes, the lines of one piece of a push may take without a reservation. Usual lines never
+/// take more.
+const FREE: usize = 8 * 1024 * 1024;
 
 /// Accepts pushes.
 pub struct PushRecords {
     store: Arc<dyn Store>,
     queue: Arc<dyn WorkQueue>,
+    memory: Memory,
 }
 
 impl PushRecords {
-    /// Creates the use case over this store.
-    pub fn new(store: Arc<dyn Store>, queue: Arc<dyn WorkQueue>) -> Self {
-        Self { store, queue }
+    /// Creates the use case over this store. Lines with so many values that they take much memory share `memory` with
+    /// other requests.
+    pub fn new(store: Arc<dyn Store>, queue: Arc<dyn WorkQueue>, memory: Memory) -> Self {
+        Self { store, queue, memory }
     }
 
     /// Processes one push. An error of `body` means that the client disconnected: the lines read until then are
@@ -74,12 +80,9 @@ impl PushRecords {
         };
         let mut part = Part::default();
         loop {
-            let (decoded, ended) = match body.next().await {
-                Some(Ok(chunk)) => {
-                    part.bytes += chunk.len();
-                    (decoder.feed(&chunk)?, false)
-                }
-                Some(Err(error)) => {
+            let chunk = match body.next().await.transpose() {
+                Ok(chunk) => chunk,
+                Err(error) => {
                     self.flush(&mut push, &mut part).await?;
                     let kept = if dry_run {
                         "nothing is stored"
@@ -91,6 +94,20 @@ impl PushRecords {
                     ))
                     .into());
                 }
+            };
+            let weight = decoder.weigh(chunk.as_deref());
+            let room = if weight > FREE {
+                // Whoever waits for memory holds none.
+                self.flush(&mut push, &mut part).await?;
+                Some(self.memory.reserve(weight).await?)
+            } else {
+                None
+            };
+            let (decoded, ended) = match &chunk {
+                Some(chunk) => {
+                    part.bytes += chunk.len();
+                    (decoder.feed(chunk)?, false)
+                }
                 None => (decoder.finish()?, true),
             };
             for line in decoded {
@@ -99,7 +116,7 @@ impl PushRecords {
                     self.flush(&mut push, &mut part).await?;
                 }
             }
-            if ended || part.bytes >= BYTES_PER_TRANSACTION {
+            if ended || part.bytes >= BYTES_PER_TRANSACTION || room.is_some() {
                 self.flush(&mut push, &mut part).await?;
             }
             if ended {

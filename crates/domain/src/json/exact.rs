@@ -8,10 +8,15 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
+use crate::json::weight::weight;
 use crate::kind::{Fault, Invalid, Loc, shortened};
 
 /// Maximum number of faults reported for one text.
 const MAX_FAULTS: usize = 20;
+/// Maximum memory of the value of a text, in bytes, as [`weight`] estimates it.
+pub const MAX_WEIGHT: usize = 64 * 1024 * 1024;
+/// A shorter text cannot weigh as much, in bytes.
+const LIGHT: usize = 64 * 1024;
 /// Number of significant digits that the exact value of a double can have (IEEE 754, binary64).
 const MAX_DIGITS: usize = 767;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -19,9 +24,15 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// Parses JSON, and returns every repeated key and every number that would be rounded as a fault with its path.
 ///
 /// A byte order mark at the start is skipped, as RFC 8259 section 8.1 allows. A number is kept if it is an integer of
-/// 64 bits, or if its nearest double, written with as many digits, reads the same.
+/// 64 bits, or if its nearest double, written with as many digits, reads the same. A text whose value would take more
+/// memory than [`MAX_WEIGHT`] is refused before it is read.
 pub fn parse_exact(bytes: &[u8]) -> Result<Value, Invalid> {
     let text = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
+    if text.len() > LIGHT && weight(text) > MAX_WEIGHT {
+        return Err(Invalid::value(format!(
+            "has so many values that they take more than {MAX_WEIGHT} bytes of memory"
+        )));
+    }
     // serde_json rejects nesting deeper than 128, so neither it nor the scan below can exhaust the stack.
     let value: Value = serde_json::from_slice(text).map_err(|e| Invalid::one(not_json(text, &e)))?;
     check_exact(text)?;
@@ -323,6 +334,16 @@ mod tests {
             faults(r#"{"a": [1, 1e-400]}"#),
             [("a[1]".to_owned(), "number_not_exact")]
         );
+    }
+
+    // proves ISO-3
+    #[test]
+    fn what_would_take_too_much_memory_is_refused_before_it_is_read() {
+        let many = format!("[{}1]", "{},".repeat(110_000));
+        let error = parse_exact(many.as_bytes()).unwrap_err().to_string();
+        assert!(error.contains("bytes of memory"), "{error}");
+        let fine = format!("[{}1]", "0.125,".repeat(110_000));
+        assert!(parse_exact(fine.as_bytes()).is_ok());
     }
 
     #[test]

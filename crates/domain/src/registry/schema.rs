@@ -1,8 +1,9 @@
 //! Schemas: typed metadata fields, rules for new versions, and the validation of metadata (WC-4.1, WC-4.6).
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use regex::Regex;
+use patterns::{Pattern, compiled};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -13,10 +14,14 @@ use crate::names::ColumnName;
 use crate::registry::version::SchemaRef;
 
 mod address;
+mod patterns;
 mod shown;
 
 /// Maximum number of fields of a schema. PostgreSQL allows 1600 columns; 500 leaves room for every later minor version.
 pub const MAX_FIELDS: usize = 500;
+
+/// Maximum size of all compiled patterns of a schema together, in bytes.
+pub const MAX_PATTERNS: usize = 32 * 1024 * 1024;
 
 /// Maximum number of reported faults of one record.
 pub const MAX_FAULTS: usize = 100;
@@ -161,6 +166,7 @@ impl Schema {
             ));
         }
         let mut seen = BTreeSet::new();
+        let (patterns, mut size) = (count_patterns(&self.fields), 0);
         for (index, field) in self.fields.iter().enumerate() {
             if !seen.insert(&field.name) {
                 faults.push(Fault::value(
@@ -168,12 +174,23 @@ impl Schema {
                     format!("{:?} is given twice; field names are unique", field.name.as_str()),
                 ));
             }
-            let pattern = field.constraints.as_ref().and_then(|c| c.pattern.as_deref());
-            if let Some(Err(why)) = pattern.map(compile) {
-                let mut loc = at(index, field, "constraints");
-                loc.push("pattern".into());
-                faults.push(Fault::value(loc, why));
-            }
+            // Where they are too much, the rest is not even compiled.
+            let why = match pattern_of(field).filter(|_| size <= MAX_PATTERNS) {
+                None => continue,
+                Some(pattern) => match compiled(pattern, patterns) {
+                    Ok(pattern) => {
+                        size += pattern.size();
+                        if size <= MAX_PATTERNS {
+                            continue;
+                        }
+                        format!("takes more than {MAX_PATTERNS} bytes of memory, with the patterns before it")
+                    }
+                    Err(why) => why,
+                },
+            };
+            let mut loc = at(index, field, "constraints");
+            loc.push("pattern".into());
+            faults.push(Fault::value(loc, why));
         }
         Invalid::unless_empty(faults)
     }
@@ -261,32 +278,28 @@ fn item(index: Option<usize>, field: &FieldDefinition) -> Loc {
     }
 }
 
-fn compile(pattern: &str) -> Result<Regex, String> {
-    // Bounds the compiled size, because the pattern is untrusted.
-    regex::RegexBuilder::new(pattern)
-        .size_limit(1 << 20)
-        .build()
-        .map_err(|e| format!("is not a valid regular expression: {e}"))
+fn pattern_of(field: &FieldDefinition) -> Option<&str> {
+    field.constraints.as_ref()?.pattern.as_deref()
+}
+
+fn count_patterns(fields: &[FieldDefinition]) -> usize {
+    fields.iter().filter_map(pattern_of).count()
 }
 
 /// A schema with compiled patterns, for checking many records.
 #[derive(Debug)]
 pub struct MetadataChecker {
-    fields: Vec<(FieldDefinition, Option<Regex>)>,
+    fields: Vec<(FieldDefinition, Option<Arc<Pattern>>)>,
 }
 
 impl MetadataChecker {
     /// Creates a checker of these fields. A pattern that does not compile was refused at deploy and checks nothing
     /// here.
     pub fn new(fields: &[FieldDefinition]) -> Self {
-        let compiled = |f: &FieldDefinition| {
-            f.constraints
-                .as_ref()
-                .and_then(|c| c.pattern.as_deref())
-                .and_then(|p| compile(p).ok())
-        };
+        let patterns = count_patterns(fields);
+        let pattern = |field: &FieldDefinition| compiled(pattern_of(field)?, patterns).ok();
         Self {
-            fields: fields.iter().map(|f| (f.clone(), compiled(f))).collect(),
+            fields: fields.iter().map(|f| (f.clone(), pattern(f))).collect(),
         }
     }
 
@@ -321,7 +334,8 @@ impl MetadataChecker {
                 Some(value) => match Cell::from_json(value, field.field_type.column()) {
                     Ok(cell) => {
                         let constraints = field.constraints.as_ref();
-                        let broken = constraints.and_then(|c| broken_constraint(&cell, c, pattern.as_ref()));
+                        let broken =
+                            constraints.and_then(|c| broken_constraint(&cell, c, pattern.as_deref()));
                         if let Some(rule) = broken.or_else(|| broken_type(&cell, field.field_type)) {
                             faults.push(Fault::value([name.into()], rule));
                         }
@@ -359,7 +373,7 @@ fn broken_type(cell: &Cell, field_type: FieldType) -> Option<String> {
     }
 }
 
-fn broken_constraint(cell: &Cell, c: &FieldConstraints, pattern: Option<&Regex>) -> Option<String> {
+fn broken_constraint(cell: &Cell, c: &FieldConstraints, pattern: Option<&Pattern>) -> Option<String> {
     match cell {
         Cell::Text(text) => {
             let length = text.chars().count() as u64;
@@ -377,7 +391,7 @@ fn broken_constraint(cell: &Cell, c: &FieldConstraints, pattern: Option<&Regex>)
             }
             pattern
                 .filter(|p| !p.is_match(text))
-                .map(|p| format!("must match {p}"))
+                .map(|p| format!("must match {}", p.as_str()))
         }
         Cell::Number(number) => {
             if c.integer_only == Some(true) && number.fract() != 0.0 {

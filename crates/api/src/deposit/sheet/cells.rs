@@ -5,14 +5,15 @@ use std::io::BufRead;
 
 use domain::Invalid;
 use domain::deposit::spreadsheet::cell::{MAX_COLUMNS, MAX_ROWS, Place};
+use domain::registry::schema::shortened;
 
 use crate::deposit::sheet::strings::{Item, item};
-use crate::deposit::sheet::xml::{Element, Xml, attribute, flag, is, number, refused, unreadable};
+use crate::deposit::sheet::xml::{
+    Element, Xml, attribute, check_text, flag, is, number, refused, unreadable,
+};
 
 /// Row 1 holds the headers, row 2 their descriptions, row 3 the record (WC-1.5); counted from 0.
 pub(super) const DATA_ROW: u32 = 2;
-/// Maximum size of the text in the rows that are read, in bytes. It equals the limit for metadata.
-pub(super) const MAX_TEXT: usize = 1024 * 1024;
 /// Maximum number of merged regions, links and groups of hidden columns.
 const MAX_REGIONS: usize = 4000;
 /// Maximum number of ranges of rows that are listed.
@@ -192,6 +193,9 @@ impl Worksheet {
                 id: attribute(link, "id")?,
                 location: attribute(link, "location")?,
             };
+            let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+            self.text += length(&link.id) + length(&link.location);
+            check_text(self.text)?;
             push(&mut self.links, link)?;
         }
         Ok(())
@@ -217,7 +221,10 @@ impl Worksheet {
             }
             next = row + 1;
             let flat = number::<f64>(&element, "ht")?.is_some_and(|height| height <= 0.0);
-            if row <= DATA_ROW && (flat || flag(&element, "hidden")? == Some(true)) {
+            if row <= DATA_ROW
+                && !self.hidden_rows.contains(&row)
+                && (flat || flag(&element, "hidden")? == Some(true))
+            {
                 self.hidden_rows.push(row);
             }
             self.row(xml, row)?;
@@ -260,19 +267,10 @@ impl Worksheet {
     }
 }
 
-/// Refuses a sheet with too much text.
-pub(super) fn check_text(bytes: usize) -> Result<(), Invalid> {
-    if bytes > MAX_TEXT {
-        let message = format!("has more than {MAX_TEXT} bytes of text in its first three rows");
-        return Err(refused(message));
-    }
-    Ok(())
-}
-
 fn cell<R: BufRead>(xml: &mut Xml<R>, element: &Element) -> Result<RawCell, Invalid> {
     let mut cell = RawCell {
         style: number(element, "s")?.unwrap_or(0),
-        kind: attribute(element, "t")?,
+        kind: attribute(element, "t")?.map(|kind| shortened(&kind)),
         ..RawCell::default()
     };
     while let Some(part) = xml.child()? {

@@ -15,6 +15,8 @@ const MAX_UNPACKED: u64 = 64 * 1024 * 1024;
 const MAX_PARTS: usize = 1000;
 /// Maximum number of relationships of a part.
 const MAX_RELATIONSHIPS: usize = 10_000;
+/// Maximum size of the relationships of a part, in bytes.
+const MAX_RELATIONSHIP_TEXT: usize = 2 * 1024 * 1024;
 /// How the container of a password-protected workbook begins. Workbooks of Excel 97 (.xls) begin alike.
 const COMPOUND_FILE: &[u8] = &[0xD0, 0xCF, 0x11, 0xE0, 0xA1, 0xB1, 0x1A, 0xE1];
 
@@ -82,19 +84,21 @@ impl<'a> Package<'a> {
         let Some(mut xml) = self.part(&format!("{folder}/_rels/{name}.rels"))? else {
             return Ok(Vec::new());
         };
-        let mut found = Vec::new();
+        let (mut found, mut text) = (Vec::new(), 0);
         while let Some(element) = xml.child()? {
-            if found.len() >= MAX_RELATIONSHIPS {
+            if found.len() >= MAX_RELATIONSHIPS || text > MAX_RELATIONSHIP_TEXT {
                 return Err(refused(format!(
-                    "has a part with more than {MAX_RELATIONSHIPS} relationships"
+                    "has a part with more than {MAX_RELATIONSHIPS} relationships, or {MAX_RELATIONSHIP_TEXT} bytes of them"
                 )));
             }
             if is(&element, "Relationship") {
                 let kind = attribute(&element, "Type")?.unwrap_or_default();
                 let target = attribute(&element, "Target")?.unwrap_or_default();
                 let external = attribute(&element, "TargetMode")?.is_some_and(|mode| mode == "External");
+                let id = attribute(&element, "Id")?.unwrap_or_default();
+                text += id.len() + kind.len() + target.len();
                 found.push(Relationship {
-                    id: attribute(&element, "Id")?.unwrap_or_default(),
+                    id,
                     kind: kind.rsplit('/').next().unwrap_or_default().to_owned(),
                     target: if external {
                         target

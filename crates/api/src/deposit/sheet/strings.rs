@@ -6,7 +6,7 @@ use std::io::BufRead;
 use domain::Invalid;
 
 use crate::deposit::sheet::package::Package;
-use crate::deposit::sheet::xml::{Xml, attribute, is};
+use crate::deposit::sheet::xml::{Xml, attribute, check_content, check_text, is};
 
 /// A text, and what a person sees differently.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -32,14 +32,17 @@ pub(super) fn shared(
     let Some(mut xml) = part.map_or(Ok(None), |part| package.part(part))? else {
         return Ok(found);
     };
-    let mut index = 0;
+    let (mut index, mut text) = (0, 0);
     while let Some(element) = xml.child()? {
         if !is(&element, "si") {
             xml.skip()?;
             continue;
         }
         if wanted.contains(&index) {
-            found.insert(index, item(&mut xml)?);
+            let item = item(&mut xml)?;
+            text += item.text.len();
+            check_text(text)?;
+            found.insert(index, item);
         } else if index > *last {
             break;
         } else {
@@ -62,6 +65,7 @@ pub(super) fn item<R: BufRead>(xml: &mut Xml<R>) -> Result<Item, Invalid> {
             // Phonetic hints are no part of the text.
             xml.skip()?;
         }
+        check_content(item.text.len())?;
     }
     Ok(item)
 }
@@ -71,6 +75,7 @@ fn run<R: BufRead>(xml: &mut Xml<R>, item: &mut Item) -> Result<(), Invalid> {
     while let Some(element) = xml.child()? {
         if is(&element, "t") {
             item.add(&xml.text()?);
+            check_content(item.text.len())?;
         } else if is(&element, "rPr") {
             while let Some(property) = xml.child()? {
                 item.remarks.extend(seen(&property)?);

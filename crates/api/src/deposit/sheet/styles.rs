@@ -7,10 +7,13 @@ use domain::Invalid;
 
 use crate::deposit::sheet::package::Package;
 use crate::deposit::sheet::strings::seen;
-use crate::deposit::sheet::xml::{Xml, attribute, is, number};
+use crate::deposit::sheet::xml::{Xml, attribute, is, number, refused};
 
 /// Maximum length of a format's code, in bytes. Spreadsheet programs allow 255 characters.
 const MAX_CODE: usize = 1024;
+
+/// Maximum number of formats, of fonts and of styles. Spreadsheet programs allow 65,490 styles.
+const MAX_STYLES: usize = 70_000;
 
 /// The formats of cells.
 #[derive(Debug, Default)]
@@ -40,6 +43,7 @@ impl Styles {
                     if is(&style, "xf") {
                         let format = number(&style, "numFmtId")?.unwrap_or(0);
                         let font = number(&style, "fontId")?.unwrap_or(0);
+                        check_count(styles.styles.len())?;
                         styles.styles.push((format, font));
                     }
                     xml.skip()?;
@@ -61,6 +65,7 @@ impl Styles {
                 } else {
                     code
                 };
+                check_count(self.codes.len())?;
                 self.codes.insert(id, code);
             }
             xml.skip()?;
@@ -75,6 +80,7 @@ impl Styles {
                 remark = remark.or(seen(&property)?);
                 xml.skip()?;
             }
+            check_count(self.fonts.len())?;
             self.fonts.push(remark);
         }
         Ok(())
@@ -89,6 +95,15 @@ impl Styles {
             .map_or_else(|| builtin(format), String::as_str);
         (code, self.fonts.get(font).copied().flatten())
     }
+}
+
+fn check_count(count: usize) -> Result<(), Invalid> {
+    if count >= MAX_STYLES {
+        return Err(refused(format!(
+            "has more than {MAX_STYLES} formats, fonts or styles"
+        )));
+    }
+    Ok(())
 }
 
 /// Returns the code of a built-in format (ECMA-376, 18.8.30). Dates and currencies differ by language; these are the ones

@@ -295,3 +295,48 @@ fn what_is_no_workbook_and_what_unpacks_to_too_much_is_refused() {
     let message = read(&bytes).unwrap_err().to_string();
     assert!(message.contains("unpacks to more"), "{message}");
 }
+
+// proves ISO-3
+#[test]
+fn small_files_that_are_large_in_memory_are_refused() {
+    let inline = |runs: &str| cells(&format!("<c t=\"inlineStr\"><is>{runs}</is></c>"));
+    let styles = |part: &str| {
+        packed(&[
+            (
+                "xl/workbook.xml",
+                "<workbook><sheets><sheet name=\"s\" r:id=\"a\"/></sheets></workbook>",
+            ),
+            (
+                "xl/_rels/workbook.xml.rels",
+                "<Relationships><Relationship Id=\"a\" Type=\"x/worksheet\" Target=\"s.xml\"/><Relationship Id=\"b\" Type=\"x/styles\" Target=\"t.xml\"/></Relationships>",
+            ),
+            ("xl/s.xml", "<worksheet/>"),
+            ("xl/t.xml", &format!("<styleSheet>{part}</styleSheet>")),
+        ])
+    };
+    let long = "x".repeat(3 << 20);
+    let run = format!("<r><t>{}</t></r>", "x".repeat(100_000));
+    let deep = format!("{}{}", "<a>".repeat(2000), "</a>".repeat(2000));
+    for (bytes, why) in [
+        (inline(&format!("<t>{long}</t>")), "a text of more than"),
+        (inline(&run.repeat(11)), "has a text of more than"),
+        (
+            inline(&format!("<phonetic a=\"{long}\"/>")),
+            "a tag or a text of more than",
+        ),
+        (inline(&deep), "nested deeper"),
+        (
+            styles(&format!("<fonts>{}</fonts>", "<f/>".repeat(70_001))),
+            "more than 70000",
+        ),
+        (
+            styles(&format!("<cellXfs>{}</cellXfs>", "<xf/>".repeat(70_001))),
+            "more than 70000",
+        ),
+    ] {
+        assert!(bytes.len() < 100_000, "{why}: {}", bytes.len());
+        let message = read(&bytes).unwrap_err().to_string();
+        assert!(message.contains(why), "{message}");
+    }
+    assert_eq!(values(&inline(&run.repeat(3))).len(), 1);
+}

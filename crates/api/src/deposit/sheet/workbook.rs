@@ -1,6 +1,7 @@
 //! The workbook: its sheets and the settings that change the meaning of cells.
 
 use domain::Invalid;
+use domain::registry::schema::shortened;
 
 use crate::deposit::sheet::package::Package;
 use crate::deposit::sheet::xml::{attribute, flag, is, refused, unreadable};
@@ -11,7 +12,7 @@ const MAX_SHEETS: usize = 1000;
 /// A sheet of a workbook.
 #[derive(Debug)]
 pub(super) struct SheetEntry {
-    /// Its name.
+    /// Its name, shortened.
     pub(super) name: String,
     /// Whether it is hidden.
     pub(super) hidden: bool,
@@ -74,7 +75,7 @@ pub(super) fn read(package: &mut Package<'_>) -> Result<Book, Invalid> {
                     .find(|relationship| Some(&relationship.id) == id.as_ref());
                 let of_sheet = of_sheet.ok_or_else(|| unreadable("a sheet has no part"))?;
                 book.sheets.push(SheetEntry {
-                    name: attribute(&sheet, "name")?.unwrap_or_default(),
+                    name: shortened(&attribute(&sheet, "name")?.unwrap_or_default()),
                     hidden: attribute(&sheet, "state")?.is_some_and(|state| state != "visible"),
                     cells: of_sheet.kind == "worksheet",
                     part: of_sheet.target.clone(),

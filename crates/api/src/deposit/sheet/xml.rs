@@ -1,6 +1,7 @@
-//! XML of a workbook's parts, read element by element.
+//! XML of a workbook's parts, read element by element and in bounded memory: a part of 60 MB may be one text, or one
+//! element in another, and is a few KiB in the file.
 
-use std::io::BufRead;
+use std::io::{self, BufRead, Read};
 
 use domain::Invalid;
 use quick_xml::XmlVersion;
@@ -11,11 +12,50 @@ use quick_xml::reader::Reader;
 /// An element: its name and attributes.
 pub(super) type Element = BytesStart<'static>;
 
+/// Maximum size of an element's tag, or of a text between two tags, in bytes.
+const MAX_EVENT: usize = 2 * 1024 * 1024;
+/// Maximum nesting of elements that are not read.
+const MAX_DEPTH: u64 = 1000;
+/// Maximum size of the text of one element, in bytes. Spreadsheet programs allow 32,767 characters.
+const MAX_CONTENT: usize = 1024 * 1024;
+/// Maximum size of the text in the rows that are read, in bytes. It equals the limit for metadata.
+const MAX_TEXT: usize = 1024 * 1024;
+
 /// A part's elements. Every element that [`Xml::child`] returns is consumed with one of the other methods, or with
 /// [`Xml::child`] until it returns `None`.
 pub(super) struct Xml<R> {
-    reader: Reader<R>,
+    reader: Reader<Limited<R>>,
     buffer: Vec<u8>,
+}
+
+/// Limits what is read for one event, which its reader holds in memory.
+struct Limited<R> {
+    inner: R,
+    left: usize,
+}
+
+impl<R: BufRead> Read for Limited<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.fill_buf()?.read(into)?;
+        self.consume(read);
+        Ok(read)
+    }
+}
+
+impl<R: BufRead> BufRead for Limited<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        let available = self.inner.fill_buf()?;
+        if self.left == 0 && !available.is_empty() {
+            let why = format!("a part has a tag or a text of more than {MAX_EVENT} bytes");
+            return Err(io::Error::other(why));
+        }
+        Ok(&available[..available.len().min(self.left)])
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        self.left = self.left.saturating_sub(bytes);
+        self.inner.consume(bytes);
+    }
 }
 
 /// Refuses the file.
@@ -28,10 +68,39 @@ pub(super) fn unreadable(why: impl std::fmt::Display) -> Invalid {
     refused(format!("is not a readable workbook (.xlsx): {why}"))
 }
 
+/// Refuses a text that is too long.
+pub(super) fn check_content(bytes: usize) -> Result<(), Invalid> {
+    if bytes > MAX_CONTENT {
+        return Err(refused(format!("has a text of more than {MAX_CONTENT} bytes")));
+    }
+    Ok(())
+}
+
+/// Refuses a sheet with too much text.
+pub(super) fn check_text(bytes: usize) -> Result<(), Invalid> {
+    if bytes > MAX_TEXT {
+        let message = format!("has more than {MAX_TEXT} bytes of text in its first three rows");
+        return Err(refused(message));
+    }
+    Ok(())
+}
+
+fn check_depth(depth: u64) -> Result<(), Invalid> {
+    if depth > MAX_DEPTH {
+        return Err(unreadable(format!(
+            "a part is nested deeper than {MAX_DEPTH} levels"
+        )));
+    }
+    Ok(())
+}
+
 impl<R: BufRead> Xml<R> {
     /// Opens a part and its root element.
     pub(super) fn open(source: R) -> Result<Self, Invalid> {
-        let mut reader = Reader::from_reader(source);
+        let mut reader = Reader::from_reader(Limited {
+            inner: source,
+            left: MAX_EVENT,
+        });
         reader.config_mut().expand_empty_elements = true;
         let buffer = Vec::new();
         let mut xml = Self { reader, buffer };
@@ -39,16 +108,17 @@ impl<R: BufRead> Xml<R> {
         Ok(xml)
     }
 
+    fn event(&mut self) -> Result<Event<'_>, Invalid> {
+        self.buffer.clear();
+        self.reader.get_mut().left = MAX_EVENT;
+        self.reader.read_event_into(&mut self.buffer).map_err(unreadable)
+    }
+
     /// Returns the next element inside of the current one, and enters it. Returns `None` at the end of the current
     /// element, and leaves it.
     pub(super) fn child(&mut self) -> Result<Option<Element>, Invalid> {
         loop {
-            self.buffer.clear();
-            match self
-                .reader
-                .read_event_into(&mut self.buffer)
-                .map_err(unreadable)?
-            {
+            match self.event()? {
                 Event::Start(element) => return Ok(Some(element.into_owned())),
                 Event::End(_) => return Ok(None),
                 Event::Eof => return Err(unreadable("a part ends unexpectedly")),
@@ -66,6 +136,7 @@ impl<R: BufRead> Xml<R> {
                 Some(_) => depth += 1,
                 None => depth -= 1,
             }
+            check_depth(depth)?;
         }
         Ok(())
     }
@@ -75,12 +146,7 @@ impl<R: BufRead> Xml<R> {
         let mut text = String::new();
         let mut depth = 1_u64;
         while depth > 0 {
-            self.buffer.clear();
-            match self
-                .reader
-                .read_event_into(&mut self.buffer)
-                .map_err(unreadable)?
-            {
+            match self.event()? {
                 Event::Start(_) => depth += 1,
                 Event::End(_) => depth -= 1,
                 Event::Text(part) => text.push_str(&part.xml10_content()),
@@ -97,6 +163,8 @@ impl<R: BufRead> Xml<R> {
                 Event::Eof => return Err(unreadable("a part ends unexpectedly")),
                 _ => {}
             }
+            check_depth(depth)?;
+            check_content(text.len())?;
         }
         Ok(text)
     }

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
+use app::Failure;
+use app::memory::{Busy, Memory, Reserved};
 use async_compression::tokio::bufread::{GzipDecoder, ZstdDecoder};
 use async_compression::zstd::DParameter;
 use poem::http::{HeaderValue, StatusCode, header};
@@ -18,13 +20,16 @@ use crate::http::problem::{Problem, ProblemJson};
 /// A zstd frame may ask for a window of this size, as an exponent of 2: the 8 MiB that RFC 8878 3.1.1.1.2 recommends
 /// to support.
 const MAX_WINDOW_LOG: u32 = 23;
+/// The memory that unpacking zstd takes, in bytes: its window and two blocks.
+const WINDOW: usize = (1 << MAX_WINDOW_LOG) + 256 * 1024;
 /// Maximum ratio of what is unpacked to what arrived. Tables of measurements reach 10 to 50.
 const MAX_RATIO: u64 = 256;
 /// This much may be unpacked at any ratio, in bytes.
 const FREE: u64 = 16 * 1024 * 1024;
 
-/// Replaces a compressed body by the unpacked one. An error is the response to a body in an unknown encoding.
-pub(super) fn unpack(request: &mut Request) -> Result<(), Box<Response>> {
+/// Replaces a compressed body by the unpacked one. An error is the response to a body in an unknown encoding, or to one
+/// for which there is no memory now.
+pub(super) async fn unpack(request: &mut Request, memory: &Memory) -> Result<(), Box<Response>> {
     let headers = request.headers();
     let mut encodings = Vec::new();
     for value in headers.get_all(header::CONTENT_ENCODING) {
@@ -38,6 +43,13 @@ pub(super) fn unpack(request: &mut Request) -> Result<(), Box<Response>> {
         [one] if matches!(one.as_str(), "gzip" | "x-gzip") => false,
         [one] if one == "zstd" => true,
         _ => return Err(Box::new(unknown(&encodings.join(", "), request.uri().path()))),
+    };
+    let room = if zstd {
+        let path = request.uri().path();
+        let busy = |busy: Busy| Box::new(response(Problem::from(Failure::from(busy)).on(path)));
+        Some(memory.reserve(WINDOW).await.map_err(busy)?)
+    } else {
+        None
     };
     let arrived = Arc::new(AtomicU64::new(0));
     let packed = BufReader::new(Counted {
@@ -59,11 +71,16 @@ pub(super) fn unpack(request: &mut Request) -> Result<(), Box<Response>> {
         name,
         arrived,
         unpacked: 0,
+        _room: room,
     }));
     let headers = request.headers_mut();
     headers.remove(header::CONTENT_ENCODING);
     headers.remove(header::CONTENT_LENGTH);
     Ok(())
+}
+
+fn response(problem: Problem) -> Response {
+    ProblemJson(problem.into_body()).into_response()
 }
 
 fn unknown(encodings: &str, path: &str) -> Response {
@@ -76,7 +93,7 @@ fn unknown(encodings: &str, path: &str) -> Response {
         ),
     )
     .on(path);
-    let mut response = ProblemJson(problem.into_body()).into_response();
+    let mut response = response(problem);
     response
         .headers_mut()
         .insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip, zstd"));
@@ -111,6 +128,8 @@ struct Unpacked {
     name: &'static str,
     arrived: Arc<AtomicU64>,
     unpacked: u64,
+    /// The memory for the window.
+    _room: Option<Reserved>,
 }
 
 impl AsyncRead for Unpacked {
@@ -156,7 +175,10 @@ mod tests {
 
     async fn unpacked(encoding: &str, body: Vec<u8>) -> Result<Vec<u8>, String> {
         let mut request = Request::builder().header("content-encoding", encoding).body(body);
-        unpack(&mut request).map_err(|response| response.status().to_string())?;
+        let memory = Memory::new(16 << 20);
+        unpack(&mut request, &memory)
+            .await
+            .map_err(|response| response.status().to_string())?;
         assert!(request.header("content-encoding").is_none() || encoding == "identity");
         let mut reader = request.take_body().into_async_read();
         let mut out = Vec::new();

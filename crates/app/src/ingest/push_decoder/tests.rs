@@ -53,6 +53,47 @@ fn csv() -> PushFormat {
     PushFormat::Csv(CsvOptions::default())
 }
 
+// proves ISO-3
+#[test]
+fn a_heavy_line_is_weighed_before_it_is_decoded() {
+    let mut decoder = PushDecoder::new(PushFormat::JsonLines, &fields());
+    let half = "{},".repeat(50_000);
+    let (first, second) = (
+        format!("{{\"id\":\"a\",\"metadata\":{{\"text\":[{half}"),
+        format!("{half}1]}}}}"),
+    );
+    let light = decoder.weigh(Some(&b"{\"id\":\"b\",\"metadata\":{}}\n"[..]));
+    assert!(light < 2000, "{light}");
+    assert!(
+        decoder.feed(b"{\"id\":\"b\",\"metadata\":{}}\n").unwrap()[0]
+            .1
+            .is_ok()
+    );
+    let begun = decoder.weigh(Some(first.as_bytes()));
+    assert!(decoder.feed(first.as_bytes()).unwrap().is_empty());
+    let whole = decoder.weigh(Some(second.as_bytes()));
+    assert!(
+        begun > 30_000_000 && whole > 2 * begun - 10_000,
+        "{begun} {whole}"
+    );
+    assert!(decoder.feed(second.as_bytes()).unwrap().is_empty());
+    assert_eq!(decoder.weigh(None), whole);
+    let refused = decoder
+        .finish()
+        .unwrap()
+        .remove(0)
+        .1
+        .unwrap_err()
+        .reason
+        .to_string();
+    assert!(refused.contains("bytes of memory"), "{refused}");
+    // A line that is too long is not read at all.
+    let long = vec![b'{'; MAX_LINE_BYTES + 1];
+    decoder.weigh(Some(&long[..]));
+    decoder.feed(&long).unwrap();
+    assert_eq!(decoder.weigh(Some(&b"{{{{"[..])), 0);
+}
+
 #[test]
 fn csv_rows_are_numbered_by_the_line_on_which_they_begin() {
     let file = b"\xef\xbb\xbfid,Text,Mass\r\na,\"two\r\nlines\",1\r\n\r\nb,x,heavy\r\nc,\"q\"\"q\",2";

@@ -84,6 +84,32 @@ fn metadata_is_checked_whole_and_every_fault_names_its_field() {
     assert_eq!(checker.check(right.as_object().unwrap()).unwrap().len(), 3);
 }
 
+// proves ISO-3
+#[test]
+fn all_patterns_of_a_schema_together_are_bounded() {
+    let fields = |count: usize, pattern: &dyn Fn(usize) -> String| {
+        (0..count)
+            .map(|n| FieldDefinition {
+                constraints: Some(FieldConstraints {
+                    pattern: Some(pattern(n)),
+                    ..FieldConstraints::default()
+                }),
+                ..field(&format!("f{n}"), FieldType::Text, false)
+            })
+            .collect::<Vec<_>>()
+    };
+    let usual = schema("1.0.0", fields(500, &|n| format!("^[A-Z]{{2,4}}-{n}-[0-9]+$")));
+    usual.check().unwrap();
+    let large = schema("1.0.0", fields(500, &|n| format!(r"^{n}\w{{12}}$")));
+    let faults = large.check().unwrap_err().faults;
+    assert_eq!(faults.len(), 1);
+    assert!(
+        faults[0].message.contains("bytes of memory") && faults[0].path().ends_with("constraints.pattern"),
+        "{:?}",
+        faults[0]
+    );
+}
+
 #[test]
 fn differences_name_fields_both_ways_and_order() {
     let (a, b) = (

@@ -6,6 +6,8 @@ use std::io;
 use serde_json::Value;
 
 use super::{LineRows, NO_FEATURES, json_value};
+use crate::json::MAX_WEIGHT;
+use crate::json::weight::{ITEM, LIST, OBJECT};
 use crate::registry::hook::FeatureContract;
 use crate::registry::schema::shortened;
 use crate::work::output_file::Lines;
@@ -13,8 +15,9 @@ use crate::work::rows::{NotKept, RowStore};
 
 /// Maximum size of one row, or of another value, in bytes.
 const MAX_VALUE: usize = 16 * 1024 * 1024;
-/// Maximum memory that a row takes while it is read, as estimated from its structure, in bytes.
-const MAX_VALUE_MEMORY: usize = 64 * 1024 * 1024;
+/// Maximum memory that a row takes while it is read, as estimated from its structure, in bytes. With its text it is no
+/// more than is read at all.
+const MAX_VALUE_MEMORY: usize = MAX_WEIGHT - MAX_VALUE;
 /// Maximum number of keys of the line.
 const MAX_KEYS: usize = 100;
 /// Maximum nesting of a row. What reads it allows 128.
@@ -251,12 +254,11 @@ impl Reader<'_, '_, '_> {
                     b'"' => inside = true,
                     b'{' | b'[' => {
                         depth += 1;
-                        // What a small map and a small list take in memory.
-                        memory += if byte == b'{' { 640 } else { 160 };
+                        memory += if byte == b'{' { OBJECT } else { LIST };
                     }
                     b',' | b'}' | b']' if depth == 0 => return Ok(()),
                     b'}' | b']' => depth -= 1,
-                    b',' => memory += 64,
+                    b',' => memory += ITEM,
                     _ if depth == 0 && byte.is_ascii_whitespace() => return Ok(()),
                     _ => {}
                 }
