@@ -63,7 +63,7 @@ pub(crate) fn read_hook(
 ) -> Read {
     let out = work.out();
     let (mut fault, mut left) = (None, caps.most_main_bytes);
-    let mut file = |name: &str, most: u64| match open_file(out, name, most.min(left), owner) {
+    let mut file = |name: &str, most: u64| match open_file(out, name, Most::of(most, left), owner) {
         Ok(Some(file)) => {
             left = left.saturating_sub(file.size());
             file
@@ -98,7 +98,7 @@ pub(crate) fn read_hook(
 pub fn read_pull(work: &WorkDir, caps: OutputCaps) -> Pulled {
     let mut fault = None;
     let mut file = |name: &str, most: u64| {
-        let whole = open_file(work.out(), name, most, None).and_then(|file| {
+        let whole = open_file(work.out(), name, Most::of(most, u64::MAX), None).and_then(|file| {
             let whole = file.map(|file| file.to_vec()).transpose();
             whole.map_err(|e| format!("{name} cannot be read: {e}"))
         });
@@ -156,7 +156,29 @@ impl Content for FeaturesLine {
     }
 }
 
-fn open_file(out: &OwnedFd, name: &str, most: u64, owner: Option<u32>) -> Result<Option<OutputFile>, String> {
+/// The maximum size of a file, in bytes, and what follows it in a message.
+struct Most(u64, &'static str);
+
+impl Most {
+    /// Returns the smaller of the limit of a file and what is left for all of them.
+    const fn of(file: u64, left: u64) -> Self {
+        if left <= file {
+            Self(
+                left,
+                ", together with the files before it (runner.max_output_bytes)",
+            )
+        } else {
+            Self(file, "")
+        }
+    }
+}
+
+fn open_file(
+    out: &OwnedFd,
+    name: &str,
+    Most(most, why): Most,
+    owner: Option<u32>,
+) -> Result<Option<OutputFile>, String> {
     // NONBLOCK: opening a FIFO must not wait for a writer. NOFOLLOW: a link could name any file that the server can
     // read.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
@@ -177,7 +199,7 @@ fn open_file(out: &OwnedFd, name: &str, most: u64, owner: Option<u32>) -> Result
     }
     if about.len() > most {
         return Err(format!(
-            "{name} has {} bytes; at most {most} are read (runner.max_output_bytes)",
+            "{name} has {} bytes; at most {most} are read{why}",
             about.len()
         ));
     }

@@ -229,7 +229,7 @@ impl<'a> RowStore<'a> {
 
     /// Counts so many rows before its own.
     #[must_use]
-    pub const fn after(mut self, rows: u64) -> Self {
+    pub fn after(mut self, rows: u64) -> Self {
         self.rows = rows;
         self
     }
