@@ -70,8 +70,9 @@ const STRICT: &[&str] = &[
     "RestoreBody",
 ];
 
-/// A JSON body.
-pub(crate) struct Body<T>(pub(crate) T);
+/// A JSON body, with the memory that is reserved for its value: a handler that takes the value holds it until the answer
+/// is made.
+pub(crate) struct Body<T>(pub(crate) T, pub(crate) Option<Reserved>);
 
 impl<'a, T: ParseFromJSON + 'static> ApiExtractor<'a> for Body<T> {
     const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
@@ -100,9 +101,9 @@ impl<'a, T: ParseFromJSON + 'static> ApiExtractor<'a> for Body<T> {
         _: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
         let (bytes, _room) = taken(request, body, "application/json", Json::<T>::check_content_type).await?;
-        let _more = reserved(request, weight(&bytes), LIGHT).await?;
+        let room = reserved(request, weight(&bytes), LIGHT).await?;
         let parsed = parse(&bytes).map_err(|e| Problem::invalid(&e, "body").on(path(request)))?;
-        Ok(Self(parsed))
+        Ok(Self(parsed, room))
     }
 }
 
