@@ -11,7 +11,7 @@ use crate::config::Config;
 const WANTED: u64 = 8192;
 /// Descriptors of the server itself: logs, files of uploads and hooks, notifications, the telemetry's.
 const OWN: u64 = 128;
-/// Descriptors of a unit of work: pipes, output and log of a hook.
+/// Descriptors of a unit of work: pipes, output and log of a hook, and files of many rows.
 const PER_WORK: u64 = 16;
 /// The least number of connections, however few files the server may open.
 const LEAST: NonZeroUsize = NonZeroUsize::MIN.saturating_add(15);
