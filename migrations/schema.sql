@@ -560,7 +560,8 @@ CREATE TABLE public.delegation_leases (
     deadline timestamp with time zone NOT NULL,
     callee_id text,
     progress text,
-    progress_at timestamp with time zone
+    progress_at timestamp with time zone,
+    waits boolean DEFAULT false NOT NULL
 )
 WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='1000', autovacuum_vacuum_cost_delay='0');
 
@@ -1011,6 +1012,14 @@ CREATE TABLE public.supersessions (
     superseded_at timestamp with time zone NOT NULL
 );
 
+CREATE TABLE public.task_crashes (
+    delegation_id text NOT NULL,
+    attempt bigint NOT NULL,
+    task_id uuid NOT NULL,
+    worker_id text NOT NULL,
+    crashed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
 CREATE TABLE public.task_grants (
     task_id uuid NOT NULL,
     grantee_user_id uuid,
@@ -1206,6 +1215,9 @@ ALTER TABLE ONLY public.submissions
 ALTER TABLE ONLY public.supersessions
     ADD CONSTRAINT supersessions_pkey PRIMARY KEY (run_id);
 
+ALTER TABLE ONLY public.task_crashes
+    ADD CONSTRAINT task_crashes_pkey PRIMARY KEY (delegation_id, attempt);
+
 ALTER TABLE ONLY public.tasks
     ADD CONSTRAINT tasks_pkey PRIMARY KEY (id);
 
@@ -1354,6 +1366,8 @@ CREATE INDEX ix_records_schema ON public.records USING btree (schema_id, created
 CREATE INDEX ix_refresh_tokens_expires ON public.refresh_tokens USING btree (expires_at);
 
 CREATE INDEX ix_refresh_tokens_family ON public.refresh_tokens USING btree (family_id);
+
+CREATE INDEX ix_task_crashes_task ON public.task_crashes USING btree (task_id);
 
 CREATE INDEX ix_task_grants_service_account ON public.task_grants USING btree (grantee_service_account_id, task_created_at DESC, task_id DESC) WHERE (grantee_service_account_id IS NOT NULL);
 
