@@ -25,7 +25,7 @@ fn pushes_of_heavy_lines_wait_for_each_other_and_all_are_taken() {
             .admin()
             .post(
                 "/conventions",
-                &small(&format!("H{n}"), &format!("h{n}-of"), &hooks),
+                &small(&format!("Heavy{n}"), &format!("heavy{n}-of"), &hooks),
             )
             .expect(201);
     }
@@ -34,7 +34,7 @@ fn pushes_of_heavy_lines_wait_for_each_other_and_all_are_taken() {
             .map(|n| {
                 let client = server.admin();
                 scope.spawn(move || {
-                    let run = client.open(&format!("h{n}"), 10);
+                    let run = client.open(&format!("heavy{n}"), 10);
                     client.push_lines(&run, &heavy("a"))
                 })
             })

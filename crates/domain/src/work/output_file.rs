@@ -140,14 +140,16 @@ impl Lines<'_> {
             let unread = &self.buffer[self.begin..];
             let found = unread[searched..].iter().position(|byte| *byte == b'\n');
             let length = unread.len();
-            let (line, after) = if let Some(at) = found {
-                (searched + at, searched + at + 1)
-            } else if length > MAX_HELD_LINE {
+            // How much is buffered behind the bound must not decide whether a line is held.
+            let line_or_more = found.map_or(length, |at| searched + at);
+            let (line, after) = if line_or_more > MAX_HELD_LINE {
                 self.number += 1;
                 return Ok(Some(Found {
                     number: self.number,
                     held: None,
                 }));
+            } else if found.is_some() {
+                (line_or_more, line_or_more + 1)
             } else if self.fill()? {
                 searched = length;
                 continue;
@@ -257,9 +259,14 @@ mod tests {
             let file = OutputFile::from(format!("a\n\n \r\nb{end}").into_bytes());
             assert_eq!(all(&file), [(1, held("a")), (4, held("b"))]);
         }
-        let long = "x".repeat(MAX_HELD_LINE + PIECE + 1);
-        let file = OutputFile::from(format!("a\n{long}\nb\n{long}").into_bytes());
-        assert_eq!(all(&file), [(1, held("a")), (2, None), (3, held("b")), (4, None)]);
+        for longer in [1, 2, PIECE / 2, PIECE + 1] {
+            let (longest, long) = ("x".repeat(MAX_HELD_LINE), "x".repeat(MAX_HELD_LINE + longer));
+            let file = OutputFile::from(format!("a\n{long}\n{longest}\n{long}").into_bytes());
+            assert_eq!(
+                all(&file),
+                [(1, held("a")), (2, None), (3, held(&longest)), (4, None)]
+            );
+        }
         assert!(all(&OutputFile::default()).is_empty());
     }
 
