@@ -237,6 +237,56 @@ fn wide(title: &str, schema: &str, fields: usize, hooks: Value) -> Value {
 
 // proves EDG-3
 #[test]
+fn required_values_that_no_row_can_hold_are_refused_when_they_are_deployed() {
+    let world = World::start();
+    let server = world.serve("a");
+    let admin = server.admin();
+    let of = |title: &str, schema: &str, required: usize| {
+        let mut body = wide(title, schema, 500, json!([]));
+        for field in body["schema"]["fields"].as_array_mut().unwrap().iter_mut().take(required) {
+            field["required"] = json!(true);
+        }
+        body
+    };
+    let refused = admin
+        .post("/conventions", &of("Too wide", "too-wide", 334))
+        .problem(422, "VALIDATION_ERROR");
+    assert_eq!(refused["field"], "schema.fields", "{refused}");
+    let why = refused["message"].as_str().unwrap();
+    assert!(why.contains("at most 8160 can be stored"), "{why}");
+    let column = |n: usize| json!({"name": format!("c_{n:03}"), "json_type": "string", "required": true});
+    let mut body = of("Too wide", "too-wide", 1);
+    body["hooks"] = json!([{
+        "name": "too_wide", "config": {}, "limits": {"timeout_seconds": 20, "memory": "256m", "cpu": "1"},
+        "feature": {"kind": "table", "cardinality": "many", "columns": (0..400).map(column).collect::<Vec<_>>()},
+        "release": {"image": "file:/x", "digest": format!("sha256:{:064}", 1), "source_ref": "git:1"},
+    }]);
+    let refused = admin
+        .post("/conventions?check=false", &body)
+        .problem(422, "VALIDATION_ERROR");
+    assert_eq!(refused["field"], "hooks[0].feature.columns", "{refused}");
+    // What is just small enough is stored, with the values that take the most room.
+    admin
+        .post("/conventions", &of("As wide", "as-wide", 333))
+        .expect(201);
+    let header: Vec<String> = (0..333).map(|n| format!("f_{n:03}")).collect();
+    let values = ["value-abcdefghij-123", "value-abcdefghij-1234567", "value-abcdefghij-12345678"];
+    let rows: String = values
+        .iter()
+        .enumerate()
+        .map(|(n, value)| format!("a{n},{}\n", vec![*value; 333].join(",")))
+        .collect();
+    let run = admin.open("as-wide", 100);
+    let csv = format!("id,{}\n{rows}", header.join(","));
+    admin
+        .push(&format!("/ingestions/{run}/records"), "text/csv", &csv)
+        .expect(200);
+    let ended = admin.finish(&run);
+    assert_eq!(ended["published_count"], 3, "{ended}");
+}
+
+// proves EDG-3
+#[test]
 fn one_record_that_no_table_row_can_hold_is_errored_alone() {
     const FIELDS: usize = 500;
     let world = World::start();

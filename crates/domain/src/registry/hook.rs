@@ -16,6 +16,7 @@ use crate::kind::{Fault, Invalid, Loc};
 use crate::names::{ColumnName, HookName};
 use crate::registry::digest::Digest;
 use crate::registry::limits::Limits;
+use crate::registry::row_size;
 use crate::registry::version::ReleaseVersion;
 
 mod error;
@@ -133,6 +134,10 @@ impl FeatureContract {
                 ["columns".into()],
                 format!("must have at most {MAX_COLUMNS} columns"),
             ));
+        }
+        let columns = self.columns.iter().map(|c| (c.column_type(), c.required));
+        if let Some(bytes) = row_size::too_large(columns) {
+            faults.push(Fault::value(["columns".into()], row_size::message("columns", bytes)));
         }
         let mut seen = BTreeSet::new();
         for (index, column) in self.columns.iter().enumerate() {

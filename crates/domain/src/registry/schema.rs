@@ -11,6 +11,7 @@ use crate::data::cell::{Cell, ColumnType};
 pub use crate::kind::shortened;
 use crate::kind::{Fault, Invalid, Loc};
 use crate::names::ColumnName;
+use crate::registry::row_size;
 use crate::registry::version::SchemaRef;
 
 mod address;
@@ -164,6 +165,10 @@ impl Schema {
                 ["fields".into()],
                 format!("must have at most {MAX_FIELDS} fields"),
             ));
+        }
+        let columns = self.fields.iter().map(|f| (f.field_type.column(), f.required));
+        if let Some(bytes) = row_size::too_large(columns) {
+            faults.push(Fault::value(["fields".into()], row_size::message("fields", bytes)));
         }
         let mut seen = BTreeSet::new();
         let (patterns, mut size) = (count_patterns(&self.fields), 0);

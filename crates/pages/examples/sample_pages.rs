@@ -1,4 +1,4 @@
-//! Writes every sample page and document into a directory: `cargo run -p pages --example sample -- DIR`.
+//! Writes every sample page and document into a directory: `cargo run -p pages --example sample_pages -- DIR`.
 
 #[path = "../samples/mod.rs"]
 mod samples;
