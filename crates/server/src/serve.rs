@@ -28,6 +28,7 @@ use crate::descriptors::connection_limits;
 use crate::home::Home;
 use crate::output;
 use crate::runners::Runners;
+use crate::streams::lower_backend;
 use crate::wiring;
 
 /// How long a loop that acts at least once a second may be silent; it may wait for a connection.
@@ -67,8 +68,9 @@ async fn run(
     streams: &Handle,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
-    let store =
-        PgStore::new(database.pool.clone(), config.domain.clone()).with_stream_threads(streams.clone());
+    let store = PgStore::new(database.pool.clone(), config.domain.clone())
+        .with_stream_threads(streams.clone())
+        .with_lowered_backends(lower_backend);
     if config.dev_mode {
         tracing::warn!("dev mode: every user of this machine can sign tokens of the local administrator");
     }

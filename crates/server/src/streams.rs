@@ -7,6 +7,20 @@ use tokio::runtime::{Builder, Handle, Runtime};
 /// work, a request gets the processor.
 const NICE: i32 = 5;
 
+/// The same for PostgreSQL's backends that read whole tables. They do more of the work than the threads.
+const BACKEND_NICE: i32 = 10;
+
+/// Lowers the priority of a backend of a PostgreSQL on this machine; returns whether that was possible. It is where the
+/// server is root, or PostgreSQL's user.
+pub(crate) fn lower_backend(process: i32) -> bool {
+    // PostgreSQL may count processes in a namespace of its own.
+    let is_backend = std::fs::read(format!("/proc/{process}/cmdline")).is_ok_and(|title| {
+        title.starts_with(b"postgres: ") && title.windows(7).any(|part| part == b"[local]")
+    });
+    let process = rustix::process::Pid::from_raw(process).filter(|_| is_backend);
+    process.is_some_and(|process| rustix::process::setpriority_process(Some(process), BACKEND_NICE).is_ok())
+}
+
 /// A runtime of its own for streams of tables. On the threads of requests, a few streams would keep every one of them
 /// busy, and look for new requests only between many of their pieces.
 pub(crate) struct StreamThreads {

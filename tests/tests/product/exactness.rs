@@ -243,7 +243,12 @@ fn required_values_that_no_row_can_hold_are_refused_when_they_are_deployed() {
     let admin = server.admin();
     let of = |title: &str, schema: &str, required: usize| {
         let mut body = wide(title, schema, 500, json!([]));
-        for field in body["schema"]["fields"].as_array_mut().unwrap().iter_mut().take(required) {
+        for field in body["schema"]["fields"]
+            .as_array_mut()
+            .unwrap()
+            .iter_mut()
+            .take(required)
+        {
             field["required"] = json!(true);
         }
         body
@@ -270,7 +275,11 @@ fn required_values_that_no_row_can_hold_are_refused_when_they_are_deployed() {
         .post("/conventions", &of("As wide", "as-wide", 333))
         .expect(201);
     let header: Vec<String> = (0..333).map(|n| format!("f_{n:03}")).collect();
-    let values = ["value-abcdefghij-123", "value-abcdefghij-1234567", "value-abcdefghij-12345678"];
+    let values = [
+        "value-abcdefghij-123",
+        "value-abcdefghij-1234567",
+        "value-abcdefghij-12345678",
+    ];
     let rows: String = values
         .iter()
         .enumerate()

@@ -137,7 +137,10 @@ impl FeatureContract {
         }
         let columns = self.columns.iter().map(|c| (c.column_type(), c.required));
         if let Some(bytes) = row_size::too_large(columns) {
-            faults.push(Fault::value(["columns".into()], row_size::message("columns", bytes)));
+            faults.push(Fault::value(
+                ["columns".into()],
+                row_size::message("columns", bytes),
+            ));
         }
         let mut seen = BTreeSet::new();
         for (index, column) in self.columns.iter().enumerate() {

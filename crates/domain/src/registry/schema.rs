@@ -168,7 +168,10 @@ impl Schema {
         }
         let columns = self.fields.iter().map(|f| (f.field_type.column(), f.required));
         if let Some(bytes) = row_size::too_large(columns) {
-            faults.push(Fault::value(["fields".into()], row_size::message("fields", bytes)));
+            faults.push(Fault::value(
+                ["fields".into()],
+                row_size::message("fields", bytes),
+            ));
         }
         let mut seen = BTreeSet::new();
         let (patterns, mut size) = (count_patterns(&self.fields), 0);

@@ -172,11 +172,15 @@ impl PgStore {
         // Until the last row was sent, the end of the channel is not the end of the table: it may also be an error or
         // a panic.
         let whole = Arc::new(AtomicBool::new(false));
-        let (pool, ended) = (self.pool.clone(), Arc::clone(&whole));
+        let (pool, ended, lower) = (self.pool.clone(), Arc::clone(&whole), self.lower_backend);
         let reading = async move {
             match pool.acquire().await {
                 Ok(mut connection) => {
-                    let read = read_to_end(&mut connection, &mut sql, &types, &sender).await;
+                    if lower.is_some() {
+                        // Only a privileged server could raise it again, for reads that are not streams.
+                        connection.close_on_drop();
+                    }
+                    let read = read_to_end(&mut connection, lower, &mut sql, &types, &sender).await;
                     ended.store(read.is_ok(), Ordering::Release);
                     if let Err(Some(backend)) = read {
                         cancel(&pool, backend, connection).await;
@@ -233,6 +237,7 @@ async fn within<T>(
 /// Sends every row. On failure, returns an error with the backend that still runs the statement.
 async fn read_to_end(
     connection: &mut PgConnection,
+    lower: Option<fn(i32) -> bool>,
     sql: &mut QueryBuilder<Postgres>,
     types: &[ColumnType],
     to: &Sender<Result<Vec<Vec<Cell>>, StoreError>>,
@@ -241,6 +246,12 @@ async fn read_to_end(
         .fetch_one(&mut *connection)
         .await
         .map_err(|_| None)?;
+    if lower.is_some_and(|lower| !lower(backend)) {
+        tracing::debug!(
+            backend,
+            "the priority of a backend that reads a stream could not be lowered"
+        );
+    }
     let mut rows = sql.build().fetch(&mut *connection).map_err(store_error).fuse();
     loop {
         let chunk = tokio::select! {

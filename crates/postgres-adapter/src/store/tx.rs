@@ -39,6 +39,8 @@ pub struct PgStore {
     /// Coalesced reads of what the list of hooks depends on.
     pub(crate) hooks_state: Arc<ReadBatcher<(), HooksState>>,
     threads: Option<Handle>,
+    /// Lowers the priority of a backend, and returns whether it did.
+    pub(crate) lower_backend: Option<fn(i32) -> bool>,
 }
 
 impl PgStore {
@@ -54,6 +56,7 @@ impl PgStore {
             releases: Arc::default(),
             hooks_state: Arc::default(),
             threads: None,
+            lower_backend: None,
         }
     }
 
@@ -63,6 +66,18 @@ impl PgStore {
     pub fn with_stream_threads(self, threads: Handle) -> Self {
         Self {
             threads: Some(threads),
+            ..self
+        }
+    }
+
+    /// Lowers the priority of backends that read streams, with a function that gets the process id of one and returns
+    /// whether it did. It is only used for a PostgreSQL on the same machine, which is reached by a socket in a directory:
+    /// there, a backend that reads a table at full speed takes as much of the processors as one that a request waits for.
+    #[must_use]
+    pub fn with_lowered_backends(self, lower: fn(i32) -> bool) -> Self {
+        let is_near = self.pool.connect_options().get_socket().is_some();
+        Self {
+            lower_backend: is_near.then_some(lower),
             ..self
         }
     }
