@@ -59,7 +59,7 @@ impl ProcessRunner {
             ..options
         };
         // A control group needs the supervisor, which waits until it is in it.
-        let cgroups = options.supervisor.as_ref().and_then(|_| Cgroups::open());
+        let cgroups = options.supervisor.as_ref().and_then(Cgroups::open);
         let mut inner = Inner {
             launcher: Launcher::new(Isolation::None, &options),
             options,
