@@ -4,7 +4,7 @@ use std::error::Error;
 
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
-    TargetArch,
+    TargetArch, sock_filter,
 };
 
 /// The error that a forbidden system call returns: `EPERM`.
@@ -13,6 +13,8 @@ const NOT_PERMITTED: u32 = 1;
 const NO_SUCH_CALL: u32 = 38;
 /// The flag of `clone` for a new user namespace (clone(2)).
 const NEW_USER: u64 = 0x1000_0000;
+/// The first number of the x32 ABI: kernels of x86-64 that have it know each system call by a second number too.
+const X32: u32 = 0x4000_0000;
 
 /// System calls that a hook has no use for and that widen what it can reach of the kernel, or that get around a limit:
 /// memory of System V belongs to no process, `io_uring` goes around these filters.
@@ -82,5 +84,26 @@ pub(crate) fn filter() -> Result<(), Box<dyn Error>> {
         let program: BpfProgram = filter.try_into()?;
         seccompiler::apply_filter(&program)?;
     }
+    seccompiler::apply_filter(&only_the_usual_numbers())?;
     Ok(())
+}
+
+/// Returns the program that forbids the second numbers of system calls, of which the other filters know nothing. Other
+/// machines than x86-64 have no numbers as large.
+fn only_the_usual_numbers() -> BpfProgram {
+    // `BPF_LD | BPF_W | BPF_ABS`, `BPF_JMP | BPF_JGE | BPF_K`, `BPF_RET | BPF_K` (linux/bpf_common.h).
+    const LOAD: u16 = 0x20;
+    const JUMP_FROM: u16 = 0x35;
+    const RETURN: u16 = 0x06;
+    // `SECCOMP_RET_ERRNO`, `SECCOMP_RET_ALLOW` (linux/seccomp.h).
+    const WITH_ERROR: u32 = 0x0005_0000;
+    const ALLOW: u32 = 0x7fff_0000;
+    let step = |code, jf, k| sock_filter { code, jt: 0, jf, k };
+    vec![
+        // The number of the call is the first field of `seccomp_data`.
+        step(LOAD, 0, 0),
+        step(JUMP_FROM, 1, X32),
+        step(RETURN, 0, WITH_ERROR | NO_SUCH_CALL),
+        step(RETURN, 0, ALLOW),
+    ]
 }

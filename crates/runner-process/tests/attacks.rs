@@ -6,26 +6,78 @@
 
 mod common;
 
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use common::{
-    Image, Place, eventually, every_sandbox, every_way, job, limited, options, run, text, unusual_seconds,
+    Place, eventually, every_sandbox, every_way, job, limited, once_more_as_an_ordinary_user, options,
+    pull_job, run, text, unusual_seconds,
 };
 use domain::FailureKind;
 use ports::Runner as _;
 use runner_process::ProcessRunnerOptions;
+use runner_workdir::attacks::{END, REACHED, Succeeds, Target, fills_removed_files, fills_unmapped_memory};
 
-/// A hook in Python, if the machine has that where hooks see it.
-fn python(place: &Place, body: &str) -> Option<Image> {
-    let interpreter = "/usr/bin/python3";
-    if !Path::new(interpreter).exists() {
-        test_needs::left_out("/usr/bin/python3");
-        return None;
+// proves ISO-1
+#[tokio::test]
+async fn no_attack_gets_out_of_a_sandbox() {
+    let place = Place::new();
+    let is_root = rustix::process::geteuid().is_root();
+    for (way, runner) in every_way(&options(&place)) {
+        let mut target = Target::new(&place.path().join(way));
+        for attack in target.attacks() {
+            let Some(image) = place.perl(&attack.program) else {
+                return;
+            };
+            let attempt = run(&runner, &job(&image)).await;
+            let log = text(&attempt.log);
+            assert!(
+                attempt.failure.is_none() && log.ends_with(END),
+                "{way} {}: {log}",
+                attack.name
+            );
+            if runner.is_sandboxed() {
+                assert!(!log.contains(REACHED), "{way} {}: {log}", attack.name);
+                continue;
+            }
+            let succeeds = match attack.succeeds {
+                Succeeds::AsAnyUser => true,
+                Succeeds::AsTheServersUser => !is_root,
+                Succeeds::Never => continue,
+            };
+            // Without a sandbox: the test can tell the difference.
+            assert_eq!(log.contains(REACHED), succeeds, "{way} {}: {log}", attack.name);
+        }
+        if runner.is_sandboxed() {
+            target.assert_untouched(way);
+        }
     }
-    let path = place.path().join(format!("{}.py", uuid::Uuid::new_v4()));
-    std::fs::write(&path, format!("#!{interpreter}\n{body}\n")).unwrap();
-    Some(Image::of(&path))
+}
+
+// proves ISO-1
+#[tokio::test]
+async fn an_ingester_gets_out_of_its_sandbox_only_by_the_network() {
+    let place = Place::new();
+    for (way, runner) in every_sandbox(&options(&place)) {
+        let mut target = Target::new(&place.path().join(way));
+        for attack in target.attacks().into_iter().filter(|attack| attack.ingesters) {
+            let Some(image) = place.perl(&attack.program) else {
+                return;
+            };
+            let attempt = runner.pull(&pull_job(&image)).await.unwrap();
+            let log = text(&attempt.log);
+            assert!(
+                log.ends_with(END) && !log.contains(REACHED),
+                "{way} {}: {log}",
+                attack.name
+            );
+        }
+        target.assert_untouched(way);
+    }
+}
+
+#[test]
+fn as_an_ordinary_user_too() {
+    once_more_as_an_ordinary_user();
 }
 
 // proves ISO-1
@@ -153,12 +205,11 @@ async fn a_hook_signals_no_process_outside() {
 #[tokio::test]
 async fn memory_that_no_process_maps_counts() {
     let place = Place::new();
-    let Some(image) = python(
-        &place,
-        "import os, time\nfd = os.memfd_create('x')\nblock = b'x' * (1 << 20)\nfor _ in range(1500):\n    os.write(fd, block)\ntime.sleep(10)",
-    ) else {
+    let Some(program) = fills_unmapped_memory(1500) else {
+        test_needs::left_out("a machine whose system calls have known numbers");
         return;
     };
+    let Some(image) = place.perl(&program) else { return };
     for (way, runner) in every_way(&options(&place)) {
         let attempt = run(&runner, &limited(&image, 60, "256m", "2")).await;
         assert_eq!(
@@ -178,10 +229,8 @@ async fn files_that_were_removed_count_while_they_are_open() {
         most_disk_bytes: 100 << 20,
         ..options(&place)
     };
-    let Some(image) = python(
-        &place,
-        "import os, tempfile, time\nkept = []\nfor _ in range(4):\n    f = tempfile.TemporaryFile()\n    for _ in range(60):\n        f.write(os.urandom(1 << 20))\n    f.flush()\n    kept.append(f)\ntime.sleep(20)",
-    ) else {
+    // None of them is too large by itself.
+    let Some(image) = place.perl(&fills_removed_files(4, 60)) else {
         return;
     };
     for (way, runner) in every_way(&options) {

@@ -4,7 +4,7 @@ mod common;
 
 use std::net::TcpListener;
 
-use common::{Place, every_sandbox, every_way, job, options, run, text};
+use common::{Place, every_sandbox, every_way, job, once_more_as_an_ordinary_user, options, run, text};
 use domain::FailureKind;
 use ports::Runner as _;
 use runner_process::{ProcessRunner, ProcessRunnerOptions, UseSandbox};
@@ -167,4 +167,9 @@ async fn what_the_server_hides_is_empty_wherever_it_is() {
         };
         assert_ne!(bins, "0", "{way}");
     }
+}
+
+#[test]
+fn as_an_ordinary_user_too() {
+    once_more_as_an_ordinary_user();
 }

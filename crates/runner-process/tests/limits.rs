@@ -5,7 +5,8 @@ mod common;
 use std::time::{Duration, Instant};
 
 use common::{
-    Place, eventually, every_way, job, limited, options, processes_with, run, text, unusual_seconds,
+    Place, eventually, every_way, job, limited, once_more_as_an_ordinary_user, options, processes_with, run,
+    text, unusual_seconds,
 };
 use domain::FailureKind;
 use ports::Runner as _;
@@ -177,4 +178,9 @@ async fn dropping_the_future_ends_the_hook_and_removes_its_directory() {
         eventually(30, "both sleeps are gone", || processes_with(&seconds) == 0).await;
         eventually(30, "the directory is gone", || place.attempts_left() == 0).await;
     }
+}
+
+#[test]
+fn as_an_ordinary_user_too() {
+    once_more_as_an_ordinary_user();
 }

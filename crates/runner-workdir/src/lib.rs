@@ -4,6 +4,8 @@
 //! A work directory is fresh for each attempt, laid out as the container contract requires, and removed afterwards.
 //! Its content is hostile after a run: it is read without following links, without blocking, and within caps.
 
+#[cfg(feature = "testing")]
+pub mod attacks;
 mod attempt;
 mod disk;
 mod log;

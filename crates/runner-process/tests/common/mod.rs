@@ -7,14 +7,21 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use domain::{Digest, Limits, ReleaseId, RunId};
-use ports::{Attempt, HookJob, HookRecord, Runner as _};
+use domain::{Digest, Limits, ReleaseId, RunId, TaskId};
+use ports::{Attempt, HookJob, HookRecord, PullJob, Runner as _};
 use runner_process::{ProcessRunner, ProcessRunnerOptions, SandboxKind, SupervisorProgram, UseSandbox};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
+
+/// Names the supervisor, where its usual place is closed to the user of the tests.
+const SUPERVISOR: &str = "HALLMARK_TEST_SUPERVISOR";
+/// The user of the tests that run once more: no user of a usual machine, and none of hooks. Every container has it.
+const ORDINARY_USER: u32 = 61_000;
 
 /// A directory that hooks can reach, with the hooks' images beside the work root.
 pub(crate) struct Place {
@@ -51,6 +58,18 @@ impl Place {
         Image::of(&path)
     }
 
+    /// An image that is this program in Perl, if the machine has that where hooks see it.
+    pub(crate) fn perl(&self, body: &str) -> Option<Image> {
+        let interpreter = "/usr/bin/perl";
+        if !Path::new(interpreter).exists() {
+            test_needs::left_out(interpreter);
+            return None;
+        }
+        let path = self.path().join(format!("{}.pl", uuid::Uuid::new_v4()));
+        fs::write(&path, format!("#!{interpreter}\n{body}\n")).unwrap();
+        Some(Image::of(&path))
+    }
+
     pub(crate) fn attempts_left(&self) -> usize {
         fs::read_dir(self.work_root()).unwrap().count()
     }
@@ -79,7 +98,8 @@ pub(crate) fn options(place: &Place) -> ProcessRunnerOptions {
 
 pub(crate) fn supervisor() -> SupervisorProgram {
     SupervisorProgram {
-        path: env!("CARGO_BIN_EXE_hook-supervisor").into(),
+        path: std::env::var_os(SUPERVISOR)
+            .map_or_else(|| env!("CARGO_BIN_EXE_hook-supervisor").into(), PathBuf::from),
         arguments: vec![],
     }
 }
@@ -153,6 +173,22 @@ pub(crate) fn record(id: &str, metadata: Value) -> HookRecord {
     }
 }
 
+pub(crate) fn pull_job(image: &Image) -> PullJob {
+    let job = job(image);
+    PullJob {
+        task: TaskId::from_uuid(uuid::Uuid::new_v4()),
+        convention: "the-convention".parse().unwrap(),
+        image: job.image,
+        digest: job.digest,
+        config: Map::new(),
+        limits: job.limits,
+        session: None,
+        limit: 7,
+        since: None,
+        offset: 0,
+    }
+}
+
 pub(crate) fn limited(image: &Image, seconds: i64, memory: &str, cpu: &str) -> HookJob {
     HookJob {
         limits: Limits::parse(seconds, memory, cpu).unwrap(),
@@ -194,5 +230,48 @@ pub(crate) async fn eventually(seconds: u64, what: &str, mut condition: impl FnM
     while !condition() {
         assert!(Instant::now() < patience, "{what} within {seconds} s");
         tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Runs the tests of this program once more as an ordinary user, if they run as root: all but this one. As another user
+/// than root they are that run already.
+pub(crate) fn once_more_as_an_ordinary_user() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let place = Place::new();
+    // Programs and files where that user reaches them.
+    let copied = |path: &Path, name: &str| {
+        let _lock = runner_workdir::writing();
+        let copy = place.path().join(name);
+        fs::copy(path, &copy).unwrap();
+        fs::set_permissions(&copy, Permissions::from_mode(0o755)).unwrap();
+        copy
+    };
+    let tests = copied(&std::env::current_exe().unwrap(), "tests");
+    let supervisor = copied(&supervisor().path, "supervisor");
+    let temporary = place.writable("tmp");
+    let left_out = temporary.join("left-out");
+    let done = Command::new(tests)
+        .args(["--skip", "as_an_ordinary_user", "--test-threads", "2"])
+        .current_dir(&temporary)
+        .env(SUPERVISOR, supervisor)
+        .env("TMPDIR", &temporary)
+        .env("HOME", &temporary)
+        .env(test_needs::LEFT_OUT, &left_out)
+        .env_remove("NEXTEST_TEST_NAME")
+        // This also drops every supplementary group.
+        .uid(ORDINARY_USER)
+        .gid(ORDINARY_USER)
+        .output()
+        .unwrap();
+    let (out, errors) = (text(&done.stdout), text(&done.stderr));
+    assert!(done.status.success(), "{}:\n{out}\n{errors}", done.status);
+    assert!(
+        out.contains("test result: ok. ") && !out.contains(" 0 passed"),
+        "{out}"
+    );
+    for line in fs::read_to_string(&left_out).unwrap_or_default().lines() {
+        test_needs::left_out(&format!("as an ordinary user, {line}"));
     }
 }
