@@ -1,5 +1,7 @@
 //! One container, from its start to its end.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,7 +14,7 @@ use bollard::query_parameters::{
 use domain::{FailureKind, Limits};
 use futures::StreamExt as _;
 use ports::RunnerError;
-use runner_workdir::{LogTail, cancelled, measure};
+use runner_workdir::{LogTail, cancelled, held, measure, with_descendants};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -200,17 +202,26 @@ impl Container<'_> {
     /// Waits until the container exceeds its disk limit, and returns a sentence about it.
     async fn wait_for_full_disk(&self) -> Result<String, Trouble> {
         let (most, most_files) = (self.options.most_disk_bytes, self.options.most_files);
+        // Without its first process, what is in no directory is not seen.
+        let first = self.state().await.ok().and_then(|state| state.pid);
+        let first = first
+            .and_then(|pid| i32::try_from(pid).ok())
+            .filter(|pid| *pid > 0);
         let mut layer_next = Instant::now() + LAYER_TICK;
         loop {
             sleep(TICK).await;
             let path = self.work.to_owned();
-            let used = blocking("measure a work directory", move || measure(&path, most_files)).await?;
+            let (used, unnamed) = blocking("measure a work directory", move || {
+                let unnamed = first.map_or(0, |first| unnamed(first, &path));
+                (measure(&path, most_files), unnamed)
+            })
+            .await?;
             if used.files > most_files {
                 return Ok(format!(
                     "it made more than {most_files} files, or directories more than 64 deep"
                 ));
             }
-            let mut bytes = used.bytes;
+            let mut bytes = used.bytes.saturating_add(unnamed);
             if self.role != Role::Hook && Instant::now() >= layer_next {
                 // A failed request may succeed the next time.
                 let layer = self.inspect(true).await.ok().and_then(|found| found.size_rw);
@@ -350,6 +361,20 @@ impl Container<'_> {
     }
 }
 
+/// Returns the disk space of files without a name that the processes of a container hold, if this server sees them: it is
+/// on the machine of the engine, and root or the user that the engine runs as.
+fn unnamed(first: i32, work: &Path) -> u64 {
+    let place = |path: &Path| fs::metadata(path).ok().map(|about| (about.dev(), about.ino()));
+    let Some(out) = place(&work.join("out")) else {
+        return 0;
+    };
+    // The number of a process of another machine, or of another namespace, is that of a stranger here.
+    if place(Path::new(&format!("/proc/{first}/root/osa/out"))) != Some(out) {
+        return 0;
+    }
+    held(with_descendants(first).into_iter(), out.0).disk
+}
+
 fn is_running(state: &ContainerState) -> bool {
     [state.running, state.paused, state.restarting].contains(&Some(true))
 }
@@ -372,6 +397,18 @@ fn lasted(state: &ContainerState) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    // proves ISO-3
+    #[test]
+    fn the_files_of_a_process_that_does_not_see_the_work_directory_do_not_count() {
+        let work = tempfile::tempdir().unwrap();
+        fs::create_dir(work.path().join("out")).unwrap();
+        let mut removed = tempfile::tempfile_in(work.path()).unwrap();
+        std::io::Write::write_all(&mut removed, &vec![1; 1 << 20]).unwrap();
+        let own = i32::try_from(std::process::id()).unwrap();
+        assert_eq!(unnamed(own, work.path()), 0);
+        assert_eq!(unnamed(own, Path::new("/nowhere")), 0);
+    }
 
     #[test]
     fn a_containers_duration_is_by_the_engines_clock() {

@@ -290,6 +290,8 @@ impl Inner {
             owner: &self.options.owner,
             unit: what.unit.clone(),
             most_log_bytes: self.options.most_log_bytes,
+            // More than the limit of the disk, so that it shows that this was exceeded.
+            most_file_bytes: self.options.most_disk_bytes.saturating_add(1 << 20),
         };
         self.engine.create(name, sandbox.body()).await?;
         let container = Container {

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use bollard::models::{
-    ContainerCreateBody, HealthConfig, HostConfig, HostConfigLogConfig, Mount, MountType, RestartPolicy,
-    RestartPolicyNameEnum,
+    ContainerCreateBody, HealthConfig, HostConfig, HostConfigLogConfig, Mount, MountType, ResourcesUlimits,
+    RestartPolicy, RestartPolicyNameEnum,
 };
 use domain::Limits;
 use runner_workdir::NOBODY;
@@ -60,6 +60,8 @@ pub(crate) struct Sandbox<'a> {
     /// The run or task, for people who inspect the engine.
     pub(crate) unit: String,
     pub(crate) most_log_bytes: usize,
+    /// The maximum size of a file.
+    pub(crate) most_file_bytes: u64,
 }
 
 impl Sandbox<'_> {
@@ -114,6 +116,12 @@ impl Sandbox<'_> {
             // never reached is no reason not to run.
             cpu_period: Some(CPU_PERIOD),
             cpu_quota: Some(i64::from(self.limits.cpu.millicores()) * CPU_PERIOD / 1000),
+            // A file that was removed is in no directory that could be measured.
+            ulimits: Some(vec![ResourcesUlimits {
+                name: Some("fsize".to_owned()),
+                soft: Some(to_i64(self.most_file_bytes)),
+                hard: Some(to_i64(self.most_file_bytes)),
+            }]),
             shm_size: Some(SHM_BYTES),
             ipc_mode: Some("private".to_owned()),
             // The entrypoint is process 1, as an image's author tests it. An init would be the engine's own program,
@@ -197,6 +205,7 @@ mod tests {
             owner: "me",
             unit: "1".to_owned(),
             most_log_bytes: 1 << 20,
+            most_file_bytes: 3 << 20,
         }
     }
 
@@ -212,6 +221,11 @@ mod tests {
         paths.sort();
         assert_eq!(paths, ["/data", "/tmp"]);
         assert_eq!(host.memory, Some(6 << 20));
+        let of_files = &host.ulimits.unwrap()[0];
+        assert_eq!(
+            (of_files.name.as_deref(), of_files.soft, of_files.hard),
+            (Some("fsize"), Some(3 << 20), Some(3 << 20))
+        );
         assert_eq!(
             (host.cpu_quota, host.cpu_period, host.nano_cpus),
             (Some(50_000), Some(100_000), None)

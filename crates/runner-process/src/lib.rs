@@ -51,7 +51,6 @@ mod cgroup;
 mod choose;
 mod confine;
 mod filter;
-mod held;
 mod image;
 mod launch;
 mod mounts;

@@ -4,11 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::time::Duration;
 
+use runner_workdir::{Held, children, held};
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitOptions, kill_process_group, pidfd_open, pidfd_send_signal, waitpid,
 };
-
-use crate::held::{Held, held};
 
 /// The content of `/proc/<pid>/stat` for a process (proc(5)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,23 +55,6 @@ fn every_process() -> Vec<Process> {
         .flatten()
         .filter_map(|e| e.file_name().to_str()?.parse::<i32>().ok());
     pids.filter_map(Process::read).collect()
-}
-
-/// Returns the children of all threads of `pid`.
-fn children(pid: i32) -> Vec<i32> {
-    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
-        return Vec::new();
-    };
-    let lists = threads
-        .flatten()
-        .filter_map(|t| fs::read_to_string(t.path().join("children")).ok());
-    lists
-        .flat_map(|list| {
-            list.split_ascii_whitespace()
-                .filter_map(|p| p.parse().ok())
-                .collect::<Vec<_>>()
-        })
-        .collect()
 }
 
 /// The usage of a process tree.

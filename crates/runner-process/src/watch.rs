@@ -8,11 +8,10 @@ use std::process::Child;
 use std::time::{Duration, Instant};
 
 use domain::{FailureKind, Limits};
-use runner_workdir::{LogTail, WorkDir, measure};
+use runner_workdir::{Held, LogTail, WorkDir, measure};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, WaitIdStatus, pidfd_open, waitid};
 
-use crate::held::Held;
 use crate::launch::Started;
 use crate::options::ProcessRunnerOptions;
 use crate::tree::Tree;

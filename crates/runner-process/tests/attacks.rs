@@ -15,7 +15,9 @@ use common::{
 use domain::FailureKind;
 use ports::Runner as _;
 use runner_process::ProcessRunnerOptions;
-use runner_workdir::attacks::{END, REACHED, Succeeds, Target, fills_removed_files, fills_unmapped_memory};
+use runner_workdir::attacks::{
+    END, For, REACHED, Succeeds, Target, fills_removed_files, fills_unmapped_memory,
+};
 
 // proves ISO-1
 #[tokio::test]
@@ -59,7 +61,11 @@ async fn an_ingester_gets_out_of_its_sandbox_only_by_the_network() {
     let place = Place::new();
     for (way, runner) in every_sandbox(&options(&place)) {
         let mut target = Target::new(&place.path().join(way));
-        for attack in target.attacks().into_iter().filter(|attack| attack.ingesters) {
+        for attack in target
+            .attacks()
+            .into_iter()
+            .filter(|attack| attack.whom == For::All)
+        {
             let Some(image) = place.perl(&attack.program) else {
                 return;
             };

@@ -46,6 +46,17 @@ pub enum Succeeds {
     Never,
 }
 
+/// Which programs must not get anywhere with an attack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum For {
+    /// All of them.
+    All,
+    /// Those that do not share the network of the machine: hooks, and ingesters with a network of their own.
+    WithoutTheNetwork,
+    /// Hooks; an ingester may do it in its container.
+    Hooks,
+}
+
 /// An attack.
 #[derive(Clone, Debug)]
 pub struct Attack {
@@ -55,8 +66,8 @@ pub struct Attack {
     pub program: String,
     /// Where it succeeds without a sandbox.
     pub succeeds: Succeeds,
-    /// Whether it is one for ingesters too, which have a network.
-    pub ingesters: bool,
+    /// Which programs it is for.
+    pub whom: For,
 }
 
 /// What attacks are aimed at: things of the machine that exist for as long as this value.
@@ -115,82 +126,83 @@ impl Target {
 
     /// Returns the attacks on these targets that this kind of machine has.
     pub fn attacks(&self) -> Vec<Attack> {
+        use For::{All, Hooks, WithoutTheNetwork};
         use Succeeds::{AsAnyUser, AsTheServersUser, Never};
-        let attack = |name, succeeds, ingesters, body: &str| Attack {
+        let attack = |name, succeeds, whom, body: &str| Attack {
             name,
             program: self.program(body),
             succeeds,
-            ingesters,
+            whom,
         };
         let mut all = vec![
             attack(
                 "reads files of the machine",
                 AsAnyUser,
-                true,
+                All,
                 include_str!("attacks/read.pl"),
             ),
             attack(
                 "changes files of the machine",
                 AsAnyUser,
-                true,
+                All,
                 include_str!("attacks/change.pl"),
             ),
             attack(
                 "writes beside its directories",
                 Never,
-                false,
+                Hooks,
                 include_str!("attacks/write.pl"),
             ),
             attack(
                 "connects to loopback",
                 AsAnyUser,
-                false,
+                WithoutTheNetwork,
                 include_str!("attacks/loopback.pl"),
             ),
             attack(
                 "connects to abstract sockets",
                 AsAnyUser,
-                false,
+                WithoutTheNetwork,
                 include_str!("attacks/abstract.pl"),
             ),
             attack(
                 "connects to sockets in directories",
                 AsAnyUser,
-                true,
+                All,
                 include_str!("attacks/socket.pl"),
             ),
             attack(
                 "finds processes outside",
                 AsAnyUser,
-                true,
+                All,
                 include_str!("attacks/find.pl"),
             ),
             attack(
                 "reaches processes outside",
                 AsTheServersUser,
-                true,
+                All,
                 include_str!("attacks/reach.pl"),
             ),
             attack(
                 "shares namespaces of the machine",
                 AsAnyUser,
-                false,
+                WithoutTheNetwork,
                 include_str!("attacks/spaces.pl"),
             ),
             attack(
                 "opens devices and switches of the kernel",
                 Never,
-                true,
+                All,
                 include_str!("attacks/open.pl"),
             ),
-            attack("gets more rights", Never, true, include_str!("attacks/rights.pl")),
+            attack("gets more rights", Never, All, include_str!("attacks/rights.pl")),
         ];
         if let Some(calls) = Calls::here() {
             let program = calls.fill(include_str!("attacks/calls.pl"));
             all.push(attack(
                 "makes system calls that change its sandbox",
                 Never,
-                true,
+                All,
                 &program,
             ));
         }

@@ -8,6 +8,7 @@
 pub mod attacks;
 mod attempt;
 mod disk;
+mod held;
 mod log;
 mod output;
 mod pulled;
@@ -18,6 +19,7 @@ mod workdir;
 
 pub use attempt::{Done, cancelled};
 pub use disk::{DiskUse, measure};
+pub use held::{Held, children, held, with_descendants};
 pub use log::LogTail;
 pub use output::{OutputCaps, Pulled, read_pull};
 pub use spawning::{starting, writing};

@@ -89,15 +89,32 @@ impl Place {
         self.image(&[format!("ENTRYPOINT {entrypoint}")]).await
     }
 
+    /// An image that runs these programs in Perl, one after the other, if this machine has Perl and says its libraries.
+    /// Before each it prints `== ` and its name.
+    pub(crate) async fn perl(&self, programs: &[(&str, &str)]) -> Option<Image> {
+        let Some(tar) = perl_tar(programs) else {
+            test_needs::left_out("perl, or ldd");
+            return None;
+        };
+        let script = r#"exec 2>&1; for p in /programs/*; do echo "== ${p#/programs/}"; /usr/bin/perl "$p"; done"#;
+        let entrypoint = json!(["/bin/sh", "-c", script]);
+        Some(self.import(tar, &[format!("ENTRYPOINT {entrypoint}")]).await)
+    }
+
     /// An image of busybox with these further settings.
     pub(crate) async fn image(&self, changes: &[String]) -> Image {
+        self.import(root_tar().to_vec(), changes).await
+    }
+
+    /// An image of a root file system.
+    async fn import(&self, tar: Vec<u8>, changes: &[String]) -> Image {
         // A registry that does not exist: an attempt to pull ends at once.
         let repository = format!("localhost:1/hallmark-test/{}", uuid::Uuid::new_v4());
         let options = CreateImageOptionsBuilder::new()
             .from_src("-")
             .changes(changes.to_vec())
             .build();
-        let body = bollard::body_full(root_tar().to_vec().into());
+        let body = bollard::body_full(tar.into());
         let mut steps = self.docker.create_image(Some(options), Some(body), None);
         let mut id = String::new();
         while let Some(step) = steps.next().await {
@@ -202,24 +219,57 @@ pub(crate) fn root_tar() -> &'static [u8] {
     static TAR: OnceLock<Vec<u8>> = OnceLock::new();
     TAR.get_or_init(|| {
         let dir = tempfile::tempdir().unwrap();
-        let bin = dir.path().join("bin");
-        fs::create_dir(&bin).unwrap();
-        let Some(busybox) = test_needs::busybox() else {
-            panic!("these tests make images of a static busybox; install it (Debian: busybox-static)")
-        };
-        fs::copy(&busybox, bin.join("busybox")).unwrap();
-        let names = Command::new(&busybox).arg("--list").output().unwrap().stdout;
-        for name in text(&names).lines().filter(|name| *name != "busybox") {
-            std::os::unix::fs::symlink("busybox", bin.join(name)).unwrap();
-        }
-        let mut tar = Command::new("tar");
-        tar.args(["--owner=0", "--group=0", "--mode=a+rX,u+w", "-C"])
-            .arg(dir.path())
-            .args(["-cf", "-", "."]);
-        let made = tar.output().unwrap();
-        assert!(made.status.success(), "{}", text(&made.stderr));
-        made.stdout
+        add_busybox(dir.path());
+        tar_of(dir.path())
     })
+}
+
+/// The same with Perl, and with these programs in `/programs`.
+fn perl_tar(programs: &[(&str, &str)]) -> Option<Vec<u8>> {
+    let perl = test_needs::program(&["perl"])?;
+    let libraries = Command::new("ldd").arg(&perl).output().ok()?;
+    let dir = tempfile::tempdir().unwrap();
+    add_busybox(dir.path());
+    let copy = |from: &Path, to: &str| {
+        let target = dir.path().join(to.trim_start_matches('/'));
+        fs::create_dir_all(target.parent().unwrap()).unwrap();
+        fs::copy(from, target).unwrap();
+    };
+    copy(&perl, "/usr/bin/perl");
+    for library in text(&libraries.stdout)
+        .split_whitespace()
+        .filter(|word| word.starts_with('/'))
+    {
+        copy(Path::new(library), library);
+    }
+    fs::create_dir(dir.path().join("programs")).unwrap();
+    for (name, program) in programs {
+        fs::write(dir.path().join("programs").join(name), program).unwrap();
+    }
+    Some(tar_of(dir.path()))
+}
+
+fn add_busybox(root: &Path) {
+    let bin = root.join("bin");
+    fs::create_dir(&bin).unwrap();
+    let Some(busybox) = test_needs::busybox() else {
+        panic!("these tests make images of a static busybox; install it (Debian: busybox-static)")
+    };
+    fs::copy(&busybox, bin.join("busybox")).unwrap();
+    let names = Command::new(&busybox).arg("--list").output().unwrap().stdout;
+    for name in text(&names).lines().filter(|name| *name != "busybox") {
+        std::os::unix::fs::symlink("busybox", bin.join(name)).unwrap();
+    }
+}
+
+fn tar_of(root: &Path) -> Vec<u8> {
+    let mut tar = Command::new("tar");
+    tar.args(["--owner=0", "--group=0", "--mode=a+rX,u+w", "-C"])
+        .arg(root)
+        .args(["-cf", "-", "."]);
+    let made = tar.output().unwrap();
+    assert!(made.status.success(), "{}", text(&made.stderr));
+    made.stdout
 }
 
 /// Whether a program needs no interpreter: no `PT_INTERP` names one near its start.

@@ -13,25 +13,25 @@ const IN_MEMORY: [i64; 2] = [0x0102_1994, 0x8584_58f6];
 
 /// What a set of processes holds, in bytes; a file that several hold counts once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Held {
+pub struct Held {
     /// Memory of files without a name.
-    pub(crate) memory: u64,
+    pub memory: u64,
     /// The part of it that is in the resident memory of the processes too; a page counts for each of them.
-    pub(crate) mapped: u64,
+    pub mapped: u64,
     /// Disk space of files without a name.
-    pub(crate) disk: u64,
+    pub disk: u64,
 }
 
 impl Held {
     /// Returns the memory that no resident memory shows.
-    pub(crate) const fn unmapped(self) -> u64 {
+    pub const fn unmapped(self) -> u64 {
         self.memory.saturating_sub(self.mapped)
     }
 }
 
 /// Measures what these processes hold. Files on the device `disk` count as disk, even if that is in memory: so do the
 /// files there that have names. A file that is in flight, in a message between two sockets, is not found.
-pub(crate) fn held(pids: impl Iterator<Item = i32> + Clone, disk: u64) -> Held {
+pub fn held(pids: impl Iterator<Item = i32> + Clone, disk: u64) -> Held {
     let mut all = Held::default();
     let mut seen = BTreeSet::new();
     for pid in pids.clone() {
@@ -68,6 +68,40 @@ pub(crate) fn held(pids: impl Iterator<Item = i32> + Clone, disk: u64) -> Held {
         let shared = pids
             .map(|pid| shared_memory(&fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default()));
         all.mapped = shared.sum();
+    }
+    all
+}
+
+/// Returns the children of all threads of a process.
+pub fn children(pid: i32) -> Vec<i32> {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return Vec::new();
+    };
+    let lists = threads
+        .flatten()
+        .filter_map(|t| fs::read_to_string(t.path().join("children")).ok());
+    lists
+        .flat_map(|list| {
+            list.split_ascii_whitespace()
+                .filter_map(|p| p.parse().ok())
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+/// Returns a process and all that are below it.
+pub fn with_descendants(pid: i32) -> Vec<i32> {
+    let mut all = vec![pid];
+    let mut known = BTreeSet::from([pid]);
+    let mut next = 0;
+    while let Some(pid) = all.get(next) {
+        // A process that gets another parent meanwhile counts once.
+        let more: Vec<i32> = children(*pid)
+            .into_iter()
+            .filter(|pid| known.insert(*pid))
+            .collect();
+        all.extend(more);
+        next += 1;
     }
     all
 }
@@ -128,6 +162,23 @@ mod tests {
         let own = i32::try_from(std::process::id()).unwrap();
         let found = held([own, own].into_iter(), file.metadata().unwrap().dev());
         assert!(found.disk >= 3 << 20, "{found:?}");
+    }
+
+    #[test]
+    fn descendants_are_found_at_any_depth_and_once() {
+        let mut child = std::process::Command::new("/bin/sh")
+            .args(["-c", "(read x; exit) & read x; exit"])
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let own = i32::try_from(std::process::id()).unwrap();
+        let found = with_descendants(own);
+        assert_eq!(found[0], own);
+        assert!(found.contains(&i32::try_from(child.id()).unwrap()), "{found:?}");
+        assert_eq!(found.iter().collect::<BTreeSet<_>>().len(), found.len());
+        assert_eq!(with_descendants(-1), [-1]);
+        drop(child.stdin.take());
+        child.wait().unwrap();
     }
 
     #[test]
