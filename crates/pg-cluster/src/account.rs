@@ -26,27 +26,37 @@ impl Account {
     /// Chooses the user for the data directory `data`, which may not exist yet: none of `taken`, which other programs
     /// run as.
     pub(crate) async fn choose(data: &Path, taken: &Range<u32>) -> Result<Self, Error> {
-        let is_shared = |user: u32| user == 0 || user == NOBODY || taken.contains(&user);
         if !rustix::process::geteuid().is_root() {
             return Ok(Self {
                 switch: None,
                 name: "the current user".to_owned(),
             });
         }
+        let owner = fs::metadata(data).ok().map(|found| (found.uid(), found.gid()));
+        Self::for_root(owner, taken, &System).await
+    }
+
+    /// Chooses the user for data of this owner, if there are any.
+    async fn for_root(
+        owner: Option<(u32, u32)>,
+        taken: &Range<u32>,
+        users: &impl Users,
+    ) -> Result<Self, Error> {
+        let is_shared = |user: u32| user == 0 || user == NOBODY || taken.contains(&user);
         // Data that an unprivileged run created stays with its owner.
-        if let Ok(found) = fs::metadata(data)
-            && !is_shared(found.uid())
+        if let Some((user, group)) = owner
+            && !is_shared(user)
         {
             return Ok(Self {
-                switch: Some((found.uid(), found.gid())),
-                name: found.uid().to_string(),
+                switch: Some((user, group)),
+                name: user.to_string(),
             });
         }
         for (name, make) in [("postgres", false), (OWN, false), (OWN, true)] {
             if make {
-                make_user().await;
+                users.make().await;
             }
-            if let (Some(user), Some(group)) = (id("-u", name).await, id("-g", name).await)
+            if let Some((user, group)) = users.find(name).await
                 && !is_shared(user)
             {
                 return Ok(Self {
@@ -195,6 +205,27 @@ fn own_all(path: &Path, user: u32, group: u32) -> Result<(), Error> {
     lchown(path, Some(user), Some(group)).map_err(io("change the owner of", path))
 }
 
+/// The users of a machine.
+trait Users {
+    /// Returns the uid and the gid of a user, if it exists.
+    fn find(&self, name: &str) -> impl Future<Output = Option<(u32, u32)>> + Send;
+    /// Makes the user [`OWN`], if the machine lets it. Whether it exists afterwards is looked at.
+    fn make(&self) -> impl Future<Output = ()> + Send;
+}
+
+/// The users of this machine.
+struct System;
+
+impl Users for System {
+    async fn find(&self, name: &str) -> Option<(u32, u32)> {
+        Some((id("-u", name).await?, id("-g", name).await?))
+    }
+
+    async fn make(&self) {
+        make_user().await;
+    }
+}
+
 /// Makes the user [`OWN`], if the system has a program for that. Whether it exists afterwards is looked at.
 async fn make_user() {
     let home = ["--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin"];
@@ -225,4 +256,86 @@ async fn make_user() {
 async fn id(which: &str, name: &str) -> Option<u32> {
     let output = Command::new("id").args([which, name]).output().await.ok()?;
     String::from_utf8(output.stdout).ok()?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// Users that exist, and the one that can be made.
+    struct Fake {
+        users: Mutex<BTreeMap<&'static str, u32>>,
+        makes: Option<u32>,
+    }
+
+    impl Fake {
+        fn new<const N: usize>(users: [(&'static str, u32); N], makes: Option<u32>) -> Self {
+            Self {
+                users: Mutex::new(users.into()),
+                makes,
+            }
+        }
+
+        /// The user that is chosen for data of this owner, where hooks have the uids from 2000 to 2999.
+        async fn choose(&self, owner: Option<u32>) -> Result<(u32, String), Error> {
+            let owner = owner.map(|user| (user, user));
+            let account = Account::for_root(owner, &(2000..3000), self).await?;
+            let (user, group) = account.switch.unwrap();
+            assert_eq!(user, group);
+            Ok((user, account.name))
+        }
+    }
+
+    impl Users for Fake {
+        async fn find(&self, name: &str) -> Option<(u32, u32)> {
+            let user = self.users.lock().unwrap().get(name).copied();
+            user.map(|user| (user, user))
+        }
+
+        async fn make(&self) {
+            if let Some(user) = self.makes {
+                self.users.lock().unwrap().insert(OWN, user);
+            }
+        }
+    }
+
+    // proves ISO-1
+    #[tokio::test]
+    async fn a_machine_without_a_user_postgres_gets_one_of_its_own() {
+        let made = Fake::new([("nobody", NOBODY)], Some(998));
+        assert_eq!(made.choose(None).await.unwrap(), (998, OWN.to_owned()));
+        // It is found the next time, and no other is made.
+        let again = Fake::new([(OWN, 998)], Some(997));
+        assert_eq!(again.choose(None).await.unwrap().0, 998);
+        let usual = Fake::new([("postgres", 101), (OWN, 998)], None);
+        assert_eq!(usual.choose(None).await.unwrap(), (101, "postgres".to_owned()));
+    }
+
+    // proves ISO-1
+    #[tokio::test]
+    async fn postgres_never_has_a_uid_of_hooks_of_root_or_of_nobody() {
+        for shared in [0, NOBODY, 2000, 2999] {
+            let named = Fake::new([("postgres", shared)], Some(998));
+            assert_eq!(named.choose(None).await.unwrap().0, 998, "{shared}");
+            // Nor with data that have such an owner.
+            let usual = Fake::new([("postgres", 101)], None);
+            assert_eq!(usual.choose(Some(shared)).await.unwrap().0, 101, "{shared}");
+            let all = Fake::new([("postgres", shared), (OWN, shared)], Some(shared));
+            assert!(matches!(all.choose(None).await, Err(Error::NoUser)), "{shared}");
+        }
+        for user in [1, 1999, 3000] {
+            let own = Fake::new([("postgres", 101)], None);
+            assert_eq!(own.choose(Some(user)).await.unwrap().0, user);
+        }
+    }
+
+    // proves ISO-1
+    #[tokio::test]
+    async fn where_no_user_can_be_made_the_start_fails_with_the_remedy() {
+        let error = Fake::new([], None).choose(None).await.unwrap_err().to_string();
+        assert!(error.contains("useradd --system postgres"), "{error}");
+    }
 }

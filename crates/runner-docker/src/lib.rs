@@ -7,7 +7,9 @@
 //!   `/osa/out`, and to 100 MiB of `/tmp` and 64 MiB of `/dev/shm`, which count as its memory. An ingester is the user
 //!   of its image, has the network, and may write everywhere in its container. Neither can gain privileges or have
 //!   more than 256 processes.
-//! - The engine limits memory, processor time and the number of processes. The runner limits wall clock and disk.
+//! - The engine limits memory, processor time and the number of processes. The runner limits wall clock and disk. Disk is
+//!   what is in the work directory, and, where the server sees the processes of the container (root on the machine of
+//!   the engine, or the user of a rootless one), what is in removed files that are open. No file exceeds that limit.
 //! - Memory ran out if the engine reports it, independently of which process was killed and of how the entrypoint
 //!   ended afterwards: a hook that lost a child and exits with a status of its own is run again with more memory. An
 //!   engine on containerd occasionally loses that message; SIGKILL (status 137) then counts as memory too, unless the
