@@ -31,8 +31,13 @@ impl Server {
 
     /// A server, or what it said when it did not start.
     pub fn try_start(data: &Path, environment: &[(&str, &str)]) -> Result<Self, String> {
+        Self::try_start_by(&mut command(data, environment, 0), data)
+    }
+
+    /// The same by a command that becomes [`command`]'s process.
+    pub fn try_start_by(command: &mut Command, data: &Path) -> Result<Self, String> {
         let log = data.with_extension("log");
-        let mut child = command(data, environment, 0)
+        let mut child = command
             .stdout(Stdio::piped())
             .stderr(File::create(&log).unwrap())
             .spawn()

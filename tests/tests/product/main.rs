@@ -57,3 +57,4 @@ mod two_roles_trace;
 mod wire;
 mod withdrawals;
 mod withdrawals_of_runs;
+mod without_postgres;
