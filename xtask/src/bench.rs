@@ -1,6 +1,8 @@
 //! Numbers, in ratios against something that is run beside them: the same hook by hand over the same records, `psql \copy`, `pgbench`
 //! with the same SQL, and `/health`.
 
+mod exhaustion;
+mod isolation;
 mod load;
 mod pipeline;
 mod reading;
@@ -42,12 +44,20 @@ pub(crate) enum Part {
     Tokens,
     /// Delegations.
     Ledger,
+    /// What sandboxes cost, and the memory of a server that hooks and callers try to exhaust.
+    Isolation,
 }
 
 /// Runs one part, or all.
 pub(crate) fn run(part: Option<Part>) -> Result<()> {
     let wanted = |one| part.is_none_or(|part| part == one);
-    let served = [Part::Ingest, Part::Pipeline, Part::Reading, Part::Registry];
+    let served = [
+        Part::Ingest,
+        Part::Pipeline,
+        Part::Reading,
+        Part::Registry,
+        Part::Isolation,
+    ];
     if served.into_iter().any(wanted) {
         run_command(&mut cargo(&[
             "build",
@@ -70,6 +80,10 @@ pub(crate) fn run(part: Option<Part>) -> Result<()> {
     }
     if wanted(Part::Reading) {
         reading::run()?;
+    }
+    if wanted(Part::Isolation) {
+        isolation::run()?;
+        exhaustion::run()?;
     }
     if wanted(Part::Tokens) {
         println!();
@@ -129,10 +143,8 @@ fn copy() -> Result<()> {
     ]))
 }
 
-/// Pushing and processing the penguins many times over, through one hook.
-fn end_to_end() -> Result<()> {
-    let built = target().join("release");
-    let home = demo::home()?;
+/// The penguins many times over, as CSV, and how many records they are.
+fn many_penguins() -> Result<(String, usize)> {
     let csv = std::fs::read_to_string(root().join("examples/penguins/penguins-raw.csv"))?;
     let (header, rows) = csv.split_once('\n').context("a header")?;
     let mut many = format!("{header}\n");
@@ -142,20 +154,28 @@ fn end_to_end() -> Result<()> {
             many.push_str(&format!("{study}-{time},{rest}\n"));
         }
     }
-    let records = TIMES * rows.lines().count();
+    Ok((many, TIMES * rows.lines().count()))
+}
 
-    let server = Server::start(
-        &built.join("hallmark"),
-        &home.path().join("data"),
-        &home.path().join("hallmark.log"),
-    )?;
-    let client = Client::new(&server.url)?;
-    let mut convention = demo::convention(&built)?;
+/// The convention of the penguins with one of its hooks.
+fn one_hook(built: &Path) -> Result<Value> {
+    let mut convention = demo::convention(built)?;
     convention["hooks"]
         .as_array_mut()
         .context("hooks")?
         .retain(|hook| hook["name"] == "penguin_shape");
-    client.post("/conventions", &convention)?;
+    Ok(convention)
+}
+
+/// How long pushing took, and how long it took until everything was published.
+struct Took {
+    push: Duration,
+    whole: Duration,
+}
+
+/// Deploys the convention, pushes the penguins, and waits until they are published.
+fn ingest(client: &Client, convention: &Value, penguins: &str, records: usize) -> Result<Took> {
+    client.post("/conventions", convention)?;
     let opened = client.post(
         "/ingestions",
         &json!({"convention_id": "palmer-penguins", "mode": "push", "batch_size": BATCH}),
@@ -163,15 +183,33 @@ fn end_to_end() -> Result<()> {
     let id = opened["id"].as_str().context("id")?;
     let begun = Instant::now();
     let path = format!("/ingestions/{id}/records?source_id=studyName,Species,Sample%20Number&null_values=NA");
-    let pushed = client.push(&path, "text/csv", many.as_bytes())?;
+    let pushed = client.push(&path, "text/csv", penguins.as_bytes())?;
     let push = begun.elapsed();
     client.post(&format!("/ingestions/{id}/close"), &json!({}))?;
     let ended = client.await_run(id, Duration::from_mins(20), |_| {})?;
-    let whole = begun.elapsed();
     anyhow::ensure!(
         count(&ended, "published_count") == records as u64,
         "not everything was published: {ended:#} {pushed:#}"
     );
+    Ok(Took {
+        push,
+        whole: begun.elapsed(),
+    })
+}
+
+/// Pushing and processing the penguins many times over, through one hook.
+fn end_to_end() -> Result<()> {
+    let built = target().join("release");
+    let home = demo::home()?;
+    let (penguins, records) = many_penguins()?;
+    let server = Server::start(
+        &built.join("hallmark"),
+        &home.path().join("data"),
+        &home.path().join("hallmark.log"),
+    )?;
+    let client = Client::new(&server.url)?;
+    let convention = one_hook(&built)?;
+    let Took { push, whole } = ingest(&client, &convention, &penguins, records)?;
     let alone = hook_alone(
         &client,
         &built.join("penguin_shape"),

@@ -20,16 +20,16 @@ use crate::shell::target;
 
 /// Batches that are run, and records of each.
 const BATCHES: usize = 20;
-const RECORDS: usize = 1000;
+pub(super) const RECORDS: usize = 1000;
 /// Batches that are run when nothing else is done.
 const ALONE: usize = 10;
 /// Workers of the server, and programs at a time by hand.
 const LANES: [usize; 2] = [1, 2];
 /// The hook that does least: every record passes, with no row.
-const HOOK: &str = "#!/bin/sh\nsed 's/^{\"id\":\"\\([^\"]*\\)\".*/{\"id\":\"\\1\",\"features\":[]}/' \"$OSA_IN/records.jsonl\" > \"$OSA_OUT/features.jsonl\"\n";
+pub(super) const HOOK: &str = "#!/bin/sh\nsed 's/^{\"id\":\"\\([^\"]*\\)\".*/{\"id\":\"\\1\",\"features\":[]}/' \"$OSA_IN/records.jsonl\" > \"$OSA_OUT/features.jsonl\"\n";
 
 /// The same as scientists write it.
-const PYTHON: &str = r#"#!/usr/bin/env python3
+pub(super) const PYTHON: &str = r#"#!/usr/bin/env python3
 import json, os
 with open(os.environ["OSA_IN"] + "/records.jsonl") as records, open(os.environ["OSA_OUT"] + "/features.jsonl", "w") as out:
     for line in records:
@@ -37,14 +37,14 @@ with open(os.environ["OSA_IN"] + "/records.jsonl") as records, open(os.environ["
 "#;
 
 /// Starts the program over an input directory, into an output directory.
-type Start = Box<dyn Fn(&Path, &Path) -> Command + Sync>;
+pub(super) type Start = Box<dyn Fn(&Path, &Path) -> Command + Sync>;
 
 /// The hook's program, and how it is started by hand.
-struct Kind {
-    name: String,
-    image: String,
-    digest: String,
-    by_hand: Start,
+pub(super) struct Kind {
+    pub(super) name: String,
+    pub(super) image: String,
+    pub(super) digest: String,
+    pub(super) by_hand: Start,
 }
 
 /// Measures every kind; containers only where an engine answers or can be started.
@@ -65,7 +65,7 @@ pub(super) fn run() -> Result<()> {
         let workers = lanes.to_string();
         let mut environment = vec![
             ("HALLMARK_WORKER__CONCURRENCY", workers.as_str()),
-            ("HALLMARK_RUNNER__SANDBOX", "never"),
+            ("HALLMARK_RUNNER__SANDBOX", "none"),
         ];
         if let Some(engine) = &engine {
             environment.push(("DOCKER_HOST", engine.host()));
@@ -86,7 +86,7 @@ pub(super) fn run() -> Result<()> {
 }
 
 /// A program that is run as a local process.
-fn process(name: &str, text: &str, home: &Path) -> Result<Kind> {
+pub(super) fn process(name: &str, text: &str, home: &Path) -> Result<Kind> {
     let program = home.join(format!("{name}-hook"));
     fs::write(&program, text)?;
     fs::set_permissions(&program, Permissions::from_mode(0o755))?;
@@ -232,7 +232,7 @@ fn measure(server: &Server, home: &Path, kind: &Kind, lanes: usize) -> Result<()
 }
 
 /// Waits until an ingest run has published so many records.
-fn await_all(client: &Client, run: &str, records: usize) -> Result<()> {
+pub(super) fn await_all(client: &Client, run: &str, records: usize) -> Result<()> {
     let ended = client.await_run(run, Duration::from_mins(5), |_| ())?;
     ensure!(
         ended["published_count"] == records as u64,
@@ -242,7 +242,7 @@ fn await_all(client: &Client, run: &str, records: usize) -> Result<()> {
 }
 
 /// How long the hook ran over each batch, and when it began, in order.
-fn times(client: &Client, run: &str) -> Result<(Vec<f64>, Vec<f64>)> {
+pub(super) fn times(client: &Client, run: &str) -> Result<(Vec<f64>, Vec<f64>)> {
     let batches = client.get(&format!("/ingestions/{run}/batches?limit=100"))?;
     let batches = batches["items"].as_array().context("items")?;
     let at = |run: &Value, key: &str| -> Result<f64> { seconds(run[key].as_str().context("a time")?) };
@@ -257,7 +257,7 @@ fn times(client: &Client, run: &str) -> Result<(Vec<f64>, Vec<f64>)> {
 
 /// Deploys the hook with a convention of its own, and pushes it so many batches, of which `n` makes other records than before; gives the
 /// ingest run, closed.
-fn open(client: &Client, kind: &Kind, batches: usize, records: usize, n: usize) -> Result<String> {
+pub(super) fn open(client: &Client, kind: &Kind, batches: usize, records: usize, n: usize) -> Result<String> {
     let slug = format!("bench-{}", kind.name.replace('_', "-"));
     let convention = json!({
         "title": slug, "description": "d", "file_requirements": {"accepted_types": [], "max_count": 0},
@@ -286,7 +286,7 @@ fn open(client: &Client, kind: &Kind, batches: usize, records: usize, n: usize) 
 }
 
 /// How long each start of the same program over the same records takes by hand, so many at a time.
-fn by_hand(home: &Path, kind: &Kind, lanes: usize) -> Result<Vec<f64>> {
+pub(super) fn by_hand(home: &Path, kind: &Kind, lanes: usize) -> Result<Vec<f64>> {
     let input = home.join(format!("in-{}-{lanes}", kind.name));
     fs::create_dir_all(&input)?;
     let lines: String = (0..RECORDS)
@@ -333,7 +333,7 @@ fn seconds(time: &str) -> Result<f64> {
     Ok(total)
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+pub(super) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
