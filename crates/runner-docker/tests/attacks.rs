@@ -116,7 +116,9 @@ for my $line (split /\n/, content('/proc/net/route')) {
 #[tokio::test]
 async fn a_hook_finds_nothing_of_the_machine_in_etc() {
     let Some(place) = Place::new().await else { return };
-    let image = place.script("exec 2>&1; ls -A /etc; cat /etc/hallmark/config.toml").await;
+    let image = place
+        .script("exec 2>&1; ls -A /etc; cat /etc/hallmark/config.toml")
+        .await;
     let attempt = run(&place.runner().await, &job(&image)).await;
     let log = text(&attempt.log);
     // What engines make in every container; the last line says that there is no such file.

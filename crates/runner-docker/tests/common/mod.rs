@@ -96,7 +96,8 @@ impl Place {
             test_needs::left_out("perl, or ldd");
             return None;
         };
-        let script = r#"exec 2>&1; for p in /programs/*; do echo "== ${p#/programs/}"; /usr/bin/perl "$p"; done"#;
+        let script =
+            r#"exec 2>&1; for p in /programs/*; do echo "== ${p#/programs/}"; /usr/bin/perl "$p"; done"#;
         let entrypoint = json!(["/bin/sh", "-c", script]);
         Some(self.import(tar, &[format!("ENTRYPOINT {entrypoint}")]).await)
     }
