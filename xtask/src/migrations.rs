@@ -5,11 +5,14 @@ mod lint;
 mod new;
 
 use std::fmt::Write as _;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use pg_cluster::{Cluster, Durability, Options};
 use sha2::{Digest as _, Sha384};
+use tempfile::TempDir;
 
 use crate::shell::{output, postgres_program, root, run as run_command};
 
@@ -45,27 +48,49 @@ fn is_outside_transaction(text: &str) -> bool {
     text.starts_with("-- no-transaction")
 }
 
+/// How clients of a throwaway cluster prove who they are: with the password as it is, on a socket that only its owner can reach. With
+/// SCRAM every connection costs its client 4096 rounds of HMAC, which is most of what a small test of a debug build computes.
+const ACCESS: &str = "local all all password\n";
+
 /// A throwaway cluster that lives as long as this value, with its runtime.
 pub(crate) struct Throwaway {
     runtime: tokio::runtime::Runtime,
     cluster: Option<Cluster>,
+    /// The directory of its `pg_hba.conf`, if that is not its own.
+    _access: Option<TempDir>,
 }
 
 impl Throwaway {
-    /// Starts one.
+    /// Starts one, for hundreds of small databases with many short connections.
     pub(crate) fn start() -> Result<Self> {
-        Self::with(Options::temporary()?)
+        let access = tempfile::Builder::new().prefix("hallmark-access-").tempdir()?;
+        let file = access.path().join("pg_hba.conf");
+        std::fs::write(&file, ACCESS)?;
+        // PostgreSQL is another user where this is root, and the mask of new files may leave nothing to others.
+        std::fs::set_permissions(access.path(), Permissions::from_mode(0o755))?;
+        std::fs::set_permissions(&file, Permissions::from_mode(0o644))?;
+        let setting = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let options = Options {
+            settings: vec![
+                setting("hba_file", &file.to_string_lossy()),
+                // How often each database is looked at: of hundreds of them and with the usual minute, several in a second.
+                setting("autovacuum_naptime", "30min"),
+            ],
+            ..Options::temporary()?
+        };
+        Self::with(options, Some(access))
     }
 
     /// Starts one that flushes to disk as a lasting one does, to measure it.
     pub(crate) fn durable() -> Result<Self> {
-        Self::with(Options {
+        let options = Options {
             durability: Durability::Durable,
             ..Options::temporary()?
-        })
+        };
+        Self::with(options, None)
     }
 
-    fn with(options: Options) -> Result<Self> {
+    fn with(options: Options, access: Option<TempDir>) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -80,6 +105,7 @@ impl Throwaway {
         Ok(Self {
             runtime,
             cluster: Some(cluster),
+            _access: access,
         })
     }
 

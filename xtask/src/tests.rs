@@ -101,6 +101,9 @@ impl Needs {
         let mut command = if has_nextest() {
             let mut command = cargo(&["nextest", "run", "--locked", "--no-fail-fast", "--no-tests=fail"]);
             command.args(["--test-threads", &threads.to_string()]);
+            if filters.is_empty() && package.is_none() {
+                command.args(["--profile", "ci"]);
+            }
             command
         } else {
             let mut command = cargo(&["test", "--locked", "--no-fail-fast", "--lib", "--bins", "--tests"]);
