@@ -12,7 +12,7 @@ mod services;
 mod site;
 mod system;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use poem::{Endpoint, EndpointExt, Route};
 use poem_openapi::OpenApiService;
@@ -70,7 +70,9 @@ pub fn routes(services: Services, http: HttpOptions) -> impl Endpoint<Output = p
     let services = Arc::new(services);
     let service = service(&services);
     let document = http::spec::finished(&service.spec());
-    let docs = service.swagger_ui_html();
+    // Few servers are ever asked for it, and it is another document: made for the first who asks.
+    let of_docs = Arc::clone(&services);
+    let docs = LazyLock::new(move || crate::service(&of_docs).swagger_ui_html());
     let allowed = Arc::new(http::allow::Allowed::of(&document));
     let route = Route::new()
         .at(
@@ -88,7 +90,7 @@ pub fn routes(services: Services, http: HttpOptions) -> impl Endpoint<Output = p
                     .content_type("text/html; charset=utf-8")
                     .header("Content-Security-Policy", DOCS_POLICY)
                     .header("X-Frame-Options", "DENY")
-                    .body(docs.clone())
+                    .body(String::clone(&docs))
             })),
         );
     site::add(route, &services)
