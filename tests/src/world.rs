@@ -140,6 +140,30 @@ impl World {
             .unwrap()
     }
 
+    /// All that the database holds, in one text that is another one as soon as a transaction has left something behind: the rows of
+    /// every table, and of the catalogue which version of each row there is, by who wrote it and where it lies. Not where sequences
+    /// stand, which are no part of any transaction, nor what a vacuum finds out.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "looks behind the API, to prove what is there or not"
+    )]
+    pub fn state(&self) -> String {
+        // A digest of each table, in one statement, which is one snapshot.
+        let digests = "select string_agg(format(case when relnamespace = 'pg_catalog'::regnamespace
+                   then 'select %L || md5(coalesce(string_agg(xmin::text || ctid::text, '','' order by ctid), '''')) as part from only %s'
+                   else 'select %L || md5(coalesce(string_agg(whole::text, '','' order by whole::text), '''')) as part from only %s whole' end,
+                 oid::regclass::text || ' ', oid::regclass), ' union all ')
+               from pg_class
+               where relkind = 'r' and not relisshared and relpersistence <> 't' and relname not in ('pg_statistic', 'pg_statistic_ext_data')";
+        let digests: String = runtime()
+            .block_on(sqlx::query_scalar(digests).fetch_one(&self.pool))
+            .unwrap();
+        let statement = format!("select string_agg(part, E'\\n' order by part) from ({digests}) parts");
+        runtime()
+            .block_on(sqlx::query_scalar(sqlx::AssertSqlSafe(statement)).fetch_one(&self.pool))
+            .unwrap()
+    }
+
     /// The type of a column in PostgreSQL.
     #[expect(clippy::disallowed_methods, reason = "looks at the catalogue")]
     pub fn column_type(&self, table: &str, column: &str) -> String {

@@ -4,8 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
-use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use blackbox::fixtures::{PASS, small};
@@ -24,14 +22,42 @@ enum Fault {
     CutAfter,
 }
 
+/// What every deploy says first in its transaction. Now and then the loops of the server have transactions, too, which do not count.
+const OF_A_DEPLOY: &str = "pg_advisory_xact_lock(hashtextextended('convention:'";
+
 /// Which statement fails next, and what was seen.
 #[derive(Debug, Default)]
 struct Plan {
-    /// The number of the statement, counted from 1 within transactions; none: every one passes.
+    /// The number of the statement within the transaction of a deploy, whose `BEGIN` is 1; none: every one passes.
     fails: Option<(usize, Fault)>,
+    /// How many statements the last deploy had so far.
     seen: usize,
     /// The statement that failed.
     fired: Option<String>,
+}
+
+impl Plan {
+    /// How this statement fails: the n-th of its transaction, which is or is not that of a deploy.
+    fn meets(&mut self, n: usize, of_a_deploy: bool, statement: &str) -> Option<Fault> {
+        if of_a_deploy {
+            self.seen = n;
+        }
+        let (at, fault) = self.fails?;
+        // Whose a transaction is that only begins cannot be told yet: each one fails, and so does the deploy's.
+        let fails = at == n && (n == 1 || (of_a_deploy && self.fired.is_none()));
+        fails.then(|| {
+            self.fired = Some(statement.to_owned());
+            fault
+        })
+    }
+}
+
+/// The transaction that a connection is in.
+#[derive(Default)]
+struct Within {
+    /// How many statements it has had; 0 outside of one.
+    statements: usize,
+    of_a_deploy: bool,
 }
 
 /// A connection to PostgreSQL, however the tests reach it.
@@ -161,7 +187,7 @@ fn text(bytes: &[u8]) -> (&str, &[u8]) {
 /// Passes on what the server says, but for the statement that is to fail.
 fn relay(mut client: TcpStream, mut server: Upstream, plan: &Mutex<Plan>) {
     let mut prepared: BTreeMap<String, String> = BTreeMap::new();
-    let (mut begun, mut in_transaction) = (false, false);
+    let (mut begun, mut within) = (false, Within::default());
     loop {
         let mut kind = [0];
         // The first message has no kind.
@@ -192,17 +218,18 @@ fn relay(mut client: TcpStream, mut server: Upstream, plan: &Mutex<Plan>) {
         let mut fault = None;
         if let Some(statement) = statement {
             let word = statement.trim_start().to_ascii_uppercase();
-            in_transaction |= word.starts_with("BEGIN");
-            if in_transaction && !word.starts_with("ROLLBACK") {
+            let begins = word.starts_with("BEGIN");
+            if begins {
+                within = Within::default();
+            }
+            if (begins || within.statements > 0) && !word.starts_with("ROLLBACK") {
+                within.statements += 1;
+                within.of_a_deploy |= within.statements == 2 && statement.contains(OF_A_DEPLOY);
                 let mut plan = plan.lock().unwrap();
-                plan.seen += 1;
-                if let Some((_, what)) = plan.fails.filter(|(n, _)| *n == plan.seen) {
-                    plan.fired = Some(statement);
-                    fault = Some(what);
-                }
+                fault = plan.meets(within.statements, within.of_a_deploy, &statement);
             }
             if word.starts_with("COMMIT") || word.starts_with("ROLLBACK") {
-                in_transaction = false;
+                within = Within::default();
             }
         }
         match fault {
@@ -233,34 +260,9 @@ fn relay(mut client: TcpStream, mut server: Upstream, plan: &Mutex<Plan>) {
     let _ = client.shutdown(Shutdown::Both);
 }
 
-/// Everything that is in the database, as text. Not where its sequences stand: they are no part of any transaction.
-fn dump(url: &str) -> String {
-    let mut found: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|dir| dir.path().join("bin/pg_dump"))
-        .filter(|path| path.is_file())
-        .collect();
-    found.sort();
-    let program = found.pop().unwrap_or_else(|| PathBuf::from("pg_dump"));
-    let output = Command::new(program).arg(url).output().unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8(output.stdout)
-        .unwrap()
-        .lines()
-        // The other line has a random word in it.
-        .filter(|line| !line.starts_with("SELECT pg_catalog.setval(") && !line.contains("restrict "))
-        .fold(String::new(), |all, line| all + line + "\n")
-}
-
 /// Lets each statement of a deploy fail in this way; gives the statements.
 fn fail_each(world: &World, relay: &Relay, client: &Client, body: &Value, fault: Fault) -> BTreeSet<String> {
-    let before = dump(&world.url);
+    let before = world.state();
     let mut failed = BTreeSet::new();
     for n in 1.. {
         assert!(n < 200, "a deploy has fewer statements");
@@ -277,13 +279,13 @@ fn fail_each(world: &World, relay: &Relay, client: &Client, body: &Value, fault:
         );
         relay.arm(None);
         assert!(
-            dump(&world.url) == before,
+            world.state() == before,
             "{fault:?} of statement {n} left something behind: {statement}"
         );
         failed.insert(statement);
     }
     relay.arm(None);
-    assert!(dump(&world.url) != before);
+    assert!(world.state() != before);
     failed
 }
 
@@ -309,7 +311,7 @@ fn whichever_statement_of_a_deploy_fails_nothing_of_it_remains() {
     for fault in [Fault::Error, Fault::Cut] {
         let world = World::start();
         let relay = Relay::start(&world.url);
-        // Workers stay out of the way: only the deploy is in a transaction.
+        // Workers stay out of the way.
         let server = world.serve_with(
             "a",
             &[
@@ -318,8 +320,6 @@ fn whichever_statement_of_a_deploy_fails_nothing_of_it_remains() {
             ],
         );
         let admin = server.admin();
-        // The worker has looked once when it started.
-        std::thread::sleep(std::time::Duration::from_secs(1));
         let (first, second) = bodies(&world);
         let mut failed = fail_each(&world, &relay, &admin, &first, fault);
         failed.append(&mut fail_each(&world, &relay, &admin, &second, fault));
@@ -365,7 +365,6 @@ fn a_commit_with_an_unknown_outcome_is_whole_or_nothing_and_repeating_it_settles
         ],
     );
     let admin = server.admin();
-    std::thread::sleep(std::time::Duration::from_secs(1));
     let pass = world.script("pass", PASS);
     let statements = {
         relay.arm(Some((usize::MAX, Fault::Cut)));
