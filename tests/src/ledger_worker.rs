@@ -9,10 +9,12 @@ use crate::choices::Choices;
 
 /// After how long without a heartbeat a lease expires in the storm.
 pub const SILENCE: Duration = Duration::from_secs(3);
-/// The environment of a worker: addresses of servers, its token, the seed of its choices.
+/// The environment of a worker: addresses of servers, its token, the seed of its choices. The first thing that the worker of seed
+/// [`REVENANT`] does is to be dead for a while.
 pub const SERVERS: &str = "LEDGER_STORM_SERVERS";
 pub const TOKEN: &str = "LEDGER_STORM_TOKEN";
 pub const SEED: &str = "LEDGER_STORM_SEED";
+pub const REVENANT: u64 = 0;
 
 /// For how long an end is sent again that got no answer.
 const STUBBORN: Duration = Duration::from_secs(30);
@@ -52,7 +54,7 @@ impl Worker {
         }
     }
 
-    fn run(&mut self, name: &str) -> ! {
+    fn run(&mut self, name: &str, mut dead_at_first: bool) -> ! {
         loop {
             let claim = json!({"worker_id": name, "limit": 20, "wait_seconds": 2, "begin": self.choices.below(2) == 0});
             let Some(claimed) = self.post("/claims", &claim) else {
@@ -68,9 +70,12 @@ impl Worker {
                 .map(|item| json!({"delegation_id": item["delegation_id"], "attempt": item["attempt"]}))
                 .collect();
             std::thread::sleep(Duration::from_millis(self.choices.below(40) as u64));
-            match self.choices.below(50) {
-                // As good as dead, until others have what it holds.
-                0 => std::thread::sleep(SILENCE * 3),
+            let by_chance = self.choices.below(50);
+            let choice = if dead_at_first { 0 } else { by_chance };
+            dead_at_first = false;
+            match choice {
+                // As good as dead, until others have what it holds, even if the database was away meanwhile.
+                0 => std::thread::sleep(SILENCE * 4),
                 1..10 => {
                     let _ = self.post("/claims/heartbeat", &json!({"claims": held}));
                 }
@@ -108,5 +113,5 @@ pub fn run() -> ! {
         token: variable(TOKEN),
         choices: Choices(seed),
     };
-    worker.run(&format!("worker-{seed}"))
+    worker.run(&format!("worker-{seed}"), seed == REVENANT)
 }

@@ -9,7 +9,7 @@ use blackbox::tokens::{key, machine_token};
 use blackbox::{Server, World};
 use serde_json::{Value, json};
 
-use super::reading_streams::with_notes;
+use super::reading_streams::{long, with_notes};
 
 /// A connection that has sent this much.
 fn said(server: &Server, text: &str) -> TcpStream {
@@ -143,10 +143,7 @@ fn a_client_that_does_not_read_leaves_places_to_others() {
         ("HALLMARK_HTTP__CLIENT_HEADER", "X-Forwarded-For"),
         ("HALLMARK_HTTP__STREAMS_PER_CLIENT", "2"),
     ]);
-    world.execute(
-        "insert into features.note (record_srn, run_id, note, size)
-         select record_srn, run_id, md5(n::text) || md5((n + 1)::text), random() from features.note, generate_series(1, 150000) n",
-    );
+    long(&world);
     let table = "/api/v1/data/notes/note.csv";
     let begun = |client: &str| {
         let mut socket = said(

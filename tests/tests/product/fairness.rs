@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use blackbox::World;
 use blackbox::parties::until;
 
-use super::reading_streams::with_notes;
+use super::reading_streams::{LONG, long, with_notes};
 
 /// Sends a request whose answer is not read.
 fn asked(address: &str, path: &str) -> TcpStream {
@@ -73,10 +73,7 @@ fn running(world: &World) -> String {
 #[test]
 fn whole_tables_beyond_the_limit_wait_for_their_turn() {
     let (world, server) = with_notes(&[("HALLMARK_DATABASE__MAX_CONNECTIONS", "8")]);
-    world.execute(
-        "insert into features.note (record_srn, run_id, note, size)
-         select record_srn, run_id, md5(n::text) || md5((n + 1)::text), random() from features.note, generate_series(1, 150000) n",
-    );
+    long(&world);
     let address = server.url.strip_prefix("http://").unwrap();
     // A quarter of the connections. Their readers take the beginning only, and more is on the way than buffers hold.
     let mut held: Vec<TcpStream> = (0..2)
@@ -96,6 +93,6 @@ fn whole_tables_beyond_the_limit_wait_for_their_turn() {
         assert!(!third.is_finished(), "it waits");
         drop(held.pop());
         let whole = third.join().unwrap().unwrap();
-        assert_eq!((whole.status, whole.text().lines().count()), (200, 300_003));
+        assert_eq!((whole.status, whole.text().lines().count()), (200, LONG + 3));
     });
 }
