@@ -72,7 +72,7 @@ impl Pooler {
         let begun = Instant::now();
         while TcpStream::connect(("127.0.0.1", own)).is_err() {
             assert!(
-                begun.elapsed() < Duration::from_secs(20),
+                begun.elapsed() < Duration::from_mins(1),
                 "PgBouncer does not start: {}",
                 std::fs::read_to_string(&log).unwrap_or_default()
             );

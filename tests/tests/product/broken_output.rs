@@ -141,7 +141,7 @@ fn a_reader_of_the_log_that_stands_still_delays_nothing() {
     for _ in 0..600 {
         server.anonymous().get("/health").expect(200);
     }
-    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_mins(2), "{:?}", begun.elapsed());
     assert!(server.metric(DROPPED) > 0.0);
     let read = std::thread::spawn(move || rest_of(reader));
     std::thread::sleep(Duration::from_millis(200));

@@ -78,7 +78,7 @@ fn pgbouncer_works_where_each_connection_has_a_session() {
             caller.delegate("d", &callee, &json!({}));
             assert_eq!(waiting.join().unwrap()["items"][0]["delegation_id"], "d");
         });
-        assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     }
 }
 

@@ -103,6 +103,25 @@ fn below_a_delegation_only_its_holder_delegates_and_never_for_longer() {
         .problem(409, "parent_not_held");
 }
 
+/// A hint wakes at once; without one, whoever waits looks every 2 s, and would find here what came 1.3 s after it did.
+const AT_ONCE: Duration = Duration::from_millis(700);
+/// How often it is tried: a busy machine may be slow each time but one, and a wait without hints is too long every time.
+const TRIES: usize = 20;
+
+/// How long it takes until a waiting request is answered after what it waits for has happened.
+fn woken(wait: impl FnOnce() + Send, happen: impl FnOnce()) -> Duration {
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| {
+            wait();
+            Instant::now()
+        });
+        std::thread::sleep(Duration::from_millis(700));
+        let happened = Instant::now();
+        happen();
+        waiting.join().unwrap().duration_since(happened)
+    })
+}
+
 // proves LED-7
 #[test]
 fn who_waits_is_woken_on_every_server() {
@@ -113,42 +132,41 @@ fn who_waits_is_woken_on_every_server() {
         client: second.with_token(None),
         name: callee.name.clone(),
     };
-    std::thread::scope(|scope| {
-        let waiting = scope.spawn(|| {
-            let answer = callee
-                .client
-                .post("/claims", &json!({"worker_id": "w", "wait_seconds": 25}))
-                .expect(200);
-            (Instant::now(), answer)
-        });
-        std::thread::sleep(Duration::from_millis(700));
-        let handed = Instant::now();
-        caller.delegate("d", &elsewhere, &json!({}));
-        let (woken, answer) = waiting.join().unwrap();
-        assert_eq!(ids(&answer), ["d"]);
-        assert!(
-            woken.duration_since(handed) < Duration::from_millis(1500),
-            "{:?}",
-            woken.duration_since(handed)
-        );
-        let waiting = scope.spawn(|| {
-            let answer = caller.client.get("/inbox?wait=25").expect(200);
-            (Instant::now(), answer)
-        });
-        std::thread::sleep(Duration::from_millis(700));
-        let ended = Instant::now();
-        callee
-            .client
-            .post("/delegations/d/complete", &json!({"attempt": 1}))
-            .expect_empty(204);
-        let (woken, answer) = waiting.join().unwrap();
-        assert_eq!(answer["items"][0]["delegation_id"], json!("d"));
-        assert!(
-            woken.duration_since(ended) < Duration::from_millis(1500),
-            "{:?}",
-            woken.duration_since(ended)
-        );
-    });
+    let (mut claimed, mut told) = (Vec::new(), Vec::new());
+    for n in 0..TRIES {
+        let id = format!("d{n}");
+        claimed.push(woken(
+            || {
+                let body = json!({"worker_id": "w", "wait_seconds": 25});
+                let answer = callee.client.post("/claims", &body).expect(200);
+                assert_eq!(ids(&answer), [id.as_str()]);
+            },
+            || drop(caller.delegate(&id, &elsewhere, &json!({}))),
+        ));
+        told.push(woken(
+            || {
+                let answer = caller.client.get("/inbox?wait=25").expect(200);
+                assert_eq!(answer["items"][0]["delegation_id"], json!(id));
+                let read = json!({"message_ids": [answer["items"][0]["message_id"]]});
+                caller.client.post("/inbox/acknowledge", &read).expect(200);
+            },
+            || {
+                callee
+                    .client
+                    .post(&format!("/delegations/{id}/complete"), &json!({"attempt": 1}))
+                    .expect_empty(204);
+            },
+        ));
+        if [&claimed, &told]
+            .iter()
+            .all(|all| all.iter().any(|took| *took < AT_ONCE))
+        {
+            break;
+        }
+    }
+    for all in [claimed, told] {
+        assert!(all.iter().any(|took| *took < AT_ONCE), "{all:?}");
+    }
     // Nothing comes: the wait ends when it was said to.
     let begun = Instant::now();
     let nothing = callee

@@ -11,6 +11,9 @@ use serde_json::{Value, json};
 
 use crate::depositions::{deploy, draft, upload};
 
+/// How soon after there is room the work is complete: long before its leases expire, which they do after ten minutes.
+const SOON: Duration = Duration::from_mins(2);
+
 /// The state of a part, once it is this.
 fn wait_for(server: &Server, part: &str, status: &str) -> Value {
     let begun = Instant::now();
@@ -22,7 +25,7 @@ fn wait_for(server: &Server, part: &str, status: &str) -> Value {
             return body["components"][part].clone();
         }
         assert!(
-            begun.elapsed() < Duration::from_secs(30),
+            begun.elapsed() < Duration::from_mins(2),
             "{part} is not {status}: {body}"
         );
         std::thread::sleep(Duration::from_millis(200));
@@ -96,7 +99,7 @@ fn a_full_disk_of_the_work_directories_is_named_and_costs_no_record() {
     disk.free();
     let begun = Instant::now();
     assert_eq!(admin.finish(&run)["published_count"], 20);
-    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
     wait_for(&server, "runner", "ok");
 }
 
@@ -161,7 +164,7 @@ fn a_full_disk_of_the_database_is_named_and_its_work_is_complete_soon_after() {
     );
     assert_eq!(ended["published_count"], ended["received_count"], "{ended}");
     assert!(ended["published_count"].as_u64().unwrap() >= 400);
-    assert!(begun.elapsed() < Duration::from_secs(45), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
 }
 
 // proves WC-1.8
@@ -196,7 +199,7 @@ fn an_embedded_database_that_ends_for_lack_of_room_is_back_soon_after_there_is_s
         {
             break;
         }
-        assert!(begun.elapsed() < Duration::from_secs(30), "{part}");
+        assert!(begun.elapsed() < Duration::from_mins(2), "{part}");
         std::thread::sleep(Duration::from_millis(200));
     }
     let refused = server.admin().get("/ingestions").problem(503, "disk_full");

@@ -210,7 +210,7 @@ fn cancelling_an_ingest_ends_its_hooks_at_once() {
     assert_eq!(cancelled["failure_kind"], "cancelled");
     until("the hook ended", || !runs(&word));
     // 2 s are promised; a busy machine may need more, but not until the next heartbeat or the hook's own limit of 20 s.
-    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
     // No hook decided this.
     let reason = &admin.get(&format!("/ingestions/{run}")).expect(200)["reasons"][0];
     assert_eq!(

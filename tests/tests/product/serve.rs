@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use blackbox::fixtures::{PASS, small};
+use blackbox::parties::until;
 use blackbox::world::open_directory;
 use blackbox::{Server, World};
 use serde_json::Value;
@@ -90,8 +91,10 @@ fn sigterm_lets_what_is_in_flight_end_and_claims_nothing_new() {
         .map(|n| format!("{{\"id\":\"r{n}\",\"metadata\":{{\"label\":\"x\"}}}}\n"))
         .collect();
     admin.push_lines(&run, &lines);
-    // Two claims at once, each 2 s: they are on their way now.
-    std::thread::sleep(Duration::from_millis(800));
+    // Two claims at once, each 2 s.
+    until("both are on their way", || {
+        world.query("select count(*)::text from delegation_leases") == "2"
+    });
     assert!(server.terminate().success());
     let published: u32 = world.query("select count(*)::text from records").parse().unwrap();
     assert!(
@@ -143,7 +146,7 @@ fn readiness_and_metrics_tell_what_does_not_work() {
     );
     assert_eq!(admin.finish(&run)["errored_count"], 2);
     // The work ends a moment after what it wrote can be read.
-    let patience = Instant::now() + Duration::from_secs(30);
+    let patience = Instant::now() + Duration::from_mins(2);
     let metrics = loop {
         let text = server
             .anonymous()
