@@ -22,8 +22,11 @@ actions! {
     ReadConventions: "read conventions", Requirement::Anyone;
     /// `POST /hooks/{name}/releases`, `PUT /hooks/{name}/live`.
     WriteHooks: "release hooks", Requirement::Scope("hooks:write");
-    /// Hook catalogue, histories and releases.
+    /// The hook catalogue and the history of live pointers.
     ReadHooks: "read hooks", Requirement::Anyone;
+    /// `GET /hooks/{name}/releases` and its releases: the caller's rights determine whether the places of files are
+    /// shown (ISO-4).
+    ReadReleases: "read releases", Requirement::Known;
     /// `GET /hooks/runs/{id}`: a run with public rows is public.
     ReadHookRuns: "read hook runs", Requirement::Known;
     /// Runs without public rows, and the reasons for failures.

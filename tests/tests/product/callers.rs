@@ -365,6 +365,25 @@ fn a_stranger_learns_nothing_of_the_machine_from_a_trace() {
         let text = fetched.text();
         assert!(!text.contains(&home) && !text.contains(&name(&whole)), "{path}");
     }
+    // Nor from what is released, also if it is signed in.
+    let depositor = world.person(&server, 1, "depositor").client;
+    for caller in [server.anonymous(), depositor] {
+        for path in [
+            "/hooks",
+            "/hooks/note/releases",
+            "/hooks/note/releases/1",
+            "/hooks/note/live",
+            "/conventions",
+            "/conventions/notes",
+            "/events?limit=200",
+            path.as_str(),
+        ] {
+            let told = caller.get(path).expect(200);
+            assert!(!told.to_string().contains(&home), "{path}: {told}");
+        }
+    }
+    let told = server.admin().get("/hooks/note/releases/1").expect(200);
+    assert_eq!(told["image"], whole["release"]["image"]);
 }
 
 // proves ISO-5

@@ -35,12 +35,12 @@ fn ran(admin: &Client, record: &str) -> Value {
     admin.finish(&run)
 }
 
-// proves REG-3, REG-8, PIP-5, PRV-6
+// proves REG-3, REG-8, PIP-5, PRV-6, ISO-4
 #[test]
 fn a_release_whose_image_moved_runs_from_where_it_is_now() {
     let world = World::start();
     let (server, other) = (world.serve("a"), world.serve("b"));
-    let (admin, elsewhere) = (server.admin(), other.anonymous());
+    let (admin, elsewhere) = (server.admin(), other.admin());
     let pass = world.script("pass", PASS);
     let sha = digest(&pass);
     admin
@@ -81,7 +81,7 @@ fn a_release_whose_image_moved_runs_from_where_it_is_now() {
     assert_eq!(same["location_added"], false);
     assert_eq!(same["locations"], again["locations"]);
 
-    // Everyone sees it, also where the release was read before.
+    // Who may release hooks sees it, also where the release was read before.
     let detail = elsewhere.get("/hooks/pass/releases/1").expect(200);
     assert_eq!(
         (&detail["image"], &detail["locations"]),
@@ -90,6 +90,19 @@ fn a_release_whose_image_moved_runs_from_where_it_is_now() {
     let history = elsewhere.get("/hooks/pass/releases").expect(200);
     assert_eq!(history["releases"][0]["locations"], again["locations"]);
     assert_eq!(history["releases"].as_array().unwrap().len(), 1);
+    // All others see the files' names, whoever has read it before.
+    for _ in 0..2 {
+        let shown = other.anonymous().get("/hooks/pass/releases/1").expect(200);
+        assert_eq!(
+            (&shown["image"], &shown["digest"]),
+            (&json!("file:moved"), &json!(sha))
+        );
+        assert_eq!(images(&shown), ["file:pass", "file:moved"]);
+        let again = elsewhere.get("/hooks/pass/releases/1").expect(200);
+        assert_eq!(again["image"], location(&moved));
+    }
+    let shown = other.anonymous().get("/hooks/pass/releases").expect(200);
+    assert_eq!(images(&shown["releases"][0]), ["file:pass", "file:moved"]);
     let moves = elsewhere.get("/hooks/pass/live/history").expect(200);
     assert_eq!(
         moves["moves"].as_array().unwrap().len(),
@@ -249,7 +262,7 @@ fn locations_that_are_registered_at_once_on_two_servers_have_one_order() {
     };
     let different: Vec<String> = (0..8).map(|n| format!("file:/place/{n}")).collect();
     let answers = all_at_once(&different);
-    let order = images(&servers[1].anonymous().get("/hooks/pass/releases/1").expect(200));
+    let order = images(&servers[1].admin().get("/hooks/pass/releases/1").expect(200));
     assert_eq!(order[0], location(&pass));
     let mut rest = order[1..].to_vec();
     rest.sort_unstable();

@@ -69,10 +69,20 @@ impl<T: ToJSON> ApiResponse for Rendered<T> {
 }
 
 /// A cache of rendered immutable resources. The key identifies everything that was rendered.
-pub(crate) struct Renderings(Cache<Key, Bytes>);
+pub(crate) struct Renderings(Cache<RenderingKey, Bytes>);
 
-/// A release's id, whether it is live, and the number of its locations.
-type Key = (Uuid, bool, u32);
+/// What the rendering of a release depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct RenderingKey {
+    /// The release's id.
+    pub(crate) release: Uuid,
+    /// Whether it is live.
+    pub(crate) is_live: bool,
+    /// The number of its locations.
+    pub(crate) locations: u32,
+    /// Whether paths of files are shown.
+    pub(crate) shows_places: bool,
+}
 
 impl Renderings {
     /// Approximate maximum size, in bytes.
@@ -80,7 +90,7 @@ impl Renderings {
 
     /// Creates an empty cache.
     pub(crate) fn new() -> Self {
-        let size = |_: &Key, body: &Bytes| u32::try_from(body.len() + 200).unwrap_or(u32::MAX);
+        let size = |_: &RenderingKey, body: &Bytes| u32::try_from(body.len() + 200).unwrap_or(u32::MAX);
         Self(
             Cache::builder()
                 .max_capacity(Self::MAX_BYTES)
@@ -90,7 +100,7 @@ impl Renderings {
     }
 
     /// Returns the cached rendering under this key, or renders and caches `value`.
-    pub(crate) fn get<T: ToJSON>(&self, key: Key, value: impl FnOnce() -> T) -> Rendered<T> {
+    pub(crate) fn get<T: ToJSON>(&self, key: RenderingKey, value: impl FnOnce() -> T) -> Rendered<T> {
         if let Some(body) = self.0.get(&key) {
             return Rendered::from_bytes(body);
         }

@@ -19,7 +19,7 @@ use crate::http::body::Body;
 use crate::http::gate::Gate;
 use crate::http::problem::{Problem, path};
 use crate::http::render::model_time;
-use crate::http::rendered::{LastRendering, Rendered, Renderings};
+use crate::http::rendered::{LastRendering, Rendered, RenderingKey, Renderings};
 use crate::registry::wire::{WireFeature, WireLimits, WireLocation, WireYank, locations};
 use crate::registry::wire_deploy::NewReleaseBody;
 use crate::services::Services;
@@ -127,7 +127,7 @@ struct HookList {
 struct ReleaseItem {
     version: u32,
     digest: String,
-    /// The location of the image that is in use.
+    /// The location of the image that is in use; of a file only its name, unless the caller may release hooks.
     image: String,
     /// Every location of the image, in order: the last one is in use.
     locations: Vec<WireLocation>,
@@ -153,7 +153,7 @@ struct ReleaseDetail {
     hook_name: String,
     version: u32,
     id: String,
-    /// The location of the image that is in use.
+    /// The location of the image that is in use; of a file only its name, unless the caller may release hooks.
     image: String,
     /// Every location of the image, in order: the last one is in use.
     locations: Vec<WireLocation>,
@@ -273,7 +273,7 @@ impl HooksApi {
     )]
     async fn history(
         &self,
-        Gate(permit): Gate<act::ReadHooks>,
+        Gate(permit): Gate<act::ReadReleases>,
         name: Path<String>,
     ) -> Result<Json<ReleaseHistory>, Problem> {
         let name: HookName = path("name", &name.0)?;
@@ -304,23 +304,29 @@ impl HooksApi {
     )]
     async fn release(
         &self,
-        Gate(permit): Gate<act::ReadHooks>,
+        Gate(permit): Gate<act::ReadReleases>,
         name: Path<String>,
         #[oai(name = "version")] number: Path<String>,
     ) -> Result<Rendered<ReleaseDetail>, Problem> {
         let name: HookName = path("name", &name.0)?;
-        let (release, live) = self
+        let seen = self
             .0
             .registry
             .read_hooks
             .release(permit, &name, version(&number.0)?)
             .await?;
+        let (release, live) = (seen.release, seen.is_live);
         // A release is immutable; its live state, its locations and its yank are not, and the key of the cached
-        // rendering covers all but the yank.
+        // rendering covers all but the yank. Callers who see paths of files have a rendering of their own.
         if release.yanked.is_some() {
             return Ok(Rendered::new(&ReleaseDetail::new(release, live)));
         }
-        let key = (release.id.as_uuid(), live, release.locations.number());
+        let key = RenderingKey {
+            release: release.id.as_uuid(),
+            is_live: live,
+            locations: release.locations.number(),
+            shows_places: seen.shows_places,
+        };
         Ok(self.1.get(key, || ReleaseDetail::new(release, live)))
     }
 }

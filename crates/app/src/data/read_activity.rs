@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::withdrawal::{RECORD_RESTORED, RECORD_WITHDRAWN, RUN_RESTORED, RUN_WITHDRAWN};
+use crate::data::machine::Places;
 use crate::failure::Failure;
 
 /// The maximum wait of a follower.
@@ -25,6 +26,8 @@ const MAX_WAITING: usize = 100;
 
 /// The kind of the entries that contain a record's metadata.
 const PUBLISHED: &str = "RecordPublished";
+/// The kind of the entries that name the locations of an image.
+const LOCATED: &str = "HookReleaseLocated";
 /// The public kinds of the changefeed: publications and withdrawals, and nothing about people (WC-D6).
 const PUBLIC_EVENTS: &[&str] = &[
     PUBLISHED,
@@ -62,7 +65,7 @@ impl ReadActivity {
     #[tracing::instrument(name = "app.read_activity.follow", skip_all)]
     pub async fn follow(
         &self,
-        _permit: Permit<act::ReadActivity>,
+        permit: Permit<act::ReadActivity>,
         filter: ActivityFilter,
         most: u32,
         wait: Duration,
@@ -77,6 +80,7 @@ impl ReadActivity {
             page.next = page.next.or(filter.after);
             let over = Instant::now() >= until || self.stopping.is_cancelled();
             if !page.entries.is_empty() || page.has_more || over {
+                redact_places(Places::of(&permit), &mut page);
                 return Ok(page);
             }
             filter.after = page.next;
@@ -124,6 +128,7 @@ impl ReadActivity {
         if !sees_all {
             self.leave_out_withdrawn(&mut page).await?;
         }
+        redact_places(Places::of(&permit), &mut page);
         Ok(page)
     }
 
@@ -154,6 +159,13 @@ impl ReadActivity {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// Removes the paths of files if the reader may not see them. The log itself never changes.
+fn redact_places(places: Places, page: &mut ActivityPage) {
+    for entry in page.entries.iter_mut().filter(|entry| entry.kind == LOCATED) {
+        places.redact_payload(&mut entry.payload);
     }
 }
 

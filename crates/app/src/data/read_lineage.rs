@@ -166,7 +166,7 @@ impl ReadLineage {
             // It has made nothing yet, but it exists.
             lineage.releases = self.ports.lineage.lineage_releases(&[release.id]).await?;
             for release in &mut lineage.releases {
-                reader.redact_image(&mut release.image);
+                reader.places.redact(&mut release.image);
             }
         }
         Ok(lineage)
@@ -226,7 +226,7 @@ impl ReadLineage {
             reader.redact_worker(&mut run.worker);
         }
         for release in &mut releases {
-            reader.redact_image(&mut release.image);
+            reader.places.redact(&mut release.image);
         }
         let tasks: BTreeSet<_> = runs.iter().filter_map(|run| run.task).collect();
         let tasks = lineage

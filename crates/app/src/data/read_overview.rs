@@ -8,6 +8,7 @@ use domain::{Cell, Convention, SchemaId, SchemaRef};
 use ports::RegistryQueries;
 use ports::registry::HookSummary;
 
+use crate::data::machine::Places;
 use crate::data::read_data::{Manifest, ReadData, TableRequest};
 use crate::failure::Failure;
 
@@ -59,10 +60,14 @@ impl ReadOverview {
         for id in ids {
             schemas.push(self.data.manifest(permit, id.as_str(), false).await?);
         }
+        let mut hooks = self.registry.hooks().await?.1;
+        for live in hooks.iter_mut().filter_map(|hook| hook.live.as_mut()) {
+            Places::of(permit).redact_release(live);
+        }
         Ok(Overview {
             conventions: self.registry.conventions().await?,
             schemas,
-            hooks: self.registry.hooks().await?.1,
+            hooks,
         })
     }
 

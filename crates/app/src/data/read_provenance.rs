@@ -8,7 +8,7 @@ use domain::{Actor, HookRun, RunId};
 use ports::ProvenanceQueries;
 use ports::data::{Identity, RowTrace};
 
-use crate::data::machine::{without_host, without_path};
+use crate::data::machine::{Places, without_host};
 use crate::data::read_data::ReadData;
 use crate::failure::Failure;
 
@@ -69,10 +69,7 @@ impl ReadProvenance {
             reader.redact(identity);
         }
         reader.redact_worker(&mut trace.run.worker);
-        reader.redact_image(&mut trace.release.release.image);
-        for image in trace.release.locations.images_mut() {
-            reader.redact_image(image);
-        }
+        reader.places.redact_release(&mut trace.release);
         let delegations = trace.task.iter_mut().flat_map(|task| &mut task.delegations);
         for worker in delegations.filter_map(|delegation| delegation.worker.as_mut()) {
             reader.redact_worker(worker);
@@ -98,10 +95,13 @@ fn people(trace: &mut RowTrace) -> Vec<&mut Identity> {
 }
 
 /// What a reader may know about people: curators see everyone's name, others only their own. Others see ids, which
-/// permitted readers can resolve. And about machines: who is not signed in sees no host name and no path.
+/// permitted readers can resolve. And about machines: who is not signed in sees no host name, and who may not register
+/// images sees no path.
 pub(crate) struct Reader {
     own: Actor,
     all: bool,
+    /// Which places of images the reader sees.
+    pub(crate) places: Places,
 }
 
 impl Reader {
@@ -109,6 +109,7 @@ impl Reader {
         Self {
             own: permit.actor(),
             all: permit.principal().may::<act::ReadPersonalData>(),
+            places: Places::of(permit),
         }
     }
 
@@ -121,13 +122,6 @@ impl Reader {
     pub(crate) fn redact_worker(&self, worker: &mut String) {
         if self.own == Actor::System {
             *worker = without_host(worker);
-        }
-    }
-
-    /// Removes the path of a file from an image if the reader is not signed in.
-    pub(crate) fn redact_image(&self, image: &mut String) {
-        if self.own == Actor::System {
-            *image = without_path(image);
         }
     }
 

@@ -12,6 +12,7 @@ use ports::{Blobs, ByteStream, IngestDetailQueries, IngestQueries, StoreError};
 
 use crate::access::task::Asker;
 use crate::cursor::{self, Listed};
+use crate::data::machine::Places;
 use crate::failure::Failure;
 use crate::page::Page;
 
@@ -120,7 +121,7 @@ impl ReadIngestDetail {
     #[tracing::instrument(name = "app.read_ingest_detail.pulls", skip_all, fields(ingest_run = %run))]
     pub async fn pulls(
         &self,
-        _permit: Permit<act::ReadIngestions>,
+        permit: Permit<act::ReadIngestions>,
         run: IngestRunId,
         cursor: Option<&str>,
         most: u32,
@@ -128,7 +129,10 @@ impl ReadIngestDetail {
         self.known(run).await?;
         let scope = PageScope::of(&["pulls", &run.to_string()]);
         let after = number(&scope, cursor)?.and_then(|n| u64::try_from(n).ok());
-        let items = self.detail.pulls(run, after, most).await?;
+        let mut items = self.detail.pulls(run, after, most).await?;
+        for pull in &mut items {
+            redact_place(&permit, pull);
+        }
         Ok(page(&scope, items, most, |pull| {
             i64::try_from(pull.pull).unwrap_or(i64::MAX)
         }))
@@ -138,12 +142,13 @@ impl ReadIngestDetail {
     #[tracing::instrument(name = "app.read_ingest_detail.pull", skip_all, fields(ingest_run = %run))]
     pub async fn pull(
         &self,
-        _permit: Permit<act::ReadIngestions>,
+        permit: Permit<act::ReadIngestions>,
         run: IngestRunId,
         pull: u64,
     ) -> Result<(PullView, Vec<RefusedLineView>), Failure> {
         self.known(run).await?;
-        let found = self.find_pull(run, pull).await?;
+        let mut found = self.find_pull(run, pull).await?;
+        redact_place(&permit, &mut found);
         Ok((found, self.detail.refusals(run, pull).await?))
     }
 
@@ -172,6 +177,12 @@ impl ReadIngestDetail {
             .filter(|found| found.pull == pull)
             .ok_or(IngestError::UnknownPull { run, pull })?)
     }
+}
+
+/// Removes the path of a file from the image of a pull if the caller may not see it.
+fn redact_place(permit: &Permit<act::ReadIngestions>, pull: &mut PullView) {
+    let [image, ..] = &mut pull.image;
+    Places::of(permit).redact(image);
 }
 
 /// Decodes the number in a cursor of this list.

@@ -7,6 +7,7 @@ use domain::registry::convention::{Convention, ConventionError};
 use domain::{ConventionSlug, Schema};
 use ports::{RegistryQueries, StoreError};
 
+use crate::data::machine::Places;
 use crate::failure::Failure;
 
 /// Reads conventions.
@@ -30,10 +31,16 @@ impl ReadConventions {
     #[tracing::instrument(name = "app.read_conventions.with_ingester", skip_all)]
     pub async fn with_ingester(
         &self,
-        _permit: Permit<act::ReadIngesters>,
+        permit: Permit<act::ReadIngesters>,
     ) -> Result<Vec<Convention>, Failure> {
         let mut all = self.registry.conventions().await?;
         all.retain(|convention| convention.ingester.is_some());
+        for ingester in all
+            .iter_mut()
+            .filter_map(|convention| convention.ingester.as_mut())
+        {
+            Places::of(&permit).redact(&mut ingester.image);
+        }
         Ok(all)
     }
 
@@ -41,14 +48,15 @@ impl ReadConventions {
     #[tracing::instrument(name = "app.read_conventions.get", skip_all, fields(convention = %slug))]
     pub async fn get(
         &self,
-        _permit: Permit<act::ReadConventions>,
+        permit: Permit<act::ReadConventions>,
         slug: &ConventionSlug,
     ) -> Result<Convention, Failure> {
-        Ok(self
-            .registry
-            .convention(slug)
-            .await?
-            .ok_or_else(|| ConventionError::Unknown(slug.to_string()))?)
+        let found = self.registry.convention(slug).await?;
+        let mut convention = found.ok_or_else(|| ConventionError::Unknown(slug.to_string()))?;
+        if let Some(ingester) = &mut convention.ingester {
+            Places::of(&permit).redact(&mut ingester.image);
+        }
+        Ok(convention)
     }
 
     /// Returns a convention and its schema version, for filling in its template.

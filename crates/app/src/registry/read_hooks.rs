@@ -9,7 +9,19 @@ use ports::RegistryQueries;
 use ports::registry::{HookSummary, HooksState};
 use time::OffsetDateTime;
 
+use crate::data::machine::Places;
 use crate::failure::Failure;
+
+/// A release as one caller sees it.
+#[derive(Clone, Debug)]
+pub struct SeenRelease {
+    /// The release.
+    pub release: HookRelease,
+    /// Whether it is live.
+    pub is_live: bool,
+    /// Whether the caller sees where images are that are files (ISO-4).
+    pub shows_places: bool,
+}
 
 /// Reads hooks.
 pub struct ReadHooks {
@@ -37,32 +49,44 @@ impl ReadHooks {
         Ok(self.registry.hooks_state().await?)
     }
 
-    /// Returns a hook and its releases, newest first.
+    /// Returns a hook and its releases, newest first. Who may not release hooks sees no path of a file.
     #[tracing::instrument(name = "app.read_hooks.history", skip_all, fields(hook = %name))]
     pub async fn history(
         &self,
-        _permit: Permit<act::ReadHooks>,
+        permit: Permit<act::ReadReleases>,
         name: &HookName,
     ) -> Result<(HookSummary, Vec<HookRelease>), Failure> {
         let hook = self.hook(name).await?;
-        Ok((hook, self.registry.releases(name).await?))
+        let mut releases = self.registry.releases(name).await?;
+        for release in &mut releases {
+            Places::of(&permit).redact_release(release);
+        }
+        Ok((hook, releases))
     }
 
-    /// Returns one release, and whether it is live. An unknown hook and an unknown version are distinct errors.
+    /// Returns one release as the caller may see it. An unknown hook and an unknown version are distinct errors.
     #[tracing::instrument(name = "app.read_hooks.release", skip_all, fields(hook = %name))]
     pub async fn release(
         &self,
-        _permit: Permit<act::ReadHooks>,
+        permit: Permit<act::ReadReleases>,
         name: &HookName,
         version: u32,
-    ) -> Result<(HookRelease, bool), Failure> {
+    ) -> Result<SeenRelease, Failure> {
         let number = ReleaseVersion::new(version);
         let found = match number {
             Some(number) => self.registry.release(name, number).await?,
             None => None,
         };
         match found {
-            Some(found) => Ok(found),
+            Some((mut release, is_live)) => {
+                let places = Places::of(&permit);
+                places.redact_release(&mut release);
+                Ok(SeenRelease {
+                    release,
+                    is_live,
+                    shows_places: places.are_shown(),
+                })
+            }
             None => {
                 self.hook(name).await?;
                 Err(HookError::UnknownVersion {
