@@ -1,10 +1,11 @@
 //! The memory that requests share for large bodies and what they are read into.
 //!
-//! Invariant: what is reserved never exceeds the budget, and a request that finds no room waits for a bounded time. Who
-//! can break it: a reader that takes memory without a reservation. Small bodies do, for they are the usual ones: their
-//! number is that of the connections.
+//! Invariant: what is reserved never exceeds the budget, what one client reserved never exceeds half of it, and a
+//! request that finds no room waits for a bounded time. Who can break it: a reader that takes memory without a
+//! reservation. Small bodies do, for they are the usual ones: their number is that of the connections.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use domain::Kind;
@@ -15,18 +16,31 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 const UNIT: usize = 1024;
 /// How long a request waits for memory.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// From how many clients on those without a reservation are dropped.
+const MANY: usize = 1000;
 
 /// A budget of memory. Its clones are the same budget.
 #[derive(Clone, Debug)]
 pub struct Memory {
     free: Arc<Semaphore>,
-    total: u32,
+    /// What one client may have, in units.
+    most: u32,
+    clients: Arc<Mutex<HashMap<String, Weak<Semaphore>>>>,
+}
+
+/// The part of a budget that one client may use.
+#[derive(Clone, Debug)]
+pub struct Share {
+    free: Arc<Semaphore>,
+    own: Arc<Semaphore>,
+    most: u32,
 }
 
 /// A part of a budget, until it is dropped.
 #[derive(Debug)]
 pub struct Reserved {
     _part: OwnedSemaphorePermit,
+    _own: OwnedSemaphorePermit,
 }
 
 /// The memory for bodies of requests is in use.
@@ -47,47 +61,126 @@ impl Memory {
     /// Creates a budget of so many bytes.
     pub fn new(bytes: u64) -> Self {
         let total = u32::try_from(bytes / UNIT as u64).unwrap_or(u32::MAX).max(1);
-        let permits = usize::try_from(total).unwrap_or(Semaphore::MAX_PERMITS);
         Self {
-            free: Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS))),
-            total,
+            free: Arc::new(semaphore(total)),
+            most: (total / 2).max(1),
+            clients: Arc::default(),
         }
     }
 
-    /// Reserves so many bytes, or the whole budget if it is smaller. Waits for at most 5 s.
+    /// Returns the share of this client: half of the budget, for all of its requests together.
+    pub fn share(&self, client: &str) -> Share {
+        // No holder can leave it half changed.
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = clients.get(client).and_then(Weak::upgrade);
+        let own = known.unwrap_or_else(|| {
+            if clients.len() >= MANY {
+                clients.retain(|_, own| own.strong_count() > 0);
+            }
+            let own = Arc::new(semaphore(self.most));
+            clients.insert(client.to_owned(), Arc::downgrade(&own));
+            own
+        });
+        Share {
+            free: Arc::clone(&self.free),
+            own,
+            most: self.most,
+        }
+    }
+}
+
+impl Share {
+    /// Returns the size of the share, in bytes.
+    pub fn bytes(&self) -> usize {
+        usize::try_from(self.most).map_or(usize::MAX, |most| most.saturating_mul(UNIT))
+    }
+
+    /// Reserves so many bytes, or the whole share if it is smaller. Waits for at most 5 s.
     pub async fn reserve(&self, bytes: usize) -> Result<Reserved, Busy> {
         self.reserve_within(bytes, PATIENCE).await
     }
 
     async fn reserve_within(&self, bytes: usize, patience: Duration) -> Result<Reserved, Busy> {
         let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
-        let part = Arc::clone(&self.free).acquire_many_owned(units.min(self.total));
-        match tokio::time::timeout(patience, part).await {
-            Ok(Ok(part)) => Ok(Reserved { _part: part }),
+        let units = units.min(self.most);
+        // A client that has its share waits for itself, and not in the queue of the others.
+        let parts = async {
+            let own = Arc::clone(&self.own).acquire_many_owned(units).await?;
+            let part = Arc::clone(&self.free).acquire_many_owned(units).await?;
+            Ok::<_, tokio::sync::AcquireError>(Reserved {
+                _part: part,
+                _own: own,
+            })
+        };
+        match tokio::time::timeout(patience, parts).await {
+            Ok(Ok(reserved)) => Ok(reserved),
             Ok(Err(_)) | Err(_) => Err(Busy),
         }
     }
+}
+
+fn semaphore(units: u32) -> Semaphore {
+    let permits = usize::try_from(units).unwrap_or(Semaphore::MAX_PERMITS);
+    Semaphore::new(permits.min(Semaphore::MAX_PERMITS))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    async fn reserve(share: &Share, bytes: usize) -> Result<Reserved, Busy> {
+        share.reserve_within(bytes, Duration::ZERO).await
+    }
+
     // proves ISO-3
     #[tokio::test]
     async fn what_is_reserved_never_exceeds_the_budget() {
         let memory = Memory::new(100 * 1024);
-        let reserve = |bytes| memory.reserve_within(bytes, Duration::ZERO);
-        let first = reserve(60 * 1024).await.unwrap();
-        let second = reserve(40 * 1024 - 1).await.unwrap();
-        assert!(reserve(1).await.is_err());
+        let (a, b, c) = (memory.share("a"), memory.share("b"), memory.share("c"));
+        let first = reserve(&a, 50 * 1024).await.unwrap();
+        let second = reserve(&b, 50 * 1024 - 1).await.unwrap();
+        assert!(reserve(&c, 1).await.is_err());
         drop(second);
-        let third = reserve(1).await.unwrap();
+        let third = reserve(&c, 1).await.unwrap();
         drop((first, third));
-        // More than there is means all of it.
-        let all = reserve(usize::MAX).await.unwrap();
-        assert!(memory.clone().reserve_within(1, Duration::ZERO).await.is_err());
+        // More than a share means all of it.
+        assert_eq!(a.bytes(), 50 * 1024);
+        let all = (
+            reserve(&a, usize::MAX).await.unwrap(),
+            reserve(&b, usize::MAX).await.unwrap(),
+        );
+        assert!(reserve(&memory.clone().share("c"), 1).await.is_err());
         drop(all);
-        assert!(reserve(1).await.is_ok());
+        assert!(reserve(&c, 1).await.is_ok());
+    }
+
+    // proves ISO-5
+    #[tokio::test]
+    async fn one_client_cannot_take_the_memory_of_another() {
+        let memory = Memory::new(100 * 1024);
+        let first = reserve(&memory.share("a"), 30 * 1024).await.unwrap();
+        let _second = reserve(&memory.share("a"), 20 * 1024).await.unwrap();
+        // It waits for its own requests, and others do not wait behind it.
+        let again = memory.share("a");
+        let mut third = std::pin::pin!(again.reserve(1));
+        assert!(futures::poll!(third.as_mut()).is_pending());
+        assert!(reserve(&memory.share("a"), 1).await.is_err());
+        assert!(reserve(&memory.share("b"), 50 * 1024).await.is_ok());
+        drop(first);
+        assert!(third.await.is_ok());
+    }
+
+    // proves ISO-5
+    #[tokio::test]
+    async fn clients_that_left_are_forgotten() {
+        let memory = Memory::new(1 << 20);
+        let kept = reserve(&memory.share("kept"), 512 << 10).await.unwrap();
+        for n in 0..3 * MANY {
+            drop(memory.share(&n.to_string()));
+        }
+        assert!(memory.clients.lock().unwrap().len() <= MANY + 1);
+        assert!(reserve(&memory.share("kept"), 1).await.is_err());
+        drop(kept);
+        assert!(reserve(&memory.share("kept"), 1).await.is_ok());
     }
 }

@@ -397,8 +397,9 @@ impl DepositionsApi {
         form: Upload,
     ) -> Result<Json<FilledBody>, Problem> {
         let ticket = self.0.deposit.upload_file.begin(permit, &srn.0).await?;
-        let room = self.0.memory.reserve(crate::deposit::sheet::memory(form.size()));
-        let room = room.await.map_err(Failure::from)?;
+        let share = self.0.memory.share(form.client());
+        let room = share.reserve(crate::deposit::sheet::memory(form.size())).await;
+        let room = room.map_err(Failure::from)?;
         let bytes = form.file().await?.bytes(crate::deposit::sheet::MAX_BYTES).await?;
         let sheet = tokio::task::spawn_blocking(move || {
             // Reading goes on when the client has left.

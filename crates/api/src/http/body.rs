@@ -20,6 +20,7 @@ use poem_openapi::types::ParseFromJSON;
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 use serde_json::Value;
 
+use crate::http::client::Client;
 use crate::http::problem::{Problem, is_auth};
 
 /// Maximum size of a JSON body, in bytes.
@@ -101,7 +102,9 @@ impl<'a, T: ParseFromJSON + 'static> ApiExtractor<'a> for Body<T> {
         _: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
         let (bytes, _room) = taken(request, body, "application/json", Json::<T>::check_content_type).await?;
-        let room = reserved(request, weight(&bytes), LIGHT).await?;
+        let heavy = weight(&bytes);
+        fits(request, heavy.saturating_add(bytes.len()))?;
+        let room = reserved(request, heavy, LIGHT).await?;
         let parsed = parse(&bytes).map_err(|e| Problem::invalid(&e, "body").on(path(request)))?;
         Ok(Self(parsed, room))
     }
@@ -170,12 +173,33 @@ fn path(request: &Request) -> &str {
 /// Reserves memory of the budget for bodies, if it is more than `free`.
 async fn reserved(request: &Request, bytes: usize, free: usize) -> poem::Result<Option<Reserved>> {
     match request.data::<Memory>() {
-        Some(memory) if bytes > free => match memory.reserve(bytes).await {
+        Some(memory) if bytes > free => match memory.share(Client::named(request)).reserve(bytes).await {
             Ok(room) => Ok(Some(room)),
             Err(busy) => Err(Problem::from(Failure::from(busy)).on(path(request)).into()),
         },
         _ => Ok(None),
     }
+}
+
+/// Refuses a body that takes more memory, read, than its client may ever have: waiting would not help it.
+fn fits(request: &Request, bytes: usize) -> poem::Result<()> {
+    let Some(memory) = request.data::<Memory>() else {
+        return Ok(());
+    };
+    let most = memory.share(Client::named(request)).bytes();
+    if bytes <= most.max(LIGHT) {
+        return Ok(());
+    }
+    Err(Problem::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "body_too_large",
+        format!(
+            "the values of the body take about {bytes} bytes of memory, more than the {most} that one client may use; \
+             send fewer values in one request"
+        ),
+    )
+    .on(path(request))
+    .into())
 }
 
 /// Reads the bytes of a body of this content type, at most [`MAX_BYTES`], with the memory reserved for them.

@@ -9,6 +9,11 @@ use poem::Request;
 pub(crate) struct Client(pub(crate) String);
 
 impl Client {
+    /// Returns the name of the client that the middleware found; empty without it.
+    pub(crate) fn named(request: &Request) -> &str {
+        request.data::<Self>().map_or("", |client| client.0.as_str())
+    }
+
     /// Returns the client: as the proxy names it, if a header is configured, else the address of the connection.
     pub(crate) fn of(request: &Request, header: Option<&str>) -> Self {
         let named = header

@@ -96,7 +96,7 @@ impl<E: Endpoint<Output = Response> + 'static> Endpoint for LayersEndpoint<E> {
         } else if let Err(wait) = limits.check(&request, &client, cost) {
             let what = "too many requests of this kind per minute";
             too_many(what, wait.as_secs() + 1, &path)
-        } else if let Err(refused) = decompression::unpack(&mut request, memory).await {
+        } else if let Err(refused) = decompression::unpack(&mut request, &memory.share(&client.0)).await {
             *refused
         } else {
             if head {

@@ -11,6 +11,7 @@ use poem::{Request, RequestBody};
 use poem_openapi::registry::{MetaMediaType, MetaRequest, MetaSchema, MetaSchemaRef, Registry};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 
+use crate::http::client::Client;
 use crate::http::problem::Problem;
 use crate::http::query::refused_body;
 
@@ -27,6 +28,8 @@ pub(crate) struct Upload {
     in_file: Arc<AtomicBool>,
     /// The size of the form, in bytes, if its sender tells it.
     size: Option<u64>,
+    /// The name of its sender.
+    client: String,
 }
 
 /// The file of a form.
@@ -101,6 +104,7 @@ impl<'a> ApiExtractor<'a> for Upload {
             form: multer::Multipart::new(stream, boundary),
             in_file,
             size: size.and_then(|size| size.to_str().ok()?.parse().ok()),
+            client: Client::named(request).to_owned(),
         })
     }
 }
@@ -109,6 +113,11 @@ impl Upload {
     /// Returns the size of the form, in bytes, if its sender tells it. Its file has at most as many.
     pub(crate) const fn size(&self) -> Option<u64> {
         self.size
+    }
+
+    /// Returns the name of the client that sends it.
+    pub(crate) fn client(&self) -> &str {
+        &self.client
     }
 
     /// Returns the file: the form's field `file`. Fields before it are skipped; fields after it are not read.

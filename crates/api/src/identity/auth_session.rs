@@ -184,7 +184,7 @@ impl AuthSessionApi {
         Gate(permit): Gate<act::SignIn>,
         request: &poem::Request,
     ) -> Result<Json<DeviceAuthorization>, Problem> {
-        let client = request.data::<Client>().map_or("", |client| client.0.as_str());
+        let client = Client::named(request);
         let codes = self
             .0
             .identity

@@ -13,6 +13,7 @@ use poem_openapi::payload::Json;
 use poem_openapi::{ApiResponse, Enum, Object, OpenApi};
 
 use crate::http::body::Body;
+use crate::http::client::Client;
 use crate::http::gate::Gate;
 use crate::http::problem::{Problem, path};
 use crate::http::query::{Limit, page_size, refused_body};
@@ -175,11 +176,12 @@ impl IngestionsApi {
         let dry_run = query.0.dry_run.unwrap_or(false);
         let (format, body) = body.read_as(query.0, request)?;
         let stream = Box::pin(body.into_bytes_stream());
+        let client = Client::named(request);
         Ok(Json(
             self.0
                 .ingest
                 .push_records
-                .run(permit, run, format, dry_run, stream)
+                .run(permit, run, format, dry_run, client, stream)
                 .await?
                 .into(),
         ))

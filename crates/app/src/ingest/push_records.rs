@@ -49,7 +49,7 @@ impl PushRecords {
     }
 
     /// Processes one push. An error of `body` means that the client disconnected: the lines read until then are
-    /// stored. A dry run has the same report and stores nothing.
+    /// stored. A dry run has the same report and stores nothing. `client` is whose share of memory it takes.
     #[tracing::instrument(name = "app.push_records", skip_all, fields(ingest_run = %run, dry_run = dry_run))]
     pub async fn run<S, E>(
         &self,
@@ -57,6 +57,7 @@ impl PushRecords {
         run: IngestRunId,
         format: PushFormat,
         dry_run: bool,
+        client: &str,
         mut body: S,
     ) -> Result<PushReport, Failure>
     where
@@ -64,6 +65,7 @@ impl PushRecords {
         E: std::error::Error,
     {
         let actor = permit.actor();
+        let memory = self.memory.share(client);
         let begun = retried!(self.begin(&actor, run, dry_run))?;
         let mut decoder = PushDecoder::new(format, &begun.fields);
         let mut push = Push {
@@ -99,7 +101,7 @@ impl PushRecords {
             let room = if weight > FREE {
                 // Whoever waits for memory holds none.
                 self.flush(&mut push, &mut part).await?;
-                Some(self.memory.reserve(weight).await?)
+                Some(memory.reserve(weight).await?)
             } else {
                 None
             };

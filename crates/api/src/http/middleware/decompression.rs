@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use app::Failure;
-use app::memory::{Busy, Memory, Reserved};
+use app::memory::{Busy, Reserved, Share};
 use async_compression::tokio::bufread::{GzipDecoder, ZstdDecoder};
 use async_compression::zstd::DParameter;
 use poem::http::{HeaderValue, StatusCode, header};
@@ -28,8 +28,8 @@ const MAX_RATIO: u64 = 256;
 const FREE: u64 = 16 * 1024 * 1024;
 
 /// Replaces a compressed body by the unpacked one. An error is the response to a body in an unknown encoding, or to one
-/// for which there is no memory now.
-pub(super) async fn unpack(request: &mut Request, memory: &Memory) -> Result<(), Box<Response>> {
+/// for which its client has no memory now. The caller is not known yet, so the window counts in the client's `share`.
+pub(super) async fn unpack(request: &mut Request, share: &Share) -> Result<(), Box<Response>> {
     let headers = request.headers();
     let mut encodings = Vec::new();
     for value in headers.get_all(header::CONTENT_ENCODING) {
@@ -47,7 +47,7 @@ pub(super) async fn unpack(request: &mut Request, memory: &Memory) -> Result<(),
     let room = if zstd {
         let path = request.uri().path();
         let busy = |busy: Busy| Box::new(response(Problem::from(Failure::from(busy)).on(path)));
-        Some(memory.reserve(WINDOW).await.map_err(busy)?)
+        Some(share.reserve(WINDOW).await.map_err(busy)?)
     } else {
         None
     };
@@ -160,6 +160,7 @@ impl AsyncRead for Unpacked {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use app::memory::Memory;
     use async_compression::tokio::bufread::{GzipEncoder, ZstdEncoder};
     use tokio::io::AsyncReadExt as _;
 
@@ -175,8 +176,8 @@ mod tests {
 
     async fn unpacked(encoding: &str, body: Vec<u8>) -> Result<Vec<u8>, String> {
         let mut request = Request::builder().header("content-encoding", encoding).body(body);
-        let memory = Memory::new(16 << 20);
-        unpack(&mut request, &memory)
+        let share = Memory::new(32 << 20).share("a");
+        unpack(&mut request, &share)
             .await
             .map_err(|response| response.status().to_string())?;
         assert!(request.header("content-encoding").is_none() || encoding == "identity");
