@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::services::Services;
 
+pub(crate) mod callees;
 pub(crate) mod claims;
 pub(crate) mod completions;
 pub(crate) mod delegations;
@@ -18,6 +19,7 @@ pub(crate) type Apis = (
     claims::ClaimsApi,
     completions::CompletionsApi,
     inbox::InboxApi,
+    callees::CalleesApi,
 );
 
 /// Creates the API structs of this context over `services`.
@@ -28,5 +30,6 @@ pub(crate) fn apis(services: &Arc<Services>) -> Apis {
         claims::ClaimsApi(Arc::clone(services)),
         completions::CompletionsApi(Arc::clone(services)),
         inbox::InboxApi(Arc::clone(services)),
+        callees::CalleesApi(Arc::clone(services)),
     )
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::port_set::Ports;
 
+pub mod accept_callers;
 pub mod cancel_delegation;
 pub mod cancel_task;
 pub mod claim_delegations;
@@ -18,6 +19,7 @@ pub(crate) mod redelegate;
 pub mod share_task;
 pub mod update_task;
 
+pub use accept_callers::AcceptCallers;
 pub use cancel_delegation::CancelDelegation;
 pub use cancel_task::CancelTask;
 pub use claim_delegations::ClaimDelegations;
@@ -40,6 +42,7 @@ pub struct Ledger {
     pub cancel_task: CancelTask,
     pub share_task: ShareTask,
     pub delegate: Delegate,
+    pub accept_callers: AcceptCallers,
     pub claim_delegations: ClaimDelegations,
     pub finish_delegations: FinishDelegations,
     pub cancel_delegation: CancelDelegation,
@@ -69,6 +72,7 @@ impl Ledger {
                 ports.notifier.clone(),
                 ports.limits,
             ),
+            accept_callers: AcceptCallers::new(ports.store.clone()),
             claim_delegations: ClaimDelegations::new(
                 ports.ledger.clone(),
                 ports.ids.clone(),

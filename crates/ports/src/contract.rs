@@ -22,9 +22,9 @@ use crate::ActivityQueries;
 use crate::DepositionQueries;
 use crate::TaskQueries;
 pub use delegating::{
-    a_claim_is_confirmed_while_it_is_held, a_claim_that_its_worker_does_not_know_is_taken_back,
-    a_delegation_is_claimed_once, a_lost_claim_writes_nothing, delegations_are_inserted_once,
-    the_end_of_a_server_counts_against_its_work,
+    a_callee_says_from_whom_it_takes_work, a_claim_is_confirmed_while_it_is_held,
+    a_claim_that_its_worker_does_not_know_is_taken_back, a_delegation_is_claimed_once,
+    a_lost_claim_writes_nothing, delegations_are_inserted_once, the_end_of_a_server_counts_against_its_work,
 };
 pub use depositing::a_submission_is_frozen_and_comes_back_with_reasons;
 pub use identifying::{
@@ -344,6 +344,7 @@ macro_rules! for_each_store_contract {
         $run!(tasks_are_created_once_and_found_by_their_creator);
         $run!(the_activity_log_is_read_in_order_from_any_place);
         $run!(delegations_are_inserted_once);
+        $run!(a_callee_says_from_whom_it_takes_work);
         $run!(a_delegation_is_claimed_once);
         $run!(a_lost_claim_writes_nothing);
         $run!(a_claim_is_confirmed_while_it_is_held);

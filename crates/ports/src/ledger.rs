@@ -1,5 +1,6 @@
 //! Tasks and the delegation ledger.
 
+mod callees;
 mod claims;
 mod delegations;
 mod notifier;
@@ -7,6 +8,7 @@ mod queries;
 mod task_queries;
 mod tasks;
 
+pub use callees::{Callees, CallerList};
 pub use claims::{ClaimRequest, Claimed, Ledger};
 pub use delegations::{
     Completion, Deadline, Delegated, DelegationEnd, DelegationFacts, Delegations, Nesting, NewDelegation,

@@ -29,7 +29,7 @@ pub use identity::{
 };
 pub use ingest::{IngestDetailQueries, IngestQueries, Ingests, PullEnd, Pulls};
 pub use ledger::{
-    Delegations, Ledger, LedgerQueries, Notifier, Subscription, TaskQueries, Tasks, cancelled_topic,
+    Callees, Delegations, Ledger, LedgerQueries, Notifier, Subscription, TaskQueries, Tasks, cancelled_topic,
     inbox_topic, work_topic,
 };
 pub use registry::{Conventions, Hooks, RegistryQueries, Schemas};

@@ -9,7 +9,7 @@ use crate::deposit::Depositions;
 use crate::error::StoreError;
 use crate::identity::{Identities, Sessions};
 use crate::ingest::{Ingests, Pulls};
-use crate::ledger::{Delegations, Tasks};
+use crate::ledger::{Callees, Delegations, Tasks};
 use crate::registry::{Conventions, Hooks, Schemas};
 use crate::work::{Features, Records, Runs};
 
@@ -37,6 +37,8 @@ pub trait Repos: Send {
     fn tasks(&mut self) -> &mut dyn Tasks;
     /// Returns delegations.
     fn delegations(&mut self) -> &mut dyn Delegations;
+    /// Returns from whom callees take work.
+    fn callees(&mut self) -> &mut dyn Callees;
     /// Returns the activity log.
     fn activity(&mut self) -> &mut dyn Activity;
     /// Returns withdrawals of records.

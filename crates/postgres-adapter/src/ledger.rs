@@ -1,5 +1,6 @@
 //! Tasks and the delegation ledger.
 
+pub(crate) mod callees;
 pub(crate) mod claims;
 pub(crate) mod delegations;
 pub(crate) mod notifier;

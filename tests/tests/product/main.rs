@@ -12,6 +12,7 @@ mod bad_input;
 mod below_a_path;
 mod bodies;
 mod broken_output;
+mod callees;
 mod callers;
 mod commands;
 mod crash;

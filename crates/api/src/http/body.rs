@@ -66,6 +66,7 @@ const STRICT: &[&str] = &[
     "FinishBody",
     "EndBlock",
     "AcknowledgeBody",
+    "CallersBody",
     "TableQueryBody",
     "WithdrawBody",
     "RestoreBody",

@@ -30,6 +30,19 @@ impl By {
     }
 }
 
+/// Refuses a caller from whom the callee takes no work. It takes its own. Until the end of the unit of work the answer
+/// stays true. Call it before anything of the ledger is locked.
+pub(crate) async fn accepted(repos: &mut dyn Repos, callee: &str, caller: &str) -> Result<(), Failure> {
+    if callee == caller || repos.callees().accepts(callee, caller).await? {
+        return Ok(());
+    }
+    Err(DelegationError::NotAccepted {
+        callee: callee.to_owned(),
+        caller: caller.to_owned(),
+    }
+    .into())
+}
+
 /// Returns the delegation as it is now.
 pub(crate) async fn viewed(ledger: &dyn LedgerQueries, id: &DelegationId) -> Result<DelegationView, Failure> {
     let view = ledger.delegation(id).await?;

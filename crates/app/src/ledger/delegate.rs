@@ -12,7 +12,7 @@ use ports::ledger::{Deadline, Delegated, DelegationView, NewDelegation, RequestK
 use ports::{Committed, LedgerQueries, Notifier, Store, TaskQueries, UnitOfWork, work_topic};
 use serde_json::{Value, json};
 
-use crate::access::delegation::{party, viewed};
+use crate::access::delegation::{accepted, party, viewed};
 use crate::access::task::{Asker, need, seen};
 use crate::failure::Failure;
 use crate::ledger::create_task::Created;
@@ -159,6 +159,7 @@ impl Delegate {
         {
             return Err(DelegationError::TooMany { most, period: "day" }.into());
         }
+        accepted(&mut *uow, request.callee.as_str(), caller.as_str()).await?;
         uow.activity().acting(&asker.actor).await?;
         let nesting = match &request.parent {
             None => None,

@@ -10,7 +10,7 @@ use domain::{DelegationId, DelegationStatus};
 use ports::ledger::DelegationView;
 use ports::{Committed, LedgerQueries, Notifier, Store, UnitOfWork, work_topic};
 
-use crate::access::delegation::{By, callers, viewed};
+use crate::access::delegation::{By, accepted, callers, viewed};
 use crate::access::task::need;
 use crate::failure::Failure;
 use crate::retry::retried;
@@ -69,8 +69,9 @@ impl Redelegate {
             }
             .into());
         }
+        // The same rules as for the first delegation.
+        accepted(&mut *uow, &facts.callee, &facts.caller).await?;
         uow.activity().acting(&by.asker.actor).await?;
-        // The same rule as for the first delegation.
         if let Some(parent) = &facts.parent {
             uow.delegations()
                 .hold_parent(parent, None, &facts.caller)

@@ -262,6 +262,17 @@ pub enum DelegationError {
     /// The id lies in the namespace of another party.
     #[error("ids that begin with {0}: belong to that party; choose another delegation_id")]
     OthersId(String),
+    /// The callee takes no work from this caller.
+    #[error(
+        "{callee} does not take delegations from {caller}: ask it to add {caller} to its list (PUT \
+         /api/v1/callees/me/callers), or choose another callee"
+    )]
+    NotAccepted {
+        /// The callee.
+        callee: String,
+        /// The caller.
+        caller: String,
+    },
     /// The caller created as many as it may.
     #[error("a caller may create at most {most} delegations in a {period}; try again later")]
     TooMany {
@@ -322,7 +333,7 @@ impl Coded for DelegationError {
     fn kind(&self) -> Kind {
         match self {
             Self::UnknownDelegation(_) => Kind::NotFound,
-            Self::NotAllowed { .. } | Self::OthersId(_) => Kind::Forbidden,
+            Self::NotAllowed { .. } | Self::OthersId(_) | Self::NotAccepted { .. } => Kind::Forbidden,
             Self::TooMany { .. } => Kind::TooMany,
             _ => Kind::Conflict,
         }
@@ -331,6 +342,7 @@ impl Coded for DelegationError {
         match self {
             Self::UnknownDelegation(_) => "delegation_not_found",
             Self::NotAllowed { .. } | Self::OthersId(_) => "access_denied",
+            Self::NotAccepted { .. } => "caller_not_accepted",
             Self::TooMany { .. } => "rate_limited",
             Self::NotHeld { .. } => "delegation_not_held",
             Self::OtherRequest { .. } => "idempotency_conflict",

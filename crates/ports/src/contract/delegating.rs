@@ -6,6 +6,7 @@ use super::{
 };
 use crate::Claim;
 use crate::ledger::Stuck;
+use futures::future::join;
 
 fn done(preview: &str) -> DelegationEnd {
     DelegationEnd::Completed {
@@ -40,6 +41,68 @@ pub async fn delegations_are_inserted_once(subject: &Subject<'_>) {
         );
     }
     uow.commit(()).await.unwrap().into_inner();
+}
+
+/// Without a list a callee takes work from all, with one from those in it; and when a list was set, nothing follows that
+/// it does not accept, however many delegate meanwhile (ISO-5).
+pub async fn a_callee_says_from_whom_it_takes_work(subject: &Subject<'_>) {
+    let (callee, friend, stranger) = ("user:callee", "user:friend", "user:stranger");
+    let set = async |callers: Option<&[String]>| {
+        let mut uow = UnitOfWork::begin(subject.store).await.unwrap();
+        uow.callees().set_callers(callee, callers).await.unwrap();
+        uow.commit(()).await.unwrap().into_inner();
+    };
+    let answers = async || {
+        let mut uow = UnitOfWork::begin(subject.store).await.unwrap();
+        let callees = uow.callees();
+        (
+            callees.accepts(callee, friend).await.unwrap(),
+            callees.accepts(callee, stranger).await.unwrap(),
+            callees.accepts("user:another", stranger).await.unwrap(),
+            callees.callers(callee).await.unwrap().map(|list| list.callers),
+        )
+    };
+    let only = vec![friend.to_owned()];
+    assert_eq!(answers().await, (true, true, true, None));
+    set(Some(&[])).await;
+    assert_eq!(answers().await, (false, false, true, Some(vec![])));
+    set(Some(&only)).await;
+    assert_eq!(answers().await, (true, false, true, Some(only.clone())));
+    set(None).await;
+    assert_eq!(answers().await, (true, true, true, None));
+
+    // Strangers delegate until they are refused.
+    let crowd = join_all((0..4).map(|n| async move {
+        for number in 0..500 {
+            let mut uow = UnitOfWork::begin(subject.store).await.unwrap();
+            if !uow.callees().accepts(callee, stranger).await.unwrap() {
+                return number;
+            }
+            let new = NewDelegation {
+                caller: stranger.into(),
+                callee: callee.into(),
+                ..delegation(&format!("s{n}-{number}"), None, None)
+            };
+            assert_eq!(uow.delegations().create(&new).await.unwrap(), Delegated::New);
+            uow.commit(()).await.unwrap().into_inner();
+        }
+        500
+    }));
+    let count = async || {
+        let mut uow = UnitOfWork::begin(subject.store).await.unwrap();
+        uow.delegations().created_today(stranger, 5000).await.unwrap()
+    };
+    let closing = async {
+        set(Some(&only)).await;
+        count().await
+    };
+    let (accepted, seen) = join(crowd, closing).await;
+    assert_eq!(
+        seen,
+        count().await,
+        "nothing follows a list that does not accept it"
+    );
+    assert_eq!(seen, accepted.iter().sum::<u32>());
 }
 
 /// Each queued delegation is claimed once, however many workers claim at the same time.

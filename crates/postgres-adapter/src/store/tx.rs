@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use domain::NodeDomain;
 use ports::registry::HooksState;
 use ports::{
-    Activity, Conventions, Delegations, Depositions, Disk, Features, Hooks, Identities, Ingests, Pulls,
-    Records, Repos, Runs, Schemas, Sessions, Store, StoreError, Tasks, Tx, Withdrawals,
+    Activity, Callees, Conventions, Delegations, Depositions, Disk, Features, Hooks, Identities, Ingests,
+    Pulls, Records, Repos, Runs, Schemas, Sessions, Store, StoreError, Tasks, Tx, Withdrawals,
 };
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use time::OffsetDateTime;
@@ -208,6 +208,6 @@ macro_rules! is_every_repository {
 }
 is_every_repository!(
     schemas: Schemas, hooks: Hooks, conventions: Conventions, features: Features, ingests: Ingests, pulls: Pulls, depositions: Depositions,
-    records: Records, runs: Runs, tasks: Tasks, delegations: Delegations, activity: Activity, withdrawals: Withdrawals,
+    records: Records, runs: Runs, tasks: Tasks, delegations: Delegations, callees: Callees, activity: Activity, withdrawals: Withdrawals,
     identities: Identities, sessions: Sessions
 );

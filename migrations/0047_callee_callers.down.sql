@@ -1,0 +1,1 @@
+DROP TABLE callee_callers;
