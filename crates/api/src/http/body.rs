@@ -7,8 +7,8 @@ use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 
 use app::Failure;
 use app::memory::{Memory, Reserved};
-use domain::json::parse_exact;
 use domain::json::weight::weight;
+use domain::json::{MAX_WEIGHT, parse_exact};
 use domain::registry::schema::shortened;
 use domain::{Fault, Invalid, Loc};
 use poem::error::ReadBodyError;
@@ -103,9 +103,9 @@ impl<'a, T: ParseFromJSON + 'static> ApiExtractor<'a> for Body<T> {
         _: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
         let (bytes, _room) = taken(request, body, "application/json", Json::<T>::check_content_type).await?;
-        let heavy = weight(&bytes);
-        fits(request, heavy.saturating_add(bytes.len()))?;
-        let room = reserved(request, heavy, LIGHT).await?;
+        // What weighs more is refused before it is read.
+        let weight = Some(weight(&bytes)).filter(|weight| *weight <= MAX_WEIGHT);
+        let room = reserved(request, weight.unwrap_or_default(), LIGHT).await?;
         let parsed = parse(&bytes).map_err(|e| Problem::invalid(&e, "body").on(path(request)))?;
         Ok(Self(parsed, room))
     }
@@ -180,27 +180,6 @@ async fn reserved(request: &Request, bytes: usize, free: usize) -> poem::Result<
         },
         _ => Ok(None),
     }
-}
-
-/// Refuses a body that takes more memory, read, than its client may ever have: waiting would not help it.
-fn fits(request: &Request, bytes: usize) -> poem::Result<()> {
-    let Some(memory) = request.data::<Memory>() else {
-        return Ok(());
-    };
-    let most = memory.share(Client::named(request)).bytes();
-    if bytes <= most.max(LIGHT) {
-        return Ok(());
-    }
-    Err(Problem::new(
-        StatusCode::PAYLOAD_TOO_LARGE,
-        "body_too_large",
-        format!(
-            "the values of the body take about {bytes} bytes of memory, more than the {most} that one client may use; \
-             send fewer values in one request"
-        ),
-    )
-    .on(path(request))
-    .into())
 }
 
 /// Reads the bytes of a body of this content type, at most [`MAX_BYTES`], with the memory reserved for them.
