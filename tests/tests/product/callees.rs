@@ -120,7 +120,7 @@ fn an_id_of_others_tells_nothing_of_what_it_is() {
         .client
         .post(&format!("/delegations/{done}/complete"), &end)
         .expect_empty(204);
-    // Whatever became of a delegation, the answers differ in its id only.
+    // In each state of a delegation the answers differ in its id only.
     let mut answers: Vec<Vec<String>> = Vec::new();
     for id in ["d-1", "d-2", "d-3"] {
         let client = &stranger.client;

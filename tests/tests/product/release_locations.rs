@@ -90,7 +90,7 @@ fn a_release_whose_image_moved_runs_from_where_it_is_now() {
     let history = elsewhere.get("/hooks/pass/releases").expect(200);
     assert_eq!(history["releases"][0]["locations"], again["locations"]);
     assert_eq!(history["releases"].as_array().unwrap().len(), 1);
-    // All others see the files' names, whoever has read it before.
+    // All others see the files' names, also after others have read it.
     for _ in 0..2 {
         let shown = other.anonymous().get("/hooks/pass/releases/1").expect(200);
         assert_eq!(

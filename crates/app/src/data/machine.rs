@@ -23,7 +23,7 @@ pub(crate) fn without_host(worker: &str) -> String {
 }
 
 /// What a reader may know of the places of images that are files: who may register them sees them, and all others see
-/// the file's name. Whatever shows an image to callers asks this.
+/// the file's name. Every use case that shows an image to callers asks this.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Places {
     shown: bool,
