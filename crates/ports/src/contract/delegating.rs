@@ -64,9 +64,9 @@ pub async fn a_callee_says_from_whom_it_takes_work(subject: &Subject<'_>) {
     };
     let only = vec![friend.to_owned()];
     assert_eq!(answers().await, (true, true, true, None));
-    set(Some(&[])).await;
+    set(Some([].as_slice())).await;
     assert_eq!(answers().await, (false, false, true, Some(vec![])));
-    set(Some(&only)).await;
+    set(Some(only.as_slice())).await;
     assert_eq!(answers().await, (true, false, true, Some(only.clone())));
     set(None).await;
     assert_eq!(answers().await, (true, true, true, None));
@@ -93,7 +93,7 @@ pub async fn a_callee_says_from_whom_it_takes_work(subject: &Subject<'_>) {
         uow.delegations().created_today(stranger, 5000).await.unwrap()
     };
     let closing = async {
-        set(Some(&only)).await;
+        set(Some(only.as_slice())).await;
         count().await
     };
     let (accepted, seen) = join(crowd, closing).await;
