@@ -489,6 +489,14 @@ ALTER TABLE public.activity_log ALTER COLUMN sequence ADD GENERATED ALWAYS AS ID
     CACHE 1
 );
 
+CREATE TABLE public.callee_callers (
+    callee_id text NOT NULL,
+    callers text[] NOT NULL,
+    set_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT ck_callee_callers_null CHECK ((array_position(callers, NULL::text) IS NULL)),
+    CONSTRAINT ck_callee_callers_size CHECK ((cardinality(callers) <= 1000))
+);
+
 CREATE TABLE public.convention_hooks (
     convention_slug text NOT NULL,
     "position" integer NOT NULL,
@@ -1091,6 +1099,9 @@ ALTER TABLE public.withdrawals ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY 
 
 ALTER TABLE ONLY public.activity_log
     ADD CONSTRAINT activity_log_pkey PRIMARY KEY (transaction_id, sequence);
+
+ALTER TABLE ONLY public.callee_callers
+    ADD CONSTRAINT callee_callers_pkey PRIMARY KEY (callee_id);
 
 ALTER TABLE ONLY public.convention_hooks
     ADD CONSTRAINT convention_hooks_pkey PRIMARY KEY (convention_slug, "position");

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use crate::Metrics;
 use crate::port_set::Ports;
 
-pub(crate) mod machine;
 pub mod read_activity;
 pub mod read_data;
 pub mod read_hook_run;

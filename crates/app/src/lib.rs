@@ -17,6 +17,7 @@ mod cached;
 mod cursor;
 pub mod limits;
 mod log_head;
+mod machine;
 pub mod memory;
 pub mod metrics;
 pub mod outputs;

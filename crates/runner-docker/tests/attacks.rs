@@ -86,7 +86,7 @@ async fn no_attack_of_an_ingester_gets_out_of_its_container_and_its_network_is_i
     // It is the user of its image, here root without capabilities, and its container is its own to write to.
     attacks.retain(|attack| attack.whom != For::Hooks);
     // The machine as the container's network sees it: what listens on its loopback does not listen there.
-    let gateways = r#"
+    let gateways = r"
 for my $line (split /\n/, content('/proc/net/route')) {
     my $gateway = (split ' ', $line)[2];
     next unless $gateway =~ /^[0-9A-F]{8}$/ && hex $gateway;
@@ -96,7 +96,7 @@ for my $line (split /\n/, content('/proc/net/route')) {
     connect($socket, pack('S n L x8', 2, @PORT@, hex $gateway)) and reached('loopback by the gateway');
     alarm 0;
 }
-"#;
+";
     attacks.push(Attack {
         name: "connects to loopback by the gateway",
         program: target.program(gateways),

@@ -1,8 +1,4 @@
 //! Attacks of a hook on the server, on the machine and on other attempts, in every kind of sandbox that this machine has.
-#![expect(
-    clippy::unwrap_used,
-    reason = "these are tests, though not all of them functions with #[test]"
-)]
 
 mod common;
 

@@ -14,8 +14,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::withdrawal::{RECORD_RESTORED, RECORD_WITHDRAWN, RUN_RESTORED, RUN_WITHDRAWN};
-use crate::data::machine::Places;
 use crate::failure::Failure;
+use crate::machine::Places;
 
 /// The maximum wait of a follower.
 pub const MAX_WAIT: Duration = Duration::from_secs(30);

@@ -8,9 +8,9 @@ use domain::{Cell, Convention, SchemaId, SchemaRef};
 use ports::RegistryQueries;
 use ports::registry::HookSummary;
 
-use crate::data::machine::Places;
 use crate::data::read_data::{Manifest, ReadData, TableRequest};
 use crate::failure::Failure;
+use crate::machine::Places;
 
 /// The content of an archive.
 #[derive(Clone, Debug)]

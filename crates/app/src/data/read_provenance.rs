@@ -8,9 +8,9 @@ use domain::{Actor, HookRun, RunId};
 use ports::ProvenanceQueries;
 use ports::data::{Identity, RowTrace};
 
-use crate::data::machine::{Places, without_host};
 use crate::data::read_data::ReadData;
 use crate::failure::Failure;
+use crate::machine::{Places, without_host};
 
 /// Traces rows.
 pub struct ReadProvenance {

@@ -12,8 +12,8 @@ use ports::{Blobs, ByteStream, IngestDetailQueries, IngestQueries, StoreError};
 
 use crate::access::task::Asker;
 use crate::cursor::{self, Listed};
-use crate::data::machine::Places;
 use crate::failure::Failure;
+use crate::machine::Places;
 use crate::page::Page;
 
 /// The possible outcomes of records.

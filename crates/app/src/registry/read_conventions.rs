@@ -7,8 +7,8 @@ use domain::registry::convention::{Convention, ConventionError};
 use domain::{ConventionSlug, Schema};
 use ports::{RegistryQueries, StoreError};
 
-use crate::data::machine::Places;
 use crate::failure::Failure;
+use crate::machine::Places;
 
 /// Reads conventions.
 pub struct ReadConventions {

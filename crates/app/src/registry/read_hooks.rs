@@ -9,8 +9,8 @@ use ports::RegistryQueries;
 use ports::registry::{HookSummary, HooksState};
 use time::OffsetDateTime;
 
-use crate::data::machine::Places;
 use crate::failure::Failure;
+use crate::machine::Places;
 
 /// A release as one caller sees it.
 #[derive(Clone, Debug)]
