@@ -284,6 +284,8 @@ async fn a_garbled_pid_file_of_a_server_that_lives_is_left_alone() {
         .parse()
         .unwrap();
     assert!(all.contains(&parent), "{parent} of {all:?}");
+    // Or it might notice the end of the supervisor, and end the server, before it is killed itself.
+    kill(i32::try_from(owner.id()).unwrap(), Signal::STOP);
     for process in all {
         let program = fs::read_to_string(format!("/proc/{process}/comm")).unwrap_or_default();
         if program.trim() == "sh" {

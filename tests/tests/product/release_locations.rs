@@ -199,7 +199,7 @@ fn a_location_without_the_released_bytes_is_refused() {
         .client
         .post("/hooks/pass/releases", &at(&location(&wrong), &sha))
         .problem(403, "access_denied");
-    let detail = server.anonymous().get("/hooks/pass/releases/1").expect(200);
+    let detail = admin.get("/hooks/pass/releases/1").expect(200);
     assert_eq!(images(&detail), [location(&pass)], "nothing was added");
 
     // Other bytes are a release of their own.
