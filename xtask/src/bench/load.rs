@@ -46,7 +46,7 @@ impl Load {
     fn one(self, address: &str, status: u16, request: impl Fn(usize) -> String) -> Result<usize> {
         let mut stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
-        let (mut buffer, mut done) = (vec![0; 64 * 1024], 0);
+        let (mut buffer, mut done) = (vec![0; 1024 * 1024], 0);
         let begun = Instant::now();
         while begun.elapsed() < self.time {
             stream.write_all(request(done).as_bytes())?;
@@ -72,7 +72,7 @@ pub(crate) fn latencies(
 ) -> Result<(f64, f64)> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;
-    let (mut buffer, mut took) = (vec![0; 64 * 1024], Vec::new());
+    let (mut buffer, mut took) = (vec![0; 1024 * 1024], Vec::new());
     let begun = Instant::now();
     while begun.elapsed() < time {
         let sent = Instant::now();
