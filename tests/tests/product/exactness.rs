@@ -296,6 +296,33 @@ fn required_values_that_no_row_can_hold_are_refused_when_they_are_deployed() {
 
 // proves EDG-3
 #[test]
+fn required_values_that_an_older_server_took_are_deployed_again() {
+    let world = World::start();
+    let server = world.serve("a");
+    let admin = server.admin();
+    let field = |n: usize| {
+        json!({
+            "name": format!("f_{n:03}"), "type": "text", "required": true, "cardinality": "exactly_one",
+            "description": null, "constraints": null, "examples": [],
+        })
+    };
+    let fields: Value = (0..400).map(field).collect();
+    world.execute(&format!(
+        "insert into schemas (id, version, major, title, fields) values ('old-wide', '1.0.0', 1, 'Old wide', '{fields}')"
+    ));
+    let mut body = small("Old wide", "old-wide", &[]);
+    body["schema"]["fields"] = fields.clone();
+    for _ in 0..2 {
+        admin.post("/conventions", &body).expect(201);
+    }
+    // Its next version is a new one. The fault is where the request has the fields.
+    let next = json!({"id": "old-wide", "title": "Old wide", "version": "1.0.1", "fields": fields});
+    let refused = admin.post("/schemas", &next).problem(422, "VALIDATION_ERROR");
+    assert_eq!(refused["field"], "fields", "{refused}");
+}
+
+// proves EDG-3
+#[test]
 fn one_record_that_no_table_row_can_hold_is_errored_alone() {
     const FIELDS: usize = 500;
     let world = World::start();

@@ -8,7 +8,7 @@ use domain::names::NameError;
 use domain::registry::convention::{Convention, ConventionError, DeployPlan};
 use domain::registry::hook::HookError;
 use domain::{
-    Actor, Event, FeatureContract, FieldDefinition, HookName, IngestMode, IngestRunId, ReleaseVersion,
+    Actor, Event, FeatureContract, FieldDefinition, HookName, IngestMode, IngestRunId, Loc, ReleaseVersion,
     Schema, SchemaId,
 };
 use ports::ingest::NewIngestRun;
@@ -114,7 +114,7 @@ impl Deploy {
         {
             refuse(findings.ingester.as_ref())?;
         }
-        let new_schema = settle_schema(&mut *uow, &plan.schema).await?;
+        let new_schema = settle_schema(&mut *uow, &plan.schema, &["schema".into()]).await?;
         let hooks = self.release_hooks(&mut *uow, permit, plan, findings).await?;
         for hook in &plan.hooks {
             uow.features().create_table(&hook.name, &hook.contract).await?;
@@ -194,6 +194,11 @@ impl Deploy {
                 }
                 .into());
             }
+            if locked.last.is_none() {
+                let index = plan.hooks.iter().position(|other| other.name == hook.name);
+                let at: [Loc; 3] = ["hooks".into(), index.unwrap_or_default().into(), "feature".into()];
+                hook.contract.check_size().map_err(|e| e.under(&at))?;
+            }
             if locked.contract != hook.contract {
                 repos
                     .hooks()
@@ -235,10 +240,11 @@ fn check_names(plan: &DeployPlan) -> Result<(), NameError> {
 }
 
 /// Reuses the schema version if its fields are the same, refuses it if not (WC-D13), and inserts it if it is new and
-/// may follow (WC-D15). Returns the time of its registration, if it is new.
+/// may follow (WC-D15). Returns the time of its registration, if it is new. `at` is where the request has the schema.
 pub(crate) async fn settle_schema(
     repos: &mut dyn Repos,
     schema: &Schema,
+    at: &[Loc],
 ) -> Result<Option<OffsetDateTime>, Failure> {
     let (id, version) = (&schema.reference.id, &schema.reference.version);
     if let Some(other) = repos.schemas().reserve_table(id, version.major()).await? {
@@ -261,18 +267,19 @@ pub(crate) async fn settle_schema(
             .into())
         };
     }
+    schema.check_size().map_err(|e| e.under(at))?;
     let lower = versions
         .iter()
         .filter(|s| s.reference.version.precedence(version).is_lt());
     if let Some(newest) = lower.max_by(|a, b| a.reference.version.precedence(&b.reference.version)) {
-        schema.check_extends(newest).map_err(|e| e.of_field("schema"))?;
+        schema.check_extends(newest).map_err(|e| e.under(at))?;
     }
     // A version that is registered late, below others, must leave those able to follow it.
     let higher = versions
         .iter()
         .filter(|s| s.reference.version.precedence(version).is_gt());
     if let Some(next) = higher.min_by(|a, b| a.reference.version.precedence(&b.reference.version)) {
-        next.check_extends(schema).map_err(|e| e.of_field("schema"))?;
+        next.check_extends(schema).map_err(|e| e.under(at))?;
     }
     Ok(Some(repos.schemas().insert(schema).await?))
 }

@@ -41,7 +41,7 @@ impl RegisterSchema {
 
     async fn attempt(&self, actor: &Actor, schema: &Schema) -> Result<Committed<OffsetDateTime>, Failure> {
         let mut uow = UnitOfWork::begin(&*self.store).await?;
-        let registered = settle_schema(&mut *uow, schema).await?;
+        let registered = settle_schema(&mut *uow, schema, &[]).await?;
         let at = registered.ok_or_else(|| ConventionError::SchemaExists(schema.reference.clone()))?;
         let (id, version) = (&schema.reference.id, &schema.reference.version);
         uow.schemas()

@@ -2,6 +2,7 @@
 //! (EDG-3), not record by record.
 
 use crate::data::cell::ColumnType;
+use crate::kind::{Fault, Invalid};
 
 /// Maximum size of a stored row, in bytes: a page of 8192 less its header and the row's pointer (`MaxHeapTupleSize` in
 /// PostgreSQL's `htup_details.h`; "Database Page Layout" in its documentation).
@@ -29,7 +30,7 @@ const fn size(column: ColumnType) -> (usize, usize) {
 ///
 /// `columns` are the declared columns, each with its type and whether it is required. Optional values are left out,
 /// because they usually are: a row that gets too large by them is errored alone.
-pub(crate) fn too_large(columns: impl Iterator<Item = (ColumnType, bool)>) -> Option<usize> {
+fn too_large(columns: impl Iterator<Item = (ColumnType, bool)>) -> Option<usize> {
     let mut count = IMPLICIT.len();
     let mut end = 0_usize;
     let mut add = |(size, alignment): (usize, usize)| end = end.next_multiple_of(alignment) + size;
@@ -44,12 +45,16 @@ pub(crate) fn too_large(columns: impl Iterator<Item = (ColumnType, bool)>) -> Op
     (bytes > MAX_ROW_BYTES).then_some(bytes)
 }
 
-/// Says so.
-pub(crate) fn message(what: &str, bytes: usize) -> String {
-    format!(
+/// Refuses columns of which [`too_large`] tells a size. `what` is their name in the request.
+pub(crate) fn check(what: &str, columns: impl Iterator<Item = (ColumnType, bool)>) -> Result<(), Invalid> {
+    let Some(bytes) = too_large(columns) else {
+        return Ok(());
+    };
+    let message = format!(
         "a row may need {bytes} bytes for its required {what}, and at most {MAX_ROW_BYTES} can be stored; split them, \
          make some optional, or put several values into one JSON value"
-    )
+    );
+    Err(Invalid::one(Fault::value([what.into()], message)))
 }
 
 #[cfg(test)]

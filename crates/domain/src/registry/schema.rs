@@ -166,13 +166,6 @@ impl Schema {
                 format!("must have at most {MAX_FIELDS} fields"),
             ));
         }
-        let columns = self.fields.iter().map(|f| (f.field_type.column(), f.required));
-        if let Some(bytes) = row_size::too_large(columns) {
-            faults.push(Fault::value(
-                ["fields".into()],
-                row_size::message("fields", bytes),
-            ));
-        }
         let mut seen = BTreeSet::new();
         let (patterns, mut size) = (count_patterns(&self.fields), 0);
         for (index, field) in self.fields.iter().enumerate() {
@@ -201,6 +194,13 @@ impl Schema {
             faults.push(Fault::value(loc, why));
         }
         Invalid::unless_empty(faults)
+    }
+
+    /// Refuses fields whose required values a row cannot hold. Only a new version is checked: an older server took
+    /// others, whose values may be short.
+    pub fn check_size(&self) -> Result<(), Invalid> {
+        let columns = self.fields.iter().map(|f| (f.field_type.column(), f.required));
+        row_size::check("fields", columns)
     }
 
     /// Checks whether this version may follow `older`, the next lower version of the same major: it keeps every field
