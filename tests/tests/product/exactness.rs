@@ -308,7 +308,8 @@ fn required_values_that_an_older_server_took_are_deployed_again() {
     };
     let fields: Value = (0..400).map(field).collect();
     world.execute(&format!(
-        "insert into schemas (id, version, major, title, fields) values ('old-wide', '1.0.0', 1, 'Old wide', '{fields}')"
+        "insert into metadata_tables (table_name, schema_id, major) values ('old_wide_v1', 'old-wide', 1);
+         insert into schemas (id, version, major, title, fields) values ('old-wide', '1.0.0', 1, 'Old wide', '{fields}')"
     ));
     let mut body = small("Old wide", "old-wide", &[]);
     body["schema"]["fields"] = fields.clone();
