@@ -1,6 +1,6 @@
 //! Reading what hooks wrote, in bounded memory and beside the async runtime.
 //!
-//! Invariant: whatever hooks write, reading it takes little memory, and no other work of the server waits for it. Who
+//! Invariant: reading what hooks write takes little memory, and no other work of the server waits for it. Who
 //! can break it: outputs of several hooks that are read at once; so large ones are read one after the other. A hook
 //! that computes more rows than a batch may have; it is found out while they are counted, and its output refused.
 
@@ -78,7 +78,7 @@ impl Outputs {
         let (output, contract, room) = (output.clone(), contract.clone(), Arc::clone(&self.room));
         let most_rows = self.most_rows;
         let read = tokio::task::spawn_blocking(move || -> io::Result<_> {
-            // Reading goes on when nobody waits for it any more.
+            // Reading goes on when its caller is gone.
             let _large = large;
             let mut keep = RowStore::new(&*room, most_rows, HELD_BYTES).after(rows);
             let read = output.outcomes(&contract, &asked, &mut keep)?;

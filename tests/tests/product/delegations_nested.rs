@@ -103,7 +103,7 @@ fn below_a_delegation_only_its_holder_delegates_and_never_for_longer() {
         .problem(409, "parent_not_held");
 }
 
-/// A hint wakes at once; without one, whoever waits looks every 2 s, and would find here what came 1.3 s after it did.
+/// A hint wakes at once; without one, a waiting call looks every 2 s, and would find here what came 1.3 s after it did.
 const AT_ONCE: Duration = Duration::from_millis(700);
 /// How often it is tried: a busy machine may be slow each time but one, and a wait without hints is too long every time.
 const TRIES: usize = 20;

@@ -99,7 +99,7 @@ impl PushRecords {
             };
             let weight = decoder.weigh(chunk.as_deref());
             let room = if weight > FREE {
-                // Whoever waits for memory holds none.
+                // A push that waits for memory holds none.
                 self.flush(&mut push, &mut part).await?;
                 Some(memory.reserve(weight).await?)
             } else {

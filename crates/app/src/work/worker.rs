@@ -6,7 +6,7 @@
 //! many are held, and what waits stays in the queue for other servers.
 //!
 //! Each held unit has a turn. Invariant: a unit at which servers ended runs while no other unit has one, so that its next
-//! end takes nobody with it, and tells who it was. Who can break it: two such units at once, or one that keeps its place
+//! end takes no other unit with it, and tells who it was. Who can break it: two such units at once, or one that keeps its place
 //! while it waits; so it gives both back, and takes all turns at once and needs no place.
 
 use std::collections::BTreeMap;

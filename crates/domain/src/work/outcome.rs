@@ -2,7 +2,7 @@
 //!
 //! The files are untrusted input: a hook may crash in the middle of a line, write bare `NaN`, name records that it
 //! never received, write nothing at all, or write without end. So they are read piece by piece, rows are counted and
-//! written down ([`RowStore`]) as they are read, and what is kept in memory is bounded whatever the files are like.
+//! written down ([`RowStore`]) as they are read, and what is kept in memory is bounded for all files.
 
 mod long_line;
 

@@ -204,7 +204,7 @@ impl PgTx {
                     max_retries: row.max_retries,
                     expired: true,
                     why: row.why,
-                    // Nobody worked on it.
+                    // No worker had it.
                     crashes: 0,
                     task: row
                         .task_id
