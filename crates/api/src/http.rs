@@ -18,4 +18,5 @@ pub(crate) mod render;
 pub(crate) mod rendered;
 pub(crate) mod request_log;
 pub(crate) mod spec;
+pub(crate) mod unread;
 pub(crate) mod upload;

@@ -68,6 +68,7 @@ fn service(services: &Arc<Services>) -> OpenApiService<Expanded<Apis>, ()> {
 /// `/docs`, all below the path of the node's base.
 pub fn routes(services: Services, http: HttpOptions) -> impl Endpoint<Output = poem::Response> + 'static {
     let services = Arc::new(services);
+    let rest = http::unread::ReadRest(http.body);
     let service = service(&services);
     let document = http::spec::finished(&service.spec());
     // Few servers are ever asked for it, and it is another document: made for the first who asks.
@@ -101,8 +102,8 @@ pub fn routes(services: Services, http: HttpOptions) -> impl Endpoint<Output = p
             allowed,
             metrics: Arc::clone(&services.metrics),
             base: services.node.base.clone(),
-            body: http.body,
         })
         .with(http::middleware::Layers::new(http, services.memory.clone()))
         .with(http::base_path::BasePath(services.node.base.clone()))
+        .with(rest)
 }

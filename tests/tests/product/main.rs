@@ -55,6 +55,7 @@ mod storm;
 mod tasks;
 mod two_roles;
 mod two_roles_trace;
+mod unread_bodies;
 mod wire;
 mod withdrawals;
 mod withdrawals_of_runs;

@@ -8,7 +8,7 @@ use poem::http::Uri;
 use poem::http::uri::PathAndQuery;
 use poem::{Endpoint, Middleware, Request, Response, Result};
 
-/// Removes the path of the base from requests. It is the outermost layer: all others see the archive's own paths.
+/// Removes the path of the base from requests. All layers that look at a path are inside it, and see the archive's own paths.
 pub(crate) struct BasePath(pub(crate) BaseUrl);
 
 pub(crate) struct BasePathEndpoint<E>(E, BaseUrl);

@@ -2,28 +2,22 @@
 //! end.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use app::Metrics;
-use bytes::Bytes;
 use domain::{Fault, Invalid};
-use futures::StreamExt as _;
-use futures::stream::BoxStream;
 use pages::BaseUrl;
 use poem::error::{MethodNotAllowedError, NotFoundError, ParsePathError, SizedLimitError};
 use poem::http::{HeaderValue, Method, StatusCode, Uri, Version, header};
-use poem::{Body, Endpoint, IntoResponse, Middleware, Request, Response, Result};
+use poem::{Endpoint, IntoResponse, Middleware, Request, Response, Result};
 use poem_openapi::error::{
     ContentTypeError, ParseParamError, ParsePathError as OaiPathError, ParseRequestPayloadError,
 };
-use tokio::sync::Mutex;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
 
 use crate::http::aliases;
 use crate::http::allow::Allowed;
-use crate::http::body_clock::{BodyClock, BodyLimits};
-use crate::http::listen::Connection;
+use crate::http::body_clock::BodyClock;
 use crate::http::middleware::REQUEST_ID;
 use crate::http::problem::{Problem, ProblemJson, is_auth};
 use crate::http::request_log::Counting;
@@ -38,8 +32,6 @@ pub(crate) struct Edge {
     pub(crate) metrics: Arc<Metrics>,
     /// The address that redirects begin with.
     pub(crate) base: BaseUrl,
-    /// The time that bodies may take.
-    pub(crate) body: BodyLimits,
 }
 
 pub(crate) struct EdgeEndpoint<E>(Arc<E>, Edge);
@@ -59,7 +51,6 @@ impl<E: Endpoint + 'static> Endpoint for EdgeEndpoint<E> {
             allowed,
             metrics,
             base,
-            body,
         } = &self.1;
         let auth = is_auth(request.uri().path());
         if let Some(bare) = without_slash(request.uri()) {
@@ -89,8 +80,7 @@ impl<E: Endpoint + 'static> Endpoint for EdgeEndpoint<E> {
         let begun = std::time::Instant::now();
         let is_read = !auth && is_read(request.method(), operation);
         let version = request.version();
-        let clock = BodyClock::default();
-        let unread = share_body(&mut request, &clock, *body);
+        let clock = request.data::<BodyClock>().cloned().unwrap_or_default();
         let inner = Arc::clone(&self.0);
         let handler = async move { inner.call(request).await.map(IntoResponse::into_response) };
         let running = tokio::spawn(handler.instrument(span.clone()));
@@ -125,9 +115,6 @@ impl<E: Endpoint + 'static> Endpoint for EdgeEndpoint<E> {
         if response.status() == StatusCode::INTERNAL_SERVER_ERROR {
             metrics.unhandled_error();
         }
-        if !clock.is_late() {
-            drain(unread).await;
-        }
         let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         let used = counting.used();
         tracing::info!(
@@ -160,45 +147,6 @@ fn without_slash(uri: &Uri) -> Option<String> {
         uri.query()
             .map_or_else(|| bare.to_owned(), |query| format!("{bare}?{query}")),
     )
-}
-
-type Unread = Arc<Mutex<BoxStream<'static, std::io::Result<Bytes>>>>;
-
-/// Shares the request's body, which is timed, so that the unread rest can be drained afterwards.
-fn share_body(request: &mut Request, clock: &BodyClock, limits: BodyLimits) -> Option<Unread> {
-    let body = request.take_body();
-    if body.is_empty() {
-        return None;
-    }
-    let connection = request.data::<Arc<Connection>>().cloned();
-    let pieces = clock.timed(body.into_bytes_stream().boxed(), limits, connection);
-    let shared: Unread = Arc::new(Mutex::new(pieces));
-    let pieces = futures::stream::unfold(Arc::clone(&shared), |shared| async move {
-        let piece = shared.lock().await.next().await;
-        piece.map(|piece| (piece, shared))
-    });
-    request.set_body(Body::from_bytes_stream(pieces));
-    Some(shared)
-}
-
-/// Reads the unread rest of a request, within bounds. Without this, a client that is still writing would see a broken
-/// pipe instead of its error. A client that sent an unexpected body (an empty chunked one with a GET) would find its
-/// connection closed under its next request.
-async fn drain(unread: Option<Unread>) {
-    const MAX_BYTES: usize = 8 << 20;
-    let Some(unread) = unread else { return };
-    let reading = async {
-        let mut rest = unread.lock().await;
-        let mut read = 0;
-        while let Some(Ok(piece)) = rest.next().await {
-            read += piece.len();
-            if read > MAX_BYTES {
-                return;
-            }
-        }
-    };
-    // The outcome, including a timeout, makes no difference to the response.
-    let _ = tokio::time::timeout(Duration::from_secs(2), reading).await;
 }
 
 /// Returns the response to a request whose body came too slowly. The rest of the body may come later, so the connection

@@ -51,7 +51,7 @@ pub struct HttpOptions {
     pub body: BodyLimits,
 }
 
-/// The outermost middleware layer.
+/// The layer of all that this module names.
 pub(crate) struct Layers(Arc<HttpOptions>, Arc<Limits>, Arc<Places>, Memory);
 
 impl Layers {

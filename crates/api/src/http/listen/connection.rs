@@ -112,6 +112,11 @@ impl Connection {
         };
     }
 
+    /// Returns whether the client may still be sending a request.
+    pub(super) fn in_request(&self) -> bool {
+        locked(&self.clocks).framing.in_request()
+    }
+
     /// Notes whether the client took what was written.
     pub(super) fn wrote(&self, blocked: bool) {
         let mut clocks = locked(&self.clocks);

@@ -27,8 +27,10 @@ enum Place {
     ChunkEnd,
     /// After the last chunk.
     Trailer,
-    /// Not followed any more: HTTP/2, or a request that ends its connection.
+    /// Not followed any more: a request that ends its connection.
     Over,
+    /// Not followed any more: HTTP/2.
+    Frames,
 }
 
 /// Follows the requests of one connection.
@@ -60,11 +62,16 @@ impl Framing {
         self.place == Place::Head
     }
 
+    /// Returns whether a request has begun whose end did not arrive, or is uncertain.
+    pub(super) fn in_request(&self) -> bool {
+        !matches!(self.place, Place::Between | Place::Frames)
+    }
+
     /// Reads the next bytes. Calls `head` for each head that ends in them, with whether its length is ambiguous.
     pub(super) fn read(&mut self, mut bytes: &[u8], mut head: impl FnMut(bool)) {
         while !bytes.is_empty() {
             match self.place {
-                Place::Over => return,
+                Place::Over | Place::Frames => return,
                 Place::Sized(left) => {
                     let (taken, rest) = skip(bytes, left);
                     bytes = rest;
@@ -115,7 +122,7 @@ impl Framing {
         match self.place {
             // RFC 9112 2.2: an empty line before a request is ignored; after a body it ends the trailer.
             Place::Between | Place::Trailer if line.is_empty() => Place::Between,
-            Place::Between | Place::Head if line == HTTP_2 => Place::Over,
+            Place::Between | Place::Head if line == HTTP_2 => Place::Frames,
             Place::Between => Place::Head,
             Place::Head if line.is_empty() => {
                 let (length, chunked) = (self.length.take(), std::mem::take(&mut self.chunked));

@@ -8,9 +8,11 @@ use std::task::{Context, Poll, ready};
 use poem::http::StatusCode;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::Sleep;
 
 use super::answers::raw;
 use super::connection::Connection;
+use crate::http::unread::{MAX_BYTES, MAX_TIME};
 
 /// The response to a head that came too late.
 static LATE: LazyLock<Vec<u8>> = LazyLock::new(|| {
@@ -25,11 +27,23 @@ static LATE: LazyLock<Vec<u8>> = LazyLock::new(|| {
 pub(super) struct Socket {
     stream: TcpStream,
     connection: Arc<Connection>,
+    linger: Option<Linger>,
+}
+
+/// What is still read of a client whose connection ends in the middle of its request: closing with unread bytes would
+/// discard the response, and the client would see a broken pipe instead (RFC 9112 9.6).
+struct Linger {
+    until: Pin<Box<Sleep>>,
+    bytes: usize,
 }
 
 impl Socket {
     pub(super) const fn new(stream: TcpStream, connection: Arc<Connection>) -> Self {
-        Self { stream, connection }
+        Self {
+            stream,
+            connection,
+            linger: None,
+        }
     }
 
     fn wrote<T>(&self, written: Poll<Result<T>>) -> Poll<Result<T>> {
@@ -82,6 +96,25 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+        let this = self.get_mut();
+        ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+        if !this.connection.in_request() {
+            return Poll::Ready(Ok(()));
+        }
+        let linger = this.linger.get_or_insert_with(|| Linger {
+            until: Box::pin(tokio::time::sleep(MAX_TIME)),
+            bytes: 0,
+        });
+        let mut rest = [0; 4096];
+        while linger.bytes < MAX_BYTES && linger.until.as_mut().poll(cx).is_pending() {
+            let mut buffer = ReadBuf::new(&mut rest);
+            // The response was sent; that the client is gone makes no difference to it.
+            let read = ready!(Pin::new(&mut this.stream).poll_read(cx, &mut buffer));
+            match buffer.filled().len() {
+                more if read.is_ok() && more > 0 => linger.bytes += more,
+                _ => break,
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 }
