@@ -1,9 +1,11 @@
 //! JSON: a canonical form, and reading without loss and in bounded memory.
 
 mod exact;
+mod saturate;
 pub mod weight;
 
 pub use exact::{MAX_WEIGHT, double_survives, number_survives, parse_exact};
+pub use saturate::saturate;
 
 use serde_json::{Number, Value};
 

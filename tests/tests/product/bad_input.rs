@@ -1,7 +1,7 @@
 //! Malformed requests: a problem that says what and where, never a 5xx, never a crash.
 
 use blackbox::fixtures::{PASS, small};
-use blackbox::{Answer, World};
+use blackbox::{Answer, Client, World};
 use serde_json::{Value, json};
 
 #[track_caller]
@@ -110,11 +110,7 @@ fn nothing_that_a_client_sends_gives_a_5xx() {
             "{response}"
         );
     }
-    for limit in ["0", "-7", "1000000", "999999999999999999999999999999"] {
-        admin
-            .get(&format!("/data/inputs/records?limit={limit}"))
-            .expect(200);
-    }
+    clamped_numbers(&admin);
 
     // A cursor of one table is refused by another.
     let many: String = (0..3)
@@ -157,8 +153,47 @@ fn nothing_that_a_client_sends_gives_a_5xx() {
     );
 }
 
+/// What is clamped may have any number of digits, in a query and in a body; the same digits elsewhere are refused.
+fn clamped_numbers(admin: &Client) {
+    let json = "application/json";
+    let long = "9".repeat(400);
+    for limit in ["0", "-7", "1000000", &long[..30], &long, &format!("-{long}")] {
+        admin
+            .get(&format!("/data/inputs/records?limit={limit}"))
+            .expect(200);
+        let page = admin
+            .push("/data/inputs/records", json, &format!("{{\"limit\":{limit}}}"))
+            .expect(200);
+        assert!(page["rows"].is_array(), "{page}");
+    }
+    for (body, field, rule) in [
+        (r#"{"limit": 1.5}"#.to_owned(), "limit", "int_parsing"),
+        (r#"{"limit": "7"}"#.to_owned(), "limit", "int_parsing"),
+        (
+            format!(r#"{{"filter": {}}}"#, &long[..30]),
+            "filter",
+            "number_not_exact",
+        ),
+    ] {
+        let refused = admin
+            .push("/data/inputs/records", json, &body)
+            .problem(422, "VALIDATION_ERROR");
+        let error = &refused["errors"][0];
+        assert_eq!(
+            (&error["loc"], &error["type"]),
+            (&json!(["body", field]), &json!(rule)),
+            "{refused}"
+        );
+    }
+    // Below zero, so that nothing waits.
+    admin.get(&format!("/inbox?wait=-{long}")).expect(200);
+    admin.get(&format!("/activity?wait=-{long}")).expect(200);
+    let body = format!("{{\"worker_id\":\"w\",\"wait_seconds\":-{long}}}");
+    admin.push("/claims", json, &body).expect(200);
+}
+
 /// Puts a wrong value in the place of every part of a deploy, one after the other.
-fn every_part_of_a_deploy_replaced(admin: &blackbox::Client, good: &Value) {
+fn every_part_of_a_deploy_replaced(admin: &Client, good: &Value) {
     fn places(value: &Value, at: &str, all: &mut Vec<String>) {
         let inner: Vec<(String, &Value)> = match value {
             Value::Object(map) => map
@@ -201,7 +236,7 @@ fn every_part_of_a_deploy_replaced(admin: &blackbox::Client, good: &Value) {
     }
 }
 
-fn bodies(admin: &blackbox::Client) {
+fn bodies(admin: &Client) {
     let send = |content_type: &str, body: &str| {
         admin
             .send("POST", "/conventions", Some(content_type), body.as_bytes())

@@ -97,7 +97,7 @@ query_params! {
         /// `desc` for newest first; any other value means oldest first.
         order: Option<String>,
         /// Long poll: seconds to wait if there are no entries (at most 30, default 0).
-        wait: Option<i64>,
+        wait: Option<Limit>,
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 use app::Failure;
 use app::memory::{Memory, Reserved};
 use domain::json::weight::weight;
-use domain::json::{MAX_WEIGHT, parse_exact};
+use domain::json::{MAX_WEIGHT, parse_exact, saturate};
 use domain::registry::schema::shortened;
 use domain::{Fault, Invalid, Loc};
 use poem::error::ReadBodyError;
@@ -233,19 +233,32 @@ async fn taken(
 }
 
 fn parse<T: ParseFromJSON + 'static>(bytes: &[u8]) -> Result<T, Invalid> {
-    // An absent body counts as an object without keys, if every key is optional.
-    let own_keys = schemas::<T>()
+    let schemas = schemas::<T>();
+    let properties = schemas
         .get(T::name().as_ref())
-        .is_none_or(|schema| schema.properties.is_empty());
-    if bytes.is_empty() && own_keys {
+        .map(|schema| schema.properties.as_slice())
+        .unwrap_or_default();
+    // An absent body counts as an object without keys, if every key is optional.
+    if bytes.is_empty() && properties.is_empty() {
         return Err(Invalid::one(Fault::missing(
             [],
             "is required, but the body is missing",
         )));
     }
     let bytes = if bytes.is_empty() { b"{}" } else { bytes };
+    // What is clamped may have any number of digits.
+    let clamped: Vec<&str> = properties
+        .iter()
+        .filter(|(_, p)| is_clamped(p))
+        .map(|(key, _)| *key)
+        .collect();
     // It rejects nesting deeper than 128, so neither it nor the walk below can exhaust the stack.
-    parse_value(parse_exact(bytes)?)
+    parse_value(parse_exact(&saturate(bytes, &clamped))?)
+}
+
+/// Returns whether a schema is that of [`crate::http::query::Limit`]: all other integers have a format.
+fn is_clamped(schema: &MetaSchemaRef) -> bool {
+    matches!(schema, MetaSchemaRef::Inline(inline) if inline.ty == "integer" && inline.format.is_none())
 }
 
 fn parse_value<T: ParseFromJSON + 'static>(value: Value) -> Result<T, Invalid> {

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use domain::{Actor, Invalid, ServiceAccountId, UserId};
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
-use poem_openapi::types::{ParseError, ParseFromParameter, ParseResult, Type};
+use poem_openapi::types::{ParseError, ParseFromJSON, ParseFromParameter, ParseResult, ToJSON, Type};
+use serde_json::Value;
 
 use crate::http::problem::Problem;
 
@@ -20,7 +21,8 @@ pub(crate) fn refused_body(field: &str, invalid: Invalid) -> Problem {
     Problem::invalid(&invalid.of_field(field), "body")
 }
 
-/// A page size in a query: an integer with any number of digits, saturated to 64 bits.
+/// A page size, or the seconds of a long poll: an integer with any number of digits, saturated to 64 bits. In a body, too,
+/// which [`super::body`] knows by the schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Limit(pub(crate) i64);
 
@@ -60,6 +62,22 @@ impl ParseFromParameter for Limit {
     }
 }
 
+impl ParseFromJSON for Limit {
+    fn parse_from_json(value: Option<Value>) -> ParseResult<Self> {
+        let value = value.unwrap_or_default();
+        let number = value.as_i64().or_else(|| value.as_u64().map(|_| i64::MAX));
+        number
+            .map(Self)
+            .ok_or_else(|| ParseError::custom("must be an integer"))
+    }
+}
+
+impl ToJSON for Limit {
+    fn to_json(&self) -> Option<Value> {
+        Some(self.0.into())
+    }
+}
+
 /// Returns the page size of a list whose limit must be between 1 and the maximum (WC-1.7).
 pub(crate) fn strict_page_size(limit: Option<Limit>, (usual, most): (u32, u32)) -> Result<u32, Problem> {
     let Some(Limit(number)) = limit else {
@@ -85,8 +103,9 @@ pub(crate) fn page_size(limit: Option<Limit>, (usual, most): (u32, u32)) -> u32 
 }
 
 /// Returns the duration of a long poll: 0 by default, at most 30 s.
-pub(crate) fn wait(seconds: Option<i64>) -> Duration {
-    Duration::from_secs(seconds.unwrap_or(0).clamp(0, 30).unsigned_abs())
+pub(crate) fn wait(seconds: Option<Limit>) -> Duration {
+    let seconds = seconds.map_or(0, |Limit(seconds)| seconds);
+    Duration::from_secs(seconds.clamp(0, 30).unsigned_abs())
 }
 
 /// Parses `user:<id>` or `service_account:<id>`.
@@ -115,8 +134,7 @@ pub(crate) fn bounded(field: &str, text: Option<String>, most: usize) -> Result<
 
 /// Returns the size of a value as JSON in bytes, with every number written out as PostgreSQL stores and returns it:
 /// `1e308` has 309 digits.
-fn size(value: &serde_json::Value) -> usize {
-    use serde_json::Value;
+fn size(value: &Value) -> usize {
     match value {
         Value::Number(number) => {
             let text = number.to_string();
@@ -140,7 +158,7 @@ fn size(value: &serde_json::Value) -> usize {
 }
 
 /// Checks that a JSON value of the body has at most `most` bytes.
-pub(crate) fn bounded_json(field: &str, value: &serde_json::Value, most: usize) -> Result<(), Problem> {
+pub(crate) fn bounded_json(field: &str, value: &Value, most: usize) -> Result<(), Problem> {
     let size = size(value);
     if size > most {
         return Err(refused_body(

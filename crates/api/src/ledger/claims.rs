@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::http::body::Body;
 use crate::http::gate::Gate;
 use crate::http::problem::{Problem, path};
-use crate::http::query::{bounded, refused_body, wait};
+use crate::http::query::{Limit, bounded, refused_body, wait};
 use crate::http::render::model_time;
 use crate::ledger::delegations::Tag;
 use crate::services::Services;
@@ -36,7 +36,7 @@ struct ClaimBody {
     /// start with the first progress report.
     begin: Option<bool>,
     /// Long poll: seconds to wait if there is nothing to claim (at most 30, default 0).
-    wait_seconds: Option<i64>,
+    wait_seconds: Option<Limit>,
 }
 
 /// A claimed delegation. Every later request about it must carry its id and attempt.

@@ -91,7 +91,7 @@ impl InboxApi {
         limit: Query<Option<Limit>>,
         /// Long poll: seconds to wait if there are no messages (at most 30, default 0).
         #[oai(name = "wait")]
-        seconds: Query<Option<i64>>,
+        seconds: Query<Option<Limit>>,
     ) -> Result<Json<InboxList>, Problem> {
         let items = self
             .0

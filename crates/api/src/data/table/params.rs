@@ -38,8 +38,8 @@ pub(crate) struct TableQueryBody {
     filter: Option<Value>,
     /// `next_cursor` of the previous page.
     cursor: Option<String>,
-    /// Number of rows per page (1–1000, default 50). Does not apply to whole tables.
-    limit: Option<i64>,
+    /// Number of rows per page (1–1000, default 50). Other numbers are clamped. Does not apply to whole tables.
+    limit: Option<Limit>,
     /// `column[:asc|:desc]`; separate several columns by commas. Rows without a value come last.
     sort: Option<String>,
     /// Reads the data that was current at this time (RFC 3339, or a date).
@@ -89,7 +89,7 @@ impl TryFrom<TableQuery> for TableParams {
         let body = TableQueryBody {
             filter,
             cursor: query.cursor,
-            limit: query.limit.map(|Limit(number)| number),
+            limit: query.limit,
             sort: query.sort,
             as_of: query.as_of,
         };
@@ -107,7 +107,7 @@ impl TableParams {
                 as_of: as_of.map(|text| moment("as_of", &text)).transpose()?,
                 cursor: body.cursor.filter(|text| !text.is_empty()),
             },
-            limit: body.limit,
+            limit: body.limit.map(|Limit(number)| number),
             place,
         })
     }
