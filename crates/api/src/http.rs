@@ -14,6 +14,7 @@ pub(crate) mod middleware;
 pub(crate) mod problem;
 pub(crate) mod query;
 pub(crate) mod query_params;
+pub(crate) mod query_string;
 pub(crate) mod render;
 pub(crate) mod rendered;
 pub(crate) mod request_log;

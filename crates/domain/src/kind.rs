@@ -233,6 +233,18 @@ impl Coded for Invalid {
     }
 }
 
+/// Returns a text as it is stored: with at most `most` characters, of which the last is `…` if the text has more. In place
+/// of the character NUL, which PostgreSQL cannot store, it has U+FFFD.
+pub fn limited(text: &str, most: usize) -> String {
+    let storable = |c| if c == '\0' { char::REPLACEMENT_CHARACTER } else { c };
+    if text.chars().nth(most).is_none() {
+        text.chars().map(storable).collect()
+    } else {
+        let kept = text.chars().take(most.saturating_sub(1));
+        kept.map(storable).chain(['…']).collect()
+    }
+}
+
 /// Shortens a client's text for a message.
 pub fn shortened(text: &str) -> String {
     const MOST: usize = 80;
@@ -252,6 +264,15 @@ mod tests {
         let fault = Fault::value(["name".into()], "must be lower case").under(&["hooks".into(), 0.into()]);
         assert_eq!(fault.to_string(), "hooks[0].name: must be lower case");
         assert_eq!(fault.field(), "hooks[0].name");
+    }
+
+    // proves EDG-1
+    #[test]
+    fn a_text_that_is_cut_or_cannot_be_stored_shows_it() {
+        assert_eq!(limited("übel", 4), "übel");
+        assert_eq!(limited("übler", 4), "übl…");
+        assert_eq!(limited("a\0b", 3), "a\u{fffd}b");
+        assert_eq!(limited("", 0), "");
     }
 
     #[test]

@@ -312,3 +312,60 @@ fn bodies(admin: &Client) {
     }
     admin.finish(&run);
 }
+
+// proves EDG-1
+#[test]
+fn a_parameter_that_has_two_readings_is_refused() {
+    let world = World::start();
+    let server = world.serve("a");
+    let admin = server.admin();
+    let pass = world.script("pass", PASS);
+    admin
+        .post("/conventions", &small("Inputs", "inputs", &[("pass", &pass)]))
+        .expect(201);
+    for (query, field, rule) in [
+        ("limit=1&limit=2", "limit", "duplicate_key"),
+        ("as_of=2020-01-01&as_of=", "as_of", "duplicate_key"),
+        ("filter=%ff", "filter", "value_error"),
+    ] {
+        let refused = admin
+            .get(&format!("/data/inputs/records?{query}"))
+            .problem(422, "VALIDATION_ERROR");
+        let error = &refused["errors"][0];
+        assert_eq!(
+            (&error["loc"], &error["type"]),
+            (&json!(["query", field]), &json!(rule)),
+            "{refused}"
+        );
+    }
+    admin.get("/data/inputs/records?utm=1&utm=2&limit=1").expect(200);
+    admin.get("/activity?kind=A&kind=B").expect(200);
+    // Who may not ask learns nothing about parameters.
+    server
+        .anonymous()
+        .get("/activity?limit=1&limit=2")
+        .problem(401, "missing_token");
+
+    let run = admin.open("inputs", 10);
+    let to = format!("/ingestions/{run}/records");
+    let line = "{\"source_id\":\"a\",\"metadata\":{\"label\":\"x\"}}\n";
+    for (query, name) in [
+        ("dry_runn=true", "dry_runn"),
+        ("dry_run=true&dry_run=false", "dry_run"),
+    ] {
+        let refused = admin
+            .push(&format!("{to}?{query}"), "application/x-ndjson", line)
+            .problem(422, "VALIDATION_ERROR");
+        assert_eq!(refused["errors"][0]["loc"], json!(["query", name]), "{refused}");
+    }
+    let refused = admin
+        .push(
+            &format!("{to}?delimiter=tab"),
+            "text/csv; delimiter=\";\"",
+            "id\tlabel\na\tx\n",
+        )
+        .problem(422, "VALIDATION_ERROR");
+    assert_eq!(refused["field"], "delimiter", "{refused}");
+    // Nothing was stored: otherwise the line would be `repeated`.
+    assert_eq!(admin.push_lines(&run, line)["accepted"], 1);
+}

@@ -318,7 +318,7 @@ fn only_its_owner_changes_a_draft_and_the_conventions_rules_hold() {
             .unwrap()
             .problem(422, "VALIDATION_ERROR");
         assert!(
-            refused["detail"].as_str().unwrap().contains("before its file"),
+            refused["detail"].as_str().unwrap().contains("besides its file"),
             "{refused}"
         );
     }
@@ -465,4 +465,40 @@ echo "{\"id\":\"$id\",\"features\":[{\"note\":\"fine\"}]}" > "$OSA_OUT/features.
             .contains("its image cannot be run"),
         "{failed}"
     );
+}
+
+// proves EDG-1
+#[test]
+fn a_form_with_two_files_is_refused_because_one_would_be_lost() {
+    let world = World::start();
+    let server = world.serve("a");
+    let admin = server.admin();
+    let pass = world.script("pass", PASS);
+    deploy(&admin, "Two files", &[("pass", &pass)], None);
+    let srn = draft(&admin, "two-files", &json!({"label": "a"}));
+    let files = format!("/depositions/{srn}/files");
+    let mut two = form("file", "one.txt", b"one");
+    two.truncate(two.len() - b"--XX--\r\n".len());
+    two.extend(form("file", "two.txt", b"two"));
+    let kind = Some("multipart/form-data; boundary=XX");
+    let refused = admin
+        .send("POST", &files, kind, two.as_slice())
+        .unwrap()
+        .problem(422, "VALIDATION_ERROR");
+    assert!(
+        refused["detail"].as_str().unwrap().contains("two files"),
+        "{refused}"
+    );
+    admin
+        .get(&format!("{files}/one.txt"))
+        .problem(404, "NotFoundError");
+    // Other fields after a file are no obstacle.
+    let mut one = form("file", "one.txt", b"one");
+    one.truncate(one.len() - b"--XX--\r\n".len());
+    one.extend(form("note", "x.txt", &[b'x'; 30_000]));
+    admin
+        .send("POST", &files, kind, one.as_slice())
+        .unwrap()
+        .expect(200);
+    assert_eq!(admin.send_raw(&format!("{files}/one.txt")).1, b"one");
 }

@@ -1,7 +1,9 @@
-//! The `Allow` header of a 405 (RFC 9110 15.5.6), from the OpenAPI document: the framework does not expose a path's
-//! methods.
+//! The `Allow` header of a 405 (RFC 9110 15.5.6) and the query parameters of an operation, from the OpenAPI document: the
+//! framework does not expose them.
 
 use serde_json::Value;
+
+use crate::http::query_string::KnownQuery;
 
 /// A path of the document.
 struct Template {
@@ -9,8 +11,14 @@ struct Template {
     segments: Vec<Option<String>>,
     /// Its methods, as `Allow` has them.
     methods: String,
-    /// Its operations: method and `operationId`.
-    operations: Vec<(String, String)>,
+    operations: Vec<Operation>,
+}
+
+/// An operation of a path.
+struct Operation {
+    method: String,
+    id: String,
+    query: KnownQuery,
 }
 
 /// The allowed methods of every path.
@@ -24,16 +32,17 @@ impl Allowed {
         let template = |(path, operations): (&String, &Value)| {
             let segment =
                 |segment: &str| Some(segment.to_owned()).filter(|segment| !segment.starts_with('{'));
-            let operations: Vec<(String, String)> = operations
+            let operations: Vec<Operation> = operations
                 .as_object()
                 .into_iter()
                 .flatten()
-                .map(|(method, operation)| {
-                    let id = operation["operationId"].as_str().unwrap_or_default();
-                    (method.to_uppercase(), id.to_owned())
+                .map(|(method, operation)| Operation {
+                    method: method.to_uppercase(),
+                    id: operation["operationId"].as_str().unwrap_or_default().to_owned(),
+                    query: KnownQuery::of(operation),
                 })
                 .collect();
-            let methods: Vec<&str> = operations.iter().map(|(method, _)| method.as_str()).collect();
+            let methods: Vec<&str> = operations.iter().map(|o| o.method.as_str()).collect();
             Template {
                 segments: path.split('/').map(segment).collect(),
                 methods: methods.join(", "),
@@ -50,13 +59,18 @@ impl Allowed {
 
     /// Returns the `operationId` of a request; empty for what is not in the document.
     pub(crate) fn operation(&self, method: &str, path: &str) -> &str {
-        let operations = self
-            .template(path)
-            .map_or(&[][..], |template| &template.operations);
-        operations
-            .iter()
-            .find(|(known, _)| known == method)
-            .map_or("", |(_, operation)| operation)
+        self.find(method, path).map_or("", |operation| &operation.id)
+    }
+
+    /// Returns the query parameters of a request; none for what is not in the document.
+    pub(crate) fn query(&self, method: &str, path: &str) -> KnownQuery {
+        self.find(method, path)
+            .map_or_else(KnownQuery::default, |operation| operation.query.clone())
+    }
+
+    fn find(&self, method: &str, path: &str) -> Option<&Operation> {
+        let operations = &self.template(path)?.operations;
+        operations.iter().find(|operation| operation.method == method)
     }
 
     fn template(&self, path: &str) -> Option<&Template> {

@@ -18,10 +18,11 @@ use poem_openapi::payload::{Json, Payload};
 use poem_openapi::registry::{MetaMediaType, MetaRequest, MetaSchema, MetaSchemaRef, Registry};
 use poem_openapi::types::ParseFromJSON;
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::http::client::Client;
 use crate::http::problem::{Problem, is_auth};
+use crate::http::query_string::{decoded, pairs};
 
 /// Maximum size of a JSON body, in bytes.
 pub(crate) const MAX_BYTES: usize = 4 * 1024 * 1024;
@@ -144,26 +145,27 @@ impl<'a, T: ParseFromJSON + 'static> ApiExtractor<'a> for FormBody<T> {
     ) -> poem::Result<Self> {
         let is_form = |given: &str| given.split(';').next().unwrap_or_default().trim() == FORM;
         let (bytes, _room) = taken(request, body, FORM, is_form).await?;
-        let mut fields = serde_json::Map::new();
-        for (key, value) in url::form_urlencoded::parse(&bytes) {
-            let again = fields.insert(key.to_string(), Value::String(value.into_owned()));
-            if again.is_some() {
-                // RFC 6749 section 3.2: parameters must not be included more than once.
-                let twice = Fault {
-                    loc: vec![shortened(&key).into()],
-                    message: "is given twice".to_owned(),
-                    rule: "duplicate_key",
-                };
-                return Err(Problem::invalid(&Invalid::one(twice), "body")
-                    .on(path(request))
-                    .into());
-            }
-        }
-        let value = Value::Object(fields);
+        let parsed = fields_of_form(&bytes).and_then(|fields| parse_value(Value::Object(fields)));
         Ok(Self(
-            parse_value(value).map_err(|e| Problem::invalid(&e, "body").on(path(request)))?,
+            parsed.map_err(|e| Problem::invalid(&e, "body").on(path(request)))?,
         ))
     }
+}
+
+/// Returns the fields of a form. None may come twice (RFC 6749 section 3.2), and all are UTF-8.
+fn fields_of_form(form: &[u8]) -> Result<Map<String, Value>, Invalid> {
+    let mut fields = Map::new();
+    for (key, value) in pairs(form) {
+        let (Some(key), Some(value)) = (decoded(key), decoded(value)) else {
+            return Err(Invalid::value("is not valid UTF-8"));
+        };
+        if fields.contains_key(&key) {
+            let twice = Fault::typed("duplicate_key", [shortened(&key).into()], "is given twice");
+            return Err(Invalid::one(twice));
+        }
+        fields.insert(key, Value::String(value));
+    }
+    Ok(fields)
 }
 
 /// Returns the path of a request below `/api/v1`, which routing removed.

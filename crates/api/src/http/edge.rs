@@ -65,6 +65,10 @@ impl<E: Endpoint + 'static> Endpoint for EdgeEndpoint<E> {
             *request.uri_mut() = target;
         }
         let methods = allowed.at(request.uri().path());
+        if request.uri().query().is_some() {
+            let known = allowed.query(request.method().as_str(), request.uri().path());
+            request.set_data(known);
+        }
         let id = request.header(REQUEST_ID).unwrap_or_default();
         let operation = allowed.operation(request.method().as_str(), request.uri().path());
         let span = tracing::info_span!(

@@ -12,6 +12,7 @@ use poem_openapi::registry::{MetaSecurityScheme, Registry};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 
 use crate::http::problem::Problem;
+use crate::http::query_string::KnownQuery;
 
 /// Name of the security scheme. The operation's requirement follows it after a space; [`crate::http::spec`] splits the
 /// two.
@@ -85,10 +86,19 @@ impl<'a, A: Action> ApiExtractor<'a> for Gate<A> {
         _: &mut RequestBody,
         _: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
-        match permit(request).await {
+        let permit = permit(request).await;
+        match permit.and_then(|permit| check_query(request).map(|()| permit)) {
             Ok(permit) => Ok(Self(permit)),
             Err(problem) => Err(problem.on(request.uri().path()).into()),
         }
+    }
+}
+
+/// Refuses query parameters that have two readings.
+fn check_query(request: &Request) -> Result<(), Problem> {
+    match (request.data::<KnownQuery>(), request.uri().query()) {
+        (Some(known), Some(query)) => known.check(query).map_err(|e| Problem::invalid(&e, "query")),
+        _ => Ok(()),
     }
 }
 

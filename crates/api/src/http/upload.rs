@@ -1,11 +1,13 @@
 //! `multipart/form-data` with one file (RFC 7578), read as a stream: a file is never held in memory.
 
+use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use app::views::ByteStream;
 use domain::Invalid;
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::StreamExt as _;
+use futures::stream::try_unfold;
 use poem::http::{StatusCode, header};
 use poem::{Request, RequestBody};
 use poem_openapi::registry::{MetaMediaType, MetaRequest, MetaSchema, MetaSchemaRef, Registry};
@@ -18,18 +20,46 @@ use crate::http::query::refused_body;
 /// Name of the form field that holds the file.
 const FIELD: &str = "file";
 
-/// Maximum number of bytes of a form before its file.
+/// Maximum number of bytes of a form besides its file.
 const MAX_OUTSIDE: usize = 64 * 1024;
 
 /// A form with a file, of which nothing has been read yet.
 pub(crate) struct Upload {
     form: multer::Multipart<'static>,
-    /// Whether the file is being read; the reader limits its size.
-    in_file: Arc<AtomicBool>,
+    outside: Arc<Outside>,
     /// The size of the form, in bytes, if its sender tells it.
     size: Option<u64>,
     /// The name of its sender.
     client: String,
+}
+
+/// Counts what is read of a form besides its file, before and after it. The reader of the file limits the file's size.
+#[derive(Debug, Default)]
+struct Outside {
+    in_file: AtomicBool,
+    bytes: AtomicUsize,
+}
+
+impl Outside {
+    /// Counts a piece. Part of the last one before the file may be the file's.
+    fn count(&self, piece: usize) -> io::Result<()> {
+        if self.in_file.load(Ordering::Relaxed)
+            || self.bytes.fetch_add(piece, Ordering::Relaxed) <= MAX_OUTSIDE
+        {
+            return Ok(());
+        }
+        let why = format!("it has more than {MAX_OUTSIDE} bytes besides its file");
+        Err(io::Error::other(why))
+    }
+
+    fn file_begins(&self) {
+        self.in_file.store(true, Ordering::Relaxed);
+    }
+
+    fn file_ends(&self) {
+        self.bytes.store(0, Ordering::Relaxed);
+        self.in_file.store(false, Ordering::Relaxed);
+    }
 }
 
 /// The file of a form.
@@ -83,26 +113,19 @@ impl<'a> ApiExtractor<'a> for Upload {
                 "the body must be multipart/form-data, with its boundary in Content-Type",
             )
         })?;
-        let in_file = Arc::new(AtomicBool::new(false));
-        let seen = Arc::clone(&in_file);
-        let mut outside = 0;
+        let outside = Arc::<Outside>::default();
+        let counted = Arc::clone(&outside);
         // multer buffers its input until it finds a boundary or the end of a part's headers: without this limit, a
         // whole body that has none.
         let stream = body.take()?.into_bytes_stream().map(move |piece| {
             let piece = piece?;
-            if !seen.load(Ordering::Relaxed) {
-                if outside > MAX_OUTSIDE {
-                    let why = format!("it has more than {MAX_OUTSIDE} bytes before its file");
-                    return Err(std::io::Error::other(why));
-                }
-                outside += piece.len();
-            }
-            Ok(piece)
+            counted.count(piece.len())?;
+            Ok::<_, io::Error>(piece)
         });
         let size = request.headers().get(header::CONTENT_LENGTH);
         Ok(Self {
             form: multer::Multipart::new(stream, boundary),
-            in_file,
+            outside,
             size: size.and_then(|size| size.to_str().ok()?.parse().ok()),
             client: Client::named(request).to_owned(),
         })
@@ -120,7 +143,8 @@ impl Upload {
         &self.client
     }
 
-    /// Returns the file: the form's field `file`. Fields before it are skipped; fields after it are not read.
+    /// Returns the file: the form's field `file`. Other fields are skipped; a second file is an error at the end of the
+    /// first, because it would be lost.
     pub(crate) async fn file(mut self) -> Result<UploadedFile, Problem> {
         let broken = |e: multer::Error| {
             // For a stream that ended early only the source error holds the cause.
@@ -135,16 +159,10 @@ impl Upload {
                 let why = "must be a file: its part of the form must have a filename";
                 return Err(refused_body(FIELD, Invalid::value(why)));
             };
-            // The form must outlive its field.
-            self.in_file.store(true, Ordering::Relaxed);
-            let form = self.form;
-            let content = field.map_err(std::io::Error::other).map(move |piece| {
-                let _ = &form;
-                piece
-            });
+            self.outside.file_begins();
             return Ok(UploadedFile {
                 name,
-                content: content.boxed(),
+                content: content(self.form, field, self.outside),
             });
         }
         Err(refused_body(
@@ -152,6 +170,32 @@ impl Upload {
             Invalid::value("is required, but the form has no such part"),
         ))
     }
+}
+
+/// Returns the content of a file, and reads the form to its end.
+fn content(
+    form: multer::Multipart<'static>,
+    file: multer::Field<'static>,
+    outside: Arc<Outside>,
+) -> ByteStream {
+    let pieces = try_unfold(
+        (form, file, outside),
+        |(mut form, mut file, outside)| async move {
+            if let Some(piece) = file.chunk().await.map_err(io::Error::other)? {
+                return Ok(Some((piece, (form, file, outside))));
+            }
+            // The form goes on when its field is gone.
+            drop(file);
+            outside.file_ends();
+            while let Some(field) = form.next_field().await.map_err(io::Error::other)? {
+                if field.name() == Some(FIELD) {
+                    return Err(io::Error::other("the form has two files, and takes one"));
+                }
+            }
+            Ok(None)
+        },
+    );
+    pieces.boxed()
 }
 
 impl UploadedFile {

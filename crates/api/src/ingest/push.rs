@@ -90,11 +90,23 @@ fn dialect(request: &Request, dialect: Dialect, delimiter: Option<&str>) -> Resu
             _ => {}
         }
     }
-    match delimiter.filter(|text| !text.is_empty()).or(of_type) {
-        None => Ok(dialect),
-        Some(text) => dialect
+    let delimited = |text: &str| {
+        dialect
             .delimited_by(text)
-            .map_err(|rule| refused("delimiter", rule)),
+            .map_err(|rule| refused("delimiter", rule))
+    };
+    let of_query = delimiter
+        .filter(|text| !text.is_empty())
+        .map(delimited)
+        .transpose()?;
+    let of_type = of_type.map(delimited).transpose()?;
+    match (of_query, of_type) {
+        (Some(one), Some(other)) if one != other => {
+            let rule =
+                Invalid::value("is another one than the parameter delimiter of the content type names");
+            Err(refused("delimiter", rule))
+        }
+        (of_query, of_type) => Ok(of_query.or(of_type).unwrap_or(dialect)),
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use domain::ingest::pulled::{PulledRecord, content_hash_with_files};
 use domain::ingest::refused::MAX_STORED_OF_A_PULL;
+use domain::kind::limited;
 use domain::registry::schema::MetadataChecker;
 use domain::{FieldDefinition, SourceId};
 use ports::ingest::IngestLine;
@@ -35,8 +36,7 @@ impl Given {
     fn refuse(&mut self, line: u64, source_id: Option<String>, why: &str) {
         self.refused += 1;
         if self.refusals.len() < MAX_TOLD {
-            let why = why.chars().filter(|c| *c != '\0').take(MAX_REASON).collect();
-            self.refusals.push((line, source_id, why));
+            self.refusals.push((line, source_id, limited(why, MAX_REASON)));
         }
     }
 }

@@ -10,6 +10,7 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use domain::kind::limited;
 use domain::work::failure::{FailureAction, FailureKind, Stage, Tried};
 use domain::work::outcome::{HookOutput, MAX_REASON};
 use domain::{RecordOutcome, RunStatus, SourceId};
@@ -228,7 +229,7 @@ impl HookExecution {
             why.push_str("; ");
             why.push_str(&self.faults.join("; "));
         }
-        why.chars().take(MAX_REASON).collect()
+        limited(&why, MAX_REASON)
     }
 
     fn add_log(&mut self, end: &dyn Display, log: &[u8]) {

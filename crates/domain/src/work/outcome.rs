@@ -288,13 +288,17 @@ impl ReadOutput {
     }
 }
 
+/// Returns a reason as it is stored. One that is no text is kept as JSON.
 fn text_of(value: &Value, key: &str, default: &str) -> String {
-    limited(value.get(key).and_then(Value::as_str).unwrap_or(default))
+    match value.get(key) {
+        None | Some(Value::Null) => limited(default),
+        Some(Value::String(text)) => limited(text),
+        Some(other) => limited(&other.to_string()),
+    }
 }
 
 fn limited(text: &str) -> String {
-    // PostgreSQL cannot store NUL.
-    text.chars().filter(|c| *c != '\0').take(MAX_REASON).collect()
+    crate::kind::limited(text, MAX_REASON)
 }
 
 /// A text that is not JSON, or not what it should be, or whose values would be changed by reading them.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;
+use serde_json::json;
 
 use super::*;
 use crate::registry::hook::{ColumnDef, JsonType};
@@ -88,6 +89,32 @@ fn later_files_override_earlier_ones_and_unknown_ids_are_passed_over() {
         found[&"b".parse::<SourceId>().unwrap()],
         RecordOutcome::Rejected("no".into())
     );
+}
+
+// proves EDG-1
+#[test]
+fn a_reason_is_kept_or_shows_that_it_was_cut() {
+    let lines = [
+        json!({"id": "a", "reason": "x".repeat(MAX_REASON)}),
+        json!({"id": "b", "reason": "x".repeat(MAX_REASON + 1)}),
+        json!({"id": "c", "reason": {"code": 7}}),
+        json!({"id": "d", "reason": null}),
+    ]
+    .map(|line| line.to_string());
+    let output = HookOutput {
+        rejections: lines.join("\n").into_bytes().into(),
+        ..HookOutput::default()
+    };
+    let contract = contract(&[], Cardinality::Many);
+    let found = read(&output, &contract, &asked(&["a", "b", "c", "d"])).outcomes;
+    let of = |name: &str| found[&name.parse::<SourceId>().unwrap()].clone();
+    assert_eq!(of("a"), RecordOutcome::Rejected("x".repeat(MAX_REASON)));
+    assert_eq!(
+        of("b"),
+        RecordOutcome::Rejected(format!("{}…", "x".repeat(MAX_REASON - 1)))
+    );
+    assert_eq!(of("c"), RecordOutcome::Rejected("{\"code\":7}".into()));
+    assert_eq!(of("d"), RecordOutcome::Rejected("the hook gave no reason".into()));
 }
 
 #[test]
