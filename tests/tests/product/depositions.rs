@@ -495,7 +495,7 @@ fn a_form_with_two_files_is_refused_because_one_would_be_lost() {
     // Other fields after a file are no obstacle.
     let mut one = form("file", "one.txt", b"one");
     one.truncate(one.len() - b"--XX--\r\n".len());
-    one.extend(form("note", "x.txt", &[b'x'; 30_000]));
+    one.extend(form("note", "x.txt", &vec![b'x'; 30_000]));
     admin
         .send("POST", &files, kind, one.as_slice())
         .unwrap()
