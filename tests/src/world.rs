@@ -117,6 +117,8 @@ impl World {
             ("HALLMARK_LIMITS__LEDGER_PER_MINUTE", "0"),
             // Many tests kill servers, and no work is at fault.
             ("HALLMARK_WORKER__MAX_CRASHES", "1000"),
+            // What ingesters ask is on this machine, and trying out another network takes its time.
+            ("HALLMARK_RUNNER__LOCAL_INGESTER_NETWORK", "host"),
         ];
         // `cargo xtask ci` runs the tests of hooks a second time, without bubblewrap.
         let sandbox = std::env::var("HALLMARK_TEST_SANDBOX").ok();

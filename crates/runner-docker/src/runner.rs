@@ -108,6 +108,10 @@ impl Runner for DockerRunner {
         self.inner.engine.product()
     }
 
+    fn ingester_name(&self, image: &str) -> &'static str {
+        self.name(image)
+    }
+
     async fn stage(
         &self,
         _image: &str,

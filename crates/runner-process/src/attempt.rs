@@ -12,6 +12,7 @@ use runner_workdir::{Done, Owner, WorkDir, cancelled, read_pull};
 use crate::cgroup::{Cgroup, Cgroups};
 use crate::image::{ImageError, Policy, verified_copy};
 use crate::launch::{Hold, Isolation, Launcher, not_started};
+use crate::network::Network;
 use crate::options::ProcessRunnerOptions;
 use crate::program::Program;
 use crate::supervisor::Report;
@@ -127,6 +128,9 @@ impl Inner {
         if let Isolation::Refused(why) = &self.launcher.isolation {
             return Ok(Done::never_ran(FailureKind::Misconfigured(why.clone())));
         }
+        if let (Network::Refused(why), true) = (&self.launcher.network, what.program.ingester) {
+            return Ok(Done::never_ran(FailureKind::Misconfigured(why.clone())));
+        }
         let sees = |path: &Path| self.launcher.shows(path);
         let copy = work.part("image").join(what.program.name);
         match verified_copy(what.image, what.digest, self.policy(&sees), &copy) {
@@ -153,10 +157,11 @@ impl Inner {
     ) -> Result<Done, RunnerError> {
         let bounds = Bounds::new(limits, &self.options);
         let memory = limits.memory.bytes();
+        let helper = self.launcher.network.helper_memory(program);
         // Where one cannot be made after all, the watchdog holds the limits alone.
         let cgroup = self.cgroups.as_ref().and_then(|groups| {
             let name = work.path().file_name()?.to_string_lossy().into_owned();
-            let made = groups.make(&name, memory, self.options.most_processes);
+            let made = groups.make(&name, memory.saturating_add(helper), self.options.most_processes);
             made.inspect_err(|error| tracing::warn!(%error, "a control group could not be made"))
                 .ok()
         });
@@ -226,6 +231,11 @@ impl Inner {
             Some(Report::NotStarted(why)) => Ok(Some(FailureKind::ImageUnusable(format!(
                 "it could not be started: {why}"
             )))),
+            // Of the ingester, nothing ran: it is the machine's failure, and may pass.
+            Some(Report::NoNetwork(why)) => {
+                tracing::warn!(why, "an ingester was given no network of its own");
+                Err(RunnerError::new("give the ingester a network of its own", why))
+            }
             // Only the supervisor's death leaves no report. Running as the server's user, the hook may have killed it.
             None => match ended.status.terminating_signal() {
                 Some(signal) => Ok(Some(FailureKind::Signalled(signal))),

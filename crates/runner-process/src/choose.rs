@@ -1,4 +1,4 @@
-//! Which sandbox hooks run in: the first of the wanted ones that a trial shows to work.
+//! Which sandbox hooks run in, and which network ingesters have: the first of the wanted ones that a trial shows to work.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -10,15 +10,70 @@ use runner_workdir::{Done, WorkDir, writing};
 
 use crate::attempt::{Inner, owner};
 use crate::launch::{Isolation, Launcher};
-use crate::options::{SandboxKind, UseSandbox};
+use crate::network::{Helper, Network};
+use crate::options::{IngesterNetwork, SandboxKind, UseSandbox};
 use crate::program::Program;
 
 /// The name of the program with which a sandbox is tried out.
 const TRIAL: &str = "trial";
 
 impl Inner {
-    /// Chooses the first kind of sandbox that works.
+    /// Chooses the first kind of sandbox that works, and the network of ingesters in it.
     pub(crate) fn choose(&mut self) {
+        self.choose_sandbox();
+        let wanted = self.options.ingester_network;
+        let why = match wanted {
+            IngesterNetwork::Host => "runner.local_ingester_network is host".to_owned(),
+            IngesterNetwork::Auto | IngesterNetwork::Isolated => match self.choose_helper() {
+                Ok(()) => return,
+                Err(why) => why,
+            },
+        };
+        if wanted == IngesterNetwork::Auto && self.launcher.is_sandbox() {
+            tracing::warn!(
+                why,
+                "ingesters share the network of this machine, its loopback included"
+            );
+        }
+        self.launcher.network = match wanted {
+            IngesterNetwork::Isolated => Network::Refused(format!(
+                "{why}; install pasta (package passt) or slirp4netns and start the server again, or run ingesters as containers, or set runner.local_ingester_network = auto to let them share the machine's network"
+            )),
+            IngesterNetwork::Auto | IngesterNetwork::Host => Network::Host(why),
+        };
+    }
+
+    /// Gives ingesters a network of their own by the first helper that works. Returns why there is none.
+    fn choose_helper(&mut self) -> Result<(), String> {
+        if !self.launcher.is_sandbox() {
+            return Err("a network of their own needs a sandbox".to_owned());
+        }
+        if !self.launcher.has_supervisor() {
+            return Err("a network of their own needs a supervisor".to_owned());
+        }
+        let mut why = "neither pasta nor slirp4netns is installed".to_owned();
+        for helper in Helper::all(&self.options) {
+            let name = helper.kind.program();
+            self.launcher.network = Network::Own(helper);
+            match self.try_out(true) {
+                Ok(()) => return Ok(()),
+                Err(reason) => {
+                    tracing::warn!(
+                        helper = name,
+                        reason,
+                        "a network of ingesters' own does not work on this machine"
+                    );
+                    why = format!(
+                        "{name} is installed and does not work here (the server's log has the reason)"
+                    );
+                }
+            }
+        }
+        Err(why)
+    }
+
+    /// Chooses the first kind of sandbox that works.
+    fn choose_sandbox(&mut self) {
         let mut why = None;
         let kinds = match self.options.sandbox {
             UseSandbox::None => Vec::new(),
@@ -27,7 +82,7 @@ impl Inner {
         for kind in kinds {
             for way in Launcher::ways(kind, &self.options) {
                 self.launcher = Launcher::new(way, &self.options);
-                match self.try_out() {
+                match self.try_out(false) {
                     Ok(()) => return,
                     Err(reason) => why = Some((kind, reason)),
                 }
@@ -57,8 +112,8 @@ impl Inner {
     }
 
     /// Runs a program that does nothing, as a hook would be run: kernels and container engines forbid namespaces in
-    /// many ways. Returns why that failed.
-    fn try_out(&self) -> Result<(), String> {
+    /// many ways. With `ingester`, as an ingester would be. Returns why that failed.
+    fn try_out(&self, ingester: bool) -> Result<(), String> {
         let tried = || -> Result<Done, RunnerError> {
             let failed = |e: io::Error| RunnerError::new("make a work directory", e);
             let lease = self.lease()?;
@@ -72,7 +127,7 @@ impl Inner {
             let program = Program {
                 name: TRIAL,
                 staged: None,
-                ingester: false,
+                ingester,
                 environment: Vec::new(),
             };
             let limits = Limits::parse(20, "512m", "1").map_err(|_| failed(io::Error::other("no limits")))?;

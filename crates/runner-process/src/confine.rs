@@ -81,7 +81,7 @@ pub(crate) struct Plan {
     pub(crate) links: Vec<(PathBuf, PathBuf)>,
     /// Paths in the sandbox that are made empty.
     pub(crate) masked: Vec<PathBuf>,
-    /// Whether the hook has the machine's network.
+    /// Whether it has the network of its supervisor: the machine's, or one that was made for it.
     pub(crate) network: bool,
     /// The uid and gid of the hook, if the server is root.
     pub(crate) user: Option<u32>,
@@ -102,7 +102,7 @@ impl Plan {
 }
 
 /// Adds what was attempted to an error.
-fn context<E: std::fmt::Display>(what: impl std::fmt::Display) -> impl FnOnce(E) -> io::Error {
+pub(crate) fn context<E: std::fmt::Display>(what: impl std::fmt::Display) -> impl FnOnce(E) -> io::Error {
     move |error| io::Error::other(format!("cannot {what}: {error}"))
 }
 
@@ -130,8 +130,18 @@ fn code(exited: Option<i32>, signal: Option<i32>) -> ExitCode {
     deprecated,
     reason = "the function that replaces it is unsafe because of shared file descriptor tables, which are not unshared here"
 )]
-fn unshare(spaces: UnshareFlags) -> rustix::io::Result<()> {
+pub(crate) fn unshare(spaces: UnshareFlags) -> rustix::io::Result<()> {
     rustix::thread::unshare(spaces)
+}
+
+/// Gives the user namespace that this process has just made one uid and one gid, of those of the one above.
+pub(crate) fn map_ids(inside: [u32; 2], outside: [u32; 2]) -> io::Result<()> {
+    let map = |name: &str, text: String| {
+        fs::write(format!("/proc/self/{name}"), text).map_err(context(format!("write {name}")))
+    };
+    map("setgroups", "deny".to_owned())?;
+    map("uid_map", format!("{} {} 1", inside[0], outside[0]))?;
+    map("gid_map", format!("{} {} 1", inside[1], outside[1]))
 }
 
 /// The first step.
@@ -148,12 +158,8 @@ fn enter(file: &OsStr) -> io::Result<ExitCode> {
     }
     unshare(spaces).map_err(context("make namespaces"))?;
     if !uid.is_root() {
-        let map = |name: &str, text: String| {
-            fs::write(format!("/proc/self/{name}"), text).map_err(context(format!("write {name}")))
-        };
-        map("setgroups", "deny".to_owned())?;
-        map("uid_map", format!("{0} {0} 1", uid.as_raw()))?;
-        map("gid_map", format!("{0} {0} 1", gid.as_raw()))?;
+        let same = [uid.as_raw(), gid.as_raw()];
+        map_ids(same, same)?;
         // A program that is started by another user than root keeps only such rights.
         let now = capabilities(None)?;
         let kept = CapabilitySets {

@@ -16,7 +16,9 @@ use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 use crate::cgroup::Cgroup;
 use crate::confine::{ENTER, NOT_STARTED};
+use crate::connect::OWN_NETWORK;
 use crate::mounts::{attempt_arguments, base_arguments, make_etc, plan};
+use crate::network::Network;
 use crate::options::{ProcessRunnerOptions, SandboxKind, SupervisorProgram};
 use crate::program::Program;
 use crate::supervisor::GO;
@@ -45,6 +47,8 @@ pub(crate) enum Isolation {
 #[derive(Debug)]
 pub(crate) struct Launcher {
     pub(crate) isolation: Isolation,
+    /// The network of ingesters.
+    pub(crate) network: Network,
     supervisor: Option<SupervisorProgram>,
     hidden: Vec<PathBuf>,
 }
@@ -78,10 +82,11 @@ pub(crate) struct Started {
 }
 
 impl Launcher {
-    /// Creates a launcher with this isolation.
+    /// Creates a launcher with this isolation. Ingesters have the network of the machine.
     pub(crate) fn new(isolation: Isolation, options: &ProcessRunnerOptions) -> Self {
         Self {
             isolation,
+            network: Network::Host("no other was chosen".to_owned()),
             supervisor: options.supervisor.clone(),
             hidden: options
                 .hidden
@@ -122,7 +127,7 @@ impl Launcher {
         matches!(self.isolation, Isolation::Bwrap { .. } | Isolation::Landlock)
     }
 
-    /// Returns whether hooks have a supervisor, if they run without a sandbox.
+    /// Returns whether programs have a supervisor.
     pub(crate) const fn has_supervisor(&self) -> bool {
         self.supervisor.is_some()
     }
@@ -161,8 +166,11 @@ impl Launcher {
                 .user
                 .filter(|_| !matches!(self.isolation, Isolation::Landlock));
             let mut command = Command::new(&supervisor.path);
+            command.args(&supervisor.arguments);
+            if let Some(plan) = self.network.plan(work, program, hold.user) {
+                command.arg(OWN_NETWORK).arg(serde_json::to_string(&plan)?);
+            }
             command
-                .args(&supervisor.arguments)
                 .arg(user.map_or_else(|| "-".to_owned(), |uid| uid.to_string()))
                 .args(words);
             let (ours, theirs) = UnixStream::pair()?;
@@ -233,7 +241,8 @@ impl Launcher {
                 program: bwrap,
                 arguments,
             } => {
-                make_etc(work, program, user)?;
+                make_etc(work, self.network.names(program), user)?;
+                // An ingester has the network of its supervisor, which may have made one for it.
                 let keep_network = |word: &&OsString| !program.ingester || *word != "--unshare-net";
                 let mut words: Vec<OsString> = vec![bwrap.into()];
                 words.extend(arguments.iter().filter(keep_network).cloned());
@@ -243,7 +252,7 @@ impl Launcher {
             }
             Isolation::Landlock => {
                 let supervisor = supervisor.ok_or_else(|| io::Error::other("there is no supervisor"))?;
-                make_etc(work, program, user)?;
+                make_etc(work, self.network.names(program), user)?;
                 let plan = plan(work, program, user, &self.hidden);
                 view::make_dir(&plan.root)?;
                 let file = work.path().join("plan.json");
@@ -343,7 +352,7 @@ pub(crate) fn not_started(log: &[u8]) -> Option<String> {
 }
 
 /// Finds a program in the server's `PATH`.
-fn find_program(name: &str) -> Option<PathBuf> {
+pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path)
         .map(|dir| dir.join(name))

@@ -21,9 +21,10 @@
 //!   a supervisor does; without either, `setpriv --pdeathsig` does for the hook's first process.
 //!
 //! In a sandbox, a hook has no network and no view of other processes, and of the file system it sees only programs, a
-//! minimal `/etc` and its own directories; the server's files are hidden wherever they are. An ingester shares the
-//! machine's network, its loopback included. Without a sandbox a hook is an ordinary local process:
-//! [`ProcessRunner::describe`] returns which applies.
+//! minimal `/etc` and its own directories; the server's files are hidden wherever they are. An ingester in a sandbox has
+//! a network of its own, which leads to other machines only, if a [`NetworkHelper`] is installed and works; else it
+//! shares the machine's network, its loopback included, or is refused ([`IngesterNetwork`]). Without a sandbox a hook is
+//! an ordinary local process: [`ProcessRunner::describe`] returns which applies.
 //!
 //! ```no_run
 //! use std::process::ExitCode;
@@ -50,12 +51,15 @@ mod attempt;
 mod cgroup;
 mod choose;
 mod confine;
+mod connect;
 mod filter;
 mod image;
 mod launch;
 mod mounts;
+mod network;
 mod options;
 mod program;
+mod rules;
 mod runner;
 mod spawn;
 mod startable;
@@ -65,7 +69,9 @@ mod uids;
 mod view;
 mod watch;
 
-pub use options::{ProcessRunnerOptions, SandboxKind, SupervisorProgram, UseSandbox};
+pub use options::{
+    IngesterNetwork, NetworkHelper, ProcessRunnerOptions, SandboxKind, SupervisorProgram, UseSandbox,
+};
 pub use runner::ProcessRunner;
 pub use startable::look_at;
 pub use supervisor::supervise;

@@ -8,13 +8,14 @@ use runner_workdir::WorkDir;
 use rustix::process::{getegid, geteuid};
 
 use crate::confine::{DEVICES, Part, Plan, Rights};
+use crate::network::Names;
 use crate::program::Program;
 use crate::view::{self, System};
 
 /// Makes the `/etc` of an attempt.
-pub(crate) fn make_etc(work: &WorkDir, program: &Program<'_>, user: Option<u32>) -> io::Result<()> {
+pub(crate) fn make_etc(work: &WorkDir, names: Names, user: Option<u32>) -> io::Result<()> {
     let (uid, gid) = user.map_or_else(|| (geteuid().as_raw(), getegid().as_raw()), |user| (user, user));
-    view::make_etc(&work.path().join("etc"), uid, gid, program.ingester)
+    view::make_etc(&work.path().join("etc"), uid, gid, names)
 }
 
 /// Returns the directories of one attempt at the container contract's paths (WC-5.1), and whether the program may

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use runner_workdir::OutputCaps;
+use serde::{Deserialize, Serialize};
 
 use crate::uids::UidRange;
 
@@ -26,6 +27,37 @@ pub enum SandboxKind {
     Bubblewrap,
     /// Namespaces, Landlock and seccomp of the kernel. It needs a supervisor.
     Landlock,
+}
+
+/// Which network ingesters have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IngesterNetwork {
+    /// One of their own where that can be made. Elsewhere they share the machine's.
+    #[default]
+    Auto,
+    /// One of their own. Where that cannot be made, ingesters are refused.
+    Isolated,
+    /// The machine's, its loopback included.
+    Host,
+}
+
+/// A program that connects a network of an ingester's own outwards.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+pub enum NetworkHelper {
+    /// pasta, of the package passt.
+    Pasta,
+    /// slirp4netns. It has only IPv4 here.
+    Slirp4netns,
+}
+
+impl NetworkHelper {
+    /// Returns the name of its program.
+    pub const fn program(self) -> &'static str {
+        match self {
+            Self::Pasta => "pasta",
+            Self::Slirp4netns => "slirp4netns",
+        }
+    }
 }
 
 /// The program between the server and a hook that does not run directly below the server. It ends everything that the
@@ -57,11 +89,17 @@ pub struct ProcessRunnerOptions {
     pub kinds: Vec<SandboxKind>,
     /// The bubblewrap to use. `None`: that of the `PATH`, if there is one.
     pub bwrap: Option<PathBuf>,
+    /// Which network ingesters have. Without a sandbox or a supervisor they have none of their own.
+    pub ingester_network: IngesterNetwork,
+    /// The helpers that may connect a network of an ingester's own, in order of preference, each with its program.
+    /// `None`: that of the `PATH`, if there is one.
+    pub network_helpers: Vec<(NetworkHelper, Option<PathBuf>)>,
     /// The users that hooks run as when the server is root, one for each attempt. `None`:
     /// [`UidRange::DEFAULT`], or [`UidRange::SMALL`] in a container that has no uids above 65535.
     pub uids: Option<UidRange>,
-    /// The supervisor of hooks. Without one, only bubblewrap can be the sandbox, and without a sandbox only the hook's
-    /// own process (not what it started) is sure to end with a server that is killed, by `setpriv --pdeathsig`.
+    /// The supervisor of hooks. Without one, only bubblewrap can be the sandbox, ingesters share the machine's network,
+    /// and without a sandbox only the hook's own process (not what it started) is sure to end with a server that is
+    /// killed, by `setpriv --pdeathsig`.
     pub supervisor: Option<SupervisorProgram>,
     /// The maximum size of an image, in bytes.
     pub most_image_bytes: u64,
@@ -102,6 +140,8 @@ impl ProcessRunnerOptions {
             sandbox: UseSandbox::Required,
             kinds: vec![SandboxKind::Bubblewrap, SandboxKind::Landlock],
             bwrap: None,
+            ingester_network: IngesterNetwork::Auto,
+            network_helpers: vec![(NetworkHelper::Pasta, None), (NetworkHelper::Slirp4netns, None)],
             uids: None,
             supervisor: None,
             most_image_bytes: 2048 * MIB,

@@ -8,7 +8,7 @@ pub(crate) struct Program<'a> {
     pub(crate) name: &'a str,
     /// The directory of the records' files, if it is not the work directory; read-only.
     pub(crate) staged: Option<&'a Path>,
-    /// Whether it is an ingester: it has the network and may write to `files`.
+    /// Whether it is an ingester: it has a network and may write to `files`.
     pub(crate) ingester: bool,
     /// The environment besides the paths.
     pub(crate) environment: Vec<(&'static str, String)>,

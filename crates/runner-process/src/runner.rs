@@ -16,6 +16,7 @@ use crate::attempt::Inner;
 use crate::cgroup::Cgroups;
 use crate::image::examine;
 use crate::launch::{Isolation, Launcher};
+use crate::network::Network;
 use crate::options::ProcessRunnerOptions;
 use crate::uids::Uids;
 use crate::watch::is_cancelled;
@@ -27,8 +28,8 @@ pub struct ProcessRunner {
 }
 
 impl ProcessRunner {
-    /// Creates a runner with these options. Creates the work root, and tries out the sandboxes that may be used, each
-    /// with a small program.
+    /// Creates a runner with these options. Creates the work root, and tries out the sandboxes that may be used, and the
+    /// helpers of ingesters' networks, each with a small program.
     ///
     /// Fails if the work root cannot be created, the server is root and hooks could not reach it or have no uids, or
     /// the supervisor is not a program. A machine where no sandbox works is no failure: hooks are refused then, and
@@ -82,7 +83,8 @@ impl ProcessRunner {
         };
         let sandboxed = |kind: &str| {
             format!(
-                "hooks run as local processes {user} in {kind}: no network, no other processes, a read-only system without the server's files, write access only to their own directories; ingesters share the machine's network, its loopback included; {}",
+                "hooks run as local processes {user} in {kind}: no network, no other processes, a read-only system without the server's files, write access only to their own directories; {}; {}",
+                inner.launcher.network.describe(),
                 inner.limits()
             )
         };
@@ -90,7 +92,8 @@ impl ProcessRunner {
             Isolation::Bwrap { program, .. } => sandboxed(&format!("bubblewrap ({})", program.display())),
             Isolation::Landlock => sandboxed("namespaces with Landlock and seccomp"),
             Isolation::None => format!(
-                "hooks run as local processes {user} with NO SANDBOX: they have the network and can read everything that user can; {}, and {}; install bubblewrap to isolate them",
+                "hooks run as local processes {user} with NO SANDBOX: they have the network and can read everything that user can; {}; {}, and {}; install bubblewrap to isolate them",
+                inner.launcher.network.describe(),
                 inner.limits(),
                 if inner.launcher.has_supervisor() {
                     "a supervisor ends them with the server"
@@ -103,17 +106,16 @@ impl ProcessRunner {
     }
 
     /// Returns the same in a few words, without details of the machine.
-    pub fn summary(&self) -> &'static str {
-        match self.inner.launcher.isolation {
-            Isolation::Bwrap { .. } => {
-                "local processes in bubblewrap (ingesters share the machine's network)"
-            }
-            Isolation::Landlock => {
-                "local processes in namespaces with Landlock and seccomp (ingesters share the machine's network)"
-            }
+    pub fn summary(&self) -> String {
+        let kind = match self.inner.launcher.isolation {
+            Isolation::Bwrap { .. } => "local processes in bubblewrap",
+            Isolation::Landlock => "local processes in namespaces with Landlock and seccomp",
             Isolation::None => "local processes WITHOUT A SANDBOX",
-            Isolation::Refused(_) => "local processes refused, because no sandbox works on this machine",
-        }
+            Isolation::Refused(_) => {
+                return "local processes refused, because no sandbox works on this machine".to_owned();
+            }
+        };
+        format!("{kind} ({})", self.inner.launcher.network.summary())
     }
 
     /// Returns whether hooks run in a sandbox.
@@ -149,6 +151,18 @@ impl Runner for ProcessRunner {
             Isolation::Landlock => "process+landlock",
             Isolation::None => "process+no-sandbox",
             Isolation::Refused(_) => "process+refused",
+        }
+    }
+
+    fn ingester_name(&self, image: &str) -> &'static str {
+        let launcher = &self.inner.launcher;
+        match (&launcher.isolation, &launcher.network) {
+            (Isolation::Bwrap { .. }, Network::Own(_)) => "process+bubblewrap+own-network",
+            (Isolation::Bwrap { .. }, Network::Host(_)) => "process+bubblewrap+host-network",
+            (Isolation::Landlock, Network::Own(_)) => "process+landlock+own-network",
+            (Isolation::Landlock, Network::Host(_)) => "process+landlock+host-network",
+            (_, Network::Refused(_)) => "process+refused",
+            (Isolation::None | Isolation::Refused(_), _) => self.name(image),
         }
     }
 

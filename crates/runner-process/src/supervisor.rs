@@ -4,6 +4,8 @@
 //! detaches itself. Its standard input is a socket to the server. When the server dies, by any signal, the kernel
 //! closes the socket, and the supervisor ends everything below it and then itself. It keeps the server's uid while
 //! the hook has another (if the server is root), so that the hook cannot harm it.
+//!
+//! An ingester's own network is made by it before the ingester starts, see `connect.rs`.
 
 use std::ffi::OsString;
 use std::io::{self, Read as _, Write as _};
@@ -18,6 +20,8 @@ use rustix::process::{Pid, WaitOptions, WaitStatus, getpid, set_child_subreaper,
 use rustix::thread::set_no_new_privs;
 
 use crate::confine::{BUILD, ENTER, confine};
+use crate::connect::{HOLD, OWN_NETWORK, hold, join};
+use crate::network::NetworkPlan;
 use crate::spawn::start;
 use crate::tree::Tree;
 
@@ -33,6 +37,8 @@ pub(crate) enum Report {
     Signalled(i32),
     /// It could not be started.
     NotStarted(String),
+    /// It was not started, because it has no network of its own.
+    NoNetwork(String),
 }
 
 impl Report {
@@ -41,6 +47,7 @@ impl Report {
             Self::Exited(code) => format!("exited {code}\n"),
             Self::Signalled(signal) => format!("signalled {signal}\n"),
             Self::NotStarted(why) => format!("not-started {}\n", why.replace('\n', " ")),
+            Self::NoNetwork(why) => format!("no-network {}\n", why.replace('\n', " ")),
         }
     }
 
@@ -51,6 +58,7 @@ impl Report {
             "exited" => rest.parse().ok().map(Self::Exited),
             "signalled" => rest.parse().ok().map(Self::Signalled),
             "not-started" => Some(Self::NotStarted(rest.to_owned())),
+            "no-network" => Some(Self::NoNetwork(rest.to_owned())),
             _ => None,
         }
     }
@@ -66,6 +74,11 @@ pub fn supervise(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     {
         return confine(step, file);
     }
+    if let [step] = arguments.as_slice()
+        && step == HOLD
+    {
+        return hold();
+    }
     match work(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -77,9 +90,16 @@ pub fn supervise(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn work(arguments: &[OsString]) -> io::Result<()> {
+    let (network, arguments) = match arguments {
+        [step, plan, rest @ ..] if step == OWN_NETWORK => {
+            let plan: NetworkPlan = serde_json::from_slice(plan.as_encoded_bytes())?;
+            (Some(plan), rest)
+        }
+        all => (None, all),
+    };
     let [owner, program, rest @ ..] = arguments else {
         return Err(io::Error::other(
-            "is only for the server to start, with: <uid|-> <program> [argument...]",
+            "is only for the server to start, with: [own-network <plan>] <uid|-> <program> [argument...]",
         ));
     };
     let server = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
@@ -89,6 +109,13 @@ fn work(arguments: &[OsString]) -> io::Result<()> {
     let mut go = [0];
     if (&server).read(&mut go)? == 0 {
         return Ok(());
+    }
+    if let Some(plan) = &network
+        && let Err(error) = join(plan, &server)
+    {
+        end_the_rest();
+        let why = Report::NoNetwork(error.to_string());
+        return (&server).write_all(why.line().as_bytes());
     }
     let mut command = Command::new(program);
     command.args(rest).stdin(Stdio::null()).process_group(0);
@@ -152,6 +179,7 @@ mod tests {
             Report::Exited(3),
             Report::Signalled(11),
             Report::NotStarted("no such file".into()),
+            Report::NoNetwork("no device".into()),
         ] {
             assert_eq!(Report::parse(&report.line()), Some(report));
         }

@@ -6,6 +6,8 @@ use std::io;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
+use crate::network::{Names, resolver};
+
 /// The directories of the machine that a hook sees, if they exist; programs only. `/run` and `/var` are not among
 /// them: a socket in them, such as a database's or a container engine's, would bypass the missing network.
 const SYSTEM: [&str; 10] = [
@@ -90,8 +92,8 @@ pub(crate) fn shows(path: &Path, hidden: &[PathBuf]) -> bool {
 }
 
 /// Makes a hook's `/etc` in the new directory `dir`: users, time zone, the order of look-ups, and empty files and
-/// directories where [`etc`] is mounted. With `network`, also the machine's name servers and host names.
-pub(crate) fn make_etc(dir: &Path, user: u32, group: u32, network: bool) -> io::Result<()> {
+/// directories where [`etc`] is mounted. With a network, also name servers, and the machine's host names.
+pub(crate) fn make_etc(dir: &Path, user: u32, group: u32, names: Names) -> io::Result<()> {
     make_dir(dir)?;
     let line = |number: u32, text: String| match number {
         0 | 65_534 => String::new(),
@@ -115,10 +117,19 @@ pub(crate) fn make_etc(dir: &Path, user: u32, group: u32, network: bool) -> io::
         &dir.join("nsswitch.conf"),
         "passwd: files\ngroup: files\nhosts: files dns\n",
     )?;
-    let hosts = network.then(|| fs::read_to_string("/etc/hosts").ok()).flatten();
+    let of_machine = |path: &str| fs::read_to_string(path).ok();
+    let hosts = (names != Names::Own).then(|| of_machine("/etc/hosts")).flatten();
     let hosts = hosts.unwrap_or_else(|| "127.0.0.1 localhost\n::1 localhost\n".to_owned());
     write(&dir.join("hosts"), &hosts)?;
-    if network && let Ok(servers) = fs::read_to_string("/etc/resolv.conf") {
+    let servers = match names {
+        Names::Own => None,
+        Names::OfMachine => of_machine("/etc/resolv.conf"),
+        Names::Through(helper) => Some(resolver(
+            helper,
+            &of_machine("/etc/resolv.conf").unwrap_or_default(),
+        )),
+    };
+    if let Some(servers) = servers {
         write(&dir.join("resolv.conf"), &servers)?;
     }
     match fs::read_link("/etc/localtime") {
@@ -165,27 +176,31 @@ pub(crate) fn write(path: &Path, content: impl AsRef<[u8]>) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::NetworkHelper;
 
     // proves ISO-1
     #[test]
     fn an_etc_has_the_hooks_user_and_nothing_else_of_the_machine() {
         let dir = tempfile::tempdir().unwrap();
-        let etc_of = |name: &str, network| {
+        let etc_of = |name: &str, names| {
             let path = dir.path().join(name);
-            make_etc(&path, 2_000_000_007, 2_000_000_007, network).unwrap();
+            make_etc(&path, 2_000_000_007, 2_000_000_007, names).unwrap();
             path
         };
-        let hook = etc_of("hook", false);
+        let hook = etc_of("hook", Names::Own);
         let passwd = fs::read_to_string(hook.join("passwd")).unwrap();
         assert!(passwd.contains("hook:x:2000000007:2000000007:"), "{passwd}");
         assert_eq!(passwd.lines().count(), 3);
         assert!(!hook.join("resolv.conf").exists() && !hook.join("hostname").exists());
         assert_eq!(
-            etc_of("ingester", true).join("resolv.conf").exists(),
+            etc_of("ingester", Names::OfMachine).join("resolv.conf").exists(),
             fs::read_to_string("/etc/resolv.conf").is_ok()
         );
+        let isolated = etc_of("isolated", Names::Through(NetworkHelper::Pasta));
+        let servers = fs::read_to_string(isolated.join("resolv.conf")).unwrap();
+        assert!(servers.starts_with("nameserver "), "{servers}");
         // A hook may not have the name of root or of nobody.
-        make_etc(&dir.path().join("nobody"), 65_534, 65_534, false).unwrap();
+        make_etc(&dir.path().join("nobody"), 65_534, 65_534, Names::Own).unwrap();
         let passwd = fs::read_to_string(dir.path().join("nobody/passwd")).unwrap();
         assert_eq!(passwd.lines().count(), 2);
     }

@@ -21,7 +21,7 @@ use crate::config::auth::Key;
 use crate::config::bounds::Bounds;
 pub(crate) use crate::config::http::ConnectionConfig;
 use crate::config::runner::RunnerConfig;
-pub(crate) use crate::config::runner::Sandbox;
+pub(crate) use crate::config::runner::{LocalNetwork, Sandbox};
 use crate::source::{ConfigFaults, Source};
 
 /// The secret with which osa-py signs local tokens (WC-3). It is public, so it is accepted in dev mode and on loopback

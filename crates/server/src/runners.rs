@@ -15,9 +15,9 @@ use ports::{
     StagedFiles,
 };
 use runner_docker::{DockerRunner, DockerRunnerOptions};
-use runner_process::{ProcessRunner, ProcessRunnerOptions, SupervisorProgram, UseSandbox};
+use runner_process::{IngesterNetwork, ProcessRunner, ProcessRunnerOptions, SupervisorProgram, UseSandbox};
 
-use crate::config::{Backend, Config, Sandbox};
+use crate::config::{Backend, Config, LocalNetwork, Sandbox};
 use crate::home::Home;
 
 /// The runners of this server; at least one if it executes anything.
@@ -62,8 +62,8 @@ impl Runners {
     /// Returns the kinds of runners and how isolated hooks are, without details of the machine. The log has those.
     pub(crate) fn describe(&self) -> String {
         let process = self.process.as_ref().map(ProcessRunner::summary);
-        let docker = self.docker.as_ref().map(|_| "containers");
-        let all: Vec<&str> = process.into_iter().chain(docker).collect();
+        let docker = self.docker.as_ref().map(|_| "containers".to_owned());
+        let all: Vec<String> = process.into_iter().chain(docker).collect();
         all.join(" and ")
     }
 
@@ -100,6 +100,11 @@ impl Room for Runners {
 impl Runner for Runners {
     fn name(&self, image: &str) -> &'static str {
         self.of(image).map_or("none", |runner| runner.name(image))
+    }
+
+    fn ingester_name(&self, image: &str) -> &'static str {
+        self.of(image)
+            .map_or("none", |runner| runner.ingester_name(image))
     }
 
     async fn stage(
@@ -191,6 +196,11 @@ fn process(config: &Config, home: &Home) -> anyhow::Result<ProcessRunner> {
             Sandbox::Auto => UseSandbox::Auto,
             Sandbox::Required => UseSandbox::Required,
             Sandbox::None => UseSandbox::None,
+        },
+        ingester_network: match config.runner.local_ingester_network {
+            LocalNetwork::Auto => IngesterNetwork::Auto,
+            LocalNetwork::Isolated => IngesterNetwork::Isolated,
+            LocalNetwork::Host => IngesterNetwork::Host,
         },
         most_output_bytes: config.bounds.output_bytes,
         supervisor: Some(SupervisorProgram {

@@ -236,7 +236,8 @@ impl PullRecords {
                 more,
             )
             .await?;
-        uow.activity().append(&ready_event(params, more)).await?;
+        let runner = ingester.map(|ingester| self.hooks.runner.ingester_name(&ingester.image));
+        uow.activity().append(&ready_event(params, more, runner)).await?;
         queue_next_pull(&mut *uow, run).await?;
         let done = uow.ingests().complete_if_done(run).await?;
         if let Some(published) = done {
@@ -330,12 +331,13 @@ fn image(ingester: Option<&IngesterDefinition>) -> [&str; 3] {
     ingester.map_or([""; 3], |i| [&i.image, &i.digest, &i.source_ref])
 }
 
-fn ready_event(params: PullParams, more: bool) -> Event {
+/// Returns the event of a pull. That is where it is kept for ever how isolated the ingester was.
+fn ready_event(params: PullParams, more: bool, runner: Option<&str>) -> Event {
     let run = params.run();
     Event {
         kind: "IngesterBatchReady",
         subject: format!("ingest_run:{run}"),
         actor: Actor::System,
-        payload: json!({"ingest_run_id": run.to_string(), "batch_index": params.pull, "has_more": more}),
+        payload: json!({"ingest_run_id": run.to_string(), "batch_index": params.pull, "has_more": more, "runner": runner}),
     }
 }

@@ -61,8 +61,9 @@ fn end_of_string(text: &[u8], mut at: usize) -> usize {
 /// Returns the nearest integer of 64 bits, if this is an integer beyond them.
 fn nearest(token: &[u8]) -> Option<i64> {
     let token = std::str::from_utf8(token).ok()?;
-    // JSON allows no leading zeros.
-    if token.trim_start_matches('-').starts_with('0') {
+    let digits = token.strip_prefix('-').unwrap_or(token);
+    // JSON allows no leading zeros. Parsing would overflow before it saw a fraction.
+    if digits.starts_with('0') || !digits.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
     match token.parse::<i64>().err()?.kind() {

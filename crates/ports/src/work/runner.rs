@@ -199,8 +199,12 @@ impl RunnerError {
 /// directories.
 #[async_trait]
 pub trait Runner: Room + Send + Sync {
-    /// Returns the name of the runner of this image, as provenance shows it.
+    /// Returns the name of the runner of this hook's image, as provenance shows it.
     fn name(&self, image: &str) -> &'static str;
+
+    /// Returns the name of the runner of this ingester's image, as the activity log shows it: ingesters have a network,
+    /// and so are isolated in another way than hooks.
+    fn ingester_name(&self, image: &str) -> &'static str;
 
     /// Lays out the files of a unit's records where the runner of this image finds them, once for all hooks and all
     /// their attempts.

@@ -14,7 +14,9 @@ use std::time::{Duration, Instant};
 
 use domain::{Digest, Limits, ReleaseId, RunId, TaskId};
 use ports::{Attempt, HookJob, HookRecord, PullJob, Runner as _};
-use runner_process::{ProcessRunner, ProcessRunnerOptions, SandboxKind, SupervisorProgram, UseSandbox};
+use runner_process::{
+    IngesterNetwork, ProcessRunner, ProcessRunnerOptions, SandboxKind, SupervisorProgram, UseSandbox,
+};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -92,6 +94,8 @@ impl Image {
 pub(crate) fn options(place: &Place) -> ProcessRunnerOptions {
     ProcessRunnerOptions {
         sandbox: UseSandbox::Auto,
+        // Trying out another one takes its time; the tests of that set it.
+        ingester_network: IngesterNetwork::Host,
         ..ProcessRunnerOptions::new(place.work_root())
     }
 }
@@ -159,6 +163,22 @@ pub(crate) fn job(image: &Image) -> HookJob {
         limits: Limits::parse(20, "512m", "2").unwrap(),
         files: None,
         records: vec![record("a:1@2", json!({"x": 1})), record("b", json!({"y": "ü"}))],
+    }
+}
+
+/// A pull from this ingester.
+pub(crate) fn pull_job(image: &Image) -> PullJob {
+    PullJob {
+        task: TaskId::from_uuid(uuid::Uuid::new_v4()),
+        convention: "the-convention".parse().unwrap(),
+        image: format!("file:{}", image.path.display()),
+        digest: image.digest.clone(),
+        config: Map::new(),
+        limits: Limits::parse(60, "512m", "2").unwrap(),
+        session: None,
+        limit: 7,
+        since: None,
+        offset: 0,
     }
 }
 

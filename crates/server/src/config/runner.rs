@@ -36,11 +36,35 @@ impl FromStr for Sandbox {
     }
 }
 
+/// The network of ingesters that run as local processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LocalNetwork {
+    /// One of their own where that can be made, else the machine's.
+    Auto,
+    /// One of their own; ingesters are refused where that cannot be made.
+    Isolated,
+    /// The machine's.
+    Host,
+}
+
+impl FromStr for LocalNetwork {
+    type Err = ();
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "isolated" => Ok(Self::Isolated),
+            "host" => Ok(Self::Host),
+            _ => Err(()),
+        }
+    }
+}
+
 /// How hooks and ingesters run as local processes.
 #[derive(Debug)]
 pub(crate) struct RunnerConfig {
     /// `None`: it depends on the mode.
     pub(crate) sandbox: Option<Sandbox>,
+    pub(crate) local_ingester_network: LocalNetwork,
     /// The uids of hooks, if the server is root. `None`: the default range of the machine.
     pub(crate) uids: Option<UidRange>,
     /// The directories below which images may lie. `None`: it depends on the mode.
@@ -57,6 +81,12 @@ impl RunnerConfig {
         }
         Self {
             sandbox: s.parsed("runner.sandbox", "must be auto, required or none"),
+            local_ingester_network: s
+                .parsed(
+                    "runner.local_ingester_network",
+                    "must be auto, isolated or host",
+                )
+                .unwrap_or(LocalNetwork::Auto),
             uids: uids(s),
             image_dirs,
         }

@@ -150,6 +150,23 @@ fn hooks_need_a_sandbox_unless_the_operator_says_otherwise() {
 
 // proves ISO-1
 #[test]
+fn ingesters_have_a_network_of_their_own_where_that_can_be_made() {
+    let network = |more: &[(&str, &str)]| read(more).map(|config| config.runner.local_ingester_network);
+    let word = |word| [("HALLMARK_RUNNER__LOCAL_INGESTER_NETWORK", word)];
+    assert_eq!(network(&[]).unwrap(), LocalNetwork::Auto);
+    for (text, expected) in [
+        ("auto", LocalNetwork::Auto),
+        ("isolated", LocalNetwork::Isolated),
+        ("host", LocalNetwork::Host),
+    ] {
+        assert_eq!(network(&word(text)).unwrap(), expected);
+    }
+    let refused = network(&word("bridge")).unwrap_err();
+    assert!(refused.contains("auto, isolated or host"), "{refused}");
+}
+
+// proves ISO-1
+#[test]
 fn the_uids_of_hooks_are_no_others() {
     let uids = |base: &str, count: &str| {
         let read = read(&[

@@ -42,6 +42,9 @@ impl Runner for Playback {
     fn name(&self, _image: &str) -> &'static str {
         "playback"
     }
+    fn ingester_name(&self, _image: &str) -> &'static str {
+        unreachable!("nothing is pulled here")
+    }
     async fn stage(
         &self,
         _image: &str,
