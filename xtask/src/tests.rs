@@ -62,6 +62,11 @@ impl Needs {
         if let Err(why) = packages::package("bwrap", "bubblewrap") {
             note_left_out(format!("hooks in bubblewrap ({why:#})"))?;
         }
+        if program_of("slirp4netns").is_none()
+            && let Err(why) = packages::package("pasta", "passt")
+        {
+            note_left_out(format!("ingesters with a network of their own ({why:#})"))?;
+        }
         if let Err(why) = packages::package("pgbouncer", "pgbouncer") {
             note_left_out(format!("databases behind PgBouncer ({why:#})"))?;
         }

@@ -474,7 +474,7 @@ fn a_form_with_two_files_is_refused_because_one_would_be_lost() {
     let server = world.serve("a");
     let admin = server.admin();
     let pass = world.script("pass", PASS);
-    deploy(&admin, "Two files", &[("pass", &pass)], None);
+    deploy(&admin, "Two-files", &[("pass", &pass)], None);
     let srn = draft(&admin, "two-files", &json!({"label": "a"}));
     let files = format!("/depositions/{srn}/files");
     let mut two = form("file", "one.txt", b"one");

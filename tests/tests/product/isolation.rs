@@ -1,7 +1,7 @@
 //! What a server says of the isolation of its hooks, and what it says of files that are not its images.
 
 use blackbox::World;
-use blackbox::fixtures::{PASS, small};
+use blackbox::fixtures::{COUNTING, PASS, ingester, small};
 use blackbox::world::digest;
 use serde_json::json;
 
@@ -45,6 +45,39 @@ fn a_server_that_may_not_run_hooks_without_a_sandbox_has_one_or_refuses_them() {
         assert!(!detail.contains("WITHOUT"), "{detail}");
         released.expect(201);
     }
+}
+
+// proves ISO-1
+#[test]
+fn which_network_an_ingester_had_is_told_by_ready_and_kept_with_its_pull() {
+    let world = World::start();
+    let settings = [("HALLMARK_RUNNER__LOCAL_INGESTER_NETWORK", "auto")];
+    let server = world.serve_with("a", &settings);
+    let admin = server.admin();
+    let ready = server.anonymous().get("/ready").expect(200);
+    let detail = ready["components"]["runner"]["detail"].as_str().unwrap();
+    let (pull, pass) = (world.script("pull", COUNTING), world.script("pass", PASS));
+    let mut body = small("Networked", "networked-of", &[("pass", &pass)]);
+    body["ingester"] = ingester(&pull, &json!({"config": {"total": 1}}));
+    admin.post("/conventions", &body).expect(201);
+    let open = json!({"convention_id": "networked", "batch_size": 10});
+    let run = admin.post("/ingestions", &open).expect(201);
+    let ended = admin.wait(run["id"].as_str().unwrap());
+    assert_eq!(ended["published_count"], 1, "{ended}");
+    let runner = world
+        .query("select coalesce(payload->>'runner', '') from activity_log where kind = 'IngesterBatchReady'");
+    let expected = if detail.contains("WITHOUT A SANDBOX") {
+        "process+no-sandbox"
+    } else if detail.contains("ingesters have a network of their own") {
+        "+own-network"
+    } else {
+        assert!(
+            detail.contains("ingesters share the machine's network"),
+            "{detail}"
+        );
+        "+host-network"
+    };
+    assert!(runner.ends_with(expected), "{detail}: {runner}");
 }
 
 // proves ISO-4

@@ -82,10 +82,7 @@ impl RunnerConfig {
         Self {
             sandbox: s.parsed("runner.sandbox", "must be auto, required or none"),
             local_ingester_network: s
-                .parsed(
-                    "runner.local_ingester_network",
-                    "must be auto, isolated or host",
-                )
+                .parsed("runner.local_ingester_network", "must be auto, isolated or host")
                 .unwrap_or(LocalNetwork::Auto),
             uids: uids(s),
             image_dirs,
