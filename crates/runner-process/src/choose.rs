@@ -1,4 +1,4 @@
-//! Which sandbox hooks run in, and which network ingesters have: the first of the wanted ones that a trial shows to work.
+//! Which sandbox hooks run in, and which network ingesters have: the first wanted ones that a trial shows to work.
 
 use std::fs::{self, Permissions};
 use std::io;
