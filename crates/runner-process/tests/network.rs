@@ -13,6 +13,7 @@ use std::os::fd::AsFd as _;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{SocketAddr, UnixListener};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use common::{
@@ -133,7 +134,7 @@ async fn a_network_of_their_own_needs_a_sandbox() {
         assert_eq!(runner.ingester_name("file:/x"), name);
         match pull(&runner, &image).await.0 {
             Some(FailureKind::Misconfigured(why)) if refuses => {
-                assert!(why.contains("needs a sandbox"), "{why}")
+                assert!(why.contains("needs a sandbox"), "{why}");
             }
             None if !refuses => {}
             other => panic!("{network:?}: {other:?}"),
@@ -220,7 +221,7 @@ impl Outside {
         if made.status.success() {
             return Some(outside);
         }
-        test_needs::left_out(&format!(
+        test_needs::left_out_by_kernel(&format!(
             "a kernel with links between networks ({})",
             text(&made.stderr)
         ));
@@ -326,7 +327,9 @@ async fn a_machine_with_a_network_for_tests() {
             .await;
         }
     }
-    if tried == 0 {
+    if tried == 0 && !Path::new("/dev/net/tun").exists() {
+        test_needs::left_out_by_kernel("a kernel with /dev/net/tun");
+    } else if tried == 0 {
         test_needs::left_out("a machine where pasta or slirp4netns works");
     }
 }

@@ -1,7 +1,8 @@
 //! What tests need of the machine: a container engine, a static busybox, a browser, PgBouncer, Python. For tests only.
 //!
-//! A test that lacks something calls [`left_out`]. Under `HALLMARK_CI_STRICT=1` that fails the test. Otherwise the test ends early, and
-//! `cargo xtask` lists it at the end of its run: each is written down in the file that `HALLMARK_TEST_LEFT_OUT` names.
+//! A test that lacks something calls [`left_out`]. Under `HALLMARK_CI_STRICT=1` that fails the test. Otherwise, and for
+//! what the kernel lacks ([`left_out_by_kernel`]), the test ends early, and `cargo xtask` lists it at the end of its run:
+//! each is written down in the file that `HALLMARK_TEST_LEFT_OUT` names.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -29,6 +30,18 @@ pub fn left_out(missing: &str) {
         !is_strict(),
         "{missing} is missing, and HALLMARK_CI_STRICT=1 asks for every test"
     );
+    write_down(missing);
+}
+
+/// Says the same of what the machine's kernel does not have, which no package brings. It fails no test, and is listed.
+///
+/// # Panics
+/// If the list cannot be written.
+pub fn left_out_by_kernel(missing: &str) {
+    write_down(missing);
+}
+
+fn write_down(missing: &str) {
     let test = test_name();
     println!("{test} was left out: {missing} is missing");
     if let Some(file) = std::env::var_os(LEFT_OUT) {

@@ -193,22 +193,6 @@ pub(crate) fn record(id: &str, metadata: Value) -> HookRecord {
     }
 }
 
-pub(crate) fn pull_job(image: &Image) -> PullJob {
-    let job = job(image);
-    PullJob {
-        task: TaskId::from_uuid(uuid::Uuid::new_v4()),
-        convention: "the-convention".parse().unwrap(),
-        image: job.image,
-        digest: job.digest,
-        config: Map::new(),
-        limits: job.limits,
-        session: None,
-        limit: 7,
-        since: None,
-        offset: 0,
-    }
-}
-
 pub(crate) fn limited(image: &Image, seconds: i64, memory: &str, cpu: &str) -> HookJob {
     HookJob {
         limits: Limits::parse(seconds, memory, cpu).unwrap(),
