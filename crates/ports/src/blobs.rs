@@ -1,6 +1,7 @@
 //! The blob store: files and logs.
 
 use std::io;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -49,6 +50,12 @@ pub trait Blobs: Send + Sync {
     async fn delete(&self, key: &str) -> Result<(), StoreError>;
     /// Removes every key that begins with `prefix` and a slash. Returns the number of removed keys.
     async fn delete_all(&self, prefix: &str) -> Result<u64, StoreError>;
+    /// Removes what servers that were killed while they stored something left, if nothing was written to it for so long.
+    /// No key names it. Returns how much was removed.
+    ///
+    /// Servers that live may be storing something meanwhile, so `age` must be longer than any of them goes without
+    /// writing; otherwise what it stores fails, and is stored by nobody.
+    async fn remove_unfinished(&self, age: Duration) -> Result<u64, StoreError>;
     /// Checks that something can be stored: [`StoreError::Full`] if there is no room.
     async fn check(&self) -> Result<(), StoreError>;
 }

@@ -53,18 +53,30 @@ impl Spill for Stored {
     }
 }
 
+/// What the name of a spill begins with, for the moment in which it has one.
+const SPILL: &str = "spill-";
+
+/// Returns whether a file's name is that of a spill.
+pub(crate) fn is_spill(name: &str) -> bool {
+    name.strip_prefix(SPILL)
+        .is_some_and(|random| Uuid::try_parse(random).is_ok())
+}
+
 /// Makes an empty file on the disk of the work directories that no name leads to: it is gone when it is closed, and
-/// when the server dies.
+/// when the server dies. A server that dies within this call leaves an empty one, which the next start removes.
 pub fn spill(root: &Path) -> io::Result<Arc<dyn Spill>> {
-    let path = root.join(format!("spill-{}", Uuid::new_v4().simple()));
+    let path = root.join(format!("{SPILL}{}", Uuid::new_v4().simple()));
     let file = File::options()
         .read(true)
         .write(true)
         .create_new(true)
         .mode(0o600)
         .open(&path)?;
-    fs::remove_file(&path)?;
-    Ok(Arc::new(Stored::new(file, 0)))
+    match fs::remove_file(&path) {
+        // A server that starts with the same work directory has done it.
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => Ok(Arc::new(Stored::new(file, 0))),
+    }
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 
 use crate::spawning::starting;
+use crate::stored::is_spill;
 
 /// The uid and gid that hooks run as in containers (WC-5.1, "other").
 pub const NOBODY: u32 = 65_534;
@@ -295,12 +296,20 @@ pub struct Swept {
     pub left: Vec<PathBuf>,
 }
 
-/// Removes every attempt's directory below `root` that can be removed.
+/// Removes every attempt's directory below `root` that can be removed, and the spills of a server that was killed between
+/// their creation and the removal of their names.
 pub fn sweep(root: &Path) -> io::Result<Swept> {
     let mut swept = Swept::default();
     for entry in fs::read_dir(root)? {
         let entry = entry?;
-        if entry.file_type()?.is_dir() && entry.file_name().to_str().is_some_and(is_attempt) {
+        let (kind, name) = (entry.file_type()?, entry.file_name());
+        if kind.is_file() && name.to_str().is_some_and(is_spill) {
+            match fs::remove_file(entry.path()) {
+                // Another server that starts has done it.
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        } else if kind.is_dir() && name.to_str().is_some_and(is_attempt) {
             match remove(&entry.path()) {
                 Ok(()) => swept.removed += 1,
                 Err(_) => swept.left.push(entry.path()),
@@ -361,6 +370,23 @@ mod tests {
         ] {
             assert!(!is_attempt(other), "{other:?}");
         }
+    }
+
+    // proves ISO-3
+    #[test]
+    fn the_spills_of_a_killed_server_are_removed_and_other_files_stay() {
+        let root = tempfile::tempdir().unwrap();
+        let killed = root.path().join(format!("spill-{}", Uuid::new_v4().simple()));
+        let others = ["spill-", "spill-notes", "notes"].map(|name| root.path().join(name));
+        for path in others.iter().chain([&killed]) {
+            fs::write(path, b"x").unwrap();
+        }
+        // One that is in use has no name.
+        let spill = crate::stored::spill(root.path()).unwrap();
+        spill.append(b"rows").unwrap();
+        assert_eq!(sweep(root.path()).unwrap(), Swept::default());
+        assert!(!killed.exists() && others.iter().all(|path| path.exists()));
+        assert_eq!(spill.size(), 4);
     }
 
     // proves ISO-1

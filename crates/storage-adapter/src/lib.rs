@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -212,6 +213,16 @@ impl Blobs for BlobStore {
         Ok(removed)
     }
 
+    async fn remove_unfinished(&self, age: Duration) -> Result<u64, StoreError> {
+        let Some(local) = self.local.clone() else {
+            return Ok(0);
+        };
+        tokio::task::spawn_blocking(move || remove_unfinished(&local.directory, age))
+            .await
+            .map_err(|e| StoreError::Internal(e.into()))?
+            .map_err(io_error)
+    }
+
     async fn check(&self) -> Result<(), StoreError> {
         if let Some(local) = self.local.clone() {
             let full = tokio::task::spawn_blocking(move || has_no_room(&local.directory)).await;
@@ -227,6 +238,55 @@ impl Blobs for BlobStore {
         self.put(CHECK, Bytes::from_static(&[0; 4096])).await?;
         self.delete(CHECK).await
     }
+}
+
+/// Removes the files below a directory in which nothing was written for `age` and which are named like a file that is
+/// being written. Only these are looked at; of all others only the names are read. Links are not followed.
+fn remove_unfinished(directory: &FilePath, age: Duration) -> std::io::Result<u64> {
+    let mut removed = 0;
+    let mut left = vec![directory.to_owned()];
+    while let Some(directory) = left.pop() {
+        let entries = match std::fs::read_dir(&directory) {
+            // A server removed it meanwhile.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            entries => entries?,
+        };
+        for entry in entries {
+            let entry = entry?;
+            let kind = entry.file_type()?;
+            if kind.is_dir() {
+                left.push(entry.path());
+            } else if kind.is_file() && is_unfinished(&entry.file_name()) {
+                match remove_if_old(&entry, age) {
+                    Ok(old) => removed += u64::from(old),
+                    // Its writer completed it meanwhile.
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+    }
+    Ok(removed)
+}
+
+/// Returns whether a file's name is one of those under which `object_store` writes: that of the object, `#`, and a number.
+/// It refuses such names for objects.
+fn is_unfinished(name: &std::ffi::OsStr) -> bool {
+    let name = name.to_str().and_then(|name| name.split_once('#'));
+    name.is_some_and(|(_, number)| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
+}
+
+fn remove_if_old(entry: &std::fs::DirEntry, age: Duration) -> std::io::Result<bool> {
+    // A time in the future is that of another machine's clock, and is not old.
+    let old = entry
+        .metadata()?
+        .modified()?
+        .elapsed()
+        .is_ok_and(|since| since >= age);
+    if old {
+        std::fs::remove_file(entry.path())?;
+    }
+    Ok(old)
 }
 
 /// A stream that is being written, part by part.
@@ -355,6 +415,41 @@ mod tests {
             1,
             "nothing is left of the unfinished stream: {names:?}"
         );
+    }
+
+    // proves ISO-3
+    #[tokio::test]
+    async fn what_a_killed_server_left_goes_and_what_a_living_one_writes_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("blobs");
+        let store = BlobStore::local(&path).unwrap();
+        let old = std::time::SystemTime::now() - Duration::from_secs(7200);
+        let hour = Duration::from_secs(3600);
+        for key in ["a/b/x", "e"] {
+            store.put(key, Bytes::from_static(b"1")).await.unwrap();
+        }
+        // An upload of the other server, which is between two parts.
+        let mut upload = store.store.put_multipart(&parsed("a/y").unwrap()).await.unwrap();
+        upload.put_part(vec![1_u8; 10].into()).await.unwrap();
+        for name in ["a/b/x#1", "e#12", "a/b/x", "c#d", "e"] {
+            let file = std::fs::File::options()
+                .create(true)
+                .append(true)
+                .open(path.join(name))
+                .unwrap();
+            file.set_modified(old).unwrap();
+        }
+        std::os::unix::fs::symlink(directory.path(), path.join("out")).unwrap();
+        std::fs::write(directory.path().join("f#1"), b"not of the store").unwrap();
+        assert_eq!(store.remove_unfinished(hour).await.unwrap(), 2);
+        assert_eq!(store.remove_unfinished(hour).await.unwrap(), 0);
+        assert!(directory.path().join("f#1").exists());
+        upload.complete().await.unwrap();
+        assert!(path.join("c#d").exists(), "such a name is none of those");
+        for (key, length) in [("a/b/x", 1), ("e", 1), ("a/y", 10)] {
+            assert_eq!(store.get(key).await.unwrap().unwrap().len(), length, "{key}");
+        }
+        assert_eq!(BlobStore::in_memory().remove_unfinished(hour).await.unwrap(), 0);
     }
 
     #[tokio::test]

@@ -40,6 +40,7 @@ fn a_sweep_that_fails_is_reported_and_goes_on_once_it_can() {
         "archive",
         "schedules",
         "withdrawals",
+        "left_overs",
         "heartbeats",
         "claims",
         "notifications_sent",

@@ -19,6 +19,13 @@ use crate::work::sweep::Sweep;
 const SCHEDULE_EVERY: Duration = Duration::from_secs(5);
 /// The interval at which unfinished withdrawals of runs are looked for; the server that took the request works on them first.
 const WITHDRAWALS_EVERY: Duration = Duration::from_secs(15);
+/// The interval at which the blob store is searched for what killed servers left unfinished.
+const LEFT_OVERS_EVERY: Duration = Duration::from_hours(6);
+/// After so long without a write, what is unfinished in the blob store is a killed server's. A living one writes a part of
+/// 8 MiB at least every nine hours, even of a body as slow as `http.body_bytes_per_second` allows by default.
+const LEFT_OVER_AGE: Duration = Duration::from_hours(24);
+/// How long the search may be silent: it reads every name in the blob store.
+pub(crate) const LEFT_OVERS_PATIENCE: Duration = Duration::from_hours(12);
 /// How long a round of a loop may take that works through much, as the archive does.
 pub(crate) const LONG_ROUND: Duration = Duration::from_mins(10);
 
@@ -96,6 +103,25 @@ impl Housekeeping {
             }
             pulse.round(&opened);
             tokio::time::sleep(SCHEDULE_EVERY).await;
+        }
+    }
+
+    /// Removes what killed servers left in the blob store, at the start and then now and again. Several servers may do so at
+    /// once.
+    pub(crate) async fn left_overs(&self, pulse: Pulse) {
+        loop {
+            let removed = self.hooks.blobs.remove_unfinished(LEFT_OVER_AGE).await;
+            match &removed {
+                Ok(0) => {}
+                Ok(removed) => tracing::info!(removed, "unfinished files of killed servers were removed"),
+                Err(error) => tracing::warn!(
+                    error = error as &dyn std::error::Error,
+                    "unfinished files of killed servers could not be removed"
+                ),
+            }
+            // What cannot be removed takes room, and keeps nothing from working.
+            pulse.alive();
+            tokio::time::sleep(LEFT_OVERS_EVERY).await;
         }
     }
 

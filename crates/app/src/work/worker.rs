@@ -28,7 +28,7 @@ use crate::metrics::{Metrics, WorkEnd};
 use crate::pause::Pause;
 use crate::work::archive::Archive;
 use crate::work::attempt::Attempt;
-use crate::work::housekeeping::{Housekeeping, LONG_ROUND};
+use crate::work::housekeeping::{Housekeeping, LEFT_OVERS_PATIENCE, LONG_ROUND};
 use crate::work::process_batch::ProcessBatch;
 use crate::work::process_submission::ProcessSubmission;
 use crate::work::pull_records::PullRecords;
@@ -223,6 +223,8 @@ impl Worker {
                     all.keep("schedules", LONG_ROUND, &stop, |pulse| house
                         .schedules(options.poll, pulse)),
                     all.keep("withdrawals", LONG_ROUND, &stop, |pulse| house.withdrawals(pulse)),
+                    all.keep("left_overs", LEFT_OVERS_PATIENCE, &stop, |pulse| house
+                        .left_overs(pulse)),
                 )
             };
             tokio::select! { _ = working => {}, () = stop.cancelled() => {} }
