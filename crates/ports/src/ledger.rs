@@ -11,8 +11,8 @@ mod tasks;
 pub use callees::{Callees, CallerList};
 pub use claims::{ClaimRequest, Claimed, Ledger};
 pub use delegations::{
-    Completion, Deadline, Delegated, DelegationEnd, DelegationFacts, Delegations, Nesting, NewDelegation,
-    Stuck, Swept,
+    Completion, Deadline, Delegated, DelegationEnd, DelegationFacts, Delegations, Existing, Nesting,
+    NewDelegation, Stuck, Swept,
 };
 pub use notifier::{Notifier, Subscription, cancelled_topic, inbox_topic, work_topic};
 pub use queries::{

@@ -74,7 +74,7 @@ pub fn spill(root: &Path) -> io::Result<Arc<dyn Spill>> {
         .open(&path)?;
     match fs::remove_file(&path) {
         // A server that starts with the same work directory has done it.
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(Arc::new(Stored::new(file, 0))),
     }
 }

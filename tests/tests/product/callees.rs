@@ -1,6 +1,7 @@
-//! A callee says from whom it takes work, and ids of others tell nothing.
+//! A callee says from whom it takes work, and ids of others tell nothing and keep no one out.
 
 use blackbox::World;
+use blackbox::parties::ids;
 use serde_json::{Value, json};
 
 // proves ISO-5
@@ -124,15 +125,11 @@ fn an_id_of_others_tells_nothing_of_what_it_is() {
     let mut answers: Vec<Vec<String>> = Vec::new();
     for id in ["d-1", "d-2", "d-3"] {
         let client = &stranger.client;
-        let again = json!({"delegation_id": id, "callee_id": worker.name, "task_preview": id, "input": {"secret": "payload"}});
         let below = json!({"delegation_id": format!("below-{id}"), "callee_id": worker.name, "parent": {"delegation_id": id, "attempt": 1}});
         let attempt = json!({"attempt": 1});
         let error = json!({"attempt": 1, "worker_id": "w", "error_detail": "no"});
         let at = |what: &str| format!("/delegations/{id}{what}");
         let told = [
-            client
-                .post("/delegations", &again)
-                .problem(409, "idempotency_conflict"),
             client
                 .post("/delegations", &below)
                 .problem(409, "parent_not_held"),
@@ -173,4 +170,134 @@ fn an_id_of_others_tells_nothing_of_what_it_is() {
         told.map(|answer| answer["message"].as_str().unwrap().replace(id, "ID"))
     };
     assert_eq!(of(&task), of(missing));
+}
+
+// proves ISO-5, LED-3
+#[test]
+fn an_id_that_another_used_is_still_the_callers_own() {
+    let world = World::start();
+    let server = world.serve_machines("a", &[]);
+    let (worker, squatter) = (server.machine("worker"), server.machine("squatter"));
+    let (lab, admin) = (
+        world.person(&server, 1, "depositor"),
+        world.person(&server, 2, "admin"),
+    );
+    squatter.delegate("nightly", &worker, &json!({}));
+    // It is there, and the lab's own is another.
+    let made = lab.delegate("nightly", &worker, &json!({"max_retries": 0}));
+    let own = format!("{}:nightly", lab.name);
+    assert_eq!(
+        (&made["delegation_id"], &made["caller_id"]),
+        (&json!(own), &json!(lab.name))
+    );
+    // Repeated, it is found; with another body it is another request; and the second name is no third one.
+    let mut body = json!({"delegation_id": "nightly", "callee_id": worker.name, "task_preview": "nightly", "input": {"id": "nightly"}, "max_retries": 0});
+    let again = lab.client.post("/delegations", &body).expect(200);
+    assert_eq!(again["created_at"], made["created_at"]);
+    body["delegation_id"] = json!(own);
+    assert_eq!(
+        lab.client.post("/delegations", &body).expect(200)["created_at"],
+        made["created_at"]
+    );
+    body["delegation_id"] = json!("nightly");
+    body["input"] = json!("another");
+    lab.client
+        .post("/delegations", &body)
+        .problem(409, "idempotency_conflict");
+
+    // Each reads and cancels its own under the id that it chose; the callee and admins tell them apart.
+    assert_eq!(lab.delegation("nightly")["delegation_id"], json!(own));
+    assert_eq!(squatter.delegation("nightly")["caller_id"], json!(squatter.name));
+    assert_eq!(admin.delegation("nightly")["caller_id"], json!(squatter.name));
+    assert_eq!(admin.delegation(&own)["caller_id"], json!(lab.name));
+    let page = worker
+        .client
+        .get("/delegations?side=callee&state=in_flight")
+        .expect(200);
+    assert_eq!(ids(&page), [own.as_str(), "nightly"]);
+    squatter
+        .client
+        .get(&format!("/delegations/{own}"))
+        .problem(404, "delegation_not_found");
+    let cancelled = lab
+        .client
+        .post("/delegations/nightly/cancel", &json!({"reason": "r"}))
+        .expect(200);
+    assert_eq!(
+        (&cancelled["delegation_id"], &cancelled["status"]),
+        (&json!(own), &json!("failed"))
+    );
+    assert_eq!(squatter.delegation("nightly")["status"], json!("queued"));
+    let next = lab
+        .client
+        .post("/delegations/nightly/redelegate", &json!({}))
+        .expect(201);
+    assert_eq!(next["delegation_id"], json!(format!("{own}~1")));
+    assert_eq!(lab.delegation("nightly~1")["retry_of"], json!(own));
+    let attempts = lab.client.get("/delegations/nightly/attempts").expect(200);
+    assert_eq!(attempts["items"].as_array().unwrap().len(), 1);
+
+    // Also if the other hands it to the one who wants it.
+    squatter.delegate("weekly", &lab, &json!({}));
+    assert_eq!(lab.delegation("weekly")["caller_id"], json!(squatter.name));
+    lab.delegate("weekly", &worker, &json!({}));
+    assert_eq!(lab.delegation("weekly")["caller_id"], json!(lab.name));
+    lab.client
+        .post("/delegations/weekly/cancel", &json!({}))
+        .expect(200);
+    assert_eq!(squatter.delegation("weekly")["status"], json!("queued"));
+
+    // Who has nothing under the id learns nothing of it.
+    let stranger = world.person(&server, 3, "depositor");
+    let unlike = |id: &str| -> Value {
+        let mut answer = stranger
+            .client
+            .get(&format!("/delegations/{id}"))
+            .problem(404, "delegation_not_found");
+        let text = answer["message"].as_str().unwrap().replace(id, "ID");
+        answer["message"] = json!(text);
+        answer["detail"] = Value::Null;
+        answer
+    };
+    assert_eq!(unlike("nightly"), unlike("nothing"));
+}
+
+// proves ISO-5, LED-3
+#[test]
+fn callers_who_want_one_id_at_once_all_have_it() {
+    let world = World::start();
+    let (one, other) = (world.serve_machines("a", &[]), world.serve_machines("b", &[]));
+    let worker = one.machine("worker");
+    let callers = [one.machine("one"), other.machine("two"), other.machine("three")];
+    for round in 0..10 {
+        let id = format!("nightly-{round}");
+        // Each asks twice.
+        let mut made: Vec<(String, String)> = std::thread::scope(|scope| {
+            let (worker, id) = (&worker, &id);
+            let asking: Vec<_> = callers
+                .iter()
+                .chain(&callers)
+                .map(|caller| {
+                    scope.spawn(move || {
+                        let body = json!({"delegation_id": id, "callee_id": worker.name, "input": {}});
+                        let answer = caller.client.post("/delegations", &body);
+                        assert!(matches!(answer.status, 200 | 201), "{answer:?}");
+                        let made: Value = serde_json::from_str(&answer.text).unwrap();
+                        let of = |key: &str| made[key].as_str().unwrap().to_owned();
+                        (of("caller_id"), of("delegation_id"))
+                    })
+                })
+                .collect();
+            asking.into_iter().map(|one| one.join().unwrap()).collect()
+        });
+        made.sort();
+        made.dedup();
+        assert_eq!(made.len(), 3, "each has one: {made:?}");
+        let plain = made.iter().filter(|(_, got)| *got == id).count();
+        let own = made
+            .iter()
+            .filter(|(caller, got)| *got == format!("{caller}:{id}"))
+            .count();
+        assert_eq!((plain, own), (1, 2), "{made:?}");
+    }
 }

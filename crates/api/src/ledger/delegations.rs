@@ -45,7 +45,8 @@ struct ParentBlock {
 #[derive(Debug, Object)]
 struct NewDelegationBody {
     /// Id chosen by the caller: at most 180 bytes, without control characters and `~`. Repeating the same request
-    /// returns the same delegation; another request with this id is refused.
+    /// returns the same delegation; another request of the caller with this id is refused. If another party has the id,
+    /// the delegation gets the caller's party and a colon in front of it.
     delegation_id: String,
     /// Callee: `user:<id>` or `service_account:<id>`.
     callee_id: String,

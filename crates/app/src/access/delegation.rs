@@ -49,7 +49,8 @@ pub(crate) async fn viewed(ledger: &dyn LedgerQueries, id: &DelegationId) -> Res
     Ok(view.ok_or_else(|| DelegationError::UnknownDelegation(id.to_string()))?)
 }
 
-/// Returns the facts of a delegation for its caller and for admins. Refuses its callee, who may only see it.
+/// Returns the facts of a delegation for its caller and for admins, under the id that it has: the caller's own
+/// delegation comes before another's of the same id. Refuses its callee, who may only see it.
 pub(crate) async fn callers(
     repos: &mut dyn Repos,
     by: &By,
@@ -57,7 +58,13 @@ pub(crate) async fn callers(
     id: &DelegationId,
 ) -> Result<DelegationFacts, Failure> {
     let unknown = || DelegationError::UnknownDelegation(id.to_string());
-    let facts = repos.delegations().find(id).await?.ok_or_else(unknown)?;
+    let mut found = repos.delegations().find(id).await?;
+    if found.as_ref().is_none_or(|facts| facts.caller != by.party)
+        && let Some(own) = repos.delegations().find(&id.of_party(&by.party)).await?
+    {
+        found = Some(own);
+    }
+    let facts = found.ok_or_else(unknown)?;
     // The server redelegates its own work automatically; its tasks are cancelled as tasks.
     let is_own = facts.caller.starts_with("hallmark:");
     if !is_own && (facts.caller == by.party || by.asker.manages_all) {

@@ -45,7 +45,7 @@ impl CancelDelegation {
         };
         let facts = retried!(self.attempt(&by, id, &preview(&why)))?.into_inner();
         self.notifier.notify(&inbox_topic(&facts.caller));
-        viewed(&*self.ledger, id).await
+        viewed(&*self.ledger, &facts.id).await
     }
 
     async fn attempt(
@@ -59,7 +59,7 @@ impl CancelDelegation {
         uow.activity().acting(&by.asker.actor).await?;
         let ended = uow
             .delegations()
-            .cancel(std::slice::from_ref(id), why, TaskStatus::Queued)
+            .cancel(std::slice::from_ref(&facts.id), why, TaskStatus::Queued)
             .await?;
         if !ended.is_empty() {
             return Ok(uow.commit(facts).await?);
@@ -73,7 +73,7 @@ impl CancelDelegation {
             return Ok(uow.commit(facts).await?);
         }
         Err(DelegationError::Over {
-            id: id.to_string(),
+            id: facts.id.to_string(),
             status: facts.status,
         }
         .into())

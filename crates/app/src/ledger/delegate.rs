@@ -1,4 +1,8 @@
 //! `POST /delegations`: the durable fact that a task was delegated to a callee (LED-1, LED-3).
+//!
+//! Invariant: what others did decides neither whether a caller may use an id, nor anything of the answer but the name in
+//! front of the id. A delegation whose id another party has is stored under the caller's name and the id, which no other
+//! may choose. Who can break it: a look-up by an id that does not ask whose it is.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -8,8 +12,8 @@ use auth::{Permit, act};
 use domain::ledger::delegation::{DelegationError, MAX_DEPTH};
 use domain::ledger::task::{TaskAccess, TaskError};
 use domain::{DelegationId, Party, TaskId};
-use ports::ledger::{Deadline, Delegated, DelegationView, NewDelegation, RequestKey};
-use ports::{Committed, LedgerQueries, Notifier, Store, TaskQueries, UnitOfWork, work_topic};
+use ports::ledger::{Deadline, Delegated, DelegationView, Existing, Nesting, NewDelegation, RequestKey};
+use ports::{Committed, LedgerQueries, Notifier, Store, StoreError, TaskQueries, UnitOfWork, work_topic};
 use serde_json::{Value, json};
 
 use crate::access::delegation::{accepted, party, viewed};
@@ -96,7 +100,7 @@ impl Delegate {
     }
 
     /// Stores and queues it, or finds the one that the caller stored with the same id or key; either with another
-    /// request is refused.
+    /// request is refused. The id is the caller's own: if another party has it, the caller's name is put in front.
     ///
     /// A task is delegated by those who may operate it, to one callee at a time; below a delegation only by its
     /// holder.
@@ -144,14 +148,11 @@ impl Delegate {
         }: &Checked<'_>,
     ) -> Result<Committed<(DelegationId, bool)>, Failure> {
         let mut uow = UnitOfWork::begin(&*self.store).await?;
-        // A repeated request finds the delegation that it created, even if its task or its parent changed meanwhile.
-        let key = request.idempotency_key.as_deref();
-        let existing = uow
-            .delegations()
-            .find_existing(&request.id, caller.as_str(), key)
-            .await?;
-        if let Some(id) = existing {
-            let id = same(&mut uow, &id, caller, request, hash).await?;
+        // A repeated request finds the delegation that it created, even if its task, its parent or the callee's list
+        // changed meanwhile.
+        let (id, existing) = place(&mut uow, caller, request).await?;
+        if let Some(existing) = existing {
+            let id = same(&mut uow, &existing, &id, caller, hash).await?;
             return Ok(uow.commit((id, false)).await?);
         }
         if let Some(most) = most_today.map(NonZeroU32::get)
@@ -161,20 +162,7 @@ impl Delegate {
         }
         accepted(&mut *uow, request.callee.as_str(), caller.as_str()).await?;
         uow.activity().acting(&asker.actor).await?;
-        let nesting = match &request.parent {
-            None => None,
-            Some((parent, attempt)) => {
-                let held = uow
-                    .delegations()
-                    .hold_parent(parent, Some(*attempt), caller.as_str())
-                    .await?
-                    .ok_or_else(|| DelegationError::ParentNotHeld(parent.to_string()))?;
-                if held.depth > MAX_DEPTH {
-                    return Err(DelegationError::TooDeep.into());
-                }
-                Some(held)
-            }
-        };
+        let nesting = nesting(&mut uow, caller, request).await?;
         if let Some(task) = request.task {
             // Checked before anything is locked, so that no caller can hold up tasks of others.
             seen(&*self.tasks, asker, task, "delegate", TaskAccess::Operate).await?;
@@ -188,7 +176,7 @@ impl Delegate {
             }
         }
         let new = NewDelegation {
-            id: request.id.clone(),
+            id: id.clone(),
             task: request.task,
             caller: caller.to_string(),
             callee: request.callee.to_string(),
@@ -207,10 +195,10 @@ impl Delegate {
             delay: request.delay,
         };
         match uow.delegations().create(&new).await? {
-            Delegated::New => Ok(uow.commit((request.id.clone(), true)).await?),
-            Delegated::Existing(id) => {
-                let id = same(&mut uow, &id, caller, request, hash).await?;
-                Ok(uow.commit((id, false)).await?)
+            Delegated::New => Ok(uow.commit((id, true)).await?),
+            // The next try finds it, and whose it is.
+            Delegated::Existing(_) => {
+                Err(StoreError::Contended("a delegation of this id or key came meanwhile".into()).into())
             }
             Delegated::TaskOver(status) => Err(over(request.task, |task| TaskError::Over { task, status })),
             Delegated::TaskDelegated(id) => {
@@ -222,6 +210,47 @@ impl Delegate {
             }
         }
     }
+}
+
+/// Returns the id that stands for the request's in this caller's delegations, and the delegation that has it or the
+/// caller's key.
+async fn place(
+    uow: &mut UnitOfWork,
+    caller: &Party,
+    request: &DelegationRequest,
+) -> Result<(DelegationId, Option<Existing>), Failure> {
+    let key = request.idempotency_key.as_deref();
+    for id in [request.id.clone(), request.id.of_party(caller.as_str())] {
+        let found = uow.delegations().find_existing(&id, caller.as_str(), key).await?;
+        if found.as_ref().is_none_or(|found| found.is_own) {
+            return Ok((id, found));
+        }
+    }
+    // Only before ids that begin with a party were the party's could another take the second one.
+    Err(DelegationError::OtherRequest {
+        what: "delegation_id",
+    }
+    .into())
+}
+
+/// Returns where the new delegation is below the one that the caller holds, if it names one.
+async fn nesting(
+    uow: &mut UnitOfWork,
+    caller: &Party,
+    request: &DelegationRequest,
+) -> Result<Option<Nesting>, Failure> {
+    let Some((parent, attempt)) = &request.parent else {
+        return Ok(None);
+    };
+    let held = uow
+        .delegations()
+        .hold_parent(parent, Some(*attempt), caller.as_str())
+        .await?
+        .ok_or_else(|| DelegationError::ParentNotHeld(parent.to_string()))?;
+    if held.depth > MAX_DEPTH {
+        return Err(DelegationError::TooDeep.into());
+    }
+    Ok(Some(held))
 }
 
 fn over(task: Option<TaskId>, error: impl FnOnce(TaskId) -> TaskError) -> Failure {
@@ -236,21 +265,22 @@ fn over(task: Option<TaskId>, error: impl FnOnce(TaskId) -> TaskError) -> Failur
     )
 }
 
-/// Returns the existing delegation if this request created it.
+/// Returns the existing delegation of the caller if this request created it. `id` is the one that stands for the
+/// request's.
 async fn same(
     uow: &mut UnitOfWork,
+    existing: &Existing,
     id: &DelegationId,
     caller: &Party,
-    request: &DelegationRequest,
     hash: [u8; 32],
 ) -> Result<DelegationId, Failure> {
-    let facts = uow.delegations().find(id).await?;
-    let facts = facts.ok_or_else(|| DelegationError::UnknownDelegation(id.to_string()))?;
+    let facts = uow.delegations().find(&existing.id).await?;
+    let facts = facts.ok_or_else(|| DelegationError::UnknownDelegation(existing.id.to_string()))?;
     if facts.caller == caller.as_str() && facts.request_hash == Some(hash) {
         return Ok(facts.id);
     }
     Err(DelegationError::OtherRequest {
-        what: if facts.id == request.id {
+        what: if facts.id == *id {
             "delegation_id"
         } else {
             "idempotency_key"

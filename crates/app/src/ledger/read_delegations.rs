@@ -35,7 +35,7 @@ impl ReadDelegations {
         id: &DelegationId,
     ) -> Result<(DelegationView, Payload), Failure> {
         let view = self.visible(permit, id).await?;
-        let payload = self.ledger.payload(id).await?;
+        let payload = self.ledger.payload(&view.id).await?;
         Ok((view, payload))
     }
 
@@ -46,8 +46,8 @@ impl ReadDelegations {
         permit: Permit<act::UseDelegations>,
         id: &DelegationId,
     ) -> Result<Vec<AttemptEntry>, Failure> {
-        self.visible(&permit, id).await?;
-        Ok(self.ledger.attempts(id).await?)
+        let view = self.visible(&permit, id).await?;
+        Ok(self.ledger.attempts(&view.id).await?)
     }
 
     async fn visible(
@@ -57,10 +57,16 @@ impl ReadDelegations {
     ) -> Result<DelegationView, Failure> {
         let asks = party(permit)?;
         let found = self.ledger.delegation(id).await?;
-        let is_theirs = |view: &DelegationView| {
-            view.caller == asks.as_str() || view.callee == asks.as_str() || Asker::of(permit).manages_all
+        let is_own = |view: &DelegationView| view.caller == asks.as_str();
+        let view = if found.as_ref().is_some_and(is_own) {
+            found
+        } else {
+            // Where another party has the id, the requester's own delegation has the requester's name in front.
+            let own = self.ledger.delegation(&id.of_party(asks.as_str())).await?;
+            let is_seen =
+                |view: &DelegationView| view.callee == asks.as_str() || Asker::of(permit).manages_all;
+            own.or_else(|| found.filter(is_seen))
         };
-        let view = found.filter(is_theirs);
         Ok(view.ok_or_else(|| DelegationError::UnknownDelegation(id.to_string()))?)
     }
 

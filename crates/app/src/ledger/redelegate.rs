@@ -53,6 +53,7 @@ impl Redelegate {
     ) -> Result<Committed<(DelegationId, String)>, Failure> {
         let mut uow = UnitOfWork::begin(&*self.store).await?;
         let facts = callers(&mut *uow, by, "redelegate", id).await?;
+        let id = &facts.id;
         if !matches!(facts.status, DelegationStatus::Stuck | DelegationStatus::Failed) {
             let status = facts.status;
             return Err(DelegationError::NotOver {

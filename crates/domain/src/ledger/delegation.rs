@@ -29,6 +29,10 @@ pub const DEADLINE: (Duration, Duration) = (Duration::from_secs(1), Duration::fr
 pub const MAX_DELAY: Duration = Duration::from_hours(7 * 24);
 /// Maximum number of delegations in one claim, heartbeat or completion request.
 pub const MAX_AT_ONCE: usize = 50;
+/// Maximum length of an id that a caller chooses, in bytes.
+const MAX_CHOSEN: usize = 180;
+/// Maximum length of an id, in bytes: of a chosen one with its caller in front and the number of a retry behind.
+const MAX_ID: usize = 256;
 
 /// Separates an id from the number of a retry, so that no caller can choose the id of a retry.
 const RETRY_MARK: char = '~';
@@ -55,20 +59,27 @@ impl DelegationId {
                 "must not begin with a UUID and a dot, which the server's own delegations use",
             ));
         }
-        if text.len() > 180 || text.contains(RETRY_MARK) {
-            return Err(Invalid::value(
-                "must have at most 180 bytes, and no ~, which marks retries",
-            ));
+        if text.len() > MAX_CHOSEN || text.contains(RETRY_MARK) {
+            return Err(Invalid::value(format!(
+                "must have at most {MAX_CHOSEN} bytes, and no ~, which marks retries"
+            )));
         }
         text.parse()
     }
 
     /// Returns the party that alone may choose this id: the one that it begins with, before a colon. Other ids are
-    /// free to the party that chooses them first.
+    /// free to all: see [`Self::of_party`].
     pub fn namespace(&self) -> Option<Party> {
         let (kind, rest) = self.0.split_once(':')?;
         let (id, _) = rest.split_once(':')?;
         format!("{kind}:{id}").parse().ok()
+    }
+
+    /// Returns the id under which a party's delegation of this id is stored if another party has the id: with the
+    /// party's name in front, where no other may choose it.
+    #[must_use]
+    pub fn of_party(&self, party: &str) -> Self {
+        Self(format!("{party}:{}", self.0))
     }
 
     /// Returns the id of the n-th retry of this delegation's task.
@@ -134,10 +145,10 @@ impl fmt::Display for Party {
 impl FromStr for DelegationId {
     type Err = Invalid;
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        if text.is_empty() || text.len() > 200 || text.chars().any(char::is_control) {
-            return Err(Invalid::value(
-                "must have 1 to 200 bytes and no control characters",
-            ));
+        if text.is_empty() || text.len() > MAX_ID || text.chars().any(char::is_control) {
+            return Err(Invalid::value(format!(
+                "must have 1 to {MAX_ID} bytes and no control characters"
+            )));
         }
         Ok(Self(text.to_owned()))
     }
@@ -253,7 +264,7 @@ pub enum DelegationError {
         /// Its last attempt.
         last: i64,
     },
-    /// The id or the key was used for another request. Whose it was, the answer does not tell.
+    /// The caller used the id or the key for another request.
     #[error("the {what} was used for another delegation, with another body")]
     OtherRequest {
         /// `delegation_id` or `idempotency_key`.
@@ -419,6 +430,25 @@ mod tests {
         assert_eq!([1, 2, 3].map(|n| backoff(n).as_secs()), [2, 4, 8]);
         assert_eq!(backoff(9), Duration::from_secs(300));
         assert_eq!(backoff(u32::MAX), Duration::from_secs(300));
+    }
+
+    // proves ISO-5
+    #[test]
+    fn an_id_of_another_has_a_place_of_the_callers_own() {
+        let party = "service_account:00000000-0000-7000-8000-0000000000a1";
+        let chosen = DelegationId::chosen(&"x".repeat(MAX_CHOSEN)).unwrap();
+        let own = chosen.of_party(party);
+        assert_eq!(own.namespace(), Some(party.parse().unwrap()));
+        // It is an id like others, and so are its retries.
+        for id in [own.retry(MAX_RETRIES), own] {
+            assert_eq!(id.as_str().parse::<DelegationId>(), Ok(id));
+        }
+        let short = DelegationId::chosen("nightly").unwrap();
+        assert_eq!(
+            short.of_party(party).retry(1),
+            short.retry(1).of_party(party),
+            "a retry is found by the id of the first one"
+        );
     }
 
     // proves ISO-5

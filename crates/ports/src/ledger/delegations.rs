@@ -81,6 +81,15 @@ pub enum Delegated {
     TaskDelegated(DelegationId),
 }
 
+/// A delegation that a new one would repeat.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Existing {
+    /// Its id.
+    pub id: DelegationId,
+    /// Whether it is of the caller in question.
+    pub is_own: bool,
+}
+
 /// How a delegation ends.
 #[derive(Clone, Debug, PartialEq)]
 pub enum DelegationEnd {
@@ -269,13 +278,14 @@ pub trait Delegations: Send {
     async fn give_up(&mut self, task: TaskId, why: &str) -> Result<(), StoreError>;
     /// Acknowledges messages of this caller's inbox. Returns those that were waiting.
     async fn acknowledge(&mut self, caller: &str, messages: &[i64]) -> Result<Vec<i64>, StoreError>;
-    /// Returns the delegation with this id, or else with this caller's key, from the ledger or the archive.
+    /// Returns the delegation with this id, of any caller, or else the one with this caller's key, from the ledger
+    /// or the archive.
     async fn find_existing(
         &mut self,
         id: &DelegationId,
         caller: &str,
         key: Option<&str>,
-    ) -> Result<Option<DelegationId>, StoreError>;
+    ) -> Result<Option<Existing>, StoreError>;
     /// Returns a delegation.
     async fn find(&mut self, id: &DelegationId) -> Result<Option<DelegationFacts>, StoreError>;
 }

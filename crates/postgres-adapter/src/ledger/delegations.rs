@@ -12,7 +12,8 @@ use async_trait::async_trait;
 use domain::ledger::delegation::preview;
 use domain::{DelegationId, TaskId, TaskStatus};
 use ports::ledger::{
-    Completion, Deadline, Delegated, DelegationEnd, DelegationFacts, Nesting, NewDelegation, Stuck, Swept,
+    Completion, Deadline, Delegated, DelegationEnd, DelegationFacts, Existing, Nesting, NewDelegation, Stuck,
+    Swept,
 };
 use ports::{Delegations, StoreError, WorkerIdentity};
 
@@ -65,11 +66,11 @@ impl Delegations for PgTx {
             .request
             .as_ref()
             .and_then(|request| request.key.as_deref());
-        if let Some(id) = self
+        if let Some(found) = self
             .find_existing(&delegation.id, &delegation.caller, key)
             .await?
         {
-            return Ok(Delegated::Existing(id));
+            return Ok(Delegated::Existing(found.id));
         }
         let (after, at) = match delegation.deadline {
             Deadline::Default => (None, None),
@@ -122,7 +123,7 @@ impl Delegations for PgTx {
             .find_existing(&delegation.id, &delegation.caller, key)
             .await?
         {
-            Some(id) => Ok(Delegated::Existing(id)),
+            Some(found) => Ok(Delegated::Existing(found.id)),
             // It was archived, or its writer rolled back, at this moment.
             None => Err(self.poison(StoreError::Contended(
                 "a delegation of this id came and went".into(),
@@ -406,13 +407,13 @@ impl Delegations for PgTx {
         id: &DelegationId,
         caller: &str,
         key: Option<&str>,
-    ) -> Result<Option<DelegationId>, StoreError> {
+    ) -> Result<Option<Existing>, StoreError> {
         // One statement reads both tables, so that a row that is moved meanwhile is seen in one of them.
-        let found = sqlx::query_scalar!(
-            r#"select delegation_id as "delegation_id!" from delegations where delegation_id = $1
-               union all select delegation_id from delegation_archive_ids where delegation_id = $1
-               union all select delegation_id from delegations where caller_id = $2 and idempotency_key = $3
-               union all select delegation_id from delegation_archive_ids where caller_id = $2 and idempotency_key = $3"#,
+        let found = sqlx::query!(
+            r#"select delegation_id as "delegation_id!", caller_id as "caller_id!" from delegations where delegation_id = $1
+               union all select delegation_id, caller_id from delegation_archive_ids where delegation_id = $1
+               union all select delegation_id, caller_id from delegations where caller_id = $2 and idempotency_key = $3
+               union all select delegation_id, caller_id from delegation_archive_ids where caller_id = $2 and idempotency_key = $3"#,
             id.as_str(),
             caller,
             key
@@ -420,8 +421,16 @@ impl Delegations for PgTx {
         .fetch_all(self.conn())
         .await
         .map_err(|e| self.fail(e))?;
-        let same = found.iter().find(|found| *found == id.as_str());
-        same.or(found.first()).map(|id| parsed(TABLE, id)).transpose()
+        let same = found.iter().find(|found| found.delegation_id == id.as_str());
+        let found = same.or_else(|| found.first());
+        found
+            .map(|found| {
+                Ok(Existing {
+                    id: parsed(TABLE, &found.delegation_id)?,
+                    is_own: found.caller_id == caller,
+                })
+            })
+            .transpose()
     }
 
     #[tracing::instrument(name = "db.delegations.find", skip_all, fields(delegation = %id))]
