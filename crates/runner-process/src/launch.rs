@@ -17,6 +17,7 @@ use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use crate::cgroup::Cgroup;
 use crate::confine::{ENTER, NOT_STARTED};
 use crate::connect::OWN_NETWORK;
+use crate::installed::find_program;
 use crate::mounts::{attempt_arguments, base_arguments, make_etc, plan};
 use crate::network::Network;
 use crate::options::{ProcessRunnerOptions, SandboxKind, SupervisorProgram};
@@ -349,14 +350,6 @@ pub(crate) fn not_started(log: &[u8]) -> Option<String> {
     } else {
         format!("{why} (the program, or what loads it, is not visible in the sandbox)")
     })
-}
-
-/// Finds a program in the server's `PATH`.
-pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path)
-        .map(|dir| dir.join(name))
-        .find(|p| p.is_absolute() && p.is_file())
 }
 
 #[cfg(test)]

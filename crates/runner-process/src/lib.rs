@@ -54,6 +54,7 @@ mod confine;
 mod connect;
 mod filter;
 mod image;
+mod installed;
 mod launch;
 mod mounts;
 mod network;

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use runner_workdir::WorkDir;
 use serde::{Deserialize, Serialize};
 
-use crate::launch::find_program;
+use crate::installed::find_program;
 use crate::options::{NetworkHelper, ProcessRunnerOptions};
 use crate::program::Program;
 
