@@ -69,6 +69,64 @@ fn running(world: &World) -> String {
     )
 }
 
+/// Of the processes in this list: their priority (`nice`), and that of their session, if the kernel groups by it.
+fn priorities(processes: &str) -> Vec<(String, String)> {
+    let of = |process: &str| {
+        let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+        let own = stat
+            .rsplit_once(") ")
+            .unwrap()
+            .1
+            .split(' ')
+            .nth(16)
+            .unwrap()
+            .to_owned();
+        let session = std::fs::read_to_string(format!("/proc/{process}/autogroup"));
+        let session = session.map_or_else(
+            |_| own.clone(),
+            |text| text.trim().rsplit(' ').next().unwrap().to_owned(),
+        );
+        (own, session)
+    };
+    processes.split(',').map(of).collect()
+}
+
+// proves EDG-6
+#[test]
+fn the_backends_of_whole_tables_are_theirs_alone_and_make_way() {
+    let (world, server) = with_notes(&[("HALLMARK_DATABASE__MAX_CONNECTIONS", "8")]);
+    long(&world);
+    let address = server.url.strip_prefix("http://").unwrap();
+    let streams = "select coalesce(string_agg(pid::text, ',' order by pid), '') from pg_stat_activity where datname = current_database() and state = 'active'
+         and query like '%from features.\"note\"%' and pid <> pg_backend_pid()";
+    let others = "select coalesce(string_agg(pid::text, ','), '') from pg_stat_activity where datname = current_database() and application_name = 'hallmark'
+         and state <> 'active'";
+    let mut seen = Vec::new();
+    for _ in 0..2 {
+        let mut held = TcpStream::connect(address).unwrap();
+        let request = "GET /api/v1/data/notes/note.csv HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        held.write_all(request.as_bytes()).unwrap();
+        held.read_exact(&mut [0; 2000]).unwrap();
+        for _ in 0..20 {
+            server.anonymous().get("/data/notes/note?limit=1").expect(200);
+        }
+        let stream = world.query(streams);
+        // As root, the server may change it. It reaches this PostgreSQL by a socket.
+        if rustix::process::geteuid().is_root() && world.url.contains("host=") {
+            for (own, session) in priorities(&stream) {
+                assert_eq!((own.as_str(), session.as_str()), ("10", "10"));
+            }
+        }
+        for (own, session) in priorities(&world.query(others)) {
+            assert_eq!((own.as_str(), session.as_str()), ("0", "0"), "of a request");
+        }
+        seen.push(stream);
+        // To its end: one that is left has its connection closed.
+        std::io::copy(&mut held, &mut std::io::sink()).unwrap();
+    }
+    assert_eq!(seen[0], seen[1], "the connection was used again");
+}
+
 // proves EDG-6
 #[test]
 fn whole_tables_beyond_the_limit_wait_for_their_turn() {

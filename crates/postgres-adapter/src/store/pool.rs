@@ -12,6 +12,9 @@ use crate::store::session::{ConnectError, check_encoding, check_sessions, config
 /// How long an idle connection is assumed to be alive.
 const FRESH: Duration = Duration::from_secs(1);
 
+/// How long a connection for whole tables is kept without use.
+const STREAM_IDLE: Duration = Duration::from_secs(60);
+
 /// The pause before a database that is starting is tried again.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -20,7 +23,8 @@ const PAUSE: Duration = Duration::from_millis(200);
 pub struct PoolOptions {
     /// `postgres://...`.
     pub url: String,
-    /// The maximum number of connections.
+    /// The maximum number of connections: of this pool, and of that for whole tables, which a store opens beside it. With
+    /// 2 there is a third.
     pub max_connections: u32,
     /// How long a request waits for a connection.
     pub acquire_timeout: Duration,
@@ -34,7 +38,7 @@ pub async fn connect(options: &PoolOptions) -> Result<PgPool, ConnectError> {
         .extra_float_digits(None);
     check(&connect, options.acquire_timeout).await?;
     let pool = PgPoolOptions::new()
-        .max_connections(options.max_connections)
+        .max_connections(options.max_connections.saturating_mul(3).div_euclid(4).max(2))
         .acquire_timeout(options.acquire_timeout)
         .after_connect(|session, _| Box::pin(configure(session)))
         // sqlx checks a connection at every return to the pool, and by default at every acquire, too: a round trip
@@ -51,6 +55,26 @@ pub async fn connect(options: &PoolOptions) -> Result<PgPool, ConnectError> {
         .connect_with(connect)
         .await?;
     Ok(pool)
+}
+
+/// Returns the number of connections for whole tables, of a store with this pool.
+pub(crate) fn for_streams(pool: &PgPool) -> u32 {
+    (pool.options().get_max_connections() / 3).max(1)
+}
+
+/// Opens the pool for whole tables, which connects when it is used.
+///
+/// Connections that read whole tables are not used for anything else: their backends have another priority (see
+/// [`PgStore::with_lowered_backends`](crate::PgStore::with_lowered_backends)), and what takes minutes has no place among
+/// those that a request waits for. A pool that lends them to both would have to close them after each table, and the
+/// requests after it would wait for new ones.
+pub(crate) fn streams(pool: &PgPool) -> PgPool {
+    let connect = PgConnectOptions::clone(&pool.connect_options());
+    let options = pool.options().clone();
+    options
+        .max_connections(for_streams(pool))
+        .idle_timeout(STREAM_IDLE)
+        .connect_lazy_with(connect)
 }
 
 /// Checks the database over two connections of their own, which it closes again.

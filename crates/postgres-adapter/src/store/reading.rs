@@ -173,13 +173,10 @@ impl PgStore {
         // a panic.
         let whole = Arc::new(AtomicBool::new(false));
         let (pool, ended, lower) = (self.pool.clone(), Arc::clone(&whole), self.lower_backend);
+        let connections = self.stream_pool.clone();
         let reading = async move {
-            match pool.acquire().await {
+            match connections.acquire().await {
                 Ok(mut connection) => {
-                    if lower.is_some() {
-                        // Only a privileged server could raise it again, for reads that are not streams.
-                        connection.close_on_drop();
-                    }
                     let read = read_to_end(&mut connection, lower, &mut sql, &types, &sender).await;
                     ended.store(read.is_ok(), Ordering::Release);
                     if let Err(Some(backend)) = read {

@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 
 use crate::registry::release_reads::ReleaseReads;
 use crate::store::error::store_error;
+use crate::store::pool::{for_streams, streams};
 use crate::store::read_batcher::ReadBatcher;
 use crate::store::refusal;
 
@@ -27,8 +28,10 @@ const ROOM_CHECK: Duration = Duration::from_millis(1500);
 #[derive(Clone, Debug)]
 pub struct PgStore {
     pub(crate) pool: PgPool,
+    /// Connections for whole tables alone.
+    pub(crate) stream_pool: PgPool,
     pub(crate) node: NodeDomain,
-    /// Streams hold a connection while their readers read, so only a part of the pool is theirs.
+    /// The places of whole tables, one for each of their connections.
     pub(crate) streams: Arc<Semaphore>,
     /// Reads may take their full timeout, so only a part of the pool is theirs, too.
     pub(crate) reads: Arc<Semaphore>,
@@ -48,11 +51,12 @@ impl PgStore {
     pub fn new(pool: PgPool, node: NodeDomain) -> Self {
         let most = pool.options().get_max_connections() as usize;
         Self {
+            stream_pool: streams(&pool),
+            streams: Arc::new(Semaphore::new(for_streams(&pool) as usize)),
             pool,
             node,
-            streams: Arc::new(Semaphore::new((most / 4).max(1))),
-            reads: Arc::new(Semaphore::new((most / 2).max(1))),
-            scans: Arc::new(Semaphore::new((most / 4).max(1))),
+            reads: Arc::new(Semaphore::new((most * 2 / 3).max(1))),
+            scans: Arc::new(Semaphore::new((most / 3).max(1))),
             releases: Arc::default(),
             hooks_state: Arc::default(),
             threads: None,
@@ -71,8 +75,9 @@ impl PgStore {
     }
 
     /// Lowers the priority of backends that read streams, with a function that gets the process id of one and returns
-    /// whether it did. It is only used for a PostgreSQL on the same machine, which is reached by a socket in a directory:
-    /// there, a backend that reads a table at full speed takes as much of the processors as one that a request waits for.
+    /// whether it did. Such a backend reads whole tables and nothing else. It is only used for a PostgreSQL on the same
+    /// machine, which is reached by a socket in a directory: there, a backend that reads a table at full speed takes as
+    /// much of the processors as one that a request waits for.
     #[must_use]
     pub fn with_lowered_backends(self, lower: fn(i32) -> bool) -> Self {
         let is_near = self.pool.connect_options().get_socket().is_some();
