@@ -46,15 +46,18 @@ fn an_embedded_database_that_is_killed_is_started_again_under_its_server() {
     let data = home.path().join("data");
     let server = Server::start(&data, &[("OSA_DEV_MODE", "true")]);
     for _ in 0..2 {
-        let text = std::fs::read_to_string(data.join("postgres/data/postmaster.pid")).unwrap();
-        let postmaster: i32 = text.lines().next().unwrap().parse().unwrap();
+        let pid_file = || std::fs::read_to_string(data.join("postgres/data/postmaster.pid"));
+        let first_line = |text: &str| text.lines().next().unwrap_or_default().to_owned();
+        let killed = first_line(&pid_file().unwrap());
+        let postmaster: i32 = killed.parse().unwrap();
         kill_process(Pid::from_raw(postmaster).unwrap(), Signal::KILL).unwrap();
         let begun = Instant::now();
-        let mut was_away = false;
         loop {
+            // Which either waits for the database, or is told that it is away.
             let status = server.anonymous().get("/ready").status;
-            was_away |= status == 503;
-            if was_away && status == 200 {
+            assert!(matches!(status, 200 | 503), "{status}");
+            let is_another = pid_file().is_ok_and(|text| first_line(&text) != killed);
+            if is_another && status == 200 {
                 break;
             }
             assert!(begun.elapsed() < Duration::from_mins(2), "it does not come back");
