@@ -13,6 +13,8 @@ const NOT_PERMITTED: u32 = 1;
 const NO_SUCH_CALL: u32 = 38;
 /// The flag of `clone` for a new user namespace (clone(2)).
 const NEW_USER: u64 = 0x1000_0000;
+/// The family of sockets between a virtual machine and its host: `AF_VSOCK` (vsock(7)).
+const VSOCK: u64 = 40;
 /// The first number of the x32 ABI: kernels of x86-64 that have it know each system call by a second number too.
 const X32: u32 = 0x4000_0000;
 
@@ -70,10 +72,12 @@ pub(crate) fn filter() -> Result<(), Box<dyn Error>> {
         SeccompCmpOp::MaskedEq(NEW_USER),
         NEW_USER,
     )?;
-    let forbidden = FORBIDDEN
-        .iter()
-        .map(|call| (*call, Vec::new()))
-        .chain([(libc::SYS_clone, vec![SeccompRule::new(vec![new_user])?])]);
+    // Sockets to the host of a virtual machine are in no network namespace.
+    let vsock = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, VSOCK)?;
+    let forbidden = FORBIDDEN.iter().map(|call| (*call, Vec::new())).chain([
+        (libc::SYS_clone, vec![SeccompRule::new(vec![new_user])?]),
+        (libc::SYS_socket, vec![SeccompRule::new(vec![vsock])?]),
+    ]);
     // The flags of clone3 are in memory, which a filter does not see. Without it, C libraries use clone.
     let missing = [(libc::SYS_clone3, Vec::new())];
     for (calls, error) in [

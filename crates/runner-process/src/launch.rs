@@ -168,7 +168,9 @@ impl Launcher {
                 .filter(|_| !matches!(self.isolation, Isolation::Landlock));
             let mut command = Command::new(&supervisor.path);
             command.args(&supervisor.arguments);
-            if let Some(plan) = self.network.plan(work, program, hold.user) {
+            // Who owns the user namespace of a network has every right over it from outside: never the ingester's uid,
+            // which it has outside of that namespace where the sandbox makes no other.
+            if let Some(plan) = self.network.plan(work, program, user) {
                 command.arg(OWN_NETWORK).arg(serde_json::to_string(&plan)?);
             }
             command

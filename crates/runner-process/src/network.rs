@@ -5,7 +5,7 @@
 //! loopback (each of these mappings is switched off); the machine's other addresses, to which a helper connects as to
 //! any other (`rules.rs` prohibits them in the network); a program that runs before these rules are there (its
 //! supervisor starts it afterwards); a program with rights over its network (the network belongs to a user namespace
-//! that it is not in, so that it cannot change the rules). One thing of the machine stays within reach: the helper
+//! that it is neither in nor owns, so that it cannot change the rules). One thing of the machine stays within reach: the helper
 //! passes name look-ups on to the machine's name server, which may be on loopback.
 
 use std::net::IpAddr;
@@ -52,7 +52,8 @@ impl Helper {
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 pub(crate) struct NetworkPlan {
     pub(crate) helper: Helper,
-    /// The uid and gid of the attempt, if the server is root.
+    /// The user that owns the network: the attempt's, if the server is root and the sandbox makes a user namespace of its
+    /// own, or else the server's.
     pub(crate) user: Option<u32>,
     /// Where the helper may write its messages.
     pub(crate) log: PathBuf,

@@ -30,15 +30,21 @@ const LINK: Range = Range::new(IpAddr::V4(Ipv4Addr::new(169, 254, 0, 0)), 16);
 /// The same for IPv6.
 const LINK_V6: Range = Range::new(IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0)), 10);
 
-/// Returns the addresses that this process's network has besides loopback, and those of links.
+/// The addresses of groups: the machine hears what it sends to a group itself (RFC 5771, RFC 4291 2.7).
+const GROUPS: Range = Range::new(IpAddr::V4(Ipv4Addr::new(224, 0, 0, 0)), 4);
+/// The same for IPv6.
+const GROUPS_V6: Range = Range::new(IpAddr::V6(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0)), 8);
+
+/// Returns the addresses that this process's network has besides loopback, and those of links and groups.
 pub(crate) fn addresses() -> io::Result<BTreeSet<Range>> {
     let mut all = local_ipv4(&fs::read_to_string("/proc/net/fib_trie")?);
-    all.insert(LINK);
+    all.extend([LINK, GROUPS]);
     // Missing where the kernel has no IPv6.
     match fs::read_to_string("/proc/net/if_inet6") {
         Ok(text) => {
             all.extend(local_ipv6(&text));
-            all.insert(LINK_V6);
+            all.extend(routed_ipv6(&fs::read_to_string("/proc/net/ipv6_route")?));
+            all.extend([LINK_V6, GROUPS_V6]);
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
@@ -46,7 +52,8 @@ pub(crate) fn addresses() -> io::Result<BTreeSet<Range>> {
     Ok(all)
 }
 
-/// Reads the local addresses of `/proc/net/fib_trie`: a line with the address, and below it one for each of its routes.
+/// Reads the local addresses of `/proc/net/fib_trie`: a line with the address, and below it one for each of its routes. A
+/// local route for all addresses is none of the machine's own: proxies have one, for what is marked.
 fn local_ipv4(text: &str) -> BTreeSet<Range> {
     let mut all = BTreeSet::new();
     let mut address = None;
@@ -56,8 +63,9 @@ fn local_ipv4(text: &str) -> BTreeSet<Range> {
         } else if let Some(length) = line
             .strip_prefix('/')
             .and_then(|route| route.strip_suffix(" host LOCAL"))
-            && let (Some(address), Ok(length)) = (address, length.parse())
+            && let (Some(address), Ok(length)) = (address, length.parse::<u8>())
             && !address.is_loopback()
+            && length > 0
         {
             all.insert(Range::new(address.into(), length));
         }
@@ -76,6 +84,24 @@ fn local_ipv6(text: &str) -> BTreeSet<Range> {
         .filter(|address| !address.is_loopback())
         .map(|address| Range::new(address.into(), 128))
         .collect()
+}
+
+/// Reads the addresses of `/proc/net/ipv6_route` that lead to the machine itself: an address and the length of its prefix
+/// first, both in hexadecimal digits, and flags before the last word.
+fn routed_ipv6(text: &str) -> BTreeSet<Range> {
+    /// `RTF_LOCAL` and `RTF_ANYCAST` (`linux/ipv6_route.h`).
+    const OWN: u32 = 0x8000_0000 | 0x0010_0000;
+    let route = |line: &str| {
+        let words: Vec<&str> = line.split_ascii_whitespace().collect();
+        let [address, length, .., flags, _device] = words.as_slice() else {
+            return None;
+        };
+        let address = Ipv6Addr::from_bits(u128::from_str_radix(address, 16).ok()?);
+        let length = u8::from_str_radix(length, 16).ok()?;
+        let is_own = u32::from_str_radix(flags, 16).ok()? & OWN != 0;
+        (is_own && length > 0 && !address.is_loopback()).then(|| Range::new(address.into(), length))
+    };
+    text.lines().filter_map(route).collect()
 }
 
 /// Prohibits these addresses in this process's network. Needs the rights of an administrator over it.
@@ -155,7 +181,7 @@ mod tests {
     // proves ISO-1
     #[test]
     fn every_address_of_the_machine_besides_loopback_is_found() {
-        let trie = "Main:\n  +-- 0.0.0.0/0 3 0 5\n     |-- 0.0.0.0\n        /0 universe UNICAST\n     |-- 192.0.2.0\n        /24 link UNICAST\nLocal:\n  +-- 0.0.0.0/0 3 0 5\n     |-- 127.0.0.1\n        /32 host LOCAL\n     |-- 192.0.2.2\n        /32 host LOCAL\n     |-- 192.0.2.255\n        /32 link BROADCAST\n     |-- 198.51.100.0\n        /24 host LOCAL\n";
+        let trie = "Main:\n  +-- 0.0.0.0/0 3 0 5\n     |-- 0.0.0.0\n        /0 universe UNICAST\n     |-- 192.0.2.0\n        /24 link UNICAST\nLocal:\n  +-- 0.0.0.0/0 3 0 5\n     |-- 127.0.0.1\n        /32 host LOCAL\n     |-- 192.0.2.2\n        /32 host LOCAL\n     |-- 192.0.2.255\n        /32 link BROADCAST\n     |-- 198.51.100.0\n        /24 host LOCAL\n     |-- 0.0.0.0\n        /0 host LOCAL\n";
         let ranges = |all: &[(&str, u8)]| -> BTreeSet<Range> {
             let range = |(address, length): &(&str, u8)| Range::new(address.parse().unwrap(), *length);
             all.iter().map(range).collect()
@@ -169,7 +195,13 @@ mod tests {
             local_ipv6(lines),
             ranges(&[("fd00::2", 128), ("fe80::fc:ff:fe00:1", 128)])
         );
-        assert!(addresses().unwrap().contains(&LINK));
+        let routes = "20010db8000000000000000000000000 40 00000000000000000000000000000000 00 00000000000000000000000000000000 00000400 00000001 00000000 80200001       lo\nfd000000000000000000000000000000 80 00000000000000000000000000000000 00 00000000000000000000000000000000 00000000 00000003 00000000 80100001     eth0\n20010db8000100000000000000000000 40 00000000000000000000000000000000 00 00000000000000000000000000000000 00000100 00000001 00000000 00000001     eth0\n00000000000000000000000000000001 80 00000000000000000000000000000000 00 00000000000000000000000000000000 00000000 00000003 00000000 80200001       lo\n";
+        assert_eq!(
+            routed_ipv6(routes),
+            ranges(&[("2001:db8::", 64), ("fd00::", 128)])
+        );
+        let all = addresses().unwrap();
+        assert!(all.contains(&LINK) && all.contains(&GROUPS));
     }
 
     #[test]

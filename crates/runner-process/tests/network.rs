@@ -8,7 +8,7 @@
 mod common;
 
 use std::fs::{self, File};
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::os::fd::AsFd as _;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -274,13 +274,25 @@ async fn a_machine_with_a_network_for_tests() {
     // bubblewrap does not start where another user than root has rights.
     clear_ambient_capability_set().unwrap();
     let place = Place::new();
+    // The first thing that it does is to remove what keeps it from this machine.
     let image = place.script(&format!(
-        r#"/usr/bin/perl -MIO::Socket::INET -MIO::Socket::UNIX -e '
+        r#"PATH=$PATH:/usr/sbin:/sbin; for priority in 100 0; do ip rule del priority $priority > /dev/null 2>&1 && echo removed; done
+        /usr/bin/perl -MIO::Socket::INET -MIO::Socket::UNIX -e '
         for (@ARGV) {{ print "$_ ", IO::Socket::INET->new(PeerAddr => "$_:{port}", Timeout => 5) ? "open" : "closed", "\n" }}
-        print "abstract ", IO::Socket::UNIX->new(Peer => "\0{name}") ? "open" : "closed", "\n"' \
+        print "abstract ", IO::Socket::UNIX->new(Peer => "\0{name}") ? "open" : "closed", "\n";
+        my $group = IO::Socket::INET->new(Proto => "udp", PeerAddr => "224.0.0.251:{port}");
+        $group->send("heard") if $group' \
         127.0.0.1 {OURS} {OURS_TOO} {THEIRS}
         grep -m 1 nameserver /etc/resolv.conf"#
     ));
+    let group = UdpSocket::bind(("0.0.0.0", port)).unwrap();
+    group
+        .join_multicast_v4(&Ipv4Addr::new(224, 0, 0, 251), &OURS.parse().unwrap())
+        .unwrap();
+    group
+        .set_read_timeout(Some(std::time::Duration::from_millis(500)))
+        .unwrap();
+    let heard = || group.recv(&mut [0; 16]).is_ok();
     let seconds = unusual_seconds();
     let waits = place.script(&format!("(setsid sleep {seconds} &); sleep {seconds}"));
     let shared = with_network(&place, IngesterNetwork::Host, &[]);
@@ -289,6 +301,7 @@ async fn a_machine_with_a_network_for_tests() {
         let log = pull(&runner, &image).await.1;
         let open = format!("127.0.0.1 open\n{OURS} open\n{OURS_TOO} open\n{THEIRS} open\n");
         assert!(log.starts_with(&open), "{way}: {log}");
+        assert!(heard(), "{way}");
         // Landlock keeps these apart without a network.
         assert!(
             way == "landlock" || log.contains("abstract open\n"),
@@ -315,6 +328,7 @@ async fn a_machine_with_a_network_for_tests() {
                 matches!(server, Some("nameserver 192.0.0.3\n" | "nameserver 100::3\n")),
                 "{kind:?}, {way}: {log}"
             );
+            assert!(!heard(), "{kind:?}, {way}: the machine hears its group");
             assert_eq!(children(), 1, "{kind:?}, {way}: a process is left");
 
             let (asking, job) = (runner.clone(), pull_job(&waits));

@@ -492,7 +492,26 @@ fn a_form_with_two_files_is_refused_because_one_would_be_lost() {
     admin
         .get(&format!("{files}/one.txt"))
         .problem(404, "NotFoundError");
-    // Other fields after a file are no obstacle.
+    // Other fields after a file are no obstacle, nor is a form whose pieces are all there at once.
+    let zeros = vec![b'0'; 1_000_000];
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    std::io::Write::write_all(&mut gzip, &form("file", "zeros.txt", &zeros)).unwrap();
+    let packed = gzip.finish().unwrap();
+    let told = admin
+        .send_with(
+            "POST",
+            &files,
+            kind,
+            Some(("content-encoding", "gzip")),
+            packed.as_slice(),
+        )
+        .unwrap();
+    // What is refused is the file's own size, after it was read so far.
+    let told = told.problem(422, "VALIDATION_ERROR");
+    assert!(
+        !told["detail"].as_str().unwrap().contains("besides its file"),
+        "{told}"
+    );
     let mut one = form("file", "one.txt", b"one");
     one.truncate(one.len() - b"--XX--\r\n".len());
     one.extend(form("note", "x.txt", &vec![b'x'; 30_000]));

@@ -21,7 +21,7 @@ use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 use serde_json::{Map, Value};
 
 use crate::http::client::Client;
-use crate::http::problem::{Problem, is_auth};
+use crate::http::problem::{MAX_FAULTS, Problem, is_auth};
 use crate::http::query_string::{decoded, pairs};
 
 /// Maximum size of a JSON body, in bytes.
@@ -32,8 +32,6 @@ const MAX_AUTH_BYTES: usize = 16 * 1024;
 const SMALL: usize = 64 * 1024;
 /// So does the value of a body, up to this size.
 const LIGHT: usize = 1024 * 1024;
-/// Maximum number of faults in one response.
-const MAX_FAULTS: usize = 100;
 
 /// Types in which an unlisted key is a fault (WC-1.1: marked **F**). Other types ignore unlisted keys.
 const STRICT: &[&str] = &[

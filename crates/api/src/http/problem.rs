@@ -14,6 +14,9 @@ use serde_json::{Value, json};
 
 use crate::http::render::model_time;
 
+/// Maximum number of faults in one response.
+pub(crate) const MAX_FAULTS: usize = 100;
+
 /// One fault of a request.
 #[derive(Clone, Debug, Object)]
 #[oai(rename = "Fault")]

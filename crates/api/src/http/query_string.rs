@@ -8,6 +8,8 @@ use domain::registry::schema::shortened;
 use domain::{Fault, Invalid};
 use serde_json::Value;
 
+use crate::http::problem::MAX_FAULTS;
+
 /// Operations that refuse unknown parameters. A push with `?dry_runn=true` would store its records.
 const STRICT: &[&str] = &["pushRecords"];
 
@@ -78,6 +80,9 @@ impl KnownQuery {
             };
             let name = name.unwrap_or_default();
             faults.push(Fault::typed(rule, [shortened(&name).into()], message));
+            if faults.len() == MAX_FAULTS {
+                break;
+            }
         }
         Invalid::unless_empty(faults)
     }
@@ -125,6 +130,7 @@ mod tests {
         ] {
             assert_eq!(faults(&list, query), [(name.to_owned(), rule)], "{query}");
         }
+        assert_eq!(faults(&list, &"limit&".repeat(10_000)).len(), MAX_FAULTS);
         assert_eq!(
             faults(&operation("pushRecords"), "limit=1&limitt=1"),
             [("limitt".to_owned(), "extra_forbidden")]

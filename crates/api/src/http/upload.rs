@@ -3,11 +3,12 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Poll, ready};
 
 use app::views::ByteStream;
 use domain::Invalid;
 use futures::StreamExt as _;
-use futures::stream::try_unfold;
+use futures::stream::{poll_fn, try_unfold};
 use poem::http::{StatusCode, header};
 use poem::{Request, RequestBody};
 use poem_openapi::registry::{MetaMediaType, MetaRequest, MetaSchema, MetaSchemaRef, Registry};
@@ -117,10 +118,22 @@ impl<'a> ApiExtractor<'a> for Upload {
         let counted = Arc::clone(&outside);
         // multer buffers its input until it finds a boundary or the end of a part's headers: without this limit, a
         // whole body that has none.
-        let stream = body.take()?.into_bytes_stream().map(move |piece| {
-            let piece = piece?;
-            counted.count(piece.len())?;
-            Ok::<_, io::Error>(piece)
+        // It also takes pieces until none is ready, and only then looks at what it has: pieces of the file, which are
+        // ready at once in a compressed form, would count as what is before it.
+        let mut pieces = body.take()?.into_bytes_stream().boxed();
+        let mut has_one = false;
+        let stream = poll_fn(move |cx| {
+            if std::mem::take(&mut has_one) {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            let piece = ready!(pieces.poll_next_unpin(cx));
+            has_one = piece.is_some();
+            Poll::Ready(piece.map(|piece| {
+                let piece = piece?;
+                counted.count(piece.len())?;
+                Ok::<_, io::Error>(piece)
+            }))
         });
         let size = request.headers().get(header::CONTENT_LENGTH);
         Ok(Self {
