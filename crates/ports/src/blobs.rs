@@ -54,7 +54,7 @@ pub trait Blobs: Send + Sync {
     /// No key names it. Returns how much was removed.
     ///
     /// Servers that live may be storing something meanwhile, so `age` must be longer than any of them goes without
-    /// writing; otherwise what it stores fails, and is stored by nobody.
+    /// writing; otherwise what it stores fails, and is not stored.
     async fn remove_unfinished(&self, age: Duration) -> Result<u64, StoreError>;
     /// Checks that something can be stored: [`StoreError::Full`] if there is no room.
     async fn check(&self) -> Result<(), StoreError>;

@@ -37,7 +37,7 @@ pub(crate) const HOLD: &str = "hold-network";
 const READY: &[u8] = b"ready";
 /// How long a network may take to be made; a helper needs a tenth of a second.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How much of the messages of a helper is told, in bytes.
+/// Maximum length of a helper's messages in a reason, in bytes.
 const MAX_MESSAGE: u64 = 1024;
 /// The device with which a helper makes an interface.
 const DEVICE: &str = "/dev/net/tun";

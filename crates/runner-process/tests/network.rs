@@ -145,7 +145,7 @@ async fn a_network_of_their_own_needs_a_sandbox() {
 // proves ISO-1
 #[tokio::test]
 async fn an_ingester_reaches_other_machines_and_nothing_of_this_one() {
-    // In a network of the test's own, whatever that of the machine is.
+    // In a network of the test's own, so that the machine's own makes no difference.
     let is_root = rustix::process::geteuid().is_root();
     let spaces: &[&str] = if is_root {
         &["--net"]

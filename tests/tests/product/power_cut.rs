@@ -53,7 +53,7 @@ fn an_embedded_database_that_is_killed_is_started_again_under_its_server() {
         kill_process(Pid::from_raw(postmaster).unwrap(), Signal::KILL).unwrap();
         let begun = Instant::now();
         loop {
-            // Which either waits for the database, or is told that it is away.
+            // It either waits for the database, or finds that it is away.
             let status = server.anonymous().get("/ready").status;
             assert!(matches!(status, 200 | 503), "{status}");
             let is_another = pid_file().is_ok_and(|text| first_line(&text) != killed);
